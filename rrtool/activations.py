@@ -1,0 +1,216 @@
+"""Activation maps of a collection, one batch of images at a time, from a network or an artifact."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from rrtool.artifacts import Artifact
+from rrtool.errors import UsageError, WorkFailed
+from rrtool.images.decode import Box, DecodedImage, ImageError, decode_image
+from rrtool.images.prefetch import default_workers, prefetch
+from rrtool.networks import Network
+
+
+@dataclass(frozen=True)
+class ActivationBatch:
+    """Activations of images of equal size, or the reason why there are none of one image.
+
+    Attributes:
+        part: number of the part of the output that these rows belong to.
+        rows: row ids.
+        image_sizes: ``(b, 2)`` full ``(width, height)`` in pixels; zero where unknown.
+        boxes: ``(b, 4)`` region of the full image that was described, in pixels.
+        maps: one ``(b, k, h, w)`` float32 tensor per scale; a scale at which the image is too
+            small for the network has ``h = w = 0``.
+        failure: reason, for a single row without maps.
+    """
+
+    part: int
+    rows: list[int]
+    image_sizes: np.ndarray
+    boxes: np.ndarray
+    maps: list[torch.Tensor]
+    failure: str | None = None
+
+    @staticmethod
+    def failed(part: int, row: int, reason: str) -> ActivationBatch:
+        return ActivationBatch(part, [row], np.zeros((1, 2)), np.zeros((1, 4)), [], reason)
+
+
+class ActivationSource(Protocol):
+    """Where activations come from."""
+
+    def batches(self, parts: Sequence[tuple[int, range]]) -> Iterator[ActivationBatch]:
+        """All rows of all ``(part number, rows)``, part by part."""
+        ...
+
+
+def by_part(batches: Iterator[ActivationBatch]) -> Iterator[tuple[int, list[ActivationBatch]]]:
+    """The batches of one part after the other (only one part is held at a time)."""
+    for part, members in groupby(batches, key=lambda batch: batch.part):
+        yield part, list(members)
+
+
+def resolve_device(device: str) -> str:
+    """``auto`` → the first GPU if there is one, else the CPU.
+
+    Raises:
+        UsageError: no such device.
+    """
+    if device == "auto":
+        return "cuda:0" if torch.cuda.is_available() else "cpu"
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
+        raise UsageError("unknown --device", expected="auto, cpu, cuda or cuda:<i>", found=device)
+    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
+        found = f"{torch.cuda.device_count()} CUDA devices"
+        raise UsageError(f"there is no {device}", found=found, todo="use --device cpu")
+    return "cpu" if kind == "cpu" else f"cuda:{index or 0}"
+
+
+def activation_maps(
+    network: Network, pixels: torch.Tensor, scales: Sequence[float]
+) -> list[torch.Tensor]:
+    """The last activation maps of a batch at several scales (thesis §4.3.6, §4.4.1).
+
+    Args:
+        pixels: ``(b, H, W, 3)`` uint8 RGB on the network's device.
+        scales: factors of the image size; bilinear resizing as in the released code.
+
+    Returns:
+        One ``(b, k, h, w)`` float32 tensor per scale, empty where the image is too small for
+        the network. On a GPU the network runs in half precision.
+    """
+    device = pixels.device
+    std = torch.tensor(network.std, device=device).view(1, 3, 1, 1)
+    mean = torch.tensor(network.mean, device=device).view(1, 3, 1, 1)
+    # The permuted view of (b, H, W, 3) already has the channels-last layout that is fastest.
+    images = (pixels.permute(0, 3, 1, 2).float() / 255.0 - mean) / std
+    maps = []
+    for scale in scales:
+        scaled = _resized(images, scale)
+        if min(scaled.shape[-2:]) < network.min_size:
+            maps.append(torch.zeros(len(pixels), network.n_channels, 0, 0, device=device))
+            continue
+        with torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
+            maps.append(network.backbone(scaled).float())
+    return maps
+
+
+def _resized(images: torch.Tensor, scale: float) -> torch.Tensor:
+    height, width = (max(1, int(side * scale)) for side in images.shape[-2:])
+    if (height, width) == tuple(images.shape[-2:]):
+        return images
+    return functional.interpolate(images, (height, width), mode="bilinear", align_corners=False)
+
+
+@dataclass(frozen=True)
+class NetworkSource:
+    """Runs a network over image files; decoding runs ahead in threads.
+
+    Attributes:
+        boxes: region of each image to describe, None for the whole image.
+        batch_size: largest number of equally sized images that go through the network together.
+    """
+
+    network: Network
+    paths: Sequence[str]
+    boxes: Sequence[Box | None]
+    scales: Sequence[float]
+    max_size: int
+    max_pixels: int
+    device: str
+    workers: int = 0
+    batch_size: int = 0
+
+    def batches(self, parts: Sequence[tuple[int, range]]) -> Iterator[ActivationBatch]:
+        """See ``ActivationSource``. Batches never span parts, so that a resumed run forms the
+        same ones as an uninterrupted run does."""
+        batch_size = self.batch_size or (1 if self.device == "cpu" else 16)
+        workers = self.workers or default_workers()
+        rows = [(part, row) for part, members in parts for row in members]
+        decoded = prefetch(self._decode, rows, workers, ahead=2 * max(workers, batch_size))
+        for _, members in groupby(decoded, key=lambda item: item[0]):
+            waiting: dict[tuple[int, ...], list[tuple[int, int, DecodedImage]]] = {}
+            for part, row, image in members:
+                if isinstance(image, str):
+                    yield ActivationBatch.failed(part, row, image)
+                    continue
+                group = waiting.setdefault(image.pixels.shape, [])
+                group.append((part, row, image))
+                if len(group) == batch_size:
+                    yield self._run(waiting.pop(image.pixels.shape))
+            for group in waiting.values():
+                yield self._run(group)
+
+    def _decode(self, item: tuple[int, int]) -> tuple[int, int, DecodedImage | str]:
+        part, row = item
+        try:
+            image = decode_image(self.paths[row], self.max_size, self.boxes[row], self.max_pixels)
+        except ImageError as error:
+            return part, row, str(error)
+        height, width = image.pixels.shape[:2]
+        if min(height, width) < self.network.min_size:
+            least = self.network.min_size
+            return part, row, f"{width}×{height} pixels are too few for the network ({least})"
+        return part, row, image
+
+    def _run(self, group: list[tuple[int, int, DecodedImage]]) -> ActivationBatch:
+        images = [image for _, _, image in group]
+        pixels = torch.from_numpy(np.stack([image.pixels for image in images]))
+        try:
+            with torch.inference_mode():
+                maps = activation_maps(self.network, pixels.to(self.device), self.scales)
+        except torch.OutOfMemoryError:
+            raise WorkFailed(
+                f"the GPU's memory does not hold a batch of {len(group)} images",
+                todo="use a smaller --batch-size or --max-size",
+            ) from None
+        return ActivationBatch(
+            group[0][0],
+            [row for _, row, _ in group],
+            np.array([image.full_size for image in images]),
+            np.array([image.box for image in images]),
+            maps,
+        )
+
+
+@dataclass(frozen=True)
+class MapsSource:
+    """Reads the maps of an ``activation-maps`` artifact, one image at a time."""
+
+    maps: Artifact
+    n_scales: int
+
+    def batches(self, parts: Sequence[tuple[int, range]]) -> Iterator[ActivationBatch]:
+        """See ``ActivationSource``."""
+        status = self.maps.read("status")
+        sizes = self.maps.read("image_sizes")
+        boxes = self.maps.read("boxes")
+        shapes = self.maps.read("map_sizes")
+        offsets = self.maps.read("offsets")
+        reasons = self.maps.read_texts("reasons")
+        n_channels = int(self.maps.extra["n_channels"])
+        for part, rows in parts:
+            for row in rows:
+                if status[row]:
+                    yield ActivationBatch.failed(part, row, reasons[row])
+                    continue
+                tensors = []
+                for scale, (width, height) in enumerate(shapes[row]):
+                    group = row * self.n_scales + scale
+                    values = self.maps.read(
+                        "activations", slice(int(offsets[group]), int(offsets[group + 1]))
+                    )
+                    shape = (1, n_channels, int(height), int(width))
+                    tensors.append(torch.from_numpy(values.reshape(shape)))
+                yield ActivationBatch(
+                    part, [row], sizes[row : row + 1], boxes[row : row + 1], tensors
+                )

@@ -1,0 +1,31 @@
+"""Texts (file names, reasons) as data: concatenated bytes and offsets, any bytes allowed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+
+import numpy as np
+
+
+def encode_texts(texts: Sequence[str], name: str) -> dict[str, np.ndarray]:
+    """Datasets ``<name>/bytes (total,) uint8`` and ``<name>/offsets (n + 1,) int64``.
+
+    Surrogate escapes become the bytes they stand for, so every file name of the system fits.
+    """
+    encoded = [os.fsencode(text) for text in texts]
+    offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
+    np.cumsum([len(text) for text in encoded], out=offsets[1:])
+    return {
+        f"{name}/bytes": np.frombuffer(b"".join(encoded), dtype=np.uint8).copy(),
+        f"{name}/offsets": offsets,
+    }
+
+
+def decode_texts(data: np.ndarray, offsets: np.ndarray) -> list[str]:
+    """The inverse of ``encode_texts``."""
+    joined = data.tobytes()
+    return [
+        os.fsdecode(joined[start:stop])
+        for start, stop in zip(offsets[:-1], offsets[1:], strict=True)
+    ]

@@ -1,0 +1,274 @@
+"""Write an artifact: in parts that survive a kill, joined and published at once at the end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from rrtool.artifacts.lock import output_lock
+from rrtool.artifacts.provenance import Provenance, first_difference
+from rrtool.artifacts.reader import FORMAT_VERSION, content_digest, dataset_names, open_artifact
+from rrtool.errors import ArtifactError, UsageError, WorkFailed
+
+_COPY_ROWS = 1 << 16
+
+
+class OutputFile:
+    """The output of one run, made by ``create``.
+
+    A long stage writes its rows in parts: each a small HDF5 file of its own beside the output,
+    complete or absent, so that a kill at any moment costs the unfinished part only.
+    ``publish`` joins them. A part holds the datasets of its rows under the names they have in
+    the artifact; joining concatenates each along its first axis, and shifts ``offsets``.
+
+    Attributes:
+        path: the artifact to be.
+        is_current: the artifact is there already, made with the same options from the same
+            inputs: there is nothing to do.
+    """
+
+    def __init__(self, path: Path, provenance: Provenance, is_current: bool) -> None:
+        self.path = path
+        self.is_current = is_current
+        self._provenance = provenance
+        self._parts = path.with_name(f".{path.name}.parts")
+
+    def missing_parts(self, n_parts: int) -> list[int]:
+        """Which of the parts ``0 … n_parts - 1`` an earlier, interrupted run has not finished."""
+        key = self._provenance.resume_key()
+        key_path = self._parts / "key"
+        if not key_path.is_file() or key_path.read_text() != key:
+            # Parts of other options, inputs or versions would not fit together with ours.
+            shutil.rmtree(self._parts, ignore_errors=True)
+            self._parts.mkdir()
+            _write_durably(key_path, key.encode())
+        return [number for number in range(n_parts) if not self._part_path(number).is_file()]
+
+    def write_part(self, number: int, datasets: Mapping[str, np.ndarray]) -> None:
+        """Store one part; it is there whole, or not at all.
+
+        Raises:
+            WorkFailed: the disk is full or fails; the finished parts are kept.
+        """
+        target = self._part_path(number)
+        temporary = target.with_suffix(".tmp")
+        with _write_failures(self.path), _new_file(temporary) as file:
+            for name, values in datasets.items():
+                file.create_dataset(name, data=values)
+        with _write_failures(self.path):
+            _move_durably(temporary, target)
+
+    def read_parts(self, name: str, n_parts: int) -> Iterator[np.ndarray]:
+        """One dataset of every part, in order."""
+        for number in range(n_parts):
+            with h5py.File(self._part_path(number), "r", locking=False) as file:
+                yield file[name][()]
+
+    def publish(
+        self,
+        datasets: Mapping[str, np.ndarray],
+        *,
+        n_parts: int = 0,
+        extra: Mapping[str, Any] | None = None,
+        compress: frozenset[str] = frozenset(),
+    ) -> Path:
+        """Join the parts, add ``datasets``, and put the artifact in its place in one step.
+
+        Args:
+            datasets: beside those of the parts.
+            n_parts: number of parts to join.
+            extra: JSON-compatible facts to record beside the provenance.
+            compress: datasets to store LZF-compressed.
+
+        Raises:
+            WorkFailed: the disk is full or fails; the finished parts are kept.
+        """
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        with _write_failures(self.path), _new_file(temporary) as file:
+            parts = [self._part_path(number) for number in range(n_parts)]
+            _join(parts, file, compress)
+            for name, values in datasets.items():
+                file.create_dataset(name, data=values)
+            self._describe(file, extra or {})
+        with _write_failures(self.path):
+            _move_durably(temporary, self.path)
+        shutil.rmtree(self._parts, ignore_errors=True)
+        return self.path
+
+    def _describe(self, file: h5py.File, extra: Mapping[str, Any]) -> None:
+        for name, text in self._provenance.attributes().items():
+            file.attrs[name] = text
+        file.attrs["extra"] = json.dumps(dict(extra), sort_keys=True)
+        file.attrs["format_version"] = FORMAT_VERSION
+        file.attrs["uuid"] = str(uuid.uuid4())
+        file.attrs["created"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
+        file.flush()
+        file.attrs["digest"] = content_digest(file)
+        file.attrs["complete"] = True
+
+    def _part_path(self, number: int) -> Path:
+        return self._parts / f"{number:07d}.h5"
+
+
+@contextmanager
+def create(
+    output: str | Path, provenance: Provenance, *, overwrite: bool = False
+) -> Iterator[OutputFile]:
+    """Lock ``output`` and find out what is to be done about it.
+
+    An artifact that is there already is left alone if it was made with the same options from the
+    same inputs (its time of change is renewed, for make); otherwise it is replaced on
+    ``overwrite`` only, and only when the new one is complete.
+
+    Raises:
+        UsageError: nothing can be written there, or a file that is no artifact is in the way.
+        ArtifactError: the artifact there was made with other options or inputs.
+        WorkFailed: another run is writing it.
+    """
+    path = Path(output)
+    _check_place(path)
+    with output_lock(path):
+        is_current = path.exists() and _is_current(path, provenance, overwrite)
+        if is_current:
+            os.utime(path)
+        yield OutputFile(path, provenance, is_current)
+
+
+def _check_place(path: Path) -> None:
+    if path.is_dir():
+        raise UsageError("the output is a folder", where=path, expected="a file name")
+    if not path.parent.is_dir():
+        raise UsageError(
+            "there is no such folder for the output", where=path.parent, todo="make it first"
+        )
+
+
+def _is_current(path: Path, provenance: Provenance, overwrite: bool) -> bool:
+    try:
+        existing = open_artifact(path)
+    except ArtifactError as error:
+        if overwrite and h5py.is_hdf5(path):
+            return False
+        raise ArtifactError(
+            "the output exists and is no artifact that could be replaced",
+            where=path,
+            found=error.what,
+            todo="remove it or choose another -o",
+        ) from None
+    with existing:
+        if existing.identity() == provenance.identity():
+            return True
+        if overwrite:
+            return False
+        if existing.kind != provenance.kind:
+            difference: tuple[str, str, str] | None = ("kind", existing.kind, provenance.kind)
+        else:
+            difference = first_difference(existing.identity(), provenance.identity())
+    what, before, now = difference or ("content", "another", "this")
+    raise ArtifactError(
+        f"the output exists and was made with another {what}",
+        where=path,
+        expected=now,
+        found=before,
+        todo="use --overwrite to replace it, or choose another -o",
+    )
+
+
+def _join(parts: list[Path], target: h5py.File, compress: frozenset[str]) -> None:
+    """Concatenate the datasets of the parts, part by part, block by block."""
+    lengths: dict[str, int] = {}
+    for part in parts:
+        with h5py.File(part, "r", locking=False) as source:
+            for name in dataset_names(source):
+                is_offsets = name.rpartition("/")[2] == "offsets"
+                lengths[name] = lengths.get(name, int(is_offsets)) + len(source[name]) - is_offsets
+    written = dict.fromkeys(lengths, 0)
+    for part in parts:
+        with h5py.File(part, "r", locking=False) as source:
+            for name in lengths:
+                _create_like(target, name, source[name], lengths[name], name in compress)
+                _append(target[name], source[name], name, written)
+
+
+def _create_like(
+    target: h5py.File, name: str, source: h5py.Dataset, length: int, compress: bool
+) -> None:
+    if name in target:
+        return
+    shape = (length, *source.shape[1:])
+    storage: dict[str, Any] = {}
+    if compress and length:
+        storage = {"compression": "lzf", "shuffle": True, "chunks": True}
+    target.create_dataset(name, shape, source.dtype, **storage)
+
+
+def _append(
+    target: h5py.Dataset, source: h5py.Dataset, name: str, written: dict[str, int]
+) -> None:
+    start = written[name]
+    if name.rpartition("/")[2] == "offsets":
+        base = int(target[start]) if start else 0
+        target[start : start + len(source)] = source[()] + base
+        written[name] += len(source) - 1
+        return
+    for block in range(0, len(source), _COPY_ROWS):
+        values = source[block : block + _COPY_ROWS]
+        target[start + block : start + block + len(values)] = values
+    written[name] += len(source)
+
+
+@contextmanager
+def _new_file(path: Path) -> Iterator[h5py.File]:
+    """A fresh HDF5 file, removed again if writing it fails."""
+    try:
+        with h5py.File(path, "w", libver=("v110", "v110"), locking=False) as file:
+            yield file
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _write_failures(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # h5py reports a full disk as OSError or, when closing, as RuntimeError.
+        text = str(error)
+        full = "No space left" in text or getattr(error, "errno", None) == 28
+        raise WorkFailed(
+            "the disk is full" if full else "cannot write the output",
+            where=path,
+            found=None if full else text.splitlines()[0],
+            todo="free some space and run the same command again: finished parts are kept",
+        ) from None
+
+
+def _move_durably(temporary: Path, target: Path) -> None:
+    descriptor = os.open(temporary, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+    os.replace(temporary, target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _write_durably(path: Path, content: bytes) -> None:
+    temporary = path.with_suffix(".tmp")
+    temporary.write_bytes(content)
+    _move_durably(temporary, path)

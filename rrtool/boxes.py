@@ -1,0 +1,95 @@
+"""Query boxes: the part of each query image that shows the object, in pixels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rrtool.errors import UsageError
+from rrtool.ground_truth.names import find_entry, first_few
+from rrtool.ground_truth.oxford import load_oxford
+from rrtool.ground_truth.revisited import load_revisited
+from rrtool.ground_truth.tables import read_table
+
+Box = tuple[float, float, float, float]
+_COLUMNS = ("name", "x0", "y0", "x1", "y1")
+
+
+@dataclass(frozen=True)
+class QueryBox:
+    """A box of one image.
+
+    Attributes:
+        name: relative path of the image; without an extension it stands for any image with that
+            path or stem.
+        box: `(x0, y0, x1, y1)` in pixels of the image as stored, from the corner of its top-left
+            pixel; x1 > x0 and y1 > y0. It may reach beyond the image.
+    """
+
+    name: str
+    box: Box
+
+
+def load_boxes(source: str) -> list[QueryBox]:
+    """Reads query boxes in the order of the source.
+
+    Args:
+        source: a CSV/TSV file `name,x0,y0,x1,y1`, a revisited `.pkl` file, or a folder of Oxford5k
+            text files (in the order of their names; an image may have several boxes).
+
+    Raises:
+        UsageError: the source is missing or malformed.
+    """
+    path = Path(source)
+    if path.is_dir():
+        return [QueryBox(query.image, query.box) for query in load_oxford(source).queries]
+    if path.suffix.lower() in (".pkl", ".pickle"):
+        return [QueryBox(query.name, query.box) for query in load_revisited(source).queries]
+    return [
+        QueryBox(name, _parse_box(numbers, f"{path}, line {line}"))
+        for line, (name, *numbers) in read_table(path, _COLUMNS)
+    ]
+
+
+def match_boxes(boxes: Sequence[QueryBox], names: Sequence[str]) -> list[list[QueryBox]]:
+    """The boxes of each image, in the order of `boxes`; none for an image without.
+
+    An image is matched by its exact relative path, or by its stem to a box whose name has no
+    extension. Boxes of images that are not there are left out.
+
+    Raises:
+        UsageError: boxes of one name match two images.
+    """
+    by_name: dict[str, list[QueryBox]] = {}
+    for box in boxes:
+        by_name.setdefault(box.name, []).append(box)
+    taken: dict[str, str] = {}
+    matched = []
+    for name in names:
+        found = find_entry(by_name, name) or []
+        if found and taken.setdefault(found[0].name, name) != name:
+            raise UsageError(
+                f"two images match the box of '{found[0].name}'",
+                found=first_few([taken[found[0].name], name]),
+                todo="write the boxes with full relative paths",
+            )
+        matched.append(found)
+    return matched
+
+
+def _parse_box(cells: Sequence[str], where: str) -> Box:
+    try:
+        x0, y0, x1, y1 = map(float, cells)
+    except ValueError as error:
+        raise _malformed(where, "four numbers x0,y0,x1,y1 in pixels", cells) from error
+    if not all(map(math.isfinite, (x0, y0, x1, y1))):
+        raise _malformed(where, "finite numbers", cells)
+    if x1 <= x0 or y1 <= y0:
+        raise _malformed(where, "x1 > x0 and y1 > y0", cells)
+    return x0, y0, x1, y1
+
+
+def _malformed(where: str, expected: str, cells: Sequence[str]) -> UsageError:
+    return UsageError("malformed box", where=where, expected=expected, found=f"'{','.join(cells)}'")

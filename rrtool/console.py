@@ -1,0 +1,170 @@
+"""What people see: progress and messages on stderr, results on stdout, exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NoReturn
+
+import typer
+
+from rrtool.errors import RrtoolError, printable
+from rrtool.progress import Advance
+
+EXIT_SKIPPED, EXIT_INTERRUPTED = 3, 130
+_PLAIN_INTERVAL_S = 10.0
+
+
+class Console:
+    """The progress of one command (see ``rrtool.progress.Progress``)."""
+
+    def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
+        self._quiet = quiet
+        self.verbose = verbose
+
+    def message(self, text: str) -> None:
+        if not self._quiet:
+            _write_stderr(printable(text))
+
+    @contextmanager
+    def task(self, description: str, total: int, unit: str) -> Iterator[Advance]:
+        if self._quiet:
+            yield lambda n: None
+        elif sys.stderr.isatty():
+            with _bar(description, total, unit) as advance:
+                yield advance
+        else:
+            yield _plain_lines(description, total, unit)
+
+
+@contextmanager
+def _bar(description: str, total: int, unit: str) -> Iterator[Advance]:
+    from rich.console import Console as RichConsole
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=RichConsole(stderr=True)) as progress:
+        task = progress.add_task(description, total=total, rate=unit)
+
+        def advance(n: int) -> None:
+            progress.advance(task, n)
+            speed = progress.tasks[task].speed
+            if speed:
+                progress.update(task, rate=f"{speed:.1f} {unit}/s")
+
+        yield advance
+
+
+def _plain_lines(description: str, total: int, unit: str) -> Advance:
+    start = last = time.monotonic()
+    done = 0
+
+    def advance(n: int) -> None:
+        nonlocal done, last
+        done += n
+        now = time.monotonic()
+        if done and (done >= total or now - last >= _PLAIN_INTERVAL_S):
+            last = now
+            rate = done / max(now - start, 1e-9)
+            left = (total - done) / rate
+            _write_stderr(
+                f"{description}: {done}/{total} {unit}, {rate:.1f} {unit}/s, {left:.0f} s left"
+            )
+
+    return advance
+
+
+@contextmanager
+def reported(quiet: bool = False, verbose: bool = False) -> Iterator[Console]:
+    """Run a command: failures become one line on stderr and the right exit code."""
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        yield Console(quiet, verbose)
+    except RrtoolError as error:
+        _fail(str(error), error.exit_code)
+    except KeyboardInterrupt:
+        _fail("interrupted; run the same command again to continue", EXIT_INTERRUPTED)
+    except MemoryError:
+        _fail("out of memory", 1)
+    except BrokenPipeError:
+        # The reader of our output has gone; there is nobody left to tell.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(1) from None
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _interrupt(number: int, frame: object) -> NoReturn:
+    raise KeyboardInterrupt
+
+
+def _fail(text: str, code: int) -> NoReturn:
+    _write_stderr(f"rrtool: {text}")
+    raise typer.Exit(code) from None
+
+
+def _write_stderr(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def emit_path(path: Path, as_json: bool, facts: Callable[[], dict[str, Any]]) -> None:
+    """The result of a stage on stdout: its path, or a JSON document about it."""
+    if as_json:
+        emit_json({"output": str(path), **facts()})
+        return
+    sys.stdout.flush()
+    sys.stdout.buffer.write(os.fsencode(path) + b"\n")
+    sys.stdout.flush()
+
+
+def emit_json(content: Any) -> None:
+    """One JSON document on stdout; NaN, which JSON lacks, becomes null."""
+    print(json.dumps(_without_nan(content), ensure_ascii=True, indent=2))
+
+
+def _without_nan(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _without_nan(value) for key, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_without_nan(value) for value in content]
+    if isinstance(content, float) and content != content:
+        return None
+    return content
+
+
+def path_argument(text: str) -> str:
+    """A path as written; ``-`` reads it from stdin, as the stage before in a pipe prints it.
+
+    Raises:
+        UsageError: stdin holds no path.
+    """
+    if text != "-":
+        return text
+    from rrtool.errors import UsageError
+
+    lines = [os.fsdecode(line) for line in sys.stdin.buffer.read().splitlines() if line.strip()]
+    if len(lines) != 1:
+        raise UsageError(
+            "'-' reads one path from standard input",
+            found=f"{len(lines)} lines",
+            todo="did the stage before in the pipe fail?",
+        )
+    return lines[0]

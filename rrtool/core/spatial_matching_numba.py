@@ -1,0 +1,386 @@
+"""Compiled kernels of spatial matching: merge join, hypothesis search, refinement, final inliers.
+
+Everything here obeys one canonical arithmetic, which `spatial_matching_torch` repeats on a device:
+float64, the operation order written below, no fused multiply-add, and integers wherever a sum runs
+over correspondences (scores and the moments of the least squares). Integer sums don't depend on
+their order, so vector width, thread count and device can't change an inlier.
+
+A transform is ``(a, b, c, d, x, y)`` with ``M_1to2 = [[a, b, x], [c, d, y]]``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit, prange
+
+BLOCK = 128  # correspondences evaluated between two looks at whether a hypothesis can still win
+COLLINEAR = 1e-8  # det(scatter) / trace(scatter)² at or below this: the inliers lie on a line
+
+
+class AffineFrames(NamedTuple):
+    """Usable local features of some images, in the form the kernels read.
+
+    Attributes:
+        positions: ``(n, 2)`` float64, ``μ`` in cells.
+        grid_positions: ``(n, 2)`` int64, ``round(μ · grid_scale)``, at most 2²¹ in size.
+        from_circle: ``(n, 3)`` float64, ``(l11, l21, l22)`` of the Cholesky factor ``Σ = L Lᵀ``.
+        to_circle: ``(n, 3)`` float64, the same entries of ``L⁻¹``.
+        channels: ``(n,)`` int32, sorted inside each group.
+        feature_ids: ``(n,)`` int32, index of the feature within its image.
+        offsets: ``(g + 1,)`` int64, groups of one image at one scale.
+        grid_scales: ``(g,)`` float64, powers of two.
+    """
+
+    positions: np.ndarray
+    grid_positions: np.ndarray
+    from_circle: np.ndarray
+    to_circle: np.ndarray
+    channels: np.ndarray
+    feature_ids: np.ndarray
+    offsets: np.ndarray
+    grid_scales: np.ndarray
+
+
+class Correspondences(NamedTuple):
+    """Tentative correspondences of all problems (candidate, query scale, database scale).
+
+    Attributes:
+        query_rows, database_rows: ``(m,)`` int32, rows of the two `AffineFrames`.
+        scores: ``(m,)`` int64, what each adds to the score of a transform it agrees with.
+        offsets: ``(p + 1,)`` int64.
+        query_groups, database_groups: ``(p,)`` int64.
+    """
+
+    query_rows: np.ndarray
+    database_rows: np.ndarray
+    scores: np.ndarray
+    offsets: np.ndarray
+    query_groups: np.ndarray
+    database_groups: np.ndarray
+
+
+class Limits(NamedTuple):
+    """Scalars of the search: squared threshold, squared largest scale change, refinements."""
+
+    squared_threshold: float
+    squared_scale_change: float
+    max_refinements: int
+
+
+@njit(cache=True, nogil=True)
+def _join(query, database, query_group, database_group, query_rows, database_rows):
+    """Enumerate same-channel pairs by a merge join; count only when the outputs are empty."""
+    count = 0
+    start, end = database.offsets[database_group], database.offsets[database_group + 1]
+    for row in range(query.offsets[query_group], query.offsets[query_group + 1]):
+        channel = query.channels[row]
+        while start < end and database.channels[start] < channel:
+            start += 1
+        other = start
+        while other < end and database.channels[other] == channel:
+            if len(query_rows) > 0:
+                query_rows[count] = row
+                database_rows[count] = other
+            count += 1
+            other += 1
+    return count
+
+
+@njit(cache=True, nogil=True)
+def count_correspondences(query, database, query_groups, database_groups):
+    """Number of tentative correspondences of each problem, ``(p,)`` int64."""
+    n_problems = len(query_groups)
+    counts = np.zeros(n_problems, np.int64)
+    nothing = np.zeros(0, np.int32)
+    for p in range(n_problems):
+        counts[p] = _join(query, database, query_groups[p], database_groups[p], nothing, nothing)
+    return counts
+
+
+@njit(cache=True, nogil=True)
+def list_correspondences(query, database, query_groups, database_groups, offsets):
+    """Rows of the tentative correspondences, ordered by (query feature, database feature)."""
+    query_rows = np.empty(offsets[-1], np.int32)
+    database_rows = np.empty(offsets[-1], np.int32)
+    for p in range(len(query_groups)):
+        part = slice(offsets[p], offsets[p + 1])
+        if offsets[p + 1] > offsets[p]:
+            _join(
+                query,
+                database,
+                query_groups[p],
+                database_groups[p],
+                query_rows[part],
+                database_rows[part],
+            )
+    return query_rows, database_rows
+
+
+@njit(cache=True, nogil=True)
+def _scale_change_allowed(determinant, squared_scale_change):
+    # sqrt(det) in [1/s, s], compared in squares; False for NaN and for reflections.
+    return (
+        determinant > 0.0
+        and determinant <= squared_scale_change
+        and determinant * squared_scale_change >= 1.0
+    )
+
+
+@njit(cache=True, nogil=True)
+def _hypothesis(from_circle, to_circle, x, y, u, v):
+    """``A = L₂ L₁⁻¹``, ``t = μ₂ − A μ₁``; lower triangular, so vertical lines stay vertical."""
+    a = from_circle[0] * to_circle[0]
+    c = from_circle[1] * to_circle[0] + from_circle[2] * to_circle[1]
+    d = from_circle[2] * to_circle[2]
+    return a, c, d, u - a * x, v - (c * x + d * y)
+
+
+@njit(cache=True, nogil=True)
+def _score_hypothesis(a, c, d, tx, ty, points, scores, remaining, squared_threshold, to_beat):
+    """Score of a hypothesis, or any value ≤ ``to_beat`` once it can't beat that."""
+    x, y, u, v = points[0], points[1], points[2], points[3]
+    n = len(x)
+    score = 0
+    for start in range(0, n, BLOCK):
+        if score + remaining[start // BLOCK] <= to_beat:
+            return score
+        for j in range(start, min(start + BLOCK, n)):
+            ex = (a * x[j] + tx) - u[j]
+            ey = ((c * x[j] + d * y[j]) + ty) - v[j]
+            score += scores[j] if ex * ex + ey * ey <= squared_threshold else 0
+    return score
+
+
+@njit(cache=True, nogil=True)
+def _mark_inliers(transform, points, squared_threshold, squared_errors):
+    """Squared transfer errors where within the threshold, −1 elsewhere."""
+    a, b, c, d, tx, ty = transform
+    x, y, u, v = points[0], points[1], points[2], points[3]
+    for j in range(len(x)):
+        ex = ((a * x[j] + b * y[j]) + tx) - u[j]
+        ey = ((c * x[j] + d * y[j]) + ty) - v[j]
+        error = ex * ex + ey * ey
+        squared_errors[j] = error if error <= squared_threshold else -1.0
+
+
+@njit(cache=True, nogil=True)
+def _score_inliers(squared_errors, scores):
+    score = 0
+    for j in range(len(scores)):
+        score += scores[j] if squared_errors[j] >= 0.0 else 0
+    return score
+
+
+@njit(cache=True, nogil=True)
+def _scatter(s_pq, s_p, s_q, n):
+    """``Σ (p − p̄)(q − q̄)`` from integer sums: exact up to the last, small correction."""
+    mean_p, mean_q = s_p // n, s_q // n
+    rest_p, rest_q = s_p - n * mean_p, s_q - n * mean_q
+    whole = s_pq - mean_p * s_q - mean_q * rest_p
+    return np.float64(whole) - np.float64(rest_p) * np.float64(rest_q) / np.float64(n)
+
+
+@njit(cache=True, nogil=True)
+def _moments(squared_errors, grid):
+    """First and second moments of the inliers' grid positions, ``(12,)`` int64."""
+    m = np.zeros(12, np.int64)
+    for j in range(len(squared_errors)):
+        if squared_errors[j] >= 0.0:
+            x, y, u, v = grid[0, j], grid[1, j], grid[2, j], grid[3, j]
+            m[0] += 1
+            m[1] += x
+            m[2] += y
+            m[3] += u
+            m[4] += v
+            m[5] += x * x
+            m[6] += x * y
+            m[7] += y * y
+            m[8] += u * x
+            m[9] += u * y
+            m[10] += v * x
+            m[11] += v * y
+    return m
+
+
+@njit(cache=True, nogil=True)
+def _fit_affine(moments, query_scale, database_scale):
+    """Least-squares affine transform (6 dof) of the inliers, and whether they determine one."""
+    n, x, y, u, v = moments[0], moments[1], moments[2], moments[3], moments[4]
+    if n < 3:
+        return False, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    xx, xy, yy = (
+        _scatter(moments[5], x, x, n),
+        _scatter(moments[6], x, y, n),
+        _scatter(moments[7], y, y, n),
+    )
+    det = xx * yy - xy * xy
+    trace = xx + yy
+    if not det > COLLINEAR * (trace * trace):
+        return False, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+    ux, uy = _scatter(moments[8], u, x, n), _scatter(moments[9], u, y, n)
+    vx, vy = _scatter(moments[10], v, x, n), _scatter(moments[11], v, y, n)
+    # Dividing and multiplying by the grid scales is exact: they are powers of two.
+    ratio = query_scale / database_scale
+    a, b = (ux * yy - uy * xy) / det * ratio, (uy * xx - ux * xy) / det * ratio
+    c, d = (vx * yy - vy * xy) / det * ratio, (vy * xx - vx * xy) / det * ratio
+    count = np.float64(n)
+    mean_x, mean_y = np.float64(x) / count / query_scale, np.float64(y) / count / query_scale
+    mean_u, mean_v = np.float64(u) / count / database_scale, np.float64(v) / count / database_scale
+    tx = mean_u - (a * mean_x + b * mean_y)
+    ty = mean_v - (c * mean_x + d * mean_y)
+    return True, (a, b, c, d, tx, ty)
+
+
+@njit(cache=True, nogil=True)
+def _refine(transform, score, points, grid, scores, scales, limits, squared_errors):
+    """LO: refit to the inliers while the score grows."""
+    _mark_inliers(transform, points, limits.squared_threshold, squared_errors)
+    for _ in range(limits.max_refinements):
+        moments = _moments(squared_errors, grid)
+        determined, fitted = _fit_affine(moments, scales[0], scales[1])
+        determinant = fitted[0] * fitted[3] - fitted[1] * fitted[2]
+        if not determined or not _scale_change_allowed(determinant, limits.squared_scale_change):
+            break
+        _mark_inliers(fitted, points, limits.squared_threshold, squared_errors)
+        fitted_score = _score_inliers(squared_errors, scores)
+        if fitted_score <= score:
+            break
+        transform, score = fitted, fitted_score
+    return transform, score
+
+
+@njit(cache=True, nogil=True)
+def _gather(query, database, query_rows, database_rows):
+    """Positions ``(x, y, u, v)`` of correspondences, as float64 cells and as int64 grid units."""
+    n = len(query_rows)
+    points = np.empty((4, n), np.float64)
+    grid = np.empty((4, n), np.int64)
+    for j in range(n):
+        for axis in range(2):
+            points[axis, j] = query.positions[query_rows[j], axis]
+            points[2 + axis, j] = database.positions[database_rows[j], axis]
+            grid[axis, j] = query.grid_positions[query_rows[j], axis]
+            grid[2 + axis, j] = database.grid_positions[database_rows[j], axis]
+    return points, grid
+
+
+@njit(cache=True, nogil=True)
+def _remaining_scores(scores):
+    """Largest score still to come at the start of each block."""
+    n_blocks = (len(scores) + BLOCK - 1) // BLOCK
+    remaining = np.zeros(n_blocks, np.int64)
+    total = 0
+    for block in range(n_blocks - 1, -1, -1):
+        for j in range(block * BLOCK, min((block + 1) * BLOCK, len(scores))):
+            total += scores[j]
+        remaining[block] = total
+    return remaining
+
+
+@njit(cache=True, nogil=True)
+def _search(query, database, query_rows, database_rows, scores, scales, limits):
+    """Best transform of one problem and its score; score 0 when there is none."""
+    points, grid = _gather(query, database, query_rows, database_rows)
+    squared_errors = np.empty(len(query_rows), np.float64)
+    remaining = _remaining_scores(scores)
+    best = (np.nan, np.nan, np.nan, np.nan, np.nan, np.nan)
+    best_score = 0
+    for i in range(len(query_rows)):
+        if remaining[0] <= best_score:
+            break  # nothing can beat a transform with which everything agrees
+        a, c, d, tx, ty = _hypothesis(
+            database.from_circle[database_rows[i]],
+            query.to_circle[query_rows[i]],
+            points[0, i],
+            points[1, i],
+            points[2, i],
+            points[3, i],
+        )
+        if not _scale_change_allowed(a * d, limits.squared_scale_change):
+            continue
+        score = _score_hypothesis(
+            a, c, d, tx, ty, points, scores, remaining, limits.squared_threshold, best_score
+        )
+        if score > best_score:
+            best, best_score = (a, 0.0, c, d, tx, ty), score
+            best, best_score = _refine(
+                best, best_score, points, grid, scores, scales, limits, squared_errors
+            )
+    return best, best_score
+
+
+@njit(cache=True, nogil=True, parallel=True)
+def search_transforms(query, database, correspondences, limits):
+    """Best transform ``(p, 6)`` float64 (NaN when none) and score ``(p,)`` int64 per problem."""
+    n_problems = len(correspondences.query_groups)
+    transforms = np.full((n_problems, 6), np.nan)
+    best_scores = np.zeros(n_problems, np.int64)
+    for p in prange(n_problems):
+        lo, hi = correspondences.offsets[p], correspondences.offsets[p + 1]
+        if lo < hi:
+            scales = (
+                query.grid_scales[correspondences.query_groups[p]],
+                database.grid_scales[correspondences.database_groups[p]],
+            )
+            best, best_scores[p] = _search(
+                query,
+                database,
+                correspondences.query_rows[lo:hi],
+                correspondences.database_rows[lo:hi],
+                correspondences.scores[lo:hi],
+                scales,
+                limits,
+            )
+            for entry in range(6):
+                transforms[p, entry] = best[entry]
+    return transforms, best_scores
+
+
+@njit(cache=True, nogil=True)
+def measure_inliers(query, database, correspondences, transforms, squared_threshold):
+    """Squared transfer error of the inliers of their problem's transform, −1 elsewhere, ``(m,)``."""
+    squared_errors = np.full(len(correspondences.query_rows), -1.0)
+    for p in range(len(correspondences.query_groups)):
+        lo, hi = correspondences.offsets[p], correspondences.offsets[p + 1]
+        if lo < hi and not np.isnan(transforms[p, 0]):
+            t = transforms[p]
+            points, _ = _gather(
+                query,
+                database,
+                correspondences.query_rows[lo:hi],
+                correspondences.database_rows[lo:hi],
+            )
+            _mark_inliers(
+                (t[0], t[1], t[2], t[3], t[4], t[5]), points, squared_threshold, squared_errors[lo:hi]
+            )
+    return squared_errors
+
+
+@njit(cache=True, nogil=True)
+def keep_one_to_one(order, correspondences, n_query, n_database):
+    """Greedy assignment: of the correspondences in ``order``, those whose features are both free.
+
+    Args:
+        order: ``(i,)`` int64, inliers, by problem, then error, then index.
+        correspondences: the correspondences they belong to.
+        n_query: number of query rows.
+        n_database: number of database rows.
+
+    Returns:
+        ``(m,)`` bool over all correspondences.
+    """
+    kept = np.zeros(len(correspondences.query_rows), np.bool_)
+    query_used_in = np.full(n_query, -1, np.int64)  # the last problem that used the feature
+    database_used_in = np.full(n_database, -1, np.int64)
+    problem = 0
+    for j in order:
+        while correspondences.offsets[problem + 1] <= j:
+            problem += 1
+        q, d = correspondences.query_rows[j], correspondences.database_rows[j]
+        if query_used_in[q] != problem and database_used_in[d] != problem:
+            query_used_in[q] = problem
+            database_used_in[d] = problem
+            kept[j] = True
+    return kept

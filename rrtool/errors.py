@@ -1,0 +1,94 @@
+"""Errors that end a command: one printable line each, and the exit status that goes with it."""
+
+from __future__ import annotations
+
+
+class RrtoolError(Exception):
+    """A failure the user can act on, told in one line: what, where, expected, found, what to do.
+
+    The line reads "where: what (expected …, found …); todo". The parts are also kept as
+    attributes, already escaped, for callers that lay them out differently.
+
+    Args:
+        what: the failure itself.
+        where: the file, option or row it is about.
+        expected: what should have been there.
+        found: what was there.
+        todo: what the user can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        what: object,
+        *,
+        where: object = None,
+        expected: object = None,
+        found: object = None,
+        todo: object = None,
+    ) -> None:
+        self.what = printable(what)
+        self.where = _printable_or_none(where)
+        self.expected = _printable_or_none(expected)
+        self.found = _printable_or_none(found)
+        self.todo = _printable_or_none(todo)
+        super().__init__(self._one_line())
+
+    def __reduce__(self) -> tuple:
+        # Exception's own pickling would call the constructor with the composed line alone; errors
+        # cross from worker processes, and must arrive with all their parts.
+        return _rebuild, (type(self), dict(self.__dict__))
+
+    def _one_line(self) -> str:
+        labelled = (("expected", self.expected), ("found", self.found))
+        compared = ", ".join(f"{label} {part}" for label, part in labelled if part is not None)
+        line = self.what if self.where is None else f"{self.where}: {self.what}"
+        if compared:
+            line += f" ({compared})"
+        return line if self.todo is None else f"{line}; {self.todo}"
+
+
+class UsageError(RrtoolError):
+    """An option, an argument or a file the user wrote is wrong: exit status 2."""
+
+    exit_code = 2
+
+
+class ArtifactError(RrtoolError):
+    """An artifact is damaged, or does not fit the others: exit status 4."""
+
+    exit_code = 4
+
+
+class WorkFailed(RrtoolError):
+    """The input was right and the work still failed: exit status 1."""
+
+    exit_code = 1
+
+
+def printable(part: object) -> str:
+    """`str(part)` with every unprintable character escaped, so that it stays on one line.
+
+    File names may hold newlines, terminal control codes and undecodable bytes (lone surrogates,
+    which no UTF-8 stream accepts); backslashes stay as they are, for Windows paths and regular
+    expressions are easier to read so.
+    """
+    text = str(part)
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escaped(char) for char in text)
+
+
+def _escaped(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+def _printable_or_none(part: object) -> str | None:
+    return None if part is None else printable(part)
+
+
+def _rebuild(kind: type[RrtoolError], parts: dict[str, object]) -> RrtoolError:
+    error = kind(**{name: parts[name] for name in ("what", "where", "expected", "found", "todo")})
+    error.__dict__.update(parts)
+    return error

@@ -1,0 +1,103 @@
+"""Ground truth of a retrieval run: from what the user names to positives and junk per query.
+
+source = load("gnd_roxford5k.pkl")
+setups = source.resolve(query_names, database_names)  # {"easy": [...], "medium": ..., ...}
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+from rrtool.core.evaluation import QueryGroundTruth
+from rrtool.errors import UsageError
+from rrtool.ground_truth import groups, oxford, revisited
+
+__all__ = ["PROTOCOLS", "GroundTruthSource", "detect_protocol", "load"]
+
+_SOURCES = "prefix:REGEX, folder, a CSV/TSV file, a revisited .pkl file, or an Oxford5k folder"
+
+
+class GroundTruthSource(Protocol):
+    """A ground truth that has been read, and waits for the names of an artifact."""
+
+    @property
+    def protocol(self) -> str: ...
+
+    @property
+    def source(self) -> str: ...
+
+    def resolve(
+        self,
+        query_names: Sequence[str],
+        database_names: Sequence[str],
+        query_boxes: Any = None,
+    ) -> Mapping[str, Sequence[QueryGroundTruth]]:
+        """The ground truth per setup, one entry per query, as rows of the database."""
+        ...
+
+    def describe(self) -> dict[str, str]:
+        """All the rules the scores depend on, for the provenance of an evaluation."""
+        ...
+
+
+_LOADERS: dict[str, Callable[[str], GroundTruthSource]] = {
+    groups.PROTOCOL: groups.load_groups,
+    revisited.PROTOCOL: revisited.load_revisited,
+    oxford.PROTOCOL: oxford.load_oxford,
+}
+PROTOCOLS = tuple(_LOADERS)
+
+
+def load(source: str, protocol: str | None = None) -> GroundTruthSource:
+    """Reads a ground truth.
+
+    Args:
+        source: `prefix:REGEX`, `folder`, or the path of a CSV/TSV file, of a revisited `.pkl`
+            file, or of a folder of Oxford5k text files.
+        protocol: one of `PROTOCOLS`; by default the one the source's form tells.
+
+    Raises:
+        UsageError: the source is missing or malformed, or is not of the protocol.
+    """
+    if protocol is not None and protocol not in _LOADERS:
+        raise UsageError(
+            "unknown protocol", expected=f"one of {', '.join(PROTOCOLS)}", found=f"'{protocol}'"
+        )
+    detected = detect_protocol(source)
+    if protocol not in (None, detected):
+        raise UsageError(
+            "the ground truth is not of the protocol asked for",
+            where=source,
+            expected=protocol,
+            found=detected,
+            todo="leave the protocol out, or name another ground truth",
+        )
+    return _LOADERS[detected](source)
+
+
+def detect_protocol(source: str) -> str:
+    """The protocol a source belongs to, by its form alone.
+
+    Raises:
+        UsageError: it has none of the known forms, or does not exist.
+    """
+    if source.startswith(groups.PREFIX) or source == groups.FOLDER:
+        return groups.PROTOCOL
+    path = Path(source)
+    if os.path.isdir(path):  # unlike Path's, it answers no where it may not look
+        if oxford.query_paths(path):
+            return oxford.PROTOCOL
+        raise UsageError("not a ground truth", where=source, expected=_SOURCES, found="a folder")
+    if not os.path.isfile(path):
+        raise UsageError("no such ground truth", where=source, expected=_SOURCES)
+    suffix = path.suffix.lower()
+    if suffix in (".pkl", ".pickle"):
+        return revisited.PROTOCOL
+    if suffix in (".csv", ".tsv", ".txt"):
+        return groups.PROTOCOL
+    raise UsageError(
+        "not a ground truth", where=source, expected=_SOURCES, found=f"a '{suffix}' file"
+    )

@@ -1,0 +1,160 @@
+"""The revisited Oxford and Paris benchmarks (Radenović et al., CVPR 2018): easy, medium, hard."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rrtool.core.evaluation import SCORING_RULES, QueryGroundTruth
+from rrtool.errors import UsageError
+from rrtool.ground_truth.names import find_queries, restrict, rows_of_entries
+from rrtool.ground_truth.restricted_pickle import load_restricted
+
+PROTOCOL = "revisited"
+# Setup: (lists that are positive, lists that are junk).
+SETUPS = {
+    "easy": (("easy",), ("junk", "hard")),
+    "medium": (("easy", "hard"), ("junk",)),
+    "hard": (("hard",), ("junk", "easy")),
+}
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True)
+class RevisitedQuery:
+    """One query: its image, its box in pixels, and its lists as indices of the gallery names."""
+
+    name: str
+    box: Box
+    lists: dict[str, list[int]]
+
+
+@dataclass(frozen=True)
+class Revisited:
+    """A revisited benchmark: names without folder or extension.
+
+    Attributes:
+        source: path of the file.
+        gallery: names of the benchmark's own database images.
+        queries: its queries, none of which is in the gallery.
+    """
+
+    source: str
+    gallery: list[str]
+    queries: list[RevisitedQuery]
+    protocol: str = PROTOCOL
+
+    def resolve(
+        self,
+        query_names: Sequence[str],
+        database_names: Sequence[str],
+        query_boxes: Sequence[object] | None = None,
+    ) -> dict[str, Sequence[QueryGroundTruth]]:
+        """The ground truth in the setups `easy`, `medium` and `hard`.
+
+        Queries and database may be a part of the benchmark's, and the database may hold other
+        images, which are distractors. A query image in the database is junk to every query: the
+        gallery leaves those out, so the scores are the ones without it.
+
+        Raises:
+            UsageError: a query is none of the benchmark's, the database holds nothing of its
+                gallery, or two images match one name.
+        """
+        by_name = {query.name: query for query in self.queries}
+        queries = find_queries(by_name, query_names, where=self.source)
+        query_images = sorted(set(by_name) - set(self.gallery))
+        rows = rows_of_entries(self.gallery + query_images, database_names, where=self.source)
+        aside = range(len(self.gallery), len(rows))
+        return {
+            setup: [
+                restrict(
+                    rows, _joined(query.lists, positive), [*_joined(query.lists, junk), *aside]
+                )
+                for query in queries
+            ]
+            for setup, (positive, junk) in SETUPS.items()
+        }
+
+    def describe(self) -> dict[str, str]:
+        return {
+            "protocol": self.protocol,
+            "source": self.source,
+            "positives_rule": "easy: easy; medium: easy + hard; hard: hard",
+            "junk_rule": "easy: junk + hard; medium: junk; hard: junk + easy; "
+            "and the benchmark's query images, where the database holds them",
+            **SCORING_RULES,
+        }
+
+
+def load_revisited(source: str) -> Revisited:
+    """Reads a `gnd_*.pkl` file, running none of it.
+
+    Raises:
+        UsageError: the file is no such pickle, or its contents do not fit together.
+    """
+    content = load_restricted(Path(source))
+    gallery = _strings(content, "imlist", source)
+    names = _strings(content, "qimlist", source)
+    entries = content.get("gnd")
+    if not isinstance(entries, list) or len(entries) != len(names):
+        found = f"{len(entries)}" if isinstance(entries, list) else type(entries).__name__
+        raise _misfit(source, "'gnd'", f"a list of {len(names)}, as qimlist", found)
+    queries = [
+        _query(name, entry, len(gallery), f"{source}, gnd[{i}]")
+        for i, (name, entry) in enumerate(zip(names, entries, strict=True))
+    ]
+    return Revisited(source, gallery, queries)
+
+
+def _query(name: str, entry: Any, n_gallery: int, where: str) -> RevisitedQuery:
+    if not isinstance(entry, dict):
+        raise _misfit(where, "the entry", "a dict", type(entry).__name__)
+    lists = {key: _indices(entry, key, n_gallery, where) for key in ("easy", "hard", "junk")}
+    return RevisitedQuery(name, _box(entry.get("bbx"), where), lists)
+
+
+def _indices(entry: dict, key: str, n_gallery: int, where: str) -> list[int]:
+    values = entry.get(key)
+    if not isinstance(values, list):
+        found = f"the lists {', '.join(map(str, entry))}" if values is None else repr(values)
+        raise _misfit(where, f"'{key}'", "a list", found)
+    wrong = [value for value in values if type(value) is not int or not 0 <= value < n_gallery]
+    if wrong:
+        raise _misfit(where, f"'{key}'", f"indices of imlist, 0 to {n_gallery - 1}", repr(wrong[0]))
+    return values
+
+
+def _box(values: Any, where: str) -> Box:
+    numbers = isinstance(values, list) and all(type(value) in (int, float) for value in values)
+    if not (numbers and len(values) == 4 and all(map(math.isfinite, values))):
+        raise _misfit(where, "'bbx'", "x0, y0, x1, y1 in pixels", repr(values))
+    x0, y0, x1, y1 = map(float, values)
+    if x1 <= x0 or y1 <= y0:
+        raise _misfit(where, "'bbx'", "x1 > x0 and y1 > y0", repr(values))
+    return x0, y0, x1, y1
+
+
+def _strings(content: Any, key: str, source: str) -> list[str]:
+    values = content.get(key) if isinstance(content, dict) else None
+    if not isinstance(values, list) or not all(isinstance(value, str) for value in values):
+        raise _misfit(source, f"'{key}'", "a list of image names", type(values).__name__)
+    if len(set(values)) != len(values):
+        raise _misfit(source, f"'{key}'", "each image name once", "a name twice")
+    return values
+
+
+def _joined(lists: dict[str, list[int]], keys: Sequence[str]) -> list[int]:
+    return [index for key in keys for index in lists[key]]
+
+
+def _misfit(where: str, what: str, expected: str, found: str) -> UsageError:
+    return UsageError(
+        f"{what} is not that of a revisited ground truth",
+        where=where,
+        expected=expected,
+        found=found,
+    )

@@ -1,0 +1,1 @@
+"""Images: listing them, decoding them safely, and reading ahead."""

@@ -1,0 +1,102 @@
+"""The rows of a run: images, each perhaps with the box of a query in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rrtool.artifacts import InputRecord, encode_texts, image_input
+from rrtool.boxes import load_boxes, match_boxes
+from rrtool.errors import UsageError
+from rrtool.images.decode import Box
+from rrtool.images.listing import file_signatures, list_images
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Rows in the order of the artifact.
+
+    Attributes:
+        names: image name of each row (a name recurs where an image has several boxes).
+        paths: its file.
+        boxes: its box, None for the whole image.
+        signatures: ``(n, 2)`` int64, size in bytes and time of change in ns.
+        inputs: records for the provenance.
+        skipped: ``(path, reason)`` of what was passed over before there were rows.
+        n_ignored: files without an image suffix.
+    """
+
+    names: list[str]
+    paths: list[str]
+    boxes: list[Box | None]
+    signatures: np.ndarray
+    inputs: list[InputRecord]
+    skipped: list[tuple[str, str]]
+    n_ignored: int
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def datasets(self) -> dict[str, np.ndarray]:
+        """The columns that every artifact over images has, known before any work."""
+        return {**encode_texts(self.names, "names"), "file_signatures": self.signatures}
+
+
+def collect(images: str, boxes_source: str | None = None) -> Collection:
+    """List ``images``; with boxes, one row per box, in the order of the boxes.
+
+    Raises:
+        UsageError: see ``list_images`` and ``load_boxes``; or a box of an image not listed.
+    """
+    listed = list_images(images)
+    positions = list(range(len(listed)))
+    boxes: list[Box | None] = [None] * len(listed)
+    missing: list[tuple[str, str]] = []
+    if boxes_source is not None:
+        positions, boxes, missing = _boxed_rows(listed.names, boxes_source)
+    names = [listed.names[i] for i in positions]
+    paths = [listed.paths[i] for i in positions]
+    signatures = file_signatures(paths)
+    return Collection(
+        names,
+        paths,
+        boxes,
+        np.array(signatures, dtype=np.int64).reshape(-1, 2),
+        [_record(images, names, signatures, boxes)],
+        listed.unreadable_folders + missing,
+        listed.n_ignored,
+    )
+
+
+def _boxed_rows(
+    names: list[str], source: str
+) -> tuple[list[int], list[Box | None], list[tuple[str, str]]]:
+    """Image and box of each row, and the boxes whose image is not among ``names``."""
+    query_boxes = load_boxes(source)
+    image_of = {
+        id(box): image
+        for image, found in enumerate(match_boxes(query_boxes, names))
+        for box in found
+    }
+    present = [box for box in query_boxes if id(box) in image_of]
+    missing = [box.name for box in query_boxes if id(box) not in image_of]
+    if not present:
+        raise UsageError(
+            "none of the boxes is of one of these images",
+            where=source,
+            expected=", ".join(missing[:3]) or "at least one box",
+            found=", ".join(names[:3]),
+        )
+    rows = [image_of[id(box)] for box in present]
+    reason = f"{source} has a box for it, but the image is not there"
+    return rows, [box.box for box in present], [(name, reason) for name in missing]
+
+
+def _record(
+    source: str, names: list[str], signatures: list[tuple[int, int]], boxes: list[Box | None]
+) -> InputRecord:
+    labels = [
+        name if box is None else f"{name}\0{box}" for name, box in zip(names, boxes, strict=True)
+    ]
+    return image_input(source, labels, signatures)

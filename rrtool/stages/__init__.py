@@ -1,0 +1,1 @@
+"""The subcommands as functions: validate, load, call core, write. No algorithm lives here."""
