@@ -52,12 +52,6 @@ class ActivationSource(Protocol):
         ...
 
 
-def by_part(batches: Iterator[ActivationBatch]) -> Iterator[tuple[int, list[ActivationBatch]]]:
-    """The batches of one part after the other (only one part is held at a time)."""
-    for part, members in groupby(batches, key=lambda batch: batch.part):
-        yield part, list(members)
-
-
 def resolve_device(device: str) -> str:
     """``auto`` → the first GPU if there is one, else the CPU.
 
@@ -146,9 +140,9 @@ class NetworkSource:
                 group = waiting.setdefault(image.pixels.shape, [])
                 group.append((part, row, image))
                 if len(group) == batch_size:
-                    yield self._run(waiting.pop(image.pixels.shape))
+                    yield from self._run(waiting.pop(image.pixels.shape))
             for group in waiting.values():
-                yield self._run(group)
+                yield from self._run(group)
 
     def _decode(self, item: tuple[int, int]) -> tuple[int, int, DecodedImage | str]:
         part, row = item
@@ -162,24 +156,35 @@ class NetworkSource:
             return part, row, f"{width}×{height} pixels are too few for the network ({least})"
         return part, row, image
 
-    def _run(self, group: list[tuple[int, int, DecodedImage]]) -> ActivationBatch:
-        images = [image for _, _, image in group]
+    def _run(self, group: list[tuple[int, int, DecodedImage]]) -> Iterator[ActivationBatch]:
+        part = group[0][0]
+        maps = self._maps([image for _, _, image in group])
+        sums = torch.stack([scale.sum(dim=(1, 2, 3)) for scale in maps]).sum(dim=0)
+        good = torch.isfinite(sums).cpu()
+        for broken in torch.nonzero(~good).flatten().tolist():
+            reason = "the network gave NaN or infinite activations"
+            yield ActivationBatch.failed(part, group[broken][1], reason)
+        if not good.any():
+            return
+        kept = [item for item, is_good in zip(group, good.tolist(), strict=True) if is_good]
+        yield ActivationBatch(
+            part,
+            [row for _, row, _ in kept],
+            np.array([image.full_size for _, _, image in kept]),
+            np.array([image.box for _, _, image in kept]),
+            maps if good.all() else [scale[good.to(scale.device)] for scale in maps],
+        )
+
+    def _maps(self, images: list[DecodedImage]) -> list[torch.Tensor]:
         pixels = torch.from_numpy(np.stack([image.pixels for image in images]))
         try:
             with torch.inference_mode():
-                maps = activation_maps(self.network, pixels.to(self.device), self.scales)
+                return activation_maps(self.network, pixels.to(self.device), self.scales)
         except torch.OutOfMemoryError:
             raise WorkFailed(
-                f"the GPU's memory does not hold a batch of {len(group)} images",
+                f"the GPU's memory does not hold a batch of {len(images)} images",
                 todo="use a smaller --batch-size or --max-size",
             ) from None
-        return ActivationBatch(
-            group[0][0],
-            [row for _, row, _ in group],
-            np.array([image.full_size for image in images]),
-            np.array([image.box for image in images]),
-            maps,
-        )
 
 
 @dataclass(frozen=True)

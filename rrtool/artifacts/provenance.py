@@ -114,7 +114,7 @@ def library_versions() -> dict[str, str]:
 
 def first_difference(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, str, str] | None:
     """The first thing in which two identities differ: ``(what, old value, new value)``."""
-    for section, label in (("options", "option --{}"), ("network", "network {}"), ("inputs", "{}")):
+    for section, label in (("options", "--{}"), ("network", "network {}"), ("inputs", "{}")):
         before, now = old.get(section, {}), new.get(section, {})
         for key in sorted({*before, *now}):
             if before.get(key) != now.get(key):

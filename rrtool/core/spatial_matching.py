@@ -200,7 +200,7 @@ def affine_frames(features: LocalFeatures, image_ids: np.ndarray) -> AffineFrame
         raise ValueError("local features must be sorted by channel inside each image and scale")
     positions = np.asarray(features.means[rows], np.float64)
     from_circle, to_circle, usable = _cholesky(np.asarray(features.covariances[rows], np.float64))
-    usable &= np.isfinite(positions).all(axis=1)
+    usable &= np.isfinite(positions[:, 0]) & np.isfinite(positions[:, 1])
     groups, positions = groups[usable], positions[usable]
     n_groups = len(image_ids) * features.n_scales
     offsets = np.searchsorted(groups, np.arange(n_groups + 1)).astype(np.int64)
@@ -221,7 +221,7 @@ def _rows_of_images(
     features: LocalFeatures, image_ids: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Feature rows of the images one after the other, their index in the image, their group."""
-    if len(image_ids) and not (0 <= image_ids.min() and image_ids.max() < features.n_images):
+    if len(image_ids) and not (image_ids.min() >= 0 and image_ids.max() < features.n_images):
         raise ValueError(
             f"image ids must lie in 0..{features.n_images - 1}, "
             f"found {image_ids.min()}..{image_ids.max()}"
@@ -245,15 +245,17 @@ def _cholesky(covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
         l21 = xy / l11
         l22 = np.sqrt(yy - l21 * l21)
         from_circle = np.stack([l11, l21, l22], axis=1)
-        to_circle = np.stack([1 / l11, -l21 / (l11 * l22), 1 / l22], axis=1)
-    usable = np.isfinite(from_circle).all(axis=1) & np.isfinite(to_circle).all(axis=1)
+        i11, i21, i22 = 1 / l11, -l21 / (l11 * l22), 1 / l22
+        to_circle = np.stack([i11, i21, i22], axis=1)
+        usable = np.isfinite(l11 + l21 + l22 + i11 + i21 + i22)
     return from_circle, to_circle, usable
 
 
 def _grid_scales(positions: np.ndarray, groups: np.ndarray, n_groups: int) -> np.ndarray:
     """Per group the power of two that brings its largest coordinate to at most 2²¹."""
     largest = np.zeros(n_groups)
-    np.maximum.at(largest, groups, np.abs(positions).max(axis=1, initial=0.0))
+    sizes = np.maximum(np.abs(positions[:, 0]), np.abs(positions[:, 1]))
+    np.maximum.at(largest, groups, sizes)
     _, exponents = np.frexp(largest)
     return np.where(largest > 0, np.ldexp(1.0, GRID_BITS - exponents), 1.0)
 
@@ -265,12 +267,10 @@ def _tentative_correspondences(
     channel_weights: np.ndarray | None,
 ) -> tuple[Correspondences, float]:
     """All same-channel pairs of every problem, and the unit of their integer scores."""
-    n_database_groups = len(database.grid_scales)
-    candidates = np.arange(n_database_groups // n_scales[1])
-    shape = (len(candidates), *n_scales)
-    query_groups = np.broadcast_to(np.arange(n_scales[0])[:, None], shape).reshape(-1)
-    database_groups = candidates[:, None, None] * n_scales[1] + np.arange(n_scales[1])
-    database_groups = np.broadcast_to(database_groups, shape).reshape(-1)
+    n_candidates = len(database.grid_scales) // n_scales[1]
+    query_groups = np.tile(np.repeat(np.arange(n_scales[0]), n_scales[1]), n_candidates)
+    by_candidate = np.arange(n_candidates * n_scales[1]).reshape(n_candidates, 1, n_scales[1])
+    database_groups = by_candidate.repeat(n_scales[0], axis=1).reshape(-1)
     counts = count_correspondences(query, database, query_groups, database_groups)
     if np.any(counts > MAX_CORRESPONDENCES):
         raise ValueError(f"{counts.max()} tentative correspondences, more than 2^20, in one pair")
@@ -294,7 +294,7 @@ def _integer_scores(
     weights = np.asarray(channel_weights, np.float64).reshape(-1)
     if not (np.isfinite(weights).all() and (weights >= 0).all()):
         raise ValueError("channel weights must be finite and not negative")
-    if len(channels) and not (0 <= channels.min() and channels.max() < len(weights)):
+    if len(channels) and not (channels.min() >= 0 and channels.max() < len(weights)):
         raise ValueError(f"{len(weights)} channel weights, but channel {channels.max()} occurs")
     largest = float(weights.max(initial=0.0))
     unit = largest / (1 << WEIGHT_BITS) if largest > 0 else 1.0

@@ -140,16 +140,25 @@ def _hypothesis(from_circle, to_circle, x, y, u, v):
 @njit(cache=True, nogil=True)
 def _score_hypothesis(a, c, d, tx, ty, points, scores, remaining, squared_threshold, to_beat):
     """Score of a hypothesis, or any value ≤ ``to_beat`` once it can't beat that."""
-    x, y, u, v = points[0], points[1], points[2], points[3]
-    n = len(x)
+    n = len(scores)
     score = 0
     for start in range(0, n, BLOCK):
         if score + remaining[start // BLOCK] <= to_beat:
             return score
-        for j in range(start, min(start + BLOCK, n)):
+        # Slices from zero and an unconditional load: otherwise LLVM doesn't vectorise the loop.
+        end = min(start + BLOCK, n)
+        x, y, u, v = (
+            points[0, start:end],
+            points[1, start:end],
+            points[2, start:end],
+            points[3, start:end],
+        )
+        block_scores = scores[start:end]
+        for j in range(len(block_scores)):
             ex = (a * x[j] + tx) - u[j]
             ey = ((c * x[j] + d * y[j]) + ty) - v[j]
-            score += scores[j] if ex * ex + ey * ey <= squared_threshold else 0
+            gain = block_scores[j]
+            score += gain if ex * ex + ey * ey <= squared_threshold else 0
     return score
 
 
@@ -340,21 +349,20 @@ def search_transforms(query, database, correspondences, limits):
 
 @njit(cache=True, nogil=True)
 def measure_inliers(query, database, correspondences, transforms, squared_threshold):
-    """Squared transfer error of the inliers of their problem's transform, −1 elsewhere, ``(m,)``."""
+    """Squared transfer errors ``(m,)`` of the inliers of each problem's transform, else −1."""
     squared_errors = np.full(len(correspondences.query_rows), -1.0)
     for p in range(len(correspondences.query_groups)):
         lo, hi = correspondences.offsets[p], correspondences.offsets[p + 1]
         if lo < hi and not np.isnan(transforms[p, 0]):
-            t = transforms[p]
             points, _ = _gather(
                 query,
                 database,
                 correspondences.query_rows[lo:hi],
                 correspondences.database_rows[lo:hi],
             )
-            _mark_inliers(
-                (t[0], t[1], t[2], t[3], t[4], t[5]), points, squared_threshold, squared_errors[lo:hi]
-            )
+            t = transforms[p]
+            transform = (t[0], t[1], t[2], t[3], t[4], t[5])
+            _mark_inliers(transform, points, squared_threshold, squared_errors[lo:hi])
     return squared_errors
 
 

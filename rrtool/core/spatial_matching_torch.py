@@ -48,12 +48,12 @@ class _Correspondences(NamedTuple):
 class _Batch(NamedTuple):
     """Correspondences of some problems, padded to the largest.
 
-    ``index`` ``(b, n)`` int64 into the flat ones, ``valid`` ``(b, n)`` bool, ``points`` and
+    ``where`` ``(b, n)`` int64 into the flat ones, ``valid`` ``(b, n)`` bool, ``points`` and
     ``grid`` ``(4, b, n)``, ``scores`` ``(b, n)`` int64 or None, ``scales`` ``(2, b)`` float64.
     Padded points are infinitely far, so they are never inliers.
     """
 
-    index: torch.Tensor
+    where: torch.Tensor
     valid: torch.Tensor
     points: torch.Tensor
     grid: torch.Tensor
@@ -63,7 +63,7 @@ class _Batch(NamedTuple):
     def rows(self, rows: torch.Tensor) -> _Batch:
         scores = None if self.scores is None else self.scores[rows]
         return _Batch(
-            self.index[rows],
+            self.where[rows],
             self.valid[rows],
             self.points[:, rows],
             self.grid[:, rows],
@@ -224,10 +224,10 @@ def _score_hypotheses(
     hypothesis_scores: torch.Tensor,
 ) -> None:
     """Write the score of every allowed hypothesis of the batch into the flat scores."""
-    n_problems, n = batch.index.shape
+    n_problems, n = batch.where.shape
     step = max(1, max_bytes // (BYTES_PER_ERROR * n_problems * n))
     for start in range(0, n, step):
-        index = batch.index[:, start : start + step]
+        index = batch.where[:, start : start + step]
         hypotheses = flat.hypotheses[:, index, None]
         inlier = _inliers(hypotheses, batch.points[:, :, None, :], limits)
         scores = _sum_scores(inlier, None if batch.scores is None else batch.scores[:, None, :])
@@ -264,8 +264,8 @@ def _walk_records(
     flat: _Correspondences, batch: _Batch, limits: Limits, hypothesis_scores: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Best transforms ``(6, b)`` and scores ``(b,)`` int64 by the scan of LO-RANSAC."""
-    n_problems, n = batch.index.shape
-    scores = torch.where(batch.valid, hypothesis_scores[batch.index], 0)
+    n_problems, n = batch.where.shape
+    scores = torch.where(batch.valid, hypothesis_scores[batch.where], 0)
     columns = torch.arange(n, device=scores.device)
     best = torch.full((6, n_problems), torch.nan, dtype=torch.float64, device=scores.device)
     best_score = torch.zeros(n_problems, dtype=torch.int64, device=scores.device)
@@ -277,7 +277,7 @@ def _walk_records(
             return best, best_score
         record = first[rows]
         best[:, rows], best_score[rows] = _refine(
-            flat.hypotheses[:, batch.index[rows, record]],
+            flat.hypotheses[:, batch.where[rows, record]],
             scores[rows, record],
             batch.rows(rows),
             limits,

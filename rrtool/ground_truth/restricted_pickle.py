@@ -7,7 +7,9 @@ is replaced by stand-ins that accept nothing but numeric and string data.
 
 from __future__ import annotations
 
+import io
 import pickle
+import pickletools
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -42,8 +44,9 @@ def load_restricted(path: Path) -> Any:
         UsageError: the file cannot be read, is no pickle, or asks for anything but plain values.
     """
     try:
-        with path.open("rb") as stream:
-            return _plain(_RestrictedUnpickler(stream, encoding="latin1").load())
+        stream = path.read_bytes()
+        _refuse_huge_memo(stream)
+        return _plain(_RestrictedUnpickler(io.BytesIO(stream), encoding="latin1").load())
     except OSError as error:
         raise unreadable(path, error) from error
     except _Forbidden as error:
@@ -57,6 +60,14 @@ def load_restricted(path: Path) -> Any:
         raise UsageError(
             "not a readable pickle", where=path, found=f"{type(error).__name__}: {error}"
         ) from error
+
+
+def _refuse_huge_memo(stream: bytes) -> None:
+    """The unpickler allocates its memo up to the largest index written: one byte amiss, 64 GB."""
+    for opcode, argument, _position in pickletools.genops(stream):
+        writes_memo = opcode.name in ("PUT", "BINPUT", "LONG_BINPUT")
+        if writes_memo and argument is not None and argument > len(stream):
+            raise ValueError(f"memo index {argument} in {len(stream)} bytes")
 
 
 class _Forbidden(Exception):
@@ -104,6 +115,12 @@ def _reconstruct(_kind: object, _shape: object, _code: object) -> _Array:
     return _Array()
 
 
+def _frombuffer(data: bytes | bytearray, dtype: _Dtype, shape: tuple, order: str) -> _Array:
+    array = _Array()
+    array.__setstate__((1, shape, dtype, order == "F", bytes(data)))
+    return array
+
+
 def _scalar(dtype: _Dtype, data: bytes | str) -> Any:
     return dtype.values(data)[0].item()
 
@@ -115,14 +132,23 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode("latin1")
 
 
+def _no_bytes() -> bytes:
+    return b""  # those protocols write empty bytes as a call of bytes()
+
+
 _ALLOWED: dict[tuple[str, str], Callable] = {
     ("numpy", "ndarray"): _Array,
     ("numpy", "dtype"): _Dtype,
     ("_codecs", "encode"): _encode,
+    ("__builtin__", "bytes"): _no_bytes,
     **{
-        (f"numpy.{core}.multiarray", name): stand_in
+        (f"numpy.{core}.{module}", name): stand_in
         for core in ("core", "_core")
-        for name, stand_in in (("_reconstruct", _reconstruct), ("scalar", _scalar))
+        for module, name, stand_in in (
+            ("multiarray", "_reconstruct", _reconstruct),
+            ("multiarray", "scalar", _scalar),
+            ("numeric", "_frombuffer", _frombuffer),
+        )
     },
 }
 

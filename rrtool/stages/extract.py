@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from rrtool.activations import ActivationBatch, resolve_device
+from rrtool.activations import resolve_device
 from rrtool.artifacts import OutputFile, Provenance, create
 from rrtool.core.pooling import POOLINGS, combine_scales, l2_normalize, pool
 from rrtool.core.whitening import apply_whitening
@@ -23,7 +23,6 @@ from rrtool.stages.network_run import (
     NetworkOptions,
     parts_of,
     publish_rows,
-    row_datasets,
     run_parts,
 )
 
@@ -76,7 +75,7 @@ def run(
     device = resolve_device(options.inference.device)
     provenance = Provenance(
         "features",
-        {**options.inference.identity(), **describer.identity()},
+        {**options.inference.identity(), **describer.identity(), "boxes": boxes is not None},
         collection.inputs,
         network.describe(),
         device,
@@ -212,47 +211,53 @@ def _extract(
         return features.path
     parts, n_scales = parts_of(len(collection)), len(options.inference.scales)
     missing = sorted({number for output in todo for number in output.missing_parts(len(parts))})
-    n_done = len(collection) - sum(len(parts[number]) for number in missing)
     batches = options.inference.source(network, collection).batches(
         [(number, parts[number]) for number in missing]
     )
-    for number, members in run_parts(batches, parts, n_done, progress, "extract"):
-        common = row_datasets(parts[number], members)
-        if features in todo:
-            features.write_part(number, common | _descriptors(parts[number], members, describer))
-        if maps in todo and maps is not None:
-            maps.write_part(number, common | _map_datasets(parts[number], members, n_scales))
+
+    def work(maps: list[torch.Tensor]) -> list[tuple[np.ndarray, list[np.ndarray]]]:
+        kept = [scale.cpu().numpy() for scale in maps] if maps_wanted else []
+        return [
+            (vector, [scale[i] for scale in kept]) for i, vector in enumerate(describer(maps))
+        ]
+
+    maps_wanted = maps is not None and not maps.is_current
+    finished = run_parts(batches, parts, missing, work, progress, "extract")
+    for number, common, results in finished:
+        rows = parts[number]
+        if not features.is_current:
+            features.write_part(number, common | _descriptors(rows, results, describer.dimension))
+        if maps is not None and not maps.is_current:
+            maps.write_part(number, common | _map_datasets(rows, results, n_scales))
     for output in todo:
         publish_rows(output, collection, len(parts), {"n_channels": network.n_channels})
     return features.path
 
 
 def _descriptors(
-    rows: range, batches: Sequence[ActivationBatch], describer: Describer
+    rows: range, results: Mapping[int, tuple[np.ndarray, list[np.ndarray]]], dimension: int
 ) -> dict[str, np.ndarray]:
     """Descriptors of the rows of a part; rows that failed are zero."""
-    descriptors = np.zeros((len(rows), describer.dimension), dtype=np.float32)
-    for batch in batches:
-        if batch.failure is None:
-            descriptors[[row - rows.start for row in batch.rows]] = describer(batch.maps)
+    descriptors = np.zeros((len(rows), dimension), dtype=np.float32)
+    for row, (vector, _) in results.items():
+        descriptors[row - rows.start] = vector
     return {"descriptors": descriptors}
 
 
 def _map_datasets(
-    rows: range, batches: Sequence[ActivationBatch], n_scales: int
+    rows: range, results: Mapping[int, tuple[np.ndarray, list[np.ndarray]]], n_scales: int
 ) -> dict[str, np.ndarray]:
     """Activations of the rows of a part: flat, in the order row, scale, channel, y, x."""
     map_sizes = np.zeros((len(rows), n_scales, 2), dtype=np.int32)
-    flat: dict[tuple[int, int], np.ndarray] = {}
-    for batch in batches:
-        for scale, maps in enumerate(batch.maps):
-            for row, activations in zip(batch.rows, maps.cpu().numpy(), strict=True):
-                map_sizes[row - rows.start, scale] = activations.shape[:0:-1]
-                flat[row, scale] = activations.ravel()
-    empty = np.zeros(0, dtype=np.float32)
-    ordered = [flat.get((row, scale), empty) for row in rows for scale in range(n_scales)]
+    counts = np.zeros((len(rows), n_scales), dtype=np.int64)
+    flat = [np.zeros(0, dtype=np.float32)]
+    for row in sorted(results):
+        for scale, activations in enumerate(results[row][1]):
+            map_sizes[row - rows.start, scale] = activations.shape[2], activations.shape[1]
+            counts[row - rows.start, scale] = activations.size
+            flat.append(activations.ravel())
     return {
         "map_sizes": map_sizes,
-        "activations": np.concatenate(ordered),
-        "offsets": np.cumsum([0, *(len(values) for values in ordered)], dtype=np.int64),
+        "activations": np.concatenate(flat),
+        "offsets": np.concatenate([[0], np.cumsum(counts)]),
     }

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
-from rrtool.activations import ActivationBatch, NetworkSource, by_part, resolve_device
+from rrtool.activations import ActivationBatch, NetworkSource, resolve_device
 from rrtool.artifacts import OutputFile, decode_texts, encode_texts
 from rrtool.errors import UsageError, WorkFailed, printable
 from rrtool.images.collection import Collection
@@ -17,7 +19,7 @@ from rrtool.images.decode import DEFAULT_MAX_PIXELS
 from rrtool.networks import Network, load_network
 from rrtool.progress import Progress
 
-ROWS_PER_PART = 64
+ROWS_PER_PART = 32
 GOOD, FAILED = 0, 1
 DEFAULT_SCALES = (1.0, 0.7071, 0.5)
 
@@ -108,7 +110,7 @@ def parts_of(n_rows: int) -> list[range]:
     ]
 
 
-def row_datasets(rows: range, batches: Sequence[ActivationBatch]) -> dict[str, np.ndarray]:
+def _row_datasets(rows: range, batches: Sequence[ActivationBatch]) -> dict[str, np.ndarray]:
     """The per-row columns that do not depend on what is computed: status, reasons, geometry."""
     status = np.zeros(len(rows), dtype=np.uint8)
     reasons = [""] * len(rows)
@@ -132,23 +134,42 @@ def row_datasets(rows: range, batches: Sequence[ActivationBatch]) -> dict[str, n
 def run_parts(
     batches: Iterator[ActivationBatch],
     parts: Sequence[range],
-    n_done: int,
+    missing: Sequence[int],
+    work: Callable[[list[torch.Tensor]], Sequence[Any]],
     progress: Progress,
     description: str,
-) -> Iterator[tuple[int, list[ActivationBatch]]]:
-    """The missing parts one after the other, with progress image by image."""
+) -> Iterator[tuple[int, dict[str, np.ndarray], dict[int, Any]]]:
+    """Work through the missing parts; activations are let go as soon as they are worked on.
+
+    Args:
+        work: from the maps of a batch, one tensor per scale, to one result per image.
+
+    Yields:
+        Part number, its common columns, and the results of its good rows by row id.
+    """
     total = sum(len(rows) for rows in parts)
+    n_done = total - sum(len(parts[number]) for number in missing)
     if n_done:
         progress.message(f"continuing an interrupted run: {n_done} of {total} images are done")
+
     with progress.task(description, total, "images") as advance:
         advance(n_done)
 
-        def counted() -> Iterator[ActivationBatch]:
+        def worked() -> Iterator[tuple[ActivationBatch, Sequence[Any]]]:
             for batch in batches:
+                results = work(batch.maps) if batch.failure is None else ()
                 advance(len(batch.rows))
-                yield batch
+                yield replace(batch, maps=[]), results
 
-        yield from by_part(counted())
+        for number, members in groupby(worked(), key=lambda pair: pair[0].part):
+            done = list(members)
+            common = _row_datasets(parts[number], [batch for batch, _ in done])
+            results = {
+                row: result
+                for batch, found in done
+                for row, result in zip(batch.rows, found, strict=False)
+            }
+            yield number, common, results
 
 
 def publish_rows(

@@ -1,0 +1,272 @@
+"""The command line: thin Typer commands. A stage is imported only when its command runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from rrtool import __version__, config
+from rrtool.console import (
+    EXIT_SKIPPED,
+    Console,
+    emit_json,
+    emit_path,
+    path_argument,
+    reported,
+)
+
+app = typer.Typer(
+    name="rrtool",
+    help="Find the same object again in large photo collections, and learn from few labels.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"auto_envvar_prefix": "RRTOOL", "help_option_names": ["-h", "--help"]},
+)
+
+Output = Annotated[Path, typer.Option("--output", "-o", help="The artifact to write.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Replace an output made with other options or inputs.")
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<i>.")]
+Workers = Annotated[int, typer.Option(help="Decoding threads; 0 = as many as cores.")]
+Seed = Annotated[int, typer.Option(help="Of everything random.")]
+Images = Annotated[
+    str, typer.Argument(help="Folder (recursive), text or CSV list, or - for a list on stdin.")
+]
+NetworkName = Annotated[
+    str,
+    typer.Option(
+        help="vgg16, resnet18, resnet50, resnet101, squeezenet1_0, squeezenet1_1, "
+        "mobilenet_v2 or alexnet."
+    ),
+]
+Weights = Annotated[
+    str,
+    typer.Option(
+        help="Weights file or retrieval checkpoint, 'imagenet' (downloaded once), or 'none' "
+        "(untrained)."
+    ),
+]
+MaxSize = Annotated[int, typer.Option(help="Shrink the longer side to this many pixels.")]
+MaxPixels = Annotated[int, typer.Option(help="Refuse larger image files unread.")]
+Scales = Annotated[str, typer.Option(help="Factors of the image size, comma-separated.")]
+Upsample = Annotated[
+    bool, typer.Option("--upsample", help="Double the last map's resolution (VGG, ResNet).")
+]
+Boxes = Annotated[
+    str | None,
+    typer.Option(help="Query boxes: CSV name,x0,y0,x1,y1; revisited .pkl; Oxford5k folder."),
+]
+BatchSize = Annotated[int, typer.Option(help="Images of one size run together; 0 = by device.")]
+
+
+@app.callback()
+def _main(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", is_eager=True)
+    ] = False,
+) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+    with reported():
+        commands = context.command.commands  # type: ignore[attr-defined]
+        known = {
+            name: {str(parameter.name) for parameter in command.params}
+            for name, command in commands.items()
+        }
+        context.default_map = config.read_defaults(known)
+
+
+def _finish(path: Path, as_json: bool) -> None:
+    """Print the result; exit with 3 if some inputs were skipped."""
+    from rrtool.artifacts import open_artifact
+
+    with open_artifact(path) as artifact:
+        facts = {"kind": artifact.kind, "uuid": artifact.uuid, **artifact.extra}
+    emit_path(path, as_json, lambda: facts)
+    if facts.get("n_skipped"):
+        raise typer.Exit(EXIT_SKIPPED)
+
+
+def _say_skipped(console: Console, path: Path) -> None:
+    from rrtool.artifacts import open_artifact
+    from rrtool.stages.network_run import skipped_list_path
+
+    with open_artifact(path) as artifact:
+        n_skipped = artifact.extra.get("n_skipped", 0)
+    if n_skipped:
+        console.message(f"{n_skipped} inputs were skipped: see {skipped_list_path(path)}")
+
+
+def _scales(text: str) -> tuple[float, ...]:
+    from rrtool.errors import UsageError
+
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError("bad --scales", expected="numbers like 1,0.7071,0.5", found=text) from None
+
+
+@app.command()
+def extract(
+    images: Images,
+    output: Output,
+    network: NetworkName,
+    weights: Weights,
+    pool: Annotated[
+        str | None, typer.Option(help="gem, mac, spoc, rmac or crow; default: the checkpoint's, gem.")
+    ] = None,
+    gem_exponent: Annotated[
+        float | None, typer.Option(help="Exponent of GeM; default: the checkpoint's, 3.")
+    ] = None,
+    whitening: Annotated[
+        str, typer.Option(help="The checkpoint's whitening: auto, none, or the name of its set.")
+    ] = "auto",
+    max_size: MaxSize = 1024,
+    scales: Scales = "1,0.7071,0.5",
+    upsample: Upsample = False,
+    boxes: Boxes = None,
+    save_maps: Annotated[
+        Path | None, typer.Option(help="Write the activation maps too, to this artifact.")
+    ] = None,
+    max_pixels: MaxPixels = 150_000_000,
+    device: Device = "auto",
+    workers: Workers = 0,
+    batch_size: BatchSize = 0,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Describe every image by one vector (features)."""
+    with reported(quiet, verbose) as console:
+        from rrtool.stages import extract as stage
+        from rrtool.stages.network_run import NetworkOptions
+
+        inference = NetworkOptions(
+            network, weights, upsample, _scales(scales), max_size, max_pixels, seed, device,
+            workers, batch_size,
+        )  # fmt: skip
+        path = stage.run(
+            images,
+            output,
+            stage.ExtractOptions(inference, pool, gem_exponent, whitening),
+            boxes=boxes,
+            maps_output=save_maps,
+            overwrite=overwrite,
+            progress=console,
+        )
+        _say_skipped(console, path)
+        _finish(path, json)
+
+
+@app.command("detect-local")
+def detect_local(
+    images: Images,
+    output: Output,
+    network: Annotated[str | None, NetworkName.__metadata__[0]] = None,
+    weights: Annotated[str | None, Weights.__metadata__[0]] = None,
+    maps: Annotated[
+        str | None, typer.Option(help="Activation maps of these images, in place of a network.")
+    ] = None,
+    role: Annotated[str, typer.Option(help="query or database.")] = "database",
+    max_features: Annotated[
+        int | None, typer.Option(help="Per image, over all scales; default: number of channels.")
+    ] = None,
+    max_per_channel: Annotated[
+        int | None, typer.Option(help="Drop fuller channels; default: 20 query, 10 database.")
+    ] = None,
+    nms_iou: Annotated[
+        float | None, typer.Option(help="Overlap that suppresses; default: none query, 0.2 database.")
+    ] = None,
+    min_diversity: Annotated[float, typer.Option(help="Of MSER.")] = 0.7,
+    max_variation: Annotated[float, typer.Option(help="Of MSER.")] = 0.5,
+    delta: Annotated[
+        int | None, typer.Option(help="MSER's step in 8-bit levels; default: from the images.")
+    ] = None,
+    levels_from: Annotated[
+        str | None, typer.Option(help="Local features whose levels to take over.")
+    ] = None,
+    max_size: MaxSize = 1024,
+    scales: Scales = "1,0.7071,0.5",
+    upsample: Upsample = False,
+    boxes: Boxes = None,
+    max_pixels: MaxPixels = 150_000_000,
+    device: Device = "auto",
+    workers: Workers = 0,
+    batch_size: BatchSize = 0,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Detect local features in the activation maps of every image (local-features)."""
+    with reported(quiet, verbose) as console:
+        from rrtool.errors import UsageError
+        from rrtool.stages import detect_local as stage
+        from rrtool.stages.network_run import NetworkOptions
+
+        if maps is None and (network is None or weights is None):
+            raise UsageError("no activations", expected="--network and --weights, or --maps")
+        inference = NetworkOptions(
+            network or "", weights or "", upsample, _scales(scales), max_size, max_pixels, seed,
+            device, workers, batch_size,
+        )  # fmt: skip
+        options = stage.DetectLocalOptions.of(
+            inference, delta, role, min_diversity, max_variation, max_per_channel, nms_iou,
+            max_features,
+        )  # fmt: skip
+        path = stage.run(
+            images,
+            output,
+            options,
+            boxes=boxes,
+            maps=maps,
+            levels_from=levels_from,
+            overwrite=overwrite,
+            progress=console,
+        )
+        _say_skipped(console, path)
+        _finish(path, json)
+
+
+@app.command()
+def search(
+    queries: Annotated[str, typer.Argument(help="Features of the queries.")],
+    database: Annotated[str, typer.Argument(help="Features of the database.")],
+    output: Output,
+    top: Annotated[int | None, typer.Option(help="Entries per query; default: all.")] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Rank the database by similarity to each query (ranking)."""
+    with reported(quiet, verbose) as console:
+        from rrtool.stages import search as stage
+
+        path = stage.run(
+            path_argument(queries),
+            path_argument(database),
+            output,
+            stage.SearchOptions(top),
+            overwrite=overwrite,
+            progress=console,
+        )
+        _finish(path, json)
+
+
+def main() -> None:
+    """Entry point of the ``rrtool`` command."""
+    app()

@@ -1,0 +1,69 @@
+"""Checks of artifacts against each other, before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from rrtool.artifacts import Artifact
+from rrtool.errors import ArtifactError
+
+
+def require_same_names(
+    first: Sequence[str], first_path: str, second: Sequence[str], second_path: str
+) -> None:
+    """Both artifacts must be about the same images in the same order.
+
+    Raises:
+        ArtifactError: naming the first difference.
+    """
+    if list(first) == list(second):
+        return
+    only_first = [name for name in first if name not in set(second)]
+    only_second = [name for name in second if name not in set(first)]
+    if only_first or only_second:
+        found = f"{len(only_first)} images only in {first_path}, {len(only_second)} only here"
+        example = (only_first or only_second)[0]
+        found += f", e.g. {example}"
+    else:
+        row = next(i for i, pair in enumerate(zip(first, second, strict=False)) if len(set(pair)) > 1)
+        found = f"the same images in another order, first at row {row}"
+    raise ArtifactError(
+        "the artifact is about other images",
+        where=second_path,
+        expected=f"the {len(first)} images of {first_path}",
+        found=found,
+        todo="make both from the same image list",
+    )
+
+
+def require_equal(
+    what: str, first: Artifact, first_value: Any, second: Artifact, second_value: Any
+) -> None:
+    """A property that two artifacts must share.
+
+    Raises:
+        ArtifactError: they differ in it.
+    """
+    if first_value != second_value:
+        raise ArtifactError(
+            f"the artifacts differ in {what}",
+            where=second.path,
+            expected=f"{first_value} as in {first.path}",
+            found=second_value,
+            todo="make both with the same options",
+        )
+
+
+def require_same_network(first: Artifact, second: Artifact) -> None:
+    """Activations of two networks cannot be compared.
+
+    Raises:
+        ArtifactError: the networks differ.
+    """
+    for key, label in (
+        ("name", "network"),
+        ("weights_digest", "weights"),
+        ("upsample", "--upsample"),
+    ):
+        require_equal(label, first, first.network.get(key), second, second.network.get(key))
