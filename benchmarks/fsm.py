@@ -3,7 +3,7 @@
     python benchmarks/fsm.py [--device cuda] [--features 512] [--repeats 5] [--plain-images 10]
 
 All sides match the same images and must return the same inliers. The plain version, the tests'
-oracle, is slow: its side runs on the first ``--plain-images`` images, and so does a numba side.
+oracle, is slow: its side runs on ``--plain-images`` of the images, and so does a numba side.
 """
 
 from __future__ import annotations
@@ -52,19 +52,13 @@ def make_features(
     )
 
 
-def plant_query(
-    database: LocalFeatures, n_true: int, rng: np.random.Generator
-) -> tuple[LocalFeatures, int]:
-    """A query made of the database's image 0, moved and half of it replaced; it has true matches.
-
-    ``n_true`` further database images can't be planted without touching them, so they are not:
-    the list of candidates repeats image 0 that often.
-    """
+def plant_query(database: LocalFeatures, rng: np.random.Generator) -> LocalFeatures:
+    """The database's image 0, moved and scaled, with half of its features elsewhere."""
     rows = slice(0, int(database.offsets[database.n_scales]))
     means = database.means[rows] * np.float32(0.9) + np.float32(2.0)
     lost = rng.random(len(means)) < 0.5
     means[lost] = rng.uniform(0, 40, (int(lost.sum()), 2))
-    query = LocalFeatures(
+    return LocalFeatures(
         means,
         database.covariances[rows] * np.float32(0.81),
         database.strengths[rows],
@@ -72,7 +66,6 @@ def plant_query(
         database.offsets[: database.n_scales + 1],
         database.n_scales,
     )
-    return query, n_true
 
 
 def check_plain(matches: Matches, plain: list[dict]) -> None:
@@ -106,10 +99,11 @@ def main() -> None:
 
     rng = np.random.default_rng(0)
     database = make_features(arguments.images, arguments.features, arguments.channels, rng)
-    query, n_true = plant_query(database, arguments.images // 5, rng)
+    query = plant_query(database, rng)
     candidates = np.arange(arguments.images)
-    candidates[:n_true] = 0
-    few = candidates[n_true - arguments.plain_images // 2 :][: arguments.plain_images]
+    candidates[: arguments.images // 5] = 0  # a fifth of the candidates are true matches
+    few = candidates[:: max(1, arguments.images // max(1, arguments.plain_images))]
+    few = few[: arguments.plain_images]
     options = MatchingOptions()
 
     print_machine()

@@ -267,6 +267,99 @@ def search(
         _finish(path, json)
 
 
+@app.command()
+def rerank(
+    ranking: Annotated[str, typer.Argument(help="The initial ranking, from search.")],
+    output: Output,
+    query_local: Annotated[str, typer.Option(help="Local features of the queries.")],
+    database_local: Annotated[str, typer.Option(help="Local features of the database.")],
+    shortlist: Annotated[int, typer.Option(help="Entries per query to verify.")] = 100,
+    score: Annotated[
+        str, typer.Option(help="fused (similarity and matches) or inliers (the thesis's).")
+    ] = "fused",
+    inlier_threshold: Annotated[
+        float, typer.Option(help="Largest transfer error, in cells of the activation map.")
+    ] = 2.0,
+    max_scale_change: Annotated[float, typer.Option(help="Of the transform.")] = 3.0,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Verify the head of each ranking spatially and re-order it (ranking)."""
+    with reported(quiet, verbose) as console:
+        from rrtool.stages import rerank as stage
+
+        path = stage.run(
+            path_argument(ranking),
+            output,
+            stage.RerankOptions(shortlist, score, inlier_threshold, max_scale_change, device),
+            query_local=query_local,
+            database_local=database_local,
+            overwrite=overwrite,
+            progress=console,
+        )
+        _finish(path, json)
+
+
+@app.command()
+def evaluate(
+    rankings: Annotated[list[str], typer.Argument(help="One or more rankings.")],
+    ground_truth: Annotated[
+        str,
+        typer.Option(
+            help="prefix:REGEX, folder, a CSV name,label, a revisited .pkl, or an Oxford5k folder."
+        ),
+    ],
+    protocol: Annotated[
+        str | None, typer.Option(help="groups, revisited or oxford5k; default: by ground truth.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Artifact for the scores of every query.")
+    ] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Score rankings by a protocol, side by side (evaluation)."""
+    with reported(quiet, verbose) as console:
+        from rrtool.stages import evaluate as stage
+        from rrtool.tables import print_scores
+
+        evaluated = stage.run(
+            [path_argument(ranking) for ranking in rankings],
+            output,
+            ground_truth=ground_truth,
+            protocol=protocol,
+            overwrite=overwrite,
+            progress=console,
+        )
+        if json:
+            emit_json(stage.summarize(evaluated))
+        else:
+            print_scores(stage.summarize(evaluated))
+
+
+@app.command()
+def inspect(
+    artifact: Annotated[str, typer.Argument(help="Any artifact.")],
+    verify: Annotated[bool, typer.Option("--verify", help="Check the content's digest.")] = False,
+    json: Json = False,
+) -> None:
+    """Tell what an artifact is and where it comes from."""
+    with reported():
+        from rrtool.stages import inspect as stage
+        from rrtool.tables import print_facts
+
+        facts = stage.run(path_argument(artifact), verify=verify)
+        if json:
+            emit_json(facts)
+        else:
+            print_facts(facts)
+
+
 def main() -> None:
     """Entry point of the ``rrtool`` command."""
     app()

@@ -70,11 +70,12 @@ needs_vlfeat = pytest.mark.skipif(
 
 
 @contextmanager
-def _filter(height: int, width: int) -> Iterator[ctypes._Pointer[_Filter]]:
-    if LIBRARY is None:
+def _filter(height: int, width: int) -> Iterator[tuple[ctypes.CDLL, ctypes._Pointer[_Filter]]]:
+    library = LIBRARY
+    if library is None:
         raise RuntimeError("libvl.so.1 is not here")
     # VLFeat's first dimension runs fastest.
-    handle = LIBRARY.vl_mser_new(2, (_INT * 2)(width, height))
+    handle = library.vl_mser_new(2, (_INT * 2)(width, height))
     try:
         # The defaults tell whether the structure above is the library's.
         found = (handle.contents.delta, handle.contents.max_area, handle.contents.min_diversity)
@@ -82,9 +83,9 @@ def _filter(height: int, width: int) -> Iterator[ctypes._Pointer[_Filter]]:
             raise RuntimeError(
                 f"libvl's vl_mser structure is another one: its defaults read {found}"
             )
-        yield handle
+        yield library, handle
     finally:
-        LIBRARY.vl_mser_delete(handle)
+        library.vl_mser_delete(handle)
 
 
 def bright_seeds(
@@ -98,10 +99,10 @@ def bright_seeds(
 ) -> np.ndarray:
     """VLFeat's seeds ``y * w + x`` (int64) of the bright regions of ``levels`` ``(h, w)`` uint8."""
     dark = np.ascontiguousarray(255 - levels)
-    with _filter(*levels.shape) as handle:
+    with _filter(*levels.shape) as (library, handle):
         mser = handle.contents
         mser.delta, mser.min_area, mser.max_area = delta, min_area, max_area
         mser.max_variation, mser.min_diversity = max_variation, min_diversity
-        LIBRARY.vl_mser_process(handle, dark.ctypes.data)
+        library.vl_mser_process(handle, dark.ctypes.data)
         n_regions = mser.nmer
         return np.array(mser.mer[:n_regions], dtype=np.int64)

@@ -1,0 +1,88 @@
+"""Tables on stdout: scores side by side, and the facts of an artifact."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from rrtool.errors import printable
+
+_COLUMNS = ("mAP", "mP@1", "mP@5", "mP@10")
+_WIDTH_OF_FILES = 160
+
+
+def _console() -> Console:
+    """Fits the terminal; into a file or a pipe, lines are not folded at 80 columns."""
+    return Console(width=None if sys.stdout.isatty() else _WIDTH_OF_FILES, highlight=False)
+
+
+def print_scores(evaluated: Sequence[Mapping[str, Any]]) -> None:
+    """One row per ranking and setup; what all rows share is said once, below."""
+    descriptions = [_describe(ranking) for ranking in evaluated]
+    shared = {
+        key: value
+        for key, value in descriptions[0].items()
+        if all(description.get(key) == value for description in descriptions)
+    }
+    varying = [key for key in descriptions[0] if key not in shared]
+    table = Table("ranking", "setup", *_COLUMNS, *varying)
+    for ranking, description in zip(evaluated, descriptions, strict=True):
+        for scores in ranking["scores"]:
+            values = [_percent(scores[column]) for column in _COLUMNS]
+            differing = [printable(description.get(key, "")) for key in varying]
+            table.add_row(printable(ranking["ranking"]), scores["setup"], *values, *differing)
+    console = _console()
+    console.print(table)
+    for key, value in shared.items():
+        console.print(f"{key}: {printable(value)}", markup=False, soft_wrap=True)
+
+
+def _describe(ranking: Mapping[str, Any]) -> dict[str, str]:
+    """What a score depends on, in words (DESIGN §3: no score without its protocol)."""
+    how, scores = ranking["description"], ranking["scores"][0]
+    network = how["network"]
+    texts = {
+        "method": how["method"],
+        "network": network["name"] + ("" if network["trained"] else " (untrained)"),
+        "weights": f"{network['weights']} {network['weights_digest'][:8]}",
+        "upsampled": "yes" if network["upsample"] else "no",
+        "pooling": how["pool"] + (f" {how['gem_exponent']:g}" if how["gem_exponent"] else ""),
+        "whitening": how["whitening"],
+        "image size": str(how["max_size"]),
+        "scales": ", ".join(f"{scale:g}" for scale in how["scales"]),
+        "query crop": "yes" if how["query_crop"] else "no",
+        "mode": how["mode"],
+        "ranked": "all" if how["top"] is None else f"first {how['top']}",
+        "protocol": scores["protocol"],
+        "queries": f"{scores['n_queries']}, of them {scores['n_left_out']} left out (no positive)",
+    }
+    if "verification" in how:
+        texts["verification"] = ", ".join(f"{k} {v}" for k, v in how["verification"].items())
+    return {**texts, **ranking["rules"]} if "rules" in ranking else texts
+
+
+def _percent(value: float | None) -> str:
+    return "–" if value is None else f"{100 * value:.2f}"
+
+
+def print_facts(facts: Mapping[str, Any]) -> None:
+    """Nested facts, one a line."""
+    console = _console()
+    for key, value in facts.items():
+        if isinstance(value, Mapping):
+            console.print(f"{key}:", markup=False)
+            for name, entry in value.items():
+                console.print(
+                    f"  {printable(name)}: {printable(entry)}", markup=False, soft_wrap=True
+                )
+        elif isinstance(value, Sequence) and not isinstance(value, str):
+            console.print(f"{key}:", markup=False)
+            for entry in value:
+                text = ", ".join(f"{k} {v}" for k, v in entry.items())
+                console.print(f"  {printable(text)}", markup=False, soft_wrap=True)
+        else:
+            console.print(f"{key}: {printable(value)}", markup=False, soft_wrap=True)
