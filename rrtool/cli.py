@@ -123,7 +123,8 @@ def extract(
     network: NetworkName,
     weights: Weights,
     pool: Annotated[
-        str | None, typer.Option(help="gem, mac, spoc, rmac or crow; default: the checkpoint's, gem.")
+        str | None,
+        typer.Option(help="gem, mac, spoc, rmac or crow; default: the checkpoint's, gem."),
     ] = None,
     gem_exponent: Annotated[
         float | None, typer.Option(help="Exponent of GeM; default: the checkpoint's, 3.")
@@ -187,7 +188,8 @@ def detect_local(
         int | None, typer.Option(help="Drop fuller channels; default: 20 query, 10 database.")
     ] = None,
     nms_iou: Annotated[
-        float | None, typer.Option(help="Overlap that suppresses; default: none query, 0.2 database.")
+        float | None,
+        typer.Option(help="Overlap that suppresses; default: none query, 0.2 database."),
     ] = None,
     min_diversity: Annotated[float, typer.Option(help="Of MSER.")] = 0.7,
     max_variation: Annotated[float, typer.Option(help="Of MSER.")] = 0.5,

@@ -212,9 +212,7 @@ def _create_like(
     target.create_dataset(name, shape, source.dtype, **storage)
 
 
-def _append(
-    target: h5py.Dataset, source: h5py.Dataset, name: str, written: dict[str, int]
-) -> None:
+def _append(target: h5py.Dataset, source: h5py.Dataset, name: str, written: dict[str, int]) -> None:
     start = written[name]
     if name.rpartition("/")[2] == "offsets":
         base = int(target[start]) if start else 0

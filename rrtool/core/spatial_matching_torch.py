@@ -81,7 +81,7 @@ def match(
     channel_weights: np.ndarray | None = None,
     *,
     device: str | torch.device = "cpu",
-    max_bytes: int = 1 << 30,
+    max_bytes: int | None = None,
 ) -> Matches:
     """Match one query image against candidate images; see `spatial_matching.match`.
 
@@ -96,7 +96,8 @@ def match(
         options: see `MatchingOptions`.
         channel_weights: ``(k,)`` float64 or None.
         device: a torch device with float64.
-        max_bytes: bound on the device memory of temporaries (one row of errors always fits).
+        max_bytes: bound on the device memory of temporaries (one row of errors always fits); by
+            default 1 GiB, on the CPU 64 MiB, where larger ones cost more in page faults.
 
     Returns:
         The same matches as `spatial_matching.match`.
@@ -105,10 +106,11 @@ def match(
         ValueError: as `spatial_matching.match`.
     """
     problem = prepare(query, query_image, database, candidate_ids, channel_weights)
+    device = torch.device(device)
+    if max_bytes is None:
+        max_bytes = 1 << (26 if device.type == "cpu" else 30)
     with torch.inference_mode():
-        transforms, scores = _search_transforms(
-            problem, search_limits(options), torch.device(device), max_bytes
-        )
+        transforms, scores = _search_transforms(problem, search_limits(options), device, max_bytes)
     return assemble(problem, transforms, scores, options)
 
 

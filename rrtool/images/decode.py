@@ -56,7 +56,15 @@ def decode_image(
                 return _decode(image, max_size, box, max_pixels)
     except UnidentifiedImageError:
         raise ImageError("not an image, or of an unknown format") from None
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, MemoryError) as error:
+    except (
+        OSError,
+        ValueError,
+        SyntaxError,
+        EOFError,
+        IndexError,
+        TypeError,
+        MemoryError,
+    ) as error:
         # Pillow's plugins let all of these out on damaged files.
         text = (getattr(error, "strerror", None) or str(error)).strip() or type(error).__name__
         raise ImageError(text.splitlines()[0]) from None

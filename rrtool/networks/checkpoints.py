@@ -79,9 +79,7 @@ def _load_safely(path: str) -> Any:
 def _numpy_constructors() -> list[Any]:
     """The constructors that pickled numpy arrays name, under numpy's old and new module path."""
     multiarray = getattr(np, "_core", None) or np.core
-    functions = {
-        name: getattr(multiarray.multiarray, name) for name in ("_reconstruct", "scalar")
-    }
+    functions = {name: getattr(multiarray.multiarray, name) for name in ("_reconstruct", "scalar")}
     return [
         *(
             (function, f"numpy.{module}.multiarray.{name}")

@@ -93,9 +93,7 @@ def load_network(
         UsageError: unknown architecture, no up-sampled form, or a weights file that does not fit.
     """
     if name not in ARCHITECTURES:
-        raise UsageError(
-            f"unknown network {name!r}", expected=f"one of {', '.join(ARCHITECTURES)}"
-        )
+        raise UsageError(f"unknown network {name!r}", expected=f"one of {', '.join(ARCHITECTURES)}")
     if upsample and not ARCHITECTURES[name].can_upsample:
         raise UsageError(f"no up-sampled form of {name} is defined", expected="VGG or ResNet")
     network = _fill(name, weights, upsample, seed)

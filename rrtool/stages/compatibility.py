@@ -26,7 +26,9 @@ def require_same_names(
         example = (only_first or only_second)[0]
         found += f", e.g. {example}"
     else:
-        row = next(i for i, pair in enumerate(zip(first, second, strict=False)) if len(set(pair)) > 1)
+        row = next(
+            i for i, pair in enumerate(zip(first, second, strict=False)) if len(set(pair)) > 1
+        )
         found = f"the same images in another order, first at row {row}"
     raise ArtifactError(
         "the artifact is about other images",

@@ -218,7 +218,12 @@ def _feature_datasets(
 ) -> dict[str, np.ndarray]:
     """Columns of a part: 24 bytes a feature (see ``LocalFeatures``; the scale is in the order)."""
     empty = LocalFeatures(
-        np.zeros((0, 2)), np.zeros((0, 3)), np.zeros(0), np.zeros(0), np.zeros(n_scales + 1), n_scales
+        np.zeros((0, 2)),
+        np.zeros((0, 3)),
+        np.zeros(0),
+        np.zeros(0),
+        np.zeros(n_scales + 1),
+        n_scales,
     )
     map_sizes = np.zeros((len(rows), n_scales, 2), dtype=np.int32)
     for row, (_, sizes) in results.items():

@@ -217,9 +217,7 @@ def _extract(
 
     def work(maps: list[torch.Tensor]) -> list[tuple[np.ndarray, list[np.ndarray]]]:
         kept = [scale.cpu().numpy() for scale in maps] if maps_wanted else []
-        return [
-            (vector, [scale[i] for scale in kept]) for i, vector in enumerate(describer(maps))
-        ]
+        return [(vector, [scale[i] for scale in kept]) for i, vector in enumerate(describer(maps))]
 
     maps_wanted = maps is not None and not maps.is_current
     finished = run_parts(batches, parts, missing, work, progress, "extract")

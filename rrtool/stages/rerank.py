@@ -10,7 +10,7 @@ import numpy as np
 
 from rrtool.activations import resolve_device
 from rrtool.artifacts import Artifact, Provenance, create, encode_texts, open_artifact
-from rrtool.core.fusion import SCORES, channel_information, verification_scores
+from rrtool.core.fusion import SCORES, fuse, strength_agreement
 from rrtool.core.local_features import LocalFeatures
 from rrtool.core.ranking import reorder_shortlist
 from rrtool.core.spatial_matching import Matches, MatchingOptions, match
@@ -53,7 +53,9 @@ class RerankOptions:
             UsageError: one is out of its range.
         """
         try:
-            return MatchingOptions(self.inlier_threshold, self.max_scale_change)
+            return MatchingOptions(
+                self.inlier_threshold, self.max_scale_change, one_to_one=self.score == "fused"
+            )
         except ValueError as error:
             raise UsageError(str(error)) from None
 
@@ -101,7 +103,14 @@ def run(
             if target.is_current:
                 progress.message(f"{target.path} is up to date")
                 return target.path
-            verifier = _Verifier.of(q, d, options, device)
+            verifier = _Verifier(
+                read_local_features(q),
+                read_local_features(d),
+                initial.read_texts("query_names"),
+                np.array(initial.read_texts("database_names"), dtype=object),
+                options,
+                device,
+            )
             ids, similarities = initial.read("ids"), initial.read("similarities")
             parts = parts_of(len(ids))
             missing = target.missing_parts(len(parts))
@@ -152,26 +161,10 @@ class _Verifier:
 
     query: LocalFeatures
     database: LocalFeatures
-    information: np.ndarray
-    areas: np.ndarray
+    query_names: list[str]
+    database_names: np.ndarray
     options: RerankOptions
     device: str
-
-    @staticmethod
-    def of(query: Artifact, database: Artifact, options: RerankOptions, device: str) -> _Verifier:
-        features = read_local_features(database)
-        queries = read_local_features(query)
-        n_channels = 1 + max(
-            features.channels.max(initial=0).item(), queries.channels.max(initial=0).item()
-        )
-        return _Verifier(
-            queries,
-            features,
-            channel_information(features, n_channels),
-            database.read("map_sizes").astype(np.float64).prod(axis=2),
-            options,
-            device,
-        )
 
     def __call__(
         self, query: int, ids: np.ndarray, similarities: np.ndarray
@@ -181,15 +174,7 @@ class _Verifier:
         n_ranked = int((ids >= 0).sum())
         shortlist = ids[: min(size, n_ranked)]
         matches = self._match(query, shortlist)
-        scores = verification_scores(
-            matches,
-            similarities[: len(shortlist)],
-            self.query,
-            query,
-            self.information,
-            self.areas[shortlist],
-            self.options.score,
-        )
+        scores = self._scores(query, shortlist, similarities[: len(shortlist)], matches)
         order = reorder_shortlist(ids, scores)
         verified = order[: len(shortlist)]
         counts = np.diff(matches.inlier_offsets)
@@ -211,6 +196,15 @@ class _Verifier:
             "inlier_counts": _padded(counts[verified], size, 0),
             "inliers": matches.inliers[picked.astype(np.int64)],
         }
+
+    def _scores(
+        self, query: int, shortlist: np.ndarray, similarities: np.ndarray, matches: Matches
+    ) -> np.ndarray:
+        if self.options.score == "inliers":
+            return matches.n_inliers.astype(np.float64)
+        agreements = strength_agreement(matches, self.query, query, self.database, shortlist)
+        is_copy = self.database_names[shortlist] == self.query_names[query]
+        return fuse(similarities, agreements, is_copy)
 
     def _match(self, query: int, shortlist: np.ndarray) -> Matches:
         arguments = (self.query, query, self.database, shortlist, self.options.matching())

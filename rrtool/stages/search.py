@@ -53,7 +53,9 @@ def run(
     with open_artifact(queries, "features") as q, open_artifact(database, "features") as d:
         require_same_network(q, d)
         for key in _DESCRIPTION:
-            require_equal(f"--{key.replace('_', '-')}", q, q.options.get(key), d, d.options.get(key))
+            require_equal(
+                f"--{key.replace('_', '-')}", q, q.options.get(key), d, d.options.get(key)
+            )
         require_equal("dimension", q, q.shape("descriptors")[1], d, d.shape("descriptors")[1])
         provenance = Provenance(
             "ranking",

@@ -235,6 +235,7 @@ def test_match_refinement_finds_full_affine_transform(matcher: Matcher) -> None:
             query, 0, database, np.array([0]), replace(OPTIONS, local_optimization=False)
         )
         refined = matcher(query, 0, database, np.array([0]), OPTIONS)
+        assert_like_oracle(refined, match_plain(query, 0, database, [0], OPTIONS))
         assert refined.n_inliers[0] >= plain.n_inliers[0]
         if {(i, i) for i in true} <= set(inliers_of(refined, 0)):
             grew += int(refined.n_inliers[0] > plain.n_inliers[0])
