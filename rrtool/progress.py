@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
 Advance = Callable[[int], None]
@@ -12,19 +12,13 @@ Advance = Callable[[int], None]
 class Progress(Protocol):
     """What a stage reports to."""
 
-    def task(self, description: str, total: int, unit: str) -> _AdvanceContext:
+    def task(self, description: str, total: int, unit: str) -> AbstractContextManager[Advance]:
         """A context that gives a function to call with the number of units done."""
         ...
 
     def message(self, text: str) -> None:
         """One line for the user."""
         ...
-
-
-class _AdvanceContext(Protocol):
-    def __enter__(self) -> Advance: ...
-
-    def __exit__(self, *exception: object) -> bool | None: ...
 
 
 class Silent:

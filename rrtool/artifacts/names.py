@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -25,7 +26,4 @@ def encode_texts(texts: Sequence[str], name: str) -> dict[str, np.ndarray]:
 def decode_texts(data: np.ndarray, offsets: np.ndarray) -> list[str]:
     """The inverse of ``encode_texts``."""
     joined = data.tobytes()
-    return [
-        os.fsdecode(joined[start:stop])
-        for start, stop in zip(offsets[:-1], offsets[1:], strict=True)
-    ]
+    return [os.fsdecode(joined[start:stop]) for start, stop in pairwise(offsets)]

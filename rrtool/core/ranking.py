@@ -21,8 +21,8 @@ def rank_by_similarity(
         top: entries per query, at most ``n``.
 
     Yields:
-        ``ids (b, m)`` int32 and ``similarities (b, m)`` float32 with ``m = min(top, usable.sum())``,
-        best first; equal similarities in the order of the ids.
+        ``ids (b, m)`` int32 and ``similarities (b, m)`` float32 with
+        ``m = min(top, usable.sum())``, best first; equal similarities in the order of the ids.
     """
     usable_ids = np.flatnonzero(usable).astype(np.int32)
     vectors = database[usable_ids]

@@ -13,7 +13,10 @@ from pathlib import Path
 from rrtool.errors import UsageError
 
 IMAGE_SUFFIXES = frozenset(
-    ".jpg .jpeg .jpe .png .webp .bmp .gif .tif .tiff .ppm .pgm .pnm .jp2 .avif".split()
+    {
+        *(".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
+        *(".ppm", ".pgm", ".pnm", ".jp2", ".avif"),
+    }
 )
 _HEADERS = frozenset({"name", "path", "file", "filename", "image"})
 

@@ -1,4 +1,4 @@
-"""Fully convolutional backbones cut from torchvision's classifiers, ending after their last ReLU."""
+"""Fully convolutional backbones: torchvision's classifiers, cut after their last ReLU."""
 
 from __future__ import annotations
 

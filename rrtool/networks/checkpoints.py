@@ -162,7 +162,7 @@ def read_imagenet_weights(name: str) -> Checkpoint:
     Raises:
         WorkFailed: not cached, and the host can't be reached within seconds.
     """
-    entry = torchvision.models.get_model_weights(name).DEFAULT  # type: ignore[attr-defined]
+    entry = torchvision.models.get_model_weights(name).DEFAULT
     url = entry.url
     cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
     if not cached.is_file():

@@ -1,0 +1,40 @@
+# The two commands of the README, each complete on a fresh machine: make demo, make test.
+PYTHON ?= python3
+# cpu or gpu: which faiss is installed (never both: they share a module).
+FAISS ?= cpu
+VENV ?= .venv
+BIN := $(VENV)/bin
+DEMO ?= demo
+DEMO_OPTIONS ?=
+JOBS ?= 2
+
+.PHONY: demo test lint format bench install clean
+.DELETE_ON_ERROR:
+
+demo: install
+	$(BIN)/rrtool demo $(DEMO) $(DEMO_OPTIONS)
+
+test: install
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: install
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: install
+	for script in mser fsm extract; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+install: $(VENV)/installed-$(FAISS)
+
+$(VENV)/installed-$(FAISS): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(FAISS),dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(DEMO)
