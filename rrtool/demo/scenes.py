@@ -184,6 +184,7 @@ def random_corners(
     shape = np.array([[stretch, 0.0], [rng.uniform(-0.2, 0.2), 1 / stretch]])
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     corners = side * (square @ (turn @ shape).T + rng.uniform(-0.03, 0.03, size=(4, 2)))
+    corners *= np.minimum(1, (np.array(picture) - 2) / np.ptp(corners, axis=0)).min()
     low, high = 1 - corners.min(axis=0), np.array(picture) - 1 - corners.max(axis=0)
     return corners + rng.uniform(low, high)
 
@@ -245,9 +246,9 @@ def photographed(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     """The same picture under another light and with another camera: cast, blur, noise."""
     blurred = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 1.2) * max(image.size) / 512))
     pixels = np.asarray(blurred, dtype=np.float64) / 255
-    gain = rng.uniform(0.6, 1.15) * rng.uniform(0.9, 1.1, size=3)
-    pixels = 255 * gain * pixels ** rng.uniform(0.8, 1.25)
-    pixels += rng.normal(0, rng.uniform(2, 9), size=pixels.shape)
+    gain = rng.uniform(0.7, 1.15) * rng.uniform(0.94, 1.06, size=3)
+    pixels = 255 * gain * pixels ** rng.uniform(0.85, 1.2)
+    pixels += rng.normal(0, rng.uniform(2, 7), size=pixels.shape)
     return Image.fromarray(np.clip(pixels.round(), 0, 255).astype(np.uint8))
 
 

@@ -1,0 +1,105 @@
+"""Throughput of ``extract`` against the bare network forward on the same images in memory.
+
+python benchmarks/extract.py [--images FOLDER] [--weights FILE] [--count 24] [--device cpu]
+
+The bare side has every image decoded, resized, normalised and scaled in advance and runs the
+backbone alone. The other side is the whole stage: listing, decoding, three scales, pooling,
+writing and publishing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from timing import compare, print_machine
+
+from rrtool.activations import _resized
+from rrtool.images.decode import decode_image
+from rrtool.images.listing import list_images
+from rrtool.networks import Network, load_network
+from rrtool.progress import Silent
+from rrtool.stages import extract
+from rrtool.stages.network_run import DEFAULT_SCALES, NetworkOptions
+
+SHARED = Path(os.environ.get("RRTOOL_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", default=str(SHARED / "retrieval" / "scenes" / "images"))
+    parser.add_argument("--weights", default=str(SHARED / "weights" / "squeezenet1_1.pth"))
+    parser.add_argument("--network", default="squeezenet1_1")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--count", type=int, default=24)
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        images, weights = arguments.images, arguments.weights
+        if not Path(images).is_dir() or not Path(weights).is_file():
+            print("the shared photos are not here: random JPEG files, untrained network")
+            images, weights = _random_photos(Path(folder), arguments.count), "none"
+        paths = list_images(images).paths[: arguments.count]
+        listed = Path(folder) / "list.txt"
+        listed.write_bytes(b"\n".join(os.fsencode(os.path.abspath(path)) for path in paths))
+        network = load_network(arguments.network, weights, device=arguments.device)
+        options = extract.ExtractOptions(
+            NetworkOptions(arguments.network, weights, device=arguments.device)
+        )
+        print_machine()
+        print(f"{len(paths)} images, {arguments.network}, scales {DEFAULT_SCALES}")
+        compare(
+            {
+                "bare forward": _bare(network, paths, arguments.device),
+                "extract": _stage(str(listed), Path(folder), options),
+            },
+            arguments.repeats,
+        )
+
+
+def _random_photos(folder: Path, count: int) -> str:
+    generator = np.random.default_rng(0)
+    photos = folder / "photos"
+    photos.mkdir()
+    for number in range(count):
+        small = generator.integers(0, 256, (48, 64, 3), dtype=np.uint8)
+        Image.fromarray(small).resize((1024, 768)).save(photos / f"{number}.jpg")
+    return str(photos)
+
+
+def _bare(network: Network, paths: list[str], device: str) -> Callable[[], None]:
+    std = torch.tensor(network.std).view(1, 3, 1, 1)
+    mean = torch.tensor(network.mean).view(1, 3, 1, 1)
+    inputs = []
+    for path in paths:
+        pixels = torch.from_numpy(decode_image(path, 1024).pixels.copy())[None]
+        image = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
+        inputs += [_resized(image, scale).to(device) for scale in DEFAULT_SCALES]
+
+    def run() -> None:
+        with torch.inference_mode():
+            for tensor in inputs:
+                network.backbone(tensor)
+        if device != "cpu":
+            torch.cuda.synchronize()
+
+    return run
+
+
+def _stage(images: str, folder: Path, options: extract.ExtractOptions) -> Callable[[], None]:
+    def run() -> None:
+        output = folder / "features.h5"
+        output.unlink(missing_ok=True)
+        extract.run(images, output, options, progress=Silent())
+
+    return run
+
+
+if __name__ == "__main__":
+    main()
