@@ -13,16 +13,22 @@ Size = tuple[int, int]
 Pattern = Callable[[Size, np.random.Generator, Sequence[Colour]], Image.Image]
 
 
-def palette(rng: np.random.Generator, n: int) -> list[Colour]:
-    """``n`` colours of different hue, light and dark in turn."""
-    start = rng.random()
-    return [_colour(start + i / n + rng.uniform(-0.08, 0.08), i % 2 == 0, rng) for i in range(n)]
+def palette(rng: np.random.Generator, n: int, vividness: float = 1.0) -> list[Colour]:
+    """``n`` colours around two hues, light and dark in turn.
+
+    Args:
+        vividness: of colour and contrast, from 0 (all grey) to 1.
+    """
+    hues = rng.random(2)
+    return [_colour(rng, hues[i // 2 % 2], i % 2 == 0, vividness) for i in range(n)]
 
 
-def _colour(hue: float, light: bool, rng: np.random.Generator) -> Colour:
-    saturation = rng.uniform(0.15, 0.6) if light else rng.uniform(0.4, 0.95)
-    value = rng.uniform(0.75, 1.0) if light else rng.uniform(0.15, 0.5)
-    red, green, blue = colorsys.hsv_to_rgb(hue % 1.0, saturation, value)
+def _colour(rng: np.random.Generator, hue: float, light: bool, vividness: float) -> Colour:
+    hue = (hue + rng.uniform(-0.06, 0.06)) % 1.0
+    saturation = vividness * (rng.uniform(0.3, 0.8) if light else rng.uniform(0.6, 1.0))
+    value = rng.uniform(0.8, 1.0) if light else rng.uniform(0.1, 0.45)
+    value = 0.55 + vividness * (value - 0.55)
+    red, green, blue = colorsys.hsv_to_rgb(hue, saturation, value)
     return round(255 * red), round(255 * green), round(255 * blue)
 
 

@@ -10,6 +10,7 @@ from PIL import Image, ImageDraw
 from rrtool.demo.patterns import PATTERNS, Size, glyphs, palette
 
 _SUPERSAMPLING = 2
+_MUTED = 0.4  # vividness of the clutter: the posters stand out, as in shops and streets
 _SMALLEST_PANEL = 0.3  # of the poster's side
 
 
@@ -70,19 +71,20 @@ def draw_background(rng: np.random.Generator, size: Size, n_patches: int = 30) -
 
 
 def _clouds(rng: np.random.Generator, size: Size) -> Image.Image:
-    """Colour noise, summed over octaves."""
-    total = np.zeros((size[1], size[0], 3))
-    for octave in range(2, 7):
-        coarse = rng.uniform(0, 255, size=(2**octave, 2**octave, 3)).astype(np.uint8)
-        layer = Image.fromarray(coarse).resize(size, Image.Resampling.BICUBIC)
-        total += np.asarray(layer, dtype=np.float64) * 2.0**-octave
-    return Image.fromarray((total / sum(2.0**-octave for octave in range(2, 7))).astype(np.uint8))
+    """Muted colour noise, the sum of four octaves."""
+    image = Image.new("RGB", size, (140, 140, 140))
+    for octave in range(2, 6):
+        coarse = rng.uniform(60, 220, size=(2**octave, 2**octave, 3))
+        coarse = coarse.mean(axis=2, keepdims=True) + _MUTED * (coarse - 140)
+        layer = Image.fromarray(np.clip(coarse, 0, 255).astype(np.uint8))
+        image = Image.blend(image, layer.resize(size, Image.Resampling.BICUBIC), 0.4)
+    return image
 
 
 def draw_patch(rng: np.random.Generator, size: Size) -> Image.Image:
     """A patterned rectangle, ellipse or triangle on a transparent (RGBA) ground, turned freely."""
     pattern = PATTERNS[int(rng.integers(len(PATTERNS)))]
-    patch = pattern(size, rng, palette(rng, 4)).convert("RGBA")
+    patch = pattern(size, rng, palette(rng, 4, _MUTED)).convert("RGBA")
     mask = Image.new("L", size, 0)
     draw, corner = ImageDraw.Draw(mask), (size[0] - 1, size[1] - 1)
     shape = rng.integers(3)

@@ -246,7 +246,7 @@ def photographed(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     """The same picture under another light and with another camera: cast, blur, noise."""
     blurred = image.filter(ImageFilter.GaussianBlur(rng.uniform(0, 1.2) * max(image.size) / 512))
     pixels = np.asarray(blurred, dtype=np.float64) / 255
-    gain = rng.uniform(0.7, 1.15) * rng.uniform(0.94, 1.06, size=3)
+    gain = rng.uniform(0.8, 1.1) * rng.uniform(0.94, 1.06, size=3)
     pixels = 255 * gain * pixels ** rng.uniform(0.85, 1.2)
     pixels += rng.normal(0, rng.uniform(2, 7), size=pixels.shape)
     return Image.fromarray(np.clip(pixels.round(), 0, 255).astype(np.uint8))

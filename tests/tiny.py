@@ -1,0 +1,99 @@
+"""Tiny pictures and short runs of rrtool, for the tests of its stages and command line."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from rrtool.artifacts import open_artifact
+from rrtool.cli import app
+
+NETWORK = ("--network", "squeezenet1_1", "--weights", "none", "--scales", "1")
+CPU = ("--device", "cpu", "--max-size", "96")
+
+
+def picture(seed: int, size: tuple[int, int] = (72, 64)) -> Image.Image:
+    """A blocky random RGB picture of ``size`` (width, height)."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (4, 4, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).resize(size, Image.Resampling.BICUBIC)
+
+
+def make_pictures(folder: Path, n: int, first_seed: int = 0) -> Path:
+    """``n`` PNG files ``000.png`` … in a new folder."""
+    folder.mkdir(parents=True)
+    for i in range(n):
+        picture(first_seed + i).save(folder / f"{i:03d}.png")
+    return folder
+
+
+def rrtool(*args: object, stdin: bytes | None = None) -> Result:
+    """Run a command in this process."""
+    return CliRunner().invoke(app, [str(arg) for arg in args], input=stdin)
+
+
+def extract(images: object, output: Path, *options: object, stdin: bytes | None = None) -> Result:
+    return rrtool("extract", images, "-o", output, *NETWORK, *CPU, *options, stdin=stdin)
+
+
+def detect_local(images: object, output: Path, *options: object) -> Result:
+    return rrtool("detect-local", images, "-o", output, *NETWORK, *CPU, *options)
+
+
+def command_line(*args: object) -> list[str]:
+    """The same command as a process of its own."""
+    return [sys.executable, "-c", "from rrtool.cli import main; main()", *map(str, args)]
+
+
+def run_process(*args: object, **options: object) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        command_line(*args), capture_output=True, text=True, check=False, timeout=120, **options
+    )
+
+
+def assert_fails(result: Result, code: int, *fragments: str) -> str:
+    """One clear line on stderr, the right exit code, nothing on stdout; returns the line."""
+    assert isinstance(result.exception, SystemExit), repr(result.exception)
+    line = assert_one_line(result.stderr)
+    assert result.exit_code == code, line
+    assert result.stdout == ""
+    for fragment in fragments:
+        assert fragment in line
+    return line
+
+
+def assert_one_line(stderr: str) -> str:
+    lines = [line for line in stderr.splitlines() if line.startswith("rrtool:")]
+    assert len(lines) == 1, stderr
+    assert "Traceback" not in stderr
+    return lines[0]
+
+
+def assert_done(result: Result, code: int = 0) -> None:
+    assert result.exit_code == code, (result.stderr, result.exception)
+    assert not [line for line in result.stderr.splitlines() if line.startswith("rrtool:")]
+
+
+def digest_of(path: Path) -> str:
+    with open_artifact(path) as artifact:
+        return artifact.digest
+
+
+def skipped_rows(output: Path) -> dict[str, str]:
+    """Reason of each name in ``<stem>.skipped.tsv``."""
+    text = output.with_name(output.stem + ".skipped.tsv").read_text(encoding="utf-8")
+    header, *lines = text.splitlines()
+    assert header == "name\treason"
+    rows: Sequence[list[str]] = [line.split("\t") for line in lines]
+    assert all(len(row) == 2 and row[1] for row in rows)
+    return {name: reason for name, reason in rows}
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Hidden files that a run leaves while it works."""
+    return sorted(path.name for path in folder.iterdir() if path.name.startswith("."))
