@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rrtool.errors import UsageError, WorkFailed
@@ -57,8 +57,11 @@ def _acquire(path: Path, output: Path) -> int:
                 todo="wait for it, or choose another -o",
             ) from None
         if _still_there(descriptor, path):
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+            # The text only helps the message of a second run; the lock holds without it.
+            with suppress(OSError):
+                os.ftruncate(descriptor, 0)
+                holder = f"process {os.getpid()} on {socket.gethostname()}"
+                os.pwrite(descriptor, holder.encode(), 0)
             return descriptor
         # The previous holder removed the file between our open and our lock.
         os.close(descriptor)

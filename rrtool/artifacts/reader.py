@@ -17,6 +17,8 @@ from rrtool.errors import ArtifactError, UsageError
 
 FORMAT_VERSION = 1
 _HASH_BLOCK_ROWS = 1 << 16
+# What h5py raises on damaged metadata and data.
+_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
 
 
 class Artifact:
@@ -73,7 +75,10 @@ class Artifact:
 
     def dataset_names(self) -> list[str]:
         """All datasets, sorted."""
-        return dataset_names(self._file)
+        try:
+            return dataset_names(self._file)
+        except _DAMAGE as error:
+            raise _damaged(self.path, error) from None
 
     def shape(self, name: str) -> tuple[int, ...]:
         return self._dataset(name).shape
@@ -90,7 +95,7 @@ class Artifact:
         dataset = self._dataset(name)
         try:
             return dataset[rows]
-        except OSError as error:
+        except _DAMAGE as error:
             raise _damaged(self.path, error) from None
 
     def read_texts(self, name: str) -> list[str]:
@@ -105,17 +110,21 @@ class Artifact:
         """The digest of the datasets as they are now (reads everything)."""
         try:
             return content_digest(self._file)
-        except OSError as error:
+        except _DAMAGE as error:
             raise _damaged(self.path, error) from None
 
     def _dataset(self, name: str) -> h5py.Dataset:
-        if name not in self._file:
+        try:
+            item = self._file.get(name)
+        except _DAMAGE as error:
+            raise _damaged(self.path, error) from None
+        if not isinstance(item, h5py.Dataset):
             raise ArtifactError(
                 f"there is no {name} in this {self.kind} artifact",
                 where=self.path,
                 todo="make it again with this version of rrtool",
             )
-        return self._file[name]
+        return item
 
 
 def open_artifact(path: str | Path, *kinds: str) -> Artifact:
@@ -137,6 +146,9 @@ def open_artifact(path: str | Path, *kinds: str) -> Artifact:
         raise _damaged(path, error) from None
     try:
         return _checked(path, file, kinds)
+    except _DAMAGE as error:
+        file.close()
+        raise _damaged(path, error) from None
     except BaseException:
         file.close()
         raise
@@ -148,7 +160,10 @@ def _checked(path: str, file: h5py.File, kinds: tuple[str, ...]) -> Artifact:
         raise ArtifactError(
             "an HDF5 file, but not one of rrtool's", where=path, expected=_one_of(kinds)
         )
-    version = int(attributes["format_version"])
+    try:
+        version = int(attributes["format_version"])
+    except (ValueError, TypeError):
+        raise ArtifactError("damaged artifact: its format_version", where=path) from None
     if version > FORMAT_VERSION:
         raise ArtifactError(
             "written by a newer rrtool",
@@ -168,7 +183,7 @@ def _checked(path: str, file: h5py.File, kinds: tuple[str, ...]) -> Artifact:
         )
     try:
         return Artifact(path, file)
-    except (KeyError, ValueError, TypeError) as error:
+    except _DAMAGE as error:
         raise ArtifactError(f"damaged artifact: its attributes ({error})", where=path) from None
 
 
@@ -176,8 +191,8 @@ def _one_of(kinds: tuple[str, ...]) -> str:
     return " or ".join(kinds) or "an artifact"
 
 
-def _damaged(path: str, error: OSError) -> ArtifactError:
-    text = str(error).splitlines()[0]
+def _damaged(path: str, error: Exception) -> ArtifactError:
+    text = (str(error) or type(error).__name__).splitlines()[0]
     detail = text[text.find("(") + 1 : text.rfind(")")] if "(" in text else text
     return ArtifactError(
         "damaged, cut short, or not an HDF5 file", where=path, found=detail, todo="make it again"

@@ -15,10 +15,11 @@ from typing import Any
 import h5py
 import numpy as np
 
+from rrtool.artifacts.failures import write_failures
 from rrtool.artifacts.lock import output_lock
 from rrtool.artifacts.provenance import Provenance, first_difference
 from rrtool.artifacts.reader import FORMAT_VERSION, content_digest, dataset_names, open_artifact
-from rrtool.errors import ArtifactError, UsageError, WorkFailed
+from rrtool.errors import ArtifactError, UsageError
 
 _COPY_ROWS = 1 << 16
 
@@ -50,8 +51,9 @@ class OutputFile:
         if not key_path.is_file() or key_path.read_text() != key:
             # Parts of other options, inputs or versions would not fit together with ours.
             shutil.rmtree(self._parts, ignore_errors=True)
-            self._parts.mkdir()
-            _write_durably(key_path, key.encode())
+            with write_failures(self.path):
+                self._parts.mkdir()
+                _write_durably(key_path, key.encode())
         return [number for number in range(n_parts) if not self._part_path(number).is_file()]
 
     def write_part(self, number: int, datasets: Mapping[str, np.ndarray]) -> None:
@@ -62,10 +64,10 @@ class OutputFile:
         """
         target = self._part_path(number)
         temporary = target.with_suffix(".tmp")
-        with _write_failures(self.path), _new_file(temporary) as file:
+        with write_failures(self.path), _new_file(temporary) as file:
             for name, values in datasets.items():
                 file.create_dataset(name, data=values)
-        with _write_failures(self.path):
+        with write_failures(self.path):
             _move_durably(temporary, target)
 
     def read_parts(self, name: str, n_parts: int) -> Iterator[np.ndarray]:
@@ -94,13 +96,13 @@ class OutputFile:
             WorkFailed: the disk is full or fails; the finished parts are kept.
         """
         temporary = self.path.with_name(f".{self.path.name}.tmp")
-        with _write_failures(self.path), _new_file(temporary) as file:
+        with write_failures(self.path), _new_file(temporary) as file:
             parts = [self._part_path(number) for number in range(n_parts)]
             _join(parts, file, compress)
             for name, values in datasets.items():
                 file.create_dataset(name, data=values)
             self._describe(file, extra or {})
-        with _write_failures(self.path):
+        with write_failures(self.path):
             _move_durably(temporary, self.path)
         shutil.rmtree(self._parts, ignore_errors=True)
         return self.path
@@ -234,22 +236,6 @@ def _new_file(path: Path) -> Iterator[h5py.File]:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
-
-
-@contextmanager
-def _write_failures(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (OSError, RuntimeError) as error:
-        # h5py reports a full disk as OSError or, when closing, as RuntimeError.
-        text = str(error)
-        full = "No space left" in text or getattr(error, "errno", None) == 28
-        raise WorkFailed(
-            "the disk is full" if full else "cannot write the output",
-            where=path,
-            found=None if full else text.splitlines()[0],
-            todo="free some space and run the same command again: finished parts are kept",
-        ) from None
 
 
 def _move_durably(temporary: Path, target: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from rrtool.activations import ActivationBatch, NetworkSource, resolve_device
-from rrtool.artifacts import OutputFile, decode_texts, encode_texts
+from rrtool.artifacts import OutputFile, decode_texts, encode_texts, write_failures
 from rrtool.errors import UsageError, WorkFailed, printable
 from rrtool.images.collection import Collection
 from rrtool.images.decode import DEFAULT_MAX_PIXELS
@@ -221,8 +221,9 @@ def write_skipped_list(output: Path, skipped: Sequence[tuple[str, str]]) -> None
         return
     lines = ["name\treason", *(f"{printable(name)}\t{printable(why)}" for name, why in skipped)]
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with write_failures(output):
+        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        temporary.replace(path)
 
 
 def skipped_list_path(output: Path) -> Path:
