@@ -91,7 +91,7 @@ def skipped_rows(output: Path) -> dict[str, str]:
     assert header == "name\treason"
     rows: Sequence[list[str]] = [line.split("\t") for line in lines]
     assert all(len(row) == 2 and row[1] for row in rows)
-    return {name: reason for name, reason in rows}
+    return dict(rows)
 
 
 def leftovers(folder: Path) -> list[str]:

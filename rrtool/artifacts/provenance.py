@@ -116,7 +116,10 @@ def first_difference(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, str
     """The first thing in which two identities differ: ``(what, old value, new value)``."""
     for section, label in (("options", "--{}"), ("network", "network {}"), ("inputs", "{}")):
         before, now = old.get(section, {}), new.get(section, {})
-        for key in sorted({*before, *now}):
+        # An option that is set in one only often follows from another, e.g. an exponent of GeM.
+        both = {key for key in {*before, *now} if None not in (before.get(key), now.get(key))}
+        keys = sorted(both) + sorted({*before, *now} - both)
+        for key in keys:
             if before.get(key) != now.get(key):
                 what = label.format(key.replace("_", "-"))
                 return what, _shown(before.get(key)), _shown(now.get(key))

@@ -108,7 +108,10 @@ def _is_image_name(name: str) -> bool:
 
 
 def _from_list(content: bytes, source: str, folder: Path) -> ImageList:
-    names = list(_listed_names(content))
+    try:
+        names = list(_listed_names(content))
+    except csv.Error as error:
+        raise UsageError("cannot read the list of images", where=source, found=error) from None
     if not names:
         raise UsageError("the list of images is empty", where=source)
     seen: set[str] = set()

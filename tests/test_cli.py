@@ -1,0 +1,89 @@
+"""The command line: start-up, usage errors, defaults from file and environment, pipes, JSON."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from rrtool.artifacts import open_artifact
+from tests.tiny import assert_done, assert_fails, extract, make_pictures, rrtool
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return make_pictures(tmp_path_factory.mktemp("cli") / "images", 2)
+
+
+def test_help_imports_no_heavy_library():
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-c", "from rrtool.cli import main; main()", "--help"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "typer" in imported
+    assert not imported & {"torch", "torchvision", "numba", "h5py", "scipy", "PIL"}
+    for command in ("extract", "detect-local", "search", "rerank", "evaluate", "inspect"):
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--scales", "1,x"), ("--scales", "0"), ("--scales", "1,1"), ("--max-size", "0"),
+        ("--pool", "sum"), ("--gem-exponent", "0"), ("--network", "lenet"),
+        ("--whitening", "sfm"), ("--device", "tpu"), ("--workers", "-1"), ("--upsample",),
+    ],
+)  # fmt: skip
+def test_extract_wrong_option_value_exits_2(tmp_path, images, options):
+    assert_fails(extract(images, tmp_path / "f.h5", *options), 2)
+    assert not (tmp_path / "f.h5").exists()
+
+
+@pytest.mark.parametrize("arguments", [("fly",), ("extract",), ("extract", "x", "--no-such")])
+def test_wrong_usage_exits_2(arguments):
+    assert rrtool(*arguments).exit_code == 2
+
+
+def _options(path):
+    with open_artifact(path) as artifact:
+        return artifact.options
+
+
+def test_config_file_gives_defaults_and_refuses_unknown_keys(tmp_path, images, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rrtool.toml").write_text(
+        "[extract]\npool = 'mac'\n[common]\npool = 'spoc'\nmax-pixels = 99999\n"
+    )
+    assert_done(extract(images, tmp_path / "f.h5"))
+    assert _options(tmp_path / "f.h5")["pool"] == "mac"
+    assert _options(tmp_path / "f.h5")["max_pixels"] == 99999
+    for text, message in (
+        ("[extract]\npol = 1\n", "unknown key 'pol'"),
+        ("[extrat]\n", "unknown entry"),
+        ("[extract\n", "cannot read the options"),
+    ):
+        (tmp_path / "rrtool.toml").write_text(text)
+        assert_fails(extract(images, tmp_path / "g.h5"), 2, message)
+    monkeypatch.setenv("RRTOOL_CONFIG", "absent.toml")
+    assert_fails(extract(images, tmp_path / "g.h5"), 2, "RRTOOL_CONFIG")
+
+
+def test_environment_gives_defaults(tmp_path, images, monkeypatch):
+    monkeypatch.setenv("RRTOOL_EXTRACT_POOL", "crow")
+    assert_done(extract(images, tmp_path / "f.h5"))
+    assert _options(tmp_path / "f.h5")["pool"] == "crow"
+
+
+def test_pipe_and_json(tmp_path, images):
+    first = extract(images, tmp_path / "f.h5")
+    path = first.stdout_bytes
+    result = rrtool("search", "-", tmp_path / "f.h5", "-o", tmp_path / "r.h5", "--json", stdin=path)
+    assert_done(result)
+    assert json.loads(result.stdout)["kind"] == "ranking"
+    described = json.loads(rrtool("inspect", tmp_path / "r.h5", "--json").stdout)
+    assert [record["role"] for record in described["inputs"]] == ["queries", "database"]
+    result = rrtool("search", "-", tmp_path / "f.h5", "-o", tmp_path / "s.h5", stdin=b"")
+    assert_fails(result, 2, "'-' reads one path")

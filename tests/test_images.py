@@ -1,0 +1,166 @@
+"""Listing, decoding and reading ahead."""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from rrtool.errors import UsageError
+from rrtool.images.decode import ImageError, decode_image
+from rrtool.images.listing import list_images
+from rrtool.images.prefetch import prefetch
+from tests.tiny import assert_done, extract, make_pictures, picture
+
+
+def test_list_images_folder_in_byte_order_without_hidden_files(tmp_path):
+    for name in (
+        "b.jpg",
+        "B.PNG",
+        "é.png",
+        "a/z.gif",
+        "a.jpg",
+        ".hidden.jpg",
+        ".git/x.jpg",
+        "n.txt",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    listed = list_images(str(tmp_path))
+    assert listed.names == ["B.PNG", "a.jpg", "a/z.gif", "b.jpg", "é.png"]
+    assert listed.paths == [str(tmp_path / name) for name in listed.names]
+    assert listed.n_ignored == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "names"),
+    [
+        (b"b.jpg\na b.jpg\n\n", ["b.jpg", "a b.jpg"]),
+        (b"\xef\xbb\xbfb.jpg\r\na,b.jpg\r\n", ["b.jpg", "a,b.jpg"]),
+        (b'name,label\nb.jpg,1\n"a,b.jpg",2\n', ["b.jpg", "a,b.jpg"]),
+        (b"path\tlabel\nb.jpg\t1\n", ["b.jpg"]),
+        (b"b.jpg\0new\nline.jpg\0", ["b.jpg", "new\nline.jpg"]),
+        (b"\xff.jpg\n", [os.fsdecode(b"\xff.jpg")]),
+    ],
+)
+def test_list_images_from_a_list(tmp_path, content, names):
+    (tmp_path / "list.txt").write_bytes(content)
+    listed = list_images(str(tmp_path / "list.txt"))
+    assert listed.names == names
+    assert listed.paths == [str(tmp_path / name) for name in names]
+
+
+def test_list_images_table_that_is_malformed_is_a_usage_error(tmp_path):
+    for content in (b"name,label\ra.jpg,1\rb.jpg,2\r", b"name,label\n" + b"x" * 200_000 + b",1\n"):
+        (tmp_path / "list.csv").write_bytes(content)
+        with pytest.raises(UsageError):
+            list_images(str(tmp_path / "list.csv"))
+
+
+def test_extract_reads_a_list_from_stdin(tmp_path):
+    images = make_pictures(tmp_path / "images", 2)
+    paths = b"\n".join(os.fsencode(path) for path in sorted(images.iterdir()))
+    assert_done(extract("-", tmp_path / "f.h5", stdin=paths))
+
+
+@pytest.mark.parametrize(
+    ("size", "max_size", "box", "expected"),
+    [
+        ((400, 200), 100, None, (100, 50)),
+        ((60, 40), 100, None, (60, 40)),
+        # The crop of 200 x 100 shrinks by the full image's 100/400.
+        ((400, 200), 100, (50, 50, 250, 150), (50, 25)),
+        ((60, 40), 100, (10, 10, 30, 40), (20, 30)),
+        ((400, 3), 40, None, (40, 1)),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_decode_image_size(tmp_path, size, max_size, box, expected, suffix):
+    picture(1, size).save(tmp_path / f"a.{suffix}")
+    decoded = decode_image(str(tmp_path / f"a.{suffix}"), max_size, box)
+    assert decoded.pixels.shape == (expected[1], expected[0], 3)
+    assert decoded.full_size == size
+    assert decoded.box == (box or (0, 0, *size))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_decode_image_exif_orientation(tmp_path, orientation):
+    upright = picture(2, (48, 32))
+    stored = {
+        2: [Image.Transpose.FLIP_LEFT_RIGHT],
+        3: [Image.Transpose.ROTATE_180],
+        4: [Image.Transpose.FLIP_TOP_BOTTOM],
+        5: [Image.Transpose.TRANSPOSE],
+        6: [Image.Transpose.ROTATE_90],
+        7: [Image.Transpose.TRANSVERSE],
+        8: [Image.Transpose.ROTATE_270],
+    }
+    turned = upright
+    for step in stored.get(orientation, []):
+        turned = turned.transpose(step)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    turned.save(tmp_path / "a.png", exif=exif)
+    decoded = decode_image(str(tmp_path / "a.png"), 100, (4, 2, 40, 30))
+    assert decoded.full_size == (48, 32)
+    np.testing.assert_array_equal(decoded.pixels, np.asarray(upright)[2:30, 4:40])
+
+
+def test_decode_image_lays_transparency_over_white_and_scales_16_bits(tmp_path):
+    Image.new("RGBA", (9, 9), (10, 20, 30, 0)).save(tmp_path / "a.png")
+    assert (decode_image(str(tmp_path / "a.png"), 99).pixels == 255).all()
+    Image.fromarray(np.full((9, 9), 257 * 77, np.uint16)).save(tmp_path / "b.png")
+    assert (decode_image(str(tmp_path / "b.png"), 99).pixels == 77).all()
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpeg", "gif", "tiff", "bmp", "webp", "ppm"])
+def test_decode_image_damaged_bytes_raise_nothing_but_image_error(tmp_path, suffix):
+    buffer = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    options = {"exif": exif} if suffix in ("png", "jpeg", "tiff", "webp") else {}
+    picture(4, (24, 20)).save(buffer, suffix, **options)
+    generator, reasons = np.random.default_rng(8), []
+    for _ in range(150):
+        content = bytearray(buffer.getvalue())
+        for _ in range(int(generator.integers(1, 6))):
+            position = int(len(content) * generator.random() ** 3)
+            content[position] = int(generator.integers(256))
+        (tmp_path / "a").write_bytes(content[: int(generator.integers(1, 2 * len(content)))])
+        try:
+            decode_image(str(tmp_path / "a"), 64, None, 1_000_000)
+        except ImageError as error:
+            reasons.append(str(error))
+    assert reasons
+    assert all(reason and reason.isprintable() for reason in reasons)
+
+
+def test_prefetch_keeps_the_order_and_bounds_the_work_ahead():
+    started, lock = [], threading.Lock()
+
+    def work(item):
+        with lock:
+            started.append(item)
+        return item * item
+
+    results = prefetch(work, range(50), workers=4, ahead=5)
+    assert next(results) == 0
+    assert len(started) <= 6
+    assert list(results) == [i * i for i in range(1, 50)]
+    assert list(prefetch(work, [], 2, 3)) == []
+
+
+def test_prefetch_hands_on_exceptions_in_their_turn():
+    def work(item):
+        if item == 3:
+            raise KeyError(item)
+        return item
+
+    results = prefetch(work, range(9), workers=3, ahead=6)
+    assert [next(results) for _ in range(3)] == [0, 1, 2]
+    with pytest.raises(KeyError):
+        next(results)
