@@ -9,6 +9,7 @@ import typer
 
 from rrtool import __version__, config
 from rrtool.console import (
+    EXIT_INTERRUPTED,
     EXIT_SKIPPED,
     Console,
     emit_json,
@@ -429,4 +430,7 @@ def demo(
 
 def main() -> None:
     """Entry point of the ``rrtool`` command."""
-    app()
+    try:
+        app()
+    except KeyboardInterrupt:  # before a command has begun
+        raise SystemExit(EXIT_INTERRUPTED) from None

@@ -1,1 +1,1 @@
-"""HTML pages that show what a ranking found and why."""
+"""Pictures and pages that people look at."""

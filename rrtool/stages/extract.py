@@ -69,6 +69,8 @@ def run(
     Raises:
         RrtoolError: see ``collect``, ``load_network`` and ``artifacts.create``.
     """
+    if maps_output is not None and Path(maps_output).absolute() == Path(output).absolute():
+        raise UsageError("--save-maps and --output name the same file", found=output)
     collection = collect(images, boxes)
     network = options.inference.load()
     describer = Describer.of(network, options)

@@ -1,36 +1,54 @@
-"""``rrtool report``: a ranking and its images → one HTML page."""
+"""``rrtool report``: a ranking as one HTML page with its images and matches."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from rrtool import ground_truth as ground_truths
 from rrtool.artifacts import Artifact, open_artifact
-from rrtool.core.evaluation import QueryGroundTruth
+from rrtool.core.evaluation import QueryGroundTruth, RetrievalScores, retrieval_scores
 from rrtool.core.local_features import LocalFeatures
-from rrtool.errors import UsageError
+from rrtool.errors import UsageError, WorkFailed, printable
 from rrtool.images.decode import ImageError, decode_image
 from rrtool.images.listing import list_images
 from rrtool.progress import Progress
-from rrtool.reports.drawing import Ellipses, draw_matches, ellipses_in_pixels
-from rrtool.reports.match_page import GENERATOR, Entry, QueryResult, render_page
+from rrtool.reports.drawing import (
+    Ellipses,
+    distinct_colours,
+    draw_box,
+    draw_matches,
+    ellipses_in_pixels,
+)
+from rrtool.reports.match_page import (
+    GENERATOR,
+    NOT_COUNTED,
+    RIGHT,
+    WRONG,
+    Found,
+    Page,
+    QueryResult,
+    render_page,
+)
 from rrtool.stages.compatibility import require_same_names
 from rrtool.stages.detect_local import read_local_features
 
-N_RANKED = 8
-_THUMBNAIL, _DRAWING = 160, 1024
-_MAX_PIXELS = 150_000_000
+_N_FOUND = 8
+_THUMBNAIL, _QUERY_PICTURE, _MATCH_PICTURE = 160, 320, 480  # longer sides in pixels
+_MAX_DRAWN = 40  # more ellipses than these hide the images
+_CUTOFFS = (1, 5, 10)
 
 
 def run(
     ranking: str,
-    output: Path,
+    output: str | Path,
     *,
     images: str,
     query_images: str | None = None,
@@ -41,210 +59,405 @@ def run(
     overwrite: bool = False,
     progress: Progress,
 ) -> Path:
-    """Show the first queries of a ranking; of a verified one, also the best match.
+    """Write a page that shows the head of each ranking, and the matches of verified ones.
 
     Args:
-        images, query_images: of the database and the queries (default: the same), as for extract.
-        query_local, database_local: what ``rerank`` was given; needed to draw matches.
-        ground_truth: marks right and wrong, as for evaluate.
+        ranking: a ``ranking`` artifact, reranked or not.
+        output: the page; a page of an earlier run is replaced.
+        images, query_images: where the images are, as for ``extract``; queries: default the same.
+        query_local, database_local: the ``local-features`` that ``rerank`` matched; without them
+            no matches are drawn.
+        ground_truth: marks right and wrong, and gives scores; see ``ground_truth.load``.
+        max_queries: of a longer ranking, this many evenly spaced queries are shown.
+        overwrite: replace even a file that is no report.
 
     Raises:
-        RrtoolError: the inputs don't fit each other, or the output is a file of something else.
+        RrtoolError: an input does not fit, or the output cannot be written.
     """
-    _check_output(output, overwrite)
-    with ExitStack() as stack:
-        ranked = stack.enter_context(open_artifact(ranking, "ranking"))
-        locals_ = None
-        if query_local and database_local and "inliers" in ranked:
-            locals_ = _Locals.of(
-                ranked,
-                stack.enter_context(open_artifact(query_local, "local-features")),
-                stack.enter_context(open_artifact(database_local, "local-features")),
-            )
-        pictures = _Pictures(_paths(images), _paths(query_images or images))
-        truth = _truth(ranked, ground_truth)
-        shown = _Shown(ranked, pictures, locals_, truth)
-        n_queries = min(max_queries, len(shown.query_names))
+    output = Path(output)
+    _check(output, max_queries, query_local, database_local, overwrite)
+    with open_artifact(ranking, "ranking") as artifact:
+        table = _Ranking.of(artifact)
+        truth = _Truth.of(artifact, table, ground_truth)
+        drawer = _drawer(artifact, table, query_local, database_local)
+        pictures = _Pictures.of(images, query_images, table)
+        shown = np.unique(np.linspace(0, len(table.ids) - 1, min(max_queries, len(table.ids))))
         results = []
-        with progress.task("report", n_queries, "queries") as advance:
-            for query in range(n_queries):
-                results.append(shown.result(query))
+        with progress.task("report", len(shown), "queries") as advance:
+            for query in shown.round().astype(int).tolist():
+                results.append(_result(query, table, truth, pictures, drawer))
                 advance(1)
-        title = f"{ranked.extra['description']['method']}: {n_queries} queries"
-        text = render_page(title, _facts(ranked), results)
-    temporary = output.with_name(f".{output.name}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(output)
+        page = _page(artifact, table, truth, results)
+    if pictures.missing:
+        example = min(pictures.missing)
+        progress.message(f"{len(pictures.missing)} images cannot be shown, e.g. {example}")
+    _write(output, page)
     return output
 
 
-def _check_output(output: Path, overwrite: bool) -> None:
-    if output.is_dir() or not output.parent.is_dir():
-        raise UsageError("the page cannot be written here", where=output, expected="a file name")
-    if output.exists() and not overwrite:
-        with output.open("rb") as file:
-            if GENERATOR.encode() not in file.read(1000):
-                raise UsageError(
-                    "a file that is no report is in the way",
-                    where=output,
-                    todo="choose another -o, or use --overwrite",
-                )
+def _check(
+    output: Path,
+    max_queries: int,
+    query_local: str | None,
+    database_local: str | None,
+    overwrite: bool,
+) -> None:
+    if max_queries < 1:
+        raise UsageError("bad --max-queries", expected="at least 1", found=max_queries)
+    if (query_local is None) != (database_local is None):
+        raise UsageError(
+            "matches need the local features of both sides",
+            expected="--query-local and --database-local",
+            found="one of the two",
+        )
+    if output.is_dir():
+        raise UsageError("the output is a folder", where=output, expected="a file name")
+    if not output.parent.is_dir():
+        raise UsageError("there is no such folder for the output", where=output.parent)
+    if output.exists() and not overwrite and not _is_report(output):
+        raise UsageError(
+            "the output exists and is no report of rrtool",
+            where=output,
+            todo="use --overwrite to replace it, or choose another -o",
+        )
 
 
-def _paths(images: str) -> dict[str, str]:
-    listed = list_images(images)
-    return dict(zip(listed.names, listed.paths, strict=True))
-
-
-def _truth(ranking: Artifact, source: str | None) -> Sequence[QueryGroundTruth] | None:
-    """The ground truth of the last setup: of the revisited protocol the one named last."""
-    if source is None:
-        return None
-    setups = ground_truths.load(source).resolve(
-        ranking.read_texts("query_names"),
-        ranking.read_texts("database_names"),
-        ranking.read("query_boxes"),
-    )
-    return list(setups.values())[-1]
-
-
-def _facts(ranking: Artifact) -> list[str]:
-    how = ranking.extra["description"]
-    trained = "" if how["network"]["trained"] else " — untrained: only a demonstration"
-    return [
-        f"network {how['network']['name']}, weights {how['network']['weights']}{trained}",
-        f"pooling {how['pool']}, scales {', '.join(f'{s:g}' for s in how['scales'])}, "
-        f"{how['max_size']} pixels, query crop {'yes' if how['query_crop'] else 'no'}",
-        f"ranking {ranking.path}, made {ranking.created}",
-    ]
+def _is_report(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return f'<meta name="generator" content="{GENERATOR}'.encode() in file.read(1024)
+    except OSError:
+        return False
 
 
 @dataclass(frozen=True)
+class _Ranking:
+    """The columns of a ranking that the page shows; ``n_inliers`` is None for a plain one."""
+
+    query_names: list[str]
+    database_names: list[str]
+    query_boxes: np.ndarray
+    ids: np.ndarray
+    similarities: np.ndarray
+    n_inliers: np.ndarray | None
+
+    @staticmethod
+    def of(artifact: Artifact) -> _Ranking:
+        return _Ranking(
+            artifact.read_texts("query_names"),
+            artifact.read_texts("database_names"),
+            artifact.read("query_boxes"),
+            artifact.read("ids"),
+            artifact.read("similarities"),
+            artifact.read("n_inliers") if "n_inliers" in artifact else None,
+        )
+
+    def ids_before(self) -> np.ndarray:
+        """The order before verification: by similarity, ties by row, no entry last."""
+        keys = np.where(self.ids < 0, np.inf, -self.similarities.astype(np.float64))
+        return np.take_along_axis(self.ids, np.lexsort((self.ids, keys), axis=1), axis=1)
+
+    def similarity_of(self, query: int) -> dict[int, float]:
+        ids, values = self.ids[query].tolist(), self.similarities[query].tolist()
+        return dict(zip(ids, values, strict=True))
+
+
+@dataclass(frozen=True)
+class _Truth:
+    """The ground truth of the setup that the page marks by, and the scores of all setups."""
+
+    setup: str = ""
+    queries: Sequence[QueryGroundTruth] = ()
+    scores: Sequence[tuple[str, RetrievalScores]] = ()
+
+    @staticmethod
+    def of(artifact: Artifact, table: _Ranking, source: str | None) -> _Truth:
+        if source is None:
+            return _Truth()
+        truth = ground_truths.load(source)
+        names = (table.query_names, table.database_names)
+        setups = truth.resolve(*names, artifact.read("query_boxes"))
+        method = str(artifact.extra.get("description", {}).get("method", "ranking"))
+        orders = [(method, table.ids)]
+        if table.n_inliers is not None:
+            orders.insert(0, ("before verification", table.ids_before()))
+        scores = [
+            (label, retrieval_scores(ids, queries, protocol=truth.protocol, setup=setup,
+                                     cutoffs=_CUTOFFS))
+            for setup, queries in setups.items()
+            for label, ids in orders
+        ]  # fmt: skip
+        setup = "medium" if "medium" in setups else next(iter(setups))
+        return _Truth(setup, setups[setup], scores)
+
+    def mark(self, query: int, row: int) -> str | None:
+        if not len(self.queries):
+            return None
+        truth = self.queries[query]
+        if row in truth.junk:
+            return NOT_COUNTED
+        return RIGHT if row in truth.positives else WRONG
+
+    def note(self, query: int) -> str:
+        """Average precisions of the query, in the order of ``scores``."""
+        found = [
+            f"{100 * scores.average_precisions[query]:.1f} ({label})"
+            for label, scores in self.scores
+            if scores.setup == self.setup and not np.isnan(scores.average_precisions[query])
+        ]
+        return "average precision " + ", ".join(found) if found else ""
+
+
 class _Pictures:
-    """Loads images by name; one that cannot be read is shown as a grey field."""
+    """The images by name, shrunk; thumbnails are kept, for they recur.
 
-    database: dict[str, str]
-    query: dict[str, str]
+    Attributes:
+        missing: names of those that could not be shown.
+    """
 
-    def load(self, name: str, is_query: bool, size: int) -> tuple[Image.Image, float]:
-        """The picture, and its pixels per pixel of the full image."""
-        path = (self.query if is_query else self.database).get(name, "")
+    def __init__(self, database: dict[str, str], queries: dict[str, str]) -> None:
+        self._paths = {False: database, True: queries}
+        self.missing: set[str] = set()
+        self.thumbnail = lru_cache(maxsize=2000)(self._thumbnail)
+
+    @staticmethod
+    def of(images: str, query_images: str | None, table: _Ranking) -> _Pictures:
+        database = _paths_of(images, table.database_names)
+        queries = database if query_images is None else _paths_of(query_images, table.query_names)
+        return _Pictures(database, queries)
+
+    def _thumbnail(self, name: str) -> Image.Image | None:
+        loaded = self.load(name, _THUMBNAIL)
+        return None if loaded is None else loaded[0]
+
+    def load(
+        self, name: str, max_size: int, *, is_query: bool = False
+    ) -> tuple[Image.Image, float] | None:
+        """The upright image and by what factor it is shrunk; None if it cannot be read."""
+        path = self._paths[is_query].get(name)
         try:
-            decoded = decode_image(path, size, None, _MAX_PIXELS)
+            decoded = decode_image(path, max_size) if path is not None else None
         except ImageError:
-            return Image.new("RGB", (size, size * 3 // 4), "gray"), 1.0
+            decoded = None
+        if decoded is None:
+            self.missing.add(printable(name))
+            return None
         return Image.fromarray(decoded.pixels), decoded.pixels.shape[1] / decoded.full_size[0]
 
 
-@dataclass(frozen=True)
-class _Locals:
-    """Local features of both sides, and what leads from cells to pixels."""
+def _paths_of(source: str, names: Sequence[str]) -> dict[str, str]:
+    listed = list_images(source)
+    paths = dict(zip(listed.names, listed.paths, strict=True))
+    if not any(name in paths for name in names):
+        raise UsageError(
+            "none of the ranking's images is among these",
+            where=source,
+            expected=", ".join(names[:3]),
+            found=", ".join(listed.names[:3]),
+        )
+    return paths
 
-    features: tuple[LocalFeatures, LocalFeatures]
-    map_sizes: tuple[np.ndarray, np.ndarray]
-    boxes: tuple[np.ndarray, np.ndarray]
+
+@dataclass(frozen=True)
+class _Side:
+    """The local features of one side of the matching."""
+
+    features: LocalFeatures
+    map_sizes: np.ndarray
+    boxes: np.ndarray
 
     @staticmethod
-    def of(ranking: Artifact, query: Artifact, database: Artifact) -> _Locals:
-        for names, local in (("query_names", query), ("database_names", database)):
-            require_same_names(
-                ranking.read_texts(names), ranking.path, local.read_texts("names"), local.path
-            )
-        sides = (query, database)
-        return _Locals(
-            (read_local_features(query), read_local_features(database)),
-            (sides[0].read("map_sizes"), sides[1].read("map_sizes")),
-            (sides[0].read("boxes"), sides[1].read("boxes")),
+    def of(artifact: Artifact) -> _Side:
+        return _Side(
+            read_local_features(artifact), artifact.read("map_sizes"), artifact.read("boxes")
         )
 
-    def ellipses(self, side: int, image: int, scale: int, rows: np.ndarray) -> Ellipses:
-        """Of some features of an image, in pixels of the full image."""
-        features = self.features[side]
-        ids = features.offsets[image * features.n_scales] + rows
+    def rows(self, image: int, indices: np.ndarray) -> np.ndarray:
+        return int(self.features.offsets[image * self.features.n_scales]) + indices
+
+    def ellipses(self, image: int, scale: int, indices: np.ndarray) -> Ellipses:
+        """Features ``indices`` of the image, all at ``scale``, in pixels of the whole image."""
+        rows = self.rows(image, indices)
+        width, height = self.map_sizes[image, scale].tolist()
+        x0, y0, x1, y1 = self.boxes[image].tolist()
+        features = self.features
         return ellipses_in_pixels(
-            features.means[ids],
-            features.covariances[ids],
-            self.map_sizes[side][image, scale],
-            self.boxes[side][image],
+            features.means[rows], features.covariances[rows], (width, height), (x0, y0, x1, y1)
         )
 
 
-class _Shown:
-    """What the page shows of each query."""
+@dataclass(frozen=True)
+class _Drawer:
+    """Draws the best verified match of a query."""
 
-    def __init__(
-        self,
-        ranking: Artifact,
-        pictures: _Pictures,
-        local: _Locals | None,
-        truth: Sequence[QueryGroundTruth] | None,
-    ) -> None:
-        self.query_names = ranking.read_texts("query_names")
-        self._names = ranking.read_texts("database_names")
-        self._ids = ranking.read("ids")
-        self._similarities = ranking.read("similarities")
-        self._boxes = ranking.read("query_boxes")
-        self._pictures, self._local, self._truth = pictures, local, truth
-        self._verified = (
-            {
-                name: ranking.read(name)
-                for name in ("n_inliers", "scale_pairs", "offsets", "inliers")
-            }
-            if "inliers" in ranking
-            else None
+    query: _Side
+    database: _Side
+    scale_pairs: np.ndarray
+    offsets: np.ndarray
+    inliers: np.ndarray
+
+    def draw(
+        self, query: int, table: _Ranking, pictures: _Pictures
+    ) -> tuple[Image.Image, str] | None:
+        position = self._best(query, table)
+        if position is None:
+            return None
+        row = int(table.ids[query, position])
+        name, other = table.query_names[query], table.database_names[row]
+        first = pictures.load(name, _MATCH_PICTURE, is_query=True)
+        second = pictures.load(other, _MATCH_PICTURE)
+        if first is None or second is None:
+            return None
+        group = query * self.scale_pairs.shape[1] + position
+        inliers = self.inliers[self.offsets[group] : self.offsets[group + 1]]
+        drawn = self._strongest(query, inliers)
+        scales = self.scale_pairs[query, position].tolist()
+        picture = draw_matches(
+            draw_box(first[0], _scaled(table.query_boxes[query], first[1])),
+            second[0],
+            self.query.ellipses(query, scales[0], drawn[:, 0]).resized(first[1]),
+            self.database.ellipses(row, scales[1], drawn[:, 1]).resized(second[1]),
+            colours=distinct_colours(len(drawn)),
         )
+        return picture, _caption(name, other, len(inliers), len(drawn))
 
-    def result(self, query: int) -> QueryResult:
-        name = self.query_names[query]
-        positions = [
-            position
-            for position, i in enumerate(self._ids[query])
-            if i >= 0 and self._names[i] != name
+    def _best(self, query: int, table: _Ranking) -> int | None:
+        """The first verified position that has inliers and is not the query's own image."""
+        for position in range(self.scale_pairs.shape[1]):
+            row, group = int(table.ids[query, position]), query * self.scale_pairs.shape[1]
+            n = self.offsets[group + position + 1] - self.offsets[group + position]
+            if row >= 0 and n and table.database_names[row] != table.query_names[query]:
+                return position
+        return None
+
+    def _strongest(self, query: int, inliers: np.ndarray) -> np.ndarray:
+        """At most ``_MAX_DRAWN`` inliers, strongest query features first, each feature once."""
+        strengths = self.query.features.strengths[self.query.rows(query, inliers[:, 0])]
+        chosen, taken = [], (set(), set())  # type: tuple[list, tuple[set, set]]
+        for i in np.argsort(-strengths, kind="stable"):
+            first, second = inliers[i].tolist()
+            if first not in taken[0] and second not in taken[1]:
+                chosen.append(i)
+                taken[0].add(first)
+                taken[1].add(second)
+        return inliers[chosen[:_MAX_DRAWN]]
+
+
+def _scaled(box: np.ndarray, factor: float) -> tuple[float, float, float, float]:
+    x0, y0, x1, y1 = (box * factor).tolist()
+    return x0, y0, x1, y1
+
+
+def _caption(query: str, other: str, n_inliers: int, n_drawn: int) -> str:
+    which = "all drawn" if n_drawn == n_inliers else f"the {n_drawn} strongest one-to-one drawn"
+    return f"{query} and {other}: {n_inliers} inliers, {which}; one colour per correspondence"
+
+
+def _drawer(
+    artifact: Artifact, table: _Ranking, query_local: str | None, database_local: str | None
+) -> _Drawer | None:
+    if table.n_inliers is None or query_local is None or database_local is None:
+        return None
+    with (
+        open_artifact(query_local, "local-features") as q,
+        open_artifact(database_local, "local-features") as d,
+    ):
+        for names, local in ((table.query_names, q), (table.database_names, d)):
+            require_same_names(names, artifact.path, local.read_texts("names"), local.path)
+        parts = (artifact.read(name) for name in ("scale_pairs", "offsets", "inliers"))
+        return _Drawer(_Side.of(q), _Side.of(d), *parts)
+
+
+def _result(
+    query: int, table: _Ranking, truth: _Truth, pictures: _Pictures, drawer: _Drawer | None
+) -> QueryResult:
+    name = table.query_names[query]
+    loaded = pictures.load(name, _QUERY_PICTURE, is_query=True)
+    picture = loaded and draw_box(loaded[0], _scaled(table.query_boxes[query], loaded[1]))
+    similarities = table.similarity_of(query)
+
+    def found(ids: np.ndarray, with_inliers: bool) -> list[Found]:
+        return [
+            Found(
+                table.database_names[row],
+                pictures.thumbnail(table.database_names[row]),
+                truth.mark(query, row),
+                similarities[row],
+                _inliers_at(table, query, position) if with_inliers else None,
+            )
+            for position, row in enumerate(ids[:_N_FOUND].tolist())
+            if row >= 0
         ]
-        ranked = [self._entry(query, position) for position in positions[:N_RANKED]]
-        return QueryResult(self._query_entry(query), ranked, self._drawing(query, positions))
 
-    def _query_entry(self, query: int) -> Entry:
-        name = self.query_names[query]
-        picture, factor = self._pictures.load(name, True, 2 * _THUMBNAIL)
-        if self._boxes[query].any():
-            outline = [float(edge) * factor for edge in self._boxes[query]]
-            ImageDraw.Draw(picture).rectangle(outline, outline="yellow", width=3)
-        return Entry(name, picture, None, "query")
+    return QueryResult(
+        name,
+        picture,
+        found(table.ids[query], True),
+        found(table.ids_before()[query], False) if table.n_inliers is not None else (),
+        drawer.draw(query, table, pictures) if drawer is not None else None,
+        truth.note(query),
+    )
 
-    def _entry(self, query: int, position: int) -> Entry:
-        i = int(self._ids[query, position])
-        picture, _ = self._pictures.load(self._names[i], False, _THUMBNAIL)
-        caption = f"similarity {self._similarities[query, position]:.3f}"
-        if self._verified is not None and position < self._verified["n_inliers"].shape[1]:
-            caption += f", {self._verified['n_inliers'][query, position]} inliers"
-        return Entry(self._names[i], picture, self._is_right(query, i), caption)
 
-    def _is_right(self, query: int, i: int) -> bool | None:
-        if self._truth is None or i in self._truth[query].junk:
-            return None
-        return bool(i in self._truth[query].positives)
+def _inliers_at(table: _Ranking, query: int, position: int) -> int | None:
+    if table.n_inliers is None or position >= table.n_inliers.shape[1]:
+        return None
+    return int(table.n_inliers[query, position])
 
-    def _drawing(self, query: int, positions: Sequence[int]) -> Entry | None:
-        """The match with the first of the ranking, if anything was matched there."""
-        if self._local is None or self._verified is None or not positions:
-            return None
-        n_verified = self._verified["n_inliers"].shape[1]
-        position = positions[0]
-        if position >= n_verified or self._verified["n_inliers"][query, position] == 0:
-            return None
-        group = query * n_verified + position
-        start, stop = self._verified["offsets"][group : group + 2]
-        pairs = self._verified["inliers"][start:stop]
-        scales = self._verified["scale_pairs"][query, position]
-        images = (query, int(self._ids[query, position]))
-        names = (self.query_names[query], self._names[images[1]])
-        pictures, ellipses = [], []
-        for side in (0, 1):
-            picture, factor = self._pictures.load(names[side], side == 0, _DRAWING)
-            found = self._local.ellipses(side, images[side], int(scales[side]), pairs[:, side])
-            pictures.append(picture)
-            ellipses.append(Ellipses(found.means * factor, found.axes * factor))
-        drawing = draw_matches(pictures[0], pictures[1], ellipses[0], ellipses[1])
-        title = f"{names[0]} — {names[1]}"
-        return Entry(title, drawing, self._is_right(query, images[1]), f"{len(pairs)} inliers")
+
+def _page(
+    artifact: Artifact, table: _Ranking, truth: _Truth, results: Sequence[QueryResult]
+) -> Page:
+    description = artifact.extra.get("description", {})
+    untrained = not artifact.network.get("trained", True)
+    n_shown, n_queries = len(results), len(table.ids)
+    facts = {**_facts(description), "ranking": artifact.path, "made": artifact.created}
+    if n_shown < n_queries:
+        facts["queries shown"] = f"{n_shown} of {n_queries}, evenly spaced"
+    return Page(
+        f"Ranked images of {n_queries} queries",
+        results,
+        facts,
+        ("order", "setup", "mAP", *(f"mP@{k}" for k in _CUTOFFS), "queries"),
+        [_score_row(label, scores) for label, scores in truth.scores],
+        "The network is untrained (seeded random weights)." if untrained else "",
+    )
+
+
+def _score_row(label: str, scores: RetrievalScores) -> list[str]:
+    means = [scores.mean_average_precision, *(scores.precisions[k] for k in _CUTOFFS)]
+    texts = ["–" if np.isnan(mean) else f"{100 * mean:.1f}" for mean in means]
+    return [label, scores.setup, *texts, str(scores.n_queries - scores.n_left_out)]
+
+
+def _facts(description: dict[str, Any]) -> dict[str, str]:
+    """How a ranking was made, in words."""
+    facts = {}
+    for key, value in description.items():
+        if key == "network":
+            facts["network"], facts["weights"] = str(value.get("name")), str(value.get("weights"))
+        elif isinstance(value, dict):
+            facts[_label(key)] = ", ".join(f"{_label(k)} {v}" for k, v in value.items())
+        elif isinstance(value, list):
+            facts[_label(key)] = ", ".join(map(str, value))
+        elif value is not None:
+            facts[_label(key)] = str(value)
+    return facts
+
+
+def _label(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def _write(output: Path, page: Page) -> None:
+    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.writelines(render_page(page))
+        temporary.replace(output)
+    except OSError as error:
+        raise WorkFailed(
+            "cannot write the page", where=output, found=error.strerror or str(error)
+        ) from None
+    finally:
+        temporary.unlink(missing_ok=True)
