@@ -37,9 +37,9 @@ def test_demo_again_changes_nothing_and_shows_the_same(made: Path) -> None:
     text = page.read_text()
     assert "untrained" in text
     assert text.count("<section>") == 4
-    assert "✓ right" in text
-    assert "✗ wrong" in text
-    assert 'class="matches"' in text
+    assert "✓" in text
+    assert "✗" in text
+    assert "inliers, all drawn" in text
 
 
 def test_demo_refuses_a_folder_of_something_else(tmp_path: Path) -> None:
@@ -59,7 +59,7 @@ def test_report_of_a_plain_ranking_has_no_matches(made: Path, tmp_path: Path) ->
     )
     text = page.read_text()
     assert text.count("<section>") == 2
-    assert 'class="matches"' not in text
+    assert "inliers" not in text
     assert "✓" not in text
 
 
@@ -67,7 +67,7 @@ def test_report_does_not_replace_another_file(made: Path, tmp_path: Path) -> Non
     mine = tmp_path / "page.html"
     mine.write_text("<p>mine</p>")
     arguments = {"images": str(made / "images"), "max_queries": 1, "progress": Silent()}
-    with pytest.raises(UsageError, match="in the way"):
+    with pytest.raises(UsageError, match="no report of rrtool"):
         report.run(str(made / "global.h5"), mine, **arguments)  # type: ignore[arg-type]
     assert mine.read_text() == "<p>mine</p>"
     report.run(str(made / "global.h5"), mine, overwrite=True, **arguments)  # type: ignore[arg-type]
