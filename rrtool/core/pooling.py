@@ -36,11 +36,11 @@ def gem(activations: torch.Tensor, exponent: float = 3.0) -> torch.Tensor:
     released training code adds 1e-6 to every activation instead; that turns a zero map into a
     constant descriptor, which is why it is not done here.
     """
-    activations = activations.float()
-    largest = activations.amax(dim=(-2, -1), keepdim=True)
-    scaled = activations / largest.clamp_min(_TINY)
-    mean = scaled.pow(exponent).mean(dim=(-2, -1))
-    return mean.pow(1.0 / exponent) * largest[..., 0, 0]
+    # Networks give channels-last maps: seen as (b, positions, k) they are contiguous.
+    positions = activations.float().permute(0, 2, 3, 1).flatten(1, 2)
+    largest = positions.amax(dim=1, keepdim=True)
+    powers = (positions / largest.clamp_min(_TINY)).pow_(exponent)
+    return powers.mean(dim=1).pow(1.0 / exponent) * largest[:, 0]
 
 
 def rmac_regions(height: int, width: int, n_levels: int = 3) -> list[tuple[int, int, int, int]]:
