@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import colorsys
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -74,10 +75,8 @@ def distinct_colours(n: int) -> list[Colour]:
     return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in parts]
 
 
-def draw_box(
-    image: Image.Image, box: tuple[float, float, float, float], width: int = 3
-) -> Image.Image:
-    """A copy with the border of ``box`` drawn inside of it, yellow on black."""
+def draw_box(image: Image.Image, box: Sequence[float] | np.ndarray, width: int = 3) -> Image.Image:
+    """A copy with the border of ``box`` (x0, y0, x1, y1) drawn inside of it, yellow on black."""
     drawn = image.copy()
     pen = ImageDraw.Draw(drawn)
     x0, y0 = (round(max(0.0, edge)) for edge in box[:2])

@@ -5,28 +5,17 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from rrtool import ground_truth as ground_truths
 from rrtool.artifacts import Artifact, open_artifact
 from rrtool.core.evaluation import QueryGroundTruth, RetrievalScores, retrieval_scores
-from rrtool.core.local_features import LocalFeatures
-from rrtool.errors import UsageError, WorkFailed, printable
-from rrtool.images.decode import ImageError, decode_image
-from rrtool.images.listing import list_images
+from rrtool.errors import UsageError, WorkFailed
 from rrtool.progress import Progress
-from rrtool.reports.drawing import (
-    Ellipses,
-    distinct_colours,
-    draw_box,
-    draw_matches,
-    ellipses_in_pixels,
-)
+from rrtool.reports.drawing import draw_box
 from rrtool.reports.match_page import (
     GENERATOR,
     NOT_COUNTED,
@@ -37,12 +26,13 @@ from rrtool.reports.match_page import (
     QueryResult,
     render_page,
 )
+from rrtool.reports.pictures import Pictures
+from rrtool.reports.verified_match import MatchDrawer, MatchSide
 from rrtool.stages.compatibility import require_same_names
 from rrtool.stages.detect_local import read_local_features
 
 _N_FOUND = 8
-_THUMBNAIL, _QUERY_PICTURE, _MATCH_PICTURE = 160, 320, 480  # longer sides in pixels
-_MAX_DRAWN = 40  # more ellipses than these hide the images
+_QUERY_PICTURE = 320  # longer side in pixels
 _CUTOFFS = (1, 5, 10)
 
 
@@ -79,18 +69,18 @@ def run(
     with open_artifact(ranking, "ranking") as artifact:
         table = _Ranking.of(artifact)
         truth = _Truth.of(artifact, table, ground_truth)
-        drawer = _drawer(artifact, table, query_local, database_local)
-        pictures = _Pictures.of(images, query_images, table)
+        database = Pictures(images, table.database_names)
+        queries = Pictures(query_images, table.query_names) if query_images else database
+        drawer = _drawer(artifact, table, query_local, database_local, queries, database)
         shown = np.unique(np.linspace(0, len(table.ids) - 1, min(max_queries, len(table.ids))))
         results = []
         with progress.task("report", len(shown), "queries") as advance:
             for query in shown.round().astype(int).tolist():
-                results.append(_result(query, table, truth, pictures, drawer))
+                results.append(_result(query, table, truth, queries, database, drawer))
                 advance(1)
         page = _page(artifact, table, truth, results)
-    if pictures.missing:
-        example = min(pictures.missing)
-        progress.message(f"{len(pictures.missing)} images cannot be shown, e.g. {example}")
+    if missing := queries.missing | database.missing:
+        progress.message(f"{len(missing)} images cannot be shown, e.g. {min(missing)}")
     _write(output, page)
     return output
 
@@ -208,179 +198,46 @@ class _Truth:
         return "average precision " + ", ".join(found) if found else ""
 
 
-class _Pictures:
-    """The images by name, shrunk; thumbnails are kept, for they recur.
-
-    Attributes:
-        missing: names of those that could not be shown.
-    """
-
-    def __init__(self, database: dict[str, str], queries: dict[str, str]) -> None:
-        self._paths = {False: database, True: queries}
-        self.missing: set[str] = set()
-        self.thumbnail = lru_cache(maxsize=2000)(self._thumbnail)
-
-    @staticmethod
-    def of(images: str, query_images: str | None, table: _Ranking) -> _Pictures:
-        database = _paths_of(images, table.database_names)
-        queries = database if query_images is None else _paths_of(query_images, table.query_names)
-        return _Pictures(database, queries)
-
-    def _thumbnail(self, name: str) -> Image.Image | None:
-        loaded = self.load(name, _THUMBNAIL)
-        return None if loaded is None else loaded[0]
-
-    def load(
-        self, name: str, max_size: int, *, is_query: bool = False
-    ) -> tuple[Image.Image, float] | None:
-        """The upright image and by what factor it is shrunk; None if it cannot be read."""
-        path = self._paths[is_query].get(name)
-        try:
-            decoded = decode_image(path, max_size) if path is not None else None
-        except ImageError:
-            decoded = None
-        if decoded is None:
-            self.missing.add(printable(name))
-            return None
-        return Image.fromarray(decoded.pixels), decoded.pixels.shape[1] / decoded.full_size[0]
-
-
-def _paths_of(source: str, names: Sequence[str]) -> dict[str, str]:
-    listed = list_images(source)
-    paths = dict(zip(listed.names, listed.paths, strict=True))
-    if not any(name in paths for name in names):
-        raise UsageError(
-            "none of the ranking's images is among these",
-            where=source,
-            expected=", ".join(names[:3]),
-            found=", ".join(listed.names[:3]),
-        )
-    return paths
-
-
-@dataclass(frozen=True)
-class _Side:
-    """The local features of one side of the matching."""
-
-    features: LocalFeatures
-    map_sizes: np.ndarray
-    boxes: np.ndarray
-
-    @staticmethod
-    def of(artifact: Artifact) -> _Side:
-        return _Side(
-            read_local_features(artifact), artifact.read("map_sizes"), artifact.read("boxes")
-        )
-
-    def rows(self, image: int, indices: np.ndarray) -> np.ndarray:
-        return int(self.features.offsets[image * self.features.n_scales]) + indices
-
-    def ellipses(self, image: int, scale: int, indices: np.ndarray) -> Ellipses:
-        """Features ``indices`` of the image, all at ``scale``, in pixels of the whole image."""
-        rows = self.rows(image, indices)
-        width, height = self.map_sizes[image, scale].tolist()
-        x0, y0, x1, y1 = self.boxes[image].tolist()
-        features = self.features
-        return ellipses_in_pixels(
-            features.means[rows], features.covariances[rows], (width, height), (x0, y0, x1, y1)
-        )
-
-
-@dataclass(frozen=True)
-class _Drawer:
-    """Draws the best verified match of a query."""
-
-    query: _Side
-    database: _Side
-    scale_pairs: np.ndarray
-    offsets: np.ndarray
-    inliers: np.ndarray
-
-    def draw(
-        self, query: int, table: _Ranking, pictures: _Pictures
-    ) -> tuple[Image.Image, str] | None:
-        position = self._best(query, table)
-        if position is None:
-            return None
-        row = int(table.ids[query, position])
-        name, other = table.query_names[query], table.database_names[row]
-        first = pictures.load(name, _MATCH_PICTURE, is_query=True)
-        second = pictures.load(other, _MATCH_PICTURE)
-        if first is None or second is None:
-            return None
-        group = query * self.scale_pairs.shape[1] + position
-        inliers = self.inliers[self.offsets[group] : self.offsets[group + 1]]
-        drawn = self._strongest(query, inliers)
-        scales = self.scale_pairs[query, position].tolist()
-        picture = draw_matches(
-            draw_box(first[0], _scaled(table.query_boxes[query], first[1])),
-            second[0],
-            self.query.ellipses(query, scales[0], drawn[:, 0]).resized(first[1]),
-            self.database.ellipses(row, scales[1], drawn[:, 1]).resized(second[1]),
-            colours=distinct_colours(len(drawn)),
-        )
-        return picture, _caption(name, other, len(inliers), len(drawn))
-
-    def _best(self, query: int, table: _Ranking) -> int | None:
-        """The first verified position that has inliers and is not the query's own image."""
-        for position in range(self.scale_pairs.shape[1]):
-            row, group = int(table.ids[query, position]), query * self.scale_pairs.shape[1]
-            n = self.offsets[group + position + 1] - self.offsets[group + position]
-            if row >= 0 and n and table.database_names[row] != table.query_names[query]:
-                return position
-        return None
-
-    def _strongest(self, query: int, inliers: np.ndarray) -> np.ndarray:
-        """At most ``_MAX_DRAWN`` inliers, strongest query features first, each feature once."""
-        strengths = self.query.features.strengths[self.query.rows(query, inliers[:, 0])]
-        chosen, taken = [], (set(), set())  # type: tuple[list, tuple[set, set]]
-        for i in np.argsort(-strengths, kind="stable"):
-            first, second = inliers[i].tolist()
-            if first not in taken[0] and second not in taken[1]:
-                chosen.append(i)
-                taken[0].add(first)
-                taken[1].add(second)
-        return inliers[chosen[:_MAX_DRAWN]]
-
-
-def _scaled(box: np.ndarray, factor: float) -> tuple[float, float, float, float]:
-    x0, y0, x1, y1 = (box * factor).tolist()
-    return x0, y0, x1, y1
-
-
-def _caption(query: str, other: str, n_inliers: int, n_drawn: int) -> str:
-    which = "all drawn" if n_drawn == n_inliers else f"the {n_drawn} strongest one-to-one drawn"
-    return f"{query} and {other}: {n_inliers} inliers, {which}; one colour per correspondence"
-
-
 def _drawer(
-    artifact: Artifact, table: _Ranking, query_local: str | None, database_local: str | None
-) -> _Drawer | None:
+    artifact: Artifact,
+    table: _Ranking,
+    query_local: str | None,
+    database_local: str | None,
+    queries: Pictures,
+    database: Pictures,
+) -> MatchDrawer | None:
     if table.n_inliers is None or query_local is None or database_local is None:
         return None
-    with (
-        open_artifact(query_local, "local-features") as q,
-        open_artifact(database_local, "local-features") as d,
+    sides = []
+    for path, names, pictures in (
+        (query_local, table.query_names, queries),
+        (database_local, table.database_names, database),
     ):
-        for names, local in ((table.query_names, q), (table.database_names, d)):
+        with open_artifact(path, "local-features") as local:
             require_same_names(names, artifact.path, local.read_texts("names"), local.path)
-        parts = (artifact.read(name) for name in ("scale_pairs", "offsets", "inliers"))
-        return _Drawer(_Side.of(q), _Side.of(d), *parts)
+            geometry = local.read("map_sizes"), local.read("boxes")
+            sides.append(MatchSide(names, read_local_features(local), *geometry, pictures))
+    columns = (artifact.read(name) for name in ("scale_pairs", "offsets", "inliers"))
+    return MatchDrawer(sides[0], sides[1], *columns)
 
 
 def _result(
-    query: int, table: _Ranking, truth: _Truth, pictures: _Pictures, drawer: _Drawer | None
+    query: int,
+    table: _Ranking,
+    truth: _Truth,
+    queries: Pictures,
+    database: Pictures,
+    drawer: MatchDrawer | None,
 ) -> QueryResult:
-    name = table.query_names[query]
-    loaded = pictures.load(name, _QUERY_PICTURE, is_query=True)
-    picture = loaded and draw_box(loaded[0], _scaled(table.query_boxes[query], loaded[1]))
+    name, box = table.query_names[query], table.query_boxes[query]
+    loaded = queries.load(name, _QUERY_PICTURE)
     similarities = table.similarity_of(query)
 
     def found(ids: np.ndarray, with_inliers: bool) -> list[Found]:
         return [
             Found(
                 table.database_names[row],
-                pictures.thumbnail(table.database_names[row]),
+                database.thumbnail(table.database_names[row]),
                 truth.mark(query, row),
                 similarities[row],
                 _inliers_at(table, query, position) if with_inliers else None,
@@ -391,10 +248,10 @@ def _result(
 
     return QueryResult(
         name,
-        picture,
+        loaded and draw_box(loaded[0], box * loaded[1]),
         found(table.ids[query], True),
         found(table.ids_before()[query], False) if table.n_inliers is not None else (),
-        drawer.draw(query, table, pictures) if drawer is not None else None,
+        drawer.draw_best(query, table.ids[query], box) if drawer is not None else None,
         truth.note(query),
     )
 

@@ -1,0 +1,58 @@
+"""The pictures of a page, found by the names that the artifacts carry."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from PIL import Image
+
+from rrtool.errors import UsageError, printable
+from rrtool.images.decode import ImageError, decode_image
+from rrtool.images.listing import list_images
+
+_THUMBNAIL = 160  # longer side in pixels
+
+
+class Pictures:
+    """Images by name, shrunk; thumbnails are kept, for they recur.
+
+    Args:
+        source: folder or list of the images, as for ``extract``.
+        names: those that will be asked for.
+
+    Attributes:
+        missing: names of those that could not be shown.
+
+    Raises:
+        UsageError: none of ``names`` is among the images.
+    """
+
+    def __init__(self, source: str, names: Sequence[str]) -> None:
+        listed = list_images(source)
+        self._paths = dict(zip(listed.names, listed.paths, strict=True))
+        if not any(name in self._paths for name in names):
+            raise UsageError(
+                "none of the ranking's images is among these",
+                where=source,
+                expected=", ".join(names[:3]),
+                found=", ".join(listed.names[:3]),
+            )
+        self.missing: set[str] = set()
+        self.thumbnail = lru_cache(maxsize=2000)(self._thumbnail)
+
+    def _thumbnail(self, name: str) -> Image.Image | None:
+        loaded = self.load(name, _THUMBNAIL)
+        return None if loaded is None else loaded[0]
+
+    def load(self, name: str, max_size: int) -> tuple[Image.Image, float] | None:
+        """The upright image and by what factor it is shrunk; None if it cannot be read."""
+        path = self._paths.get(name)
+        try:
+            decoded = decode_image(path, max_size) if path is not None else None
+        except ImageError:
+            decoded = None
+        if decoded is None:
+            self.missing.add(printable(name))
+            return None
+        return Image.fromarray(decoded.pixels), decoded.pixels.shape[1] / decoded.full_size[0]
