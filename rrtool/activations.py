@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from rrtool.artifacts import Artifact
-from rrtool.errors import UsageError, WorkFailed
+from rrtool.errors import WorkFailed
 from rrtool.images.decode import Box, DecodedImage, ImageError, decode_image
 from rrtool.images.prefetch import default_workers, prefetch
 from rrtool.networks import Network
@@ -50,23 +50,6 @@ class ActivationSource(Protocol):
     def batches(self, parts: Sequence[tuple[int, range]]) -> Iterator[ActivationBatch]:
         """All rows of all ``(part number, rows)``, part by part."""
         ...
-
-
-def resolve_device(device: str) -> str:
-    """``auto`` → the first GPU if there is one, else the CPU.
-
-    Raises:
-        UsageError: no such device.
-    """
-    if device == "auto":
-        return "cuda:0" if torch.cuda.is_available() else "cpu"
-    kind, _, index = device.partition(":")
-    if kind not in ("cpu", "cuda") or (index and not index.isdigit()):
-        raise UsageError("unknown --device", expected="auto, cpu, cuda or cuda:<i>", found=device)
-    if kind == "cuda" and int(index or 0) >= torch.cuda.device_count():
-        found = f"{torch.cuda.device_count()} CUDA devices"
-        raise UsageError(f"there is no {device}", found=found, todo="use --device cpu")
-    return "cpu" if kind == "cpu" else f"cuda:{index or 0}"
 
 
 def activation_maps(

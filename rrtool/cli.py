@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -26,6 +26,12 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"auto_envvar_prefix": "RRTOOL", "help_option_names": ["-h", "--help"]},
 )
+
+whiten_app = typer.Typer(
+    help="Learn a whitening of features, apply it, or take over a checkpoint's.",
+    no_args_is_help=True,
+)
+app.add_typer(whiten_app, name="whiten")
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="The artifact to write.")]
 Overwrite = Annotated[
@@ -78,12 +84,18 @@ def _main(
         print(__version__)
         raise typer.Exit
     with reported():
-        commands = context.command.commands  # type: ignore[attr-defined]
-        known = {
-            name: {str(parameter.name) for parameter in command.params}
-            for name, command in commands.items()
-        }
-        context.default_map = config.read_defaults(known)
+        context.default_map = config.read_defaults(_option_names(context.command))
+
+
+def _option_names(group: Any, prefix: str = "") -> dict[str, set[str]]:
+    """The option names of each subcommand; of those in a group as ``group.subcommand``."""
+    known: dict[str, set[str]] = {}
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            known |= _option_names(command, f"{prefix}{name}.")
+        else:
+            known[prefix + name] = {str(parameter.name) for parameter in command.params}
+    return known
 
 
 def _finish(path: Path, as_json: bool) -> None:
@@ -243,12 +255,100 @@ def detect_local(
         _finish(path, json)
 
 
+@whiten_app.command("fit")
+def whiten_fit(
+    features: Annotated[str, typer.Argument(help="Features, not whitened.")],
+    output: Output,
+    groups: Annotated[
+        str | None,
+        typer.Option(help="Images of one label match: prefix:REGEX, folder, a CSV name,label."),
+    ] = None,
+    pairs: Annotated[
+        str | None, typer.Option(help="Matching images: a CSV of two names a row.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="supervised or pca.")] = "supervised",
+    dim: Annotated[
+        int | None, typer.Option(help="Dimensions to keep; default: all that vary.")
+    ] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Learn a whitening from features and matching images (whitening)."""
+    with reported(quiet, verbose) as console:
+        from rrtool.stages import whiten_fit as stage
+
+        path = stage.run(
+            path_argument(features),
+            output,
+            stage.FitOptions(method, dim, groups, pairs),
+            overwrite=overwrite,
+            progress=console,
+        )
+        _finish(path, json)
+
+
+@whiten_app.command("apply")
+def whiten_apply(
+    features: Annotated[str, typer.Argument(help="Features, not whitened.")],
+    whitening: Annotated[str, typer.Argument(help="From whiten fit or whiten export.")],
+    output: Output,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Whiten features (features)."""
+    with reported(quiet, verbose) as console:
+        from rrtool.stages import whiten as stage
+
+        path = stage.apply(
+            path_argument(features),
+            path_argument(whitening),
+            output,
+            overwrite=overwrite,
+            progress=console,
+        )
+        _finish(path, json)
+
+
+@whiten_app.command("export")
+def whiten_export(
+    checkpoint: Annotated[str, typer.Argument(help="A retrieval checkpoint.")],
+    output: Output,
+    set: Annotated[
+        str | None,
+        typer.Option(help="Of several, the whitening of this set; NAME/ss is for one scale."),
+    ] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Take a checkpoint's own whitening out of it (whitening)."""
+    with reported(quiet, verbose) as console:
+        from rrtool.stages import whiten as stage
+
+        path = stage.export(checkpoint, output, set_name=set, overwrite=overwrite, progress=console)
+        _finish(path, json)
+
+
 @app.command()
 def search(
     queries: Annotated[str, typer.Argument(help="Features of the queries.")],
     database: Annotated[str, typer.Argument(help="Features of the database.")],
     output: Output,
     top: Annotated[int | None, typer.Option(help="Entries per query; default: all.")] = None,
+    expand: Annotated[
+        int, typer.Option(help="Average each query with its nearest N and search again; 0 = no.")
+    ] = 0,
+    expand_alpha: Annotated[
+        float, typer.Option(help="Weigh what is averaged by similarity to this power.")
+    ] = 0.0,
+    augment: Annotated[
+        int, typer.Option(help="First average each database image with its nearest N; 0 = no.")
+    ] = 0,
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -262,7 +362,137 @@ def search(
             path_argument(queries),
             path_argument(database),
             output,
-            stage.SearchOptions(top),
+            stage.SearchOptions(top, expand, expand_alpha, augment),
+            overwrite=overwrite,
+            progress=console,
+        )
+        _finish(path, json)
+
+
+@app.command()
+def centrality(
+    graph: Annotated[str, typer.Argument(help="A graph, from build-graph.")],
+    output: Output,
+    measure: Annotated[
+        str,
+        typer.Option(help="degree, eigenvector, pagerank, katz, betweenness or closeness."),
+    ],
+    alpha: Annotated[
+        float | None, typer.Option(help="Of pagerank (default 0.85) and katz (default 0.99).")
+    ] = None,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            help="Estimate betweenness or closeness from so many vertices; default: exact, up to "
+            "30,000 vertices."
+        ),
+    ] = None,
+    tol: Annotated[
+        float | None,
+        typer.Option(help="Where the iteration stops; default: 1e-6 katz, else 1e-8."),
+    ] = None,
+    max_iter: Annotated[
+        int | None, typer.Option(help="Most iterations; default: 100 katz, else 1000.")
+    ] = None,
+    seed: Seed = 0,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Measure how significant each vertex of a graph is (centrality)."""
+    with reported(quiet, verbose) as console:
+        from rrtool.stages import centrality as stage
+
+        path = stage.run(
+            path_argument(graph),
+            output,
+            stage.CentralityOptions(measure, alpha, samples, tol, max_iter, seed, device),
+            overwrite=overwrite,
+            progress=console,
+        )
+        _finish(path, json)
+
+
+@app.command("build-graph")
+def build_graph(
+    features: Annotated[str, typer.Argument(help="Features, or regions.")],
+    output: Output,
+    k: Annotated[int, typer.Option("--k", help="Neighbours of each vertex.")] = 50,
+    gamma: Annotated[float, typer.Option(help="Exponent of the edge weights.")] = 3.0,
+    method: Annotated[
+        str, typer.Option(help="exact, or approximate: ivf or hnsw (recall is measured).")
+    ] = "exact",
+    symmetrize: Annotated[
+        str, typer.Option(help="mutual (neighbours that list each other) or sum.")
+    ] = "mutual",
+    device: Device = "auto",
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Connect descriptors with their nearest neighbours (graph)."""
+    with reported(quiet, verbose) as console:
+        from rrtool.stages import build_graph as stage
+
+        path = stage.run(
+            path_argument(features),
+            output,
+            stage.BuildGraphOptions(k, gamma, method, symmetrize, device, seed),
+            overwrite=overwrite,
+            progress=console,
+        )
+        _finish(path, json)
+
+
+@app.command()
+def diffuse(
+    output: Output,
+    graph: Annotated[str, typer.Option(help="Graph of the database, from build-graph.")],
+    queries: Annotated[str, typer.Option(help="Features of the queries.")],
+    database: Annotated[str, typer.Option(help="Features of the database.")],
+    seeds: Annotated[
+        str | None, typer.Option(help="Start at the best images of this verified ranking.")
+    ] = None,
+    kq: Annotated[
+        int | None,
+        typer.Option("--kq", help="Where to start: 10 nearest, or 5 best verified images."),
+    ] = None,
+    verified: Annotated[
+        int, typer.Option(help="Of the seeds' ranking, the images that may become seeds.")
+    ] = 10,
+    alpha: Annotated[float, typer.Option(help="How far to diffuse, in (0, 1).")] = 0.99,
+    tol: Annotated[float, typer.Option(help="Relative residual to stop at.")] = 1e-6,
+    max_iter: Annotated[int, typer.Option(help="Iterations of conjugate gradients.")] = 20,
+    truncate: Annotated[
+        int | None, typer.Option(help="Diffuse among so many nearest vertices only.")
+    ] = None,
+    transductive: Annotated[
+        bool, typer.Option("--transductive", help="Let the queries enter the graph.")
+    ] = False,
+    top: Annotated[int | None, typer.Option(help="Entries per query; default: all.")] = None,
+    device: Device = "auto",
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Rank the database by diffusion on its graph (ranking)."""
+    with reported(quiet, verbose) as console:
+        from rrtool.stages import diffuse as stage
+
+        path = stage.run(
+            graph,
+            queries,
+            database,
+            output,
+            stage.DiffuseOptions(
+                kq, verified, alpha, tol, max_iter, truncate, transductive, top, device
+            ),
+            seeds=seeds,
             overwrite=overwrite,
             progress=console,
         )

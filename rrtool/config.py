@@ -1,10 +1,13 @@
-"""Options from ``rrtool.toml``: a table per subcommand, and ``[common]`` for all of them."""
+"""Options from ``rrtool.toml``: a table per subcommand, and ``[common]`` for all of them.
+
+A subcommand of a group, such as ``whiten fit``, has the table ``[whiten.fit]``.
+"""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +21,15 @@ else:
 FILE_NAME = "rrtool.toml"
 
 
-def read_defaults(known: Mapping[str, set[str]]) -> dict[str, dict[str, Any]]:
+def read_defaults(known: Mapping[str, set[str]]) -> dict[str, Any]:
     """Defaults of each subcommand from ``$RRTOOL_CONFIG`` or ``rrtool.toml`` in this folder.
 
     Args:
-        known: the option names of each subcommand, with underscores.
+        known: the option names of each subcommand, with underscores; ``group.subcommand`` for
+            one of a group.
+
+    Returns:
+        Values by subcommand and option, nested by group, as Click's ``default_map``.
 
     Raises:
         UsageError: the file is no TOML, or has a table or key that means nothing here.
@@ -37,9 +44,30 @@ def read_defaults(known: Mapping[str, set[str]]) -> dict[str, dict[str, Any]]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError("cannot read the options", where=path, found=error) from None
     defaults: dict[str, dict[str, Any]] = {command: {} for command in known}
-    for table, options in tables.items():
+    for table, options in _flat(tables, known):
         _take(path, table, options, known, defaults)
-    return defaults
+    return _nested(defaults)
+
+
+def _flat(tables: Mapping[str, Any], known: Mapping[str, set[str]]) -> Iterator[tuple[str, Any]]:
+    """The tables, those of a group's subcommands under their dotted names."""
+    for table, options in tables.items():
+        is_group = any(command.startswith(f"{table}.") for command in known)
+        if is_group and isinstance(options, dict):
+            yield from ((f"{table}.{name}", entry) for name, entry in options.items())
+        else:
+            yield table, options
+
+
+def _nested(defaults: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
+    nested: dict[str, Any] = {}
+    for command, options in defaults.items():
+        *groups, name = command.split(".")
+        level = nested
+        for group in groups:
+            level = level.setdefault(group, {})
+        level[name] = options
+    return nested
 
 
 def _take(

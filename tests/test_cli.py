@@ -25,7 +25,7 @@ def test_help_imports_no_heavy_library():
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
     assert "typer" in imported
     assert not imported & {"torch", "torchvision", "numba", "h5py", "scipy", "PIL"}
-    for command in ("extract", "detect-local", "search", "rerank", "evaluate", "inspect"):
+    for command in ("extract", "detect-local", "whiten", "search", "rerank", "evaluate", "inspect"):
         assert command in done.stdout
 
 
@@ -69,6 +69,26 @@ def test_config_file_gives_defaults_and_refuses_unknown_keys(tmp_path, images, m
         assert_fails(extract(images, tmp_path / "g.h5"), 2, message)
     monkeypatch.setenv("RRTOOL_CONFIG", "absent.toml")
     assert_fails(extract(images, tmp_path / "g.h5"), 2, "RRTOOL_CONFIG")
+
+
+def test_config_file_gives_defaults_to_the_commands_of_a_group(tmp_path, images, monkeypatch):
+    assert_done(extract(images, tmp_path / "f.h5"))
+    monkeypatch.chdir(tmp_path)
+    fit = ("whiten", "fit", "f.h5", "-o", "w.h5")
+    (tmp_path / "rrtool.toml").write_text("[whiten.fit]\nmethod = 'pca'\n[common]\ndim = 1\n")
+    assert_done(rrtool(*fit))
+    assert _options(tmp_path / "w.h5") == {"method": "pca", "dim": 1}
+    monkeypatch.setenv("RRTOOL_WHITEN_FIT_METHOD", "lda")
+    assert_fails(rrtool(*fit), 2, "unknown --method", "found lda")
+    for text, message in (
+        ("[whiten.fit]\nmetod = 'pca'\n", "unknown key 'metod' in [whiten.fit]"),
+        ("[whiten.fits]\n", "unknown entry [whiten.fits]"),
+        ("[whiten]\nmethod = 'pca'\n", "unknown entry [whiten.method]"),
+        ("whiten = 1\n", "unknown entry [whiten]"),
+        ("['whiten.fit'.x]\n", "unknown key 'x' in [whiten.fit]"),
+    ):
+        (tmp_path / "rrtool.toml").write_text(text)
+        assert_fails(rrtool(*fit), 2, message)
 
 
 def test_environment_gives_defaults(tmp_path, images, monkeypatch):

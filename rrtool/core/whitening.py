@@ -1,10 +1,22 @@
-"""Apply a learned whitening to descriptors (thesis eq. 5.11)."""
+"""Learn and apply a whitening of descriptors (thesis §5.3.5, eq. 5.11–5.12).
+
+Supervised whitening is the simultaneous diagonalisation of Mikolajczyk and Matas: the covariance of
+the differences of matching pairs becomes the identity, and the covariance of all descriptors
+becomes diagonal, its largest entries first.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from dataclasses import dataclass
+
 import numpy as np
+from scipy.sparse import coo_array, csr_array
+from scipy.sparse.csgraph import connected_components
 
 _TINY = 1e-12
+# Rows that are in float64 at a time: 128 MiB of 2048 dimensions.
+_BLOCK_ROWS = 1 << 13
 
 
 def l2_normalize(vectors: np.ndarray) -> np.ndarray:
@@ -19,7 +31,7 @@ def apply_whitening(
     """Centre, project, l2-normalise.
 
     Args:
-        descriptors: ``(n, k)`` float32.
+        descriptors: ``(n, k)`` float32, l2-normalised.
         mean: ``(k,)``.
         projection: ``(d, k)``, the whitening matrix, rows by falling eigenvalue.
 
@@ -29,3 +41,221 @@ def apply_whitening(
     whitened = l2_normalize((descriptors - mean) @ projection.T)
     whitened[~descriptors.any(axis=1)] = 0
     return whitened.astype(np.float32)
+
+
+@dataclass(frozen=True)
+class LearnedWhitening:
+    """A whitening of ``k``-dimensional descriptors, all float64.
+
+    Attributes:
+        mean: ``(k,)`` μ_D of eq. 5.11.
+        projection: ``(r, k)`` U_Dᵀ T_D of eq. 5.11, rows by falling eigenvalue, the entry of the
+            largest magnitude of each row positive. ``r`` is the number of directions in which the
+            descriptors vary; keep the first ``d`` rows for ``d`` dimensions.
+        eigenvalues: ``(r,)`` falling. Supervised: variance of the whitened descriptors along each
+            row of ``projection``; PCA: variance of the descriptors along it, before scaling.
+        shrinkage: λ of ``fit_supervised``, 0 where C_1 was used as it is.
+    """
+
+    mean: np.ndarray
+    projection: np.ndarray
+    eigenvalues: np.ndarray
+    shrinkage: float = 0.0
+
+
+@dataclass(frozen=True)
+class PairCovariance:
+    """Covariance of the differences of matching pairs.
+
+    Attributes:
+        matrix: ``(k, k)`` float64, C_1 of eq. 5.12; zero without pairs.
+        n_pairs: matching pairs, each counted once, none of a descriptor with itself (the latter
+            would only scale C_1).
+        n_independent: how many of their differences are linearly independent at most: images in
+            pairs less connected components. It bounds the rank of C_1.
+    """
+
+    matrix: np.ndarray
+    n_pairs: int
+    n_independent: int
+
+
+def covariance_of_groups(descriptors: np.ndarray, labels: np.ndarray) -> PairCovariance:
+    """C_1 (eq. 5.12) where all pairs within a group match.
+
+    The pairs of a group of m descriptors x with mean x̄ have Σ_{i<j} (x_i − x_j)(x_i − x_j)ᵀ
+    = m Σ_i (x_i − x̄)(x_i − x̄)ᵀ, so the work is linear in the descriptors.
+
+    Args:
+        descriptors: ``(n, k)``, l2-normalised here; none zero.
+        labels: ``(n,)`` integers; negative for a descriptor in no group.
+    """
+    _, members, sizes = np.unique(labels, return_inverse=True, return_counts=True)
+    rows = np.flatnonzero((labels >= 0) & (sizes[members] > 1))
+    _, group, sizes = np.unique(labels[rows], return_inverse=True, return_counts=True)
+    means = _group_means(descriptors, rows, group, sizes)
+    scatter = np.zeros((descriptors.shape[1],) * 2)
+    for block in _blocks(len(rows)):
+        residuals = _unit(descriptors[rows[block]]) - means[group[block]]
+        residuals *= np.sqrt(sizes[group[block], None])
+        scatter += residuals.T @ residuals
+    n_pairs = int((sizes * (sizes - 1) // 2).sum())
+    return PairCovariance(scatter / max(n_pairs, 1), n_pairs, len(rows) - len(sizes))
+
+
+def _group_means(
+    descriptors: np.ndarray, rows: np.ndarray, group: np.ndarray, sizes: np.ndarray
+) -> np.ndarray:
+    """``(n_groups, k)``; at most one group for two descriptors, so no more memory than those."""
+    sums = np.zeros((len(sizes), descriptors.shape[1]))
+    for block in _blocks(len(rows)):
+        members = group[block]
+        shape = (len(members), len(sizes))
+        belongs = csr_array((np.ones(len(members)), members, np.arange(len(members) + 1)), shape)
+        sums += belongs.T @ _unit(descriptors[rows[block]])
+    return sums / sizes[:, None]
+
+
+def covariance_of_pairs(descriptors: np.ndarray, pairs: np.ndarray) -> PairCovariance:
+    """C_1 (eq. 5.12) of the pairs given.
+
+    Args:
+        descriptors: ``(n, k)``, l2-normalised here; none zero.
+        pairs: ``(p, 2)`` rows of ``descriptors``, each unordered pair once.
+    """
+    scatter = np.zeros((descriptors.shape[1],) * 2)
+    for block in _blocks(len(pairs)):
+        first, second = pairs[block].T
+        differences = _unit(descriptors[first]) - _unit(descriptors[second])
+        scatter += differences.T @ differences
+    n = len(descriptors)
+    edges = coo_array((np.ones(len(pairs)), pairs.T), shape=(n, n))
+    n_components = connected_components(edges, directed=False, return_labels=False) if n else 0
+    return PairCovariance(scatter / max(len(pairs), 1), len(pairs), n - n_components)
+
+
+def fit_supervised(descriptors: np.ndarray, matching: PairCovariance) -> LearnedWhitening:
+    """Supervised whitening (thesis eq. 5.11–5.12).
+
+    μ_D is the mean of all descriptors, T_D = C_1^{-1/2}, and U_D are the eigenvectors of the
+    covariance of the whole whitened set. The thesis takes those of C_0, the covariance of the
+    differences of non-matching pairs. Where every pair is either matching or not, the two have
+    the same eigenvectors in the same order, since |Y_0| C_0 + |Y_1| C_1 = 2n² times the covariance
+    of the set and C_1 is the identity after T_D.
+
+    Directions in which the descriptors do not vary are left out first: nothing is known of them.
+    With fewer independent pairs than the remaining dimensions p, or a singular C_1, C_1 is
+    replaced by (1 − λ) C_1 + λ tr(C_1)/p I, with λ by ``oas_shrinkage`` (our choice; the released
+    code adds a multiple of the identity that is just large enough for a Cholesky factor).
+
+    Args:
+        descriptors: ``(n, k)``, l2-normalised here; none zero.
+        matching: of some of these descriptors.
+
+    Raises:
+        ValueError: there are no matching pairs, or they do not differ.
+    """
+    mean, covariance = _mean_and_covariance(descriptors)
+    variances, basis = _principal_directions(covariance)
+    within = basis @ matching.matrix @ basis.T
+    if not np.trace(within) > _tolerance(covariance) * np.trace(covariance):
+        raise ValueError("the matching descriptors do not differ")
+    shrinkage = 0.0
+    if matching.n_independent < len(basis) or _rank(within) < len(basis):
+        shrinkage = oas_shrinkage(within, matching.n_independent)
+        scale = np.trace(within) / len(basis)
+        within = (1 - shrinkage) * within + shrinkage * scale * np.eye(len(basis))
+    whitener = _inverse_square_root(within)
+    eigenvalues, rotation = _spectrum((whitener * variances) @ whitener)
+    projection = rotation @ whitener @ basis
+    return LearnedWhitening(mean, _with_positive_signs(projection), eigenvalues, shrinkage)
+
+
+def fit_pca(descriptors: np.ndarray) -> LearnedWhitening:
+    """PCA whitening (Jégou and Chum, cited in thesis §2.5): unit variance in every direction.
+
+    Args:
+        descriptors: ``(n, k)``, l2-normalised here; none zero.
+    """
+    mean, covariance = _mean_and_covariance(descriptors)
+    variances, basis = _principal_directions(covariance)
+    projection = basis / np.sqrt(variances)[:, None]
+    return LearnedWhitening(mean, _with_positive_signs(projection), variances)
+
+
+def oas_shrinkage(covariance: np.ndarray, n_samples: int) -> float:
+    """λ in [0, 1] of the oracle-approximating shrinkage towards a multiple of the identity.
+
+    Chen, Wiesel, Eldar and Hero, "Shrinkage algorithms for MMSE covariance estimation" (2010),
+    eq. 23. It is meant for independent Gaussian samples; differences of matching pairs are such
+    only roughly.
+
+    Args:
+        covariance: ``(p, p)`` of the samples.
+        n_samples: how many there were.
+    """
+    p = len(covariance)
+    trace, trace_of_square = np.trace(covariance), np.square(covariance).sum()
+    excess = (n_samples + 1 - 2 / p) * (trace_of_square - trace**2 / p)
+    if excess <= 0:  # a multiple of the identity already
+        return 1.0
+    return float(min(1.0, ((1 - 2 / p) * trace_of_square + trace**2) / excess))
+
+
+def _blocks(n_rows: int) -> Iterator[slice]:
+    for start in range(0, n_rows, _BLOCK_ROWS):
+        yield slice(start, start + _BLOCK_ROWS)
+
+
+def _unit(descriptors: np.ndarray) -> np.ndarray:
+    return l2_normalize(descriptors.astype(np.float64))
+
+
+def _mean_and_covariance(descriptors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """``(k,)`` and ``(k, k)`` of the l2-normalised descriptors, divided by their number."""
+    n, k = descriptors.shape
+    mean, covariance = np.zeros(k), np.zeros((k, k))
+    for block in _blocks(n):
+        mean += _unit(descriptors[block]).sum(axis=0) / n
+    for block in _blocks(n):
+        centred = _unit(descriptors[block]) - mean
+        covariance += centred.T @ centred / n
+    return mean, covariance
+
+
+def _spectrum(symmetric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Falling eigenvalues, and the eigenvectors as rows."""
+    eigenvalues, eigenvectors = np.linalg.eigh(symmetric)
+    return eigenvalues[::-1], eigenvectors.T[::-1]
+
+
+def _principal_directions(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Falling variances ``(r,)`` and directions ``(r, k)``, without those of no variance."""
+    variances, directions = _spectrum(covariance)
+    rank = int((variances > _tolerance(covariance) * variances[:1]).sum())
+    # A single descriptor, or copies of one, vary by rounding alone.
+    if variances[:1].sum() <= _tolerance(covariance):
+        rank = 0
+    return variances[:rank], directions[:rank]
+
+
+def _rank(covariance: np.ndarray) -> int:
+    eigenvalues = np.linalg.eigvalsh(covariance)
+    return int((eigenvalues > _tolerance(covariance) * eigenvalues[-1]).sum())
+
+
+def _tolerance(covariance: np.ndarray) -> float:
+    """Relative size of an eigenvalue that is rounding alone."""
+    return len(covariance) * np.finfo(np.float64).eps
+
+
+def _inverse_square_root(covariance: np.ndarray) -> np.ndarray:
+    eigenvalues, eigenvectors = _spectrum(covariance)
+    return (eigenvectors.T / np.sqrt(eigenvalues)) @ eigenvectors
+
+
+def _with_positive_signs(rows: np.ndarray) -> np.ndarray:
+    """Each row or its opposite, so that its entry of the largest magnitude is positive."""
+    columns = np.abs(rows).argmax(axis=1)
+    largest = np.take_along_axis(rows, columns[:, None], axis=1)
+    return np.where(largest < 0, -rows, rows)

@@ -11,21 +11,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from rrtool.activations import ActivationSource, MapsSource, resolve_device
+from rrtool.activations import ActivationSource, MapsSource
 from rrtool.artifacts import Artifact, InputRecord, OutputFile, Provenance, create, open_artifact
 from rrtool.core.detection import DetectionOptions, concatenate, detect, select_with
 from rrtool.core.local_features import LocalFeatures
 from rrtool.core.mser import ActivationHistogram
+from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.images.collection import Collection, collect
 from rrtool.progress import Progress
 from rrtool.stages.compatibility import require_same_names
 from rrtool.stages.network_run import (
     NetworkOptions,
-    parts_of,
     publish_rows,
     run_parts,
 )
+from rrtool.stages.parts import parts_of
 
 CALIBRATION_IMAGES = 64
 

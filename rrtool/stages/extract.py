@@ -11,20 +11,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from rrtool.activations import resolve_device
 from rrtool.artifacts import OutputFile, Provenance, create
 from rrtool.core.pooling import POOLINGS, combine_scales, l2_normalize, pool
 from rrtool.core.whitening import apply_whitening
+from rrtool.devices import resolve_device
 from rrtool.errors import UsageError
 from rrtool.images.collection import Collection, collect
 from rrtool.networks import Network
 from rrtool.progress import Progress
 from rrtool.stages.network_run import (
     NetworkOptions,
-    parts_of,
     publish_rows,
     run_parts,
 )
+from rrtool.stages.parts import parts_of
 
 
 @dataclass(frozen=True)

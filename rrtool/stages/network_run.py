@@ -11,15 +11,15 @@ from typing import Any
 import numpy as np
 import torch
 
-from rrtool.activations import ActivationBatch, NetworkSource, resolve_device
+from rrtool.activations import ActivationBatch, NetworkSource
 from rrtool.artifacts import OutputFile, decode_texts, encode_texts, write_failures
+from rrtool.devices import resolve_device
 from rrtool.errors import UsageError, WorkFailed, printable
 from rrtool.images.collection import Collection
 from rrtool.images.decode import DEFAULT_MAX_PIXELS
 from rrtool.networks import Network, load_network
 from rrtool.progress import Progress
 
-ROWS_PER_PART = 32
 GOOD, FAILED = 0, 1
 DEFAULT_SCALES = (1.0, 0.7071, 0.5)
 
@@ -100,14 +100,6 @@ class NetworkOptions:
             self.workers,
             self.batch_size,
         )
-
-
-def parts_of(n_rows: int) -> list[range]:
-    """The rows of each part."""
-    return [
-        range(start, min(start + ROWS_PER_PART, n_rows))
-        for start in range(0, n_rows, ROWS_PER_PART)
-    ]
 
 
 def _row_datasets(rows: range, batches: Sequence[ActivationBatch]) -> dict[str, np.ndarray]:

@@ -8,17 +8,17 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.activations import resolve_device
 from rrtool.artifacts import Artifact, Provenance, create, encode_texts, open_artifact
 from rrtool.core.fusion import SCORES, fuse, strength_agreement
 from rrtool.core.local_features import LocalFeatures
 from rrtool.core.ranking import reorder_shortlist
 from rrtool.core.spatial_matching import Matches, MatchingOptions, match
+from rrtool.devices import resolve_device
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.stages.compatibility import require_equal, require_same_names, require_same_network
 from rrtool.stages.detect_local import read_local_features
-from rrtool.stages.network_run import parts_of
+from rrtool.stages.parts import parts_of
 
 
 @dataclass(frozen=True)

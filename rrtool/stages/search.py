@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
 from rrtool.artifacts import Artifact, Provenance, create, encode_texts, open_artifact
+from rrtool.core.query_expansion import augment_database, expand_queries
 from rrtool.core.ranking import rank_by_similarity
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
 from rrtool.stages.compatibility import require_equal, require_same_network
 
-_DESCRIPTION = ("max_size", "scales", "pool", "gem_exponent", "whitening")
+# Options of features that must agree before they are compared, and that a score depends on.
+DESCRIPTION = ("max_size", "scales", "pool", "gem_exponent", "whitening")
 
 
 @dataclass(frozen=True)
@@ -22,13 +24,39 @@ class SearchOptions:
 
     Attributes:
         top: entries of each ranking; None ranks the whole database.
+        expand: average each query with this many of its nearest images and search again.
+        expand_alpha: weigh them by similarity to this power; 0 weighs all alike.
+        augment: average each database descriptor with this many of its nearest first.
     """
 
     top: int | None = None
+    expand: int = 0
+    expand_alpha: float = 0.0
+    augment: int = 0
 
     def __post_init__(self) -> None:
         if self.top is not None and self.top < 1:
             raise UsageError("bad --top", expected="at least 1", found=self.top)
+        for name in ("expand", "augment"):
+            if getattr(self, name) < 0:
+                raise UsageError(f"bad --{name}", expected="at least 0", found=getattr(self, name))
+        if not 0 <= self.expand_alpha <= 100:
+            raise UsageError("bad --expand-alpha", expected="[0, 100]", found=self.expand_alpha)
+        if self.expand_alpha and not (self.expand or self.augment):
+            raise UsageError(
+                "--expand-alpha has no effect alone", todo="give --expand or --augment"
+            )
+
+    def method(self) -> str:
+        """In words, such as ``global + DBA 5 + AQE 10``."""
+        weights = f" (α {self.expand_alpha:g})" if self.expand_alpha else ""
+        prefix = "α" if self.expand_alpha else "A"
+        steps = ["global"]
+        if self.augment:
+            steps.append(f"DBA {self.augment}{weights}")
+        if self.expand:
+            steps.append(f"{prefix}QE {self.expand}{weights}")
+        return " + ".join(steps)
 
 
 def run(
@@ -42,7 +70,8 @@ def run(
 ) -> Path:
     """Rank the database by cosine similarity to each query (thesis §2.5).
 
-    Rows that failed in ``extract`` are in no ranking; a failed query has an empty one.
+    Rows that failed in ``extract`` are in no ranking; a failed query has an empty one. With
+    query expansion or database augmentation the similarities are those of the last search.
 
     Returns:
         The path of the ``ranking`` artifact.
@@ -51,15 +80,10 @@ def run(
         RrtoolError: the two are no features, or were not made alike.
     """
     with open_artifact(queries, "features") as q, open_artifact(database, "features") as d:
-        require_same_network(q, d)
-        for key in _DESCRIPTION:
-            require_equal(
-                f"--{key.replace('_', '-')}", q, q.options.get(key), d, d.options.get(key)
-            )
-        require_equal("dimension", q, q.shape("descriptors")[1], d, d.shape("descriptors")[1])
+        require_comparable(q, d)
         provenance = Provenance(
             "ranking",
-            {"top": options.top},
+            asdict(options),
             [q.as_input("queries"), d.as_input("database")],
             d.network,
         )
@@ -81,12 +105,31 @@ def run(
             )
 
 
+def require_comparable(queries: Artifact, database: Artifact) -> None:
+    """Descriptors are comparable if they were made alike.
+
+    Raises:
+        ArtifactError: naming the first difference.
+    """
+    require_same_network(queries, database)
+    for key in DESCRIPTION:
+        require_equal(
+            f"--{key.replace('_', '-')}",
+            queries,
+            queries.options.get(key),
+            database,
+            database.options.get(key),
+        )
+    dimensions = [features.shape("descriptors")[1] for features in (queries, database)]
+    require_equal("dimension", queries, dimensions[0], database, dimensions[1])
+
+
 def describe(queries: Artifact, database: Artifact, options: SearchOptions) -> dict[str, object]:
     """What a score that is computed from this ranking has to carry."""
     return {
-        "method": "global",
+        "method": options.method(),
         "network": database.network,
-        **{key: database.options.get(key) for key in _DESCRIPTION},
+        **{key: database.options.get(key) for key in DESCRIPTION},
         "query_crop": bool(queries.options.get("boxes")),
         "top": options.top,
         "mode": "inductive",
@@ -100,18 +143,51 @@ def _rank(
 ) -> tuple[np.ndarray, np.ndarray]:
     vectors, usable = read_usable(database, progress)
     query_vectors, query_usable = read_usable(queries, progress)
+    rows = np.flatnonzero(query_usable)
+    query_names = np.array(queries.read_texts("names"), dtype=object)[rows]
+    images = _image_ids(list(query_names), database.read_texts("names"))
+    searched, vectors = _average(query_vectors[rows], vectors, usable, images, options, progress)
     top = min(options.top or len(vectors), int(usable.sum()))
     ids = np.full((len(query_vectors), top), -1, dtype=np.int32)
     similarities = np.full((len(query_vectors), top), -np.inf, dtype=np.float32)
-    rows = np.flatnonzero(query_usable)
     start = 0
     with progress.task("search", len(rows), "queries") as advance:
-        for found, values in rank_by_similarity(query_vectors[rows], vectors, usable, top):
+        for found, values in rank_by_similarity(searched, vectors, usable, top):
             block = rows[start : start + len(found)]
             ids[block], similarities[block] = found, values
             start += len(found)
             advance(len(found))
     return ids, similarities
+
+
+def _average(
+    queries: np.ndarray,
+    database: np.ndarray,
+    usable: np.ndarray,
+    images: tuple[np.ndarray, np.ndarray],
+    options: SearchOptions,
+    progress: Progress,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Queries and database after the averaging that the options ask for, if any."""
+    alpha = options.expand_alpha
+    if options.augment:
+        with progress.task("augment", int(usable.sum()), "images") as advance:
+            database = augment_database(database, usable, options.augment, alpha, advance)
+    if options.expand:
+        with progress.task("expand", len(queries), "queries") as advance:
+            queries = expand_queries(
+                queries, database, usable, options.expand, alpha, images, advance
+            )
+    return queries, database
+
+
+def _image_ids(query_names: list[str], database_names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Equal integers where the names are equal."""
+    ids = {name: i for i, name in enumerate(dict.fromkeys([*query_names, *database_names]))}
+    return (
+        np.array([ids[name] for name in query_names], dtype=np.int64),
+        np.array([ids[name] for name in database_names], dtype=np.int64),
+    )
 
 
 def read_usable(features: Artifact, progress: Progress) -> tuple[np.ndarray, np.ndarray]:

@@ -1,0 +1,219 @@
+"""``rrtool build-graph``: features → k-nearest-neighbour graph (thesis §2.4)."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from rrtool.artifacts import Artifact, OutputFile, Provenance, create, encode_texts, open_artifact
+from rrtool.core import knn
+from rrtool.core.graph import (
+    SYMMETRIZATIONS,
+    GraphStatistics,
+    build_adjacency,
+    graph_statistics,
+    locality_ordering,
+)
+from rrtool.devices import resolve_device
+from rrtool.errors import UsageError, WorkFailed
+from rrtool.progress import Progress
+from rrtool.stages.parts import parts_of
+from rrtool.stages.search import read_usable
+
+_ROWS_PER_PART = 8192
+_RECALL_SAMPLE = 1000
+
+
+@dataclass(frozen=True)
+class BuildGraphOptions:
+    """Options of ``build-graph`` (METHODS §4).
+
+    Attributes:
+        k: neighbours of each vertex.
+        gamma: exponent of the edge weight.
+        method: ``exact``, ``ivf`` or ``hnsw``.
+        symmetrize: ``mutual`` or ``sum``, see ``core.graph.build_adjacency``.
+        device: of the exact search.
+        seed: of the clustering of ``ivf`` and of the sample that recall is measured on.
+    """
+
+    k: int = 50
+    gamma: float = 3.0
+    method: str = "exact"
+    symmetrize: str = "mutual"
+    device: str = "auto"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.k < 1:
+            raise UsageError("bad --k", expected="at least 1", found=self.k)
+        if not 0 < self.gamma <= 100:
+            raise UsageError("bad --gamma", expected="(0, 100]", found=self.gamma)
+        for name, known in (("method", knn.METHODS), ("symmetrize", SYMMETRIZATIONS)):
+            if getattr(self, name) not in known:
+                raise UsageError(
+                    f"unknown --{name}", expected=", ".join(known), found=getattr(self, name)
+                )
+
+    def identity(self) -> dict[str, Any]:
+        """What the graph depends on; the exact search knows no chance."""
+        unseeded = {"device", "seed"} if self.method == "exact" else {"device"}
+        return {key: value for key, value in asdict(self).items() if key not in unseeded}
+
+
+def run(
+    features: str,
+    output: str | Path,
+    options: BuildGraphOptions,
+    *,
+    overwrite: bool = False,
+    progress: Progress,
+) -> Path:
+    """Connect every descriptor with its nearest neighbours.
+
+    Rows that failed, that are zero or not finite keep their id and have no edges.
+
+    Returns:
+        The path of the ``graph`` artifact.
+
+    Raises:
+        RrtoolError: the features are unusable, or fewer than ``k + 1``.
+    """
+    device = resolve_device(options.device) if options.method == "exact" else "cpu"
+    with open_artifact(features, "features", "regions") as source:
+        provenance = Provenance(
+            "graph", options.identity(), [source.as_input("features")], source.network, device
+        )
+        with create(output, provenance, overwrite=overwrite) as target:
+            if target.is_current:
+                progress.message(f"{target.path} is up to date")
+                return target.path
+            return _build(source, target, options, device, progress)
+
+
+def _build(
+    source: Artifact,
+    target: OutputFile,
+    options: BuildGraphOptions,
+    device: str,
+    progress: Progress,
+) -> Path:
+    vectors, usable = read_usable(source, progress)
+    usable &= vectors.any(axis=1)
+    vertices = np.flatnonzero(usable).astype(np.int32)
+    if options.k >= len(vertices):
+        raise UsageError(
+            "bad --k: there are not that many other descriptors",
+            where=source.path,
+            expected=f"at most {len(vertices) - 1}",
+            found=options.k,
+        )
+    search = knn.KnnOptions(options.k, options.method, device, options.seed)
+    parts = parts_of(len(vectors), _ROWS_PER_PART)
+    recall = _find_neighbors(vectors, vertices, search, target, parts, progress)
+    neighbor_ids = np.concatenate(list(target.read_parts("neighbor_ids", len(parts))))
+    similarities = np.concatenate(list(target.read_parts("similarities", len(parts))))
+    adjacency = build_adjacency(neighbor_ids, similarities, options.gamma, options.symmetrize)
+    statistics = graph_statistics(adjacency, neighbor_ids)
+    _tell(statistics, recall, options, progress)
+    return target.publish(
+        {
+            "indptr": adjacency.indptr.astype(np.int64),
+            "indices": adjacency.indices.astype(np.int32),
+            "weights": adjacency.data,
+            "ordering": locality_ordering(adjacency),
+            "status": np.where(usable, 0, 1).astype(np.uint8),
+            **encode_texts(source.read_texts("names"), "names"),
+        },
+        n_parts=len(parts),
+        extra={"statistics": asdict(statistics), "recall": recall, "description": _made(source)},
+    )
+
+
+def _made(source: Artifact) -> dict[str, Any]:
+    """How the vertices were described; what a ranking on this graph has to carry."""
+    return {**source.options, "network": source.network}
+
+
+def _find_neighbors(
+    vectors: np.ndarray,
+    vertices: np.ndarray,
+    search: knn.KnnOptions,
+    target: OutputFile,
+    parts: list[range],
+    progress: Progress,
+) -> float:
+    """Write the lists of neighbours, part by part; returns the recall, 1 for the exact search."""
+    missing = target.missing_parts(len(parts))
+    with progress.task("build-graph", len(vectors), "vertices") as advance:
+        advance(len(vectors) - sum(len(parts[number]) for number in missing))
+        try:
+            searcher = knn.Searcher(_rows(vectors, vertices), search)
+        except ImportError:
+            raise WorkFailed(
+                f"--method {search.method} needs faiss",
+                todo="pip install faiss-cpu, or use --method exact",
+            ) from None
+        for number in missing:
+            target.write_part(number, _part(parts[number], vertices, searcher, search.k))
+            advance(len(parts[number]))
+    if search.method == "exact":
+        return 1.0
+    return _measured_recall(_rows(vectors, vertices), searcher, search)
+
+
+def _rows(vectors: np.ndarray, vertices: np.ndarray) -> np.ndarray:
+    """Without a copy where every row is a vertex."""
+    return vectors if len(vertices) == len(vectors) else vectors[vertices]
+
+
+def _part(
+    rows: range, vertices: np.ndarray, searcher: knn.Searcher, k: int
+) -> dict[str, np.ndarray]:
+    """Lists of the rows of a part, as row ids; rows that are no vertices have empty ones."""
+    first, last = np.searchsorted(vertices, [rows.start, rows.stop])
+    found, values = searcher.neighbors(np.arange(first, last))
+    ids = np.full((len(rows), k), -1, dtype=np.int32)
+    similarities = np.zeros((len(rows), k), dtype=np.float32)
+    places = vertices[first:last] - rows.start
+    ids[places] = np.where(found >= 0, vertices[found], -1)
+    similarities[places] = values
+    return {"neighbor_ids": ids, "similarities": similarities}
+
+
+def _measured_recall(vectors: np.ndarray, searcher: knn.Searcher, search: knn.KnnOptions) -> float:
+    """Of the exact neighbours of a sample of vertices, how many the approximate search finds."""
+    generator = np.random.default_rng(search.seed)
+    n_sample = min(len(vectors), _RECALL_SAMPLE)
+    sample = np.sort(generator.choice(len(vectors), n_sample, replace=False))
+    exact = knn.Searcher(vectors, knn.KnnOptions(search.k))
+    return knn.recall(searcher.neighbors(sample)[1], exact.neighbors(sample)[1])
+
+
+def _tell(
+    statistics: GraphStatistics, recall: float, options: BuildGraphOptions, progress: Progress
+) -> None:
+    progress.message(
+        f"{statistics.n_vertices} vertices, {statistics.n_edges} edges, mean degree "
+        f"{statistics.mean_degree:.1f}, {statistics.n_components} components "
+        f"(largest {statistics.largest_component}), {statistics.n_isolated} isolated, "
+        f"{100 * statistics.mutual_fraction:.0f} % of neighbours mutual, "
+        f"{100 * statistics.closed_triangles:.0f} % of triangles closed"
+    )
+    if options.method != "exact":
+        progress.message(f"recall of --method {options.method}: {recall:.4f} on a sample")
+    if not statistics.n_edges:
+        progress.message("the graph has no edges: no two descriptors are mutual neighbours")
+
+
+def read_adjacency(graph: Artifact) -> sparse.csr_array:
+    """The symmetric adjacency matrix W ``(n, n)`` float32 of a ``graph`` artifact."""
+    n = graph.shape("status")[0]
+    arrays = (graph.read("weights"), graph.read("indices"), graph.read("indptr"))
+    matrix = sparse.csr_array(arrays, shape=(n, n))
+    matrix.has_sorted_indices = True
+    return matrix

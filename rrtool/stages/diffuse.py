@@ -1,0 +1,192 @@
+"""``rrtool diffuse``: graph + features → ranking by diffusion (thesis §2.4, §4.4.1)."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rrtool.artifacts import Artifact, OutputFile, Provenance, create, encode_texts, open_artifact
+from rrtool.devices import resolve_device
+from rrtool.errors import ArtifactError, UsageError
+from rrtool.progress import Progress
+from rrtool.stages.compatibility import require_same_names
+from rrtool.stages.diffusion_ranker import Ranker
+from rrtool.stages.parts import parts_of
+from rrtool.stages.search import SearchOptions, describe, require_comparable
+
+_QUERIES_PER_PART = 64
+
+
+@dataclass(frozen=True)
+class DiffuseOptions:
+    """Options of ``diffuse`` (METHODS §6).
+
+    Attributes:
+        kq: vertices that the diffusion of a query starts from; None: 10 nearest neighbours, or
+            the 5 best of the verified images.
+        n_verified: of a verified ranking, how many of the first images may become seeds.
+        alpha: how far the diffusion goes.
+        tolerance, max_iterations: of conjugate gradients.
+        truncate: diffuse on the sub-graph of so many nearest vertices only; None: on the whole.
+        transductive: the queries enter the graph.
+        top: entries of each ranking; None ranks the whole database.
+        device: of the solver.
+    """
+
+    kq: int | None = None
+    n_verified: int = 10
+    alpha: float = 0.99
+    tolerance: float = 1e-6
+    max_iterations: int = 20
+    truncate: int | None = None
+    transductive: bool = False
+    top: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        if not 0 < self.alpha < 1:
+            raise UsageError("bad --alpha", expected="between 0 and 1", found=self.alpha)
+        if not 0 < self.tolerance < 1:
+            raise UsageError("bad --tol", expected="between 0 and 1", found=self.tolerance)
+        limits = {"--max-iter": self.max_iterations, "--verified": self.n_verified, "--kq": self.kq,
+                  "--truncate": self.truncate, "--top": self.top}  # fmt: skip
+        for name, value in limits.items():
+            if value is not None and value < 1:
+                raise UsageError(f"bad {name}", expected="at least 1", found=value)
+
+    def identity(self) -> dict[str, Any]:
+        return {key: value for key, value in asdict(self).items() if key != "device"}
+
+
+def run(
+    graph: str,
+    queries: str,
+    database: str,
+    output: str | Path,
+    options: DiffuseOptions,
+    *,
+    seeds: str | None = None,
+    overwrite: bool = False,
+    progress: Progress,
+) -> Path:
+    """Rank the database by diffusion from what resembles each query.
+
+    Args:
+        graph: of the database, from ``build-graph``.
+        queries, database: ``features``.
+        seeds: a spatially verified ranking: the diffusion starts at its best images, and images
+            that it does not reach keep the order of that ranking.
+
+    Returns:
+        The path of the ``ranking`` artifact.
+
+    Raises:
+        RrtoolError: the artifacts do not belong together.
+    """
+    device = "cpu" if options.truncate else resolve_device(options.device)
+    with ExitStack() as stack:
+        g = stack.enter_context(open_artifact(graph, "graph"))
+        q = stack.enter_context(open_artifact(queries, "features"))
+        d = stack.enter_context(open_artifact(database, "features"))
+        verified = stack.enter_context(open_artifact(seeds, "ranking")) if seeds else None
+        _check(g, q, d, verified)
+        inputs = [g.as_input("graph"), q.as_input("queries"), d.as_input("database")]
+        if verified is not None:
+            inputs.append(verified.as_input("seeds"))
+        provenance = Provenance("ranking", options.identity(), inputs, d.network, device)
+        description = _description(q, d, verified, options)
+        target = stack.enter_context(create(output, provenance, overwrite=overwrite))
+        if target.is_current:
+            progress.message(f"{target.path} is up to date")
+            return target.path
+        ranker = Ranker.of(g, q, d, verified, options, device, progress)
+        parts = parts_of(len(ranker.queries), _QUERIES_PER_PART)
+        with progress.task("diffuse", len(ranker.queries), "queries") as advance:
+            missing = target.missing_parts(len(parts))
+            advance(len(ranker.queries) - sum(len(parts[number]) for number in missing))
+            for number in missing:
+                target.write_part(number, ranker.rank(parts[number]))
+                advance(len(parts[number]))
+        convergence = _convergence(target, len(parts), options, progress)
+        return target.publish(
+            {
+                **encode_texts(q.read_texts("names"), "query_names"),
+                **encode_texts(d.read_texts("names"), "database_names"),
+                "query_boxes": q.read("boxes"),
+            },
+            n_parts=len(parts),
+            extra={"description": description, "convergence": convergence},
+        )
+
+
+def _check(
+    graph: Artifact, queries: Artifact, database: Artifact, verified: Artifact | None
+) -> None:
+    """All must be about the same database, described alike.
+
+    Raises:
+        ArtifactError: they are not.
+    """
+    require_comparable(queries, database)
+    made_from = graph.inputs[0]
+    if made_from.digest != database.digest:
+        raise ArtifactError(
+            "the graph is of other features",
+            where=graph.path,
+            expected=f"a graph of {database.path}",
+            found=f"a graph of {made_from.path}",
+            todo="build it with build-graph from these features",
+        )
+    if verified is None:
+        return
+    if "n_inliers" not in verified:
+        raise ArtifactError(
+            "the seeds are no verified ranking",
+            where=verified.path,
+            expected="a ranking from rerank",
+            todo="leave --seeds out to start at the nearest neighbours",
+        )
+    for column, features in (("query_names", queries), ("database_names", database)):
+        require_same_names(
+            features.read_texts("names"), features.path, verified.read_texts(column), verified.path
+        )
+
+
+def _description(
+    queries: Artifact, database: Artifact, verified: Artifact | None, options: DiffuseOptions
+) -> dict[str, Any]:
+    """What a score of this ranking has to carry."""
+    global_search = describe(queries, database, SearchOptions(options.top))
+    before = verified.extra["description"] if verified is not None else global_search
+    return {
+        **before,
+        "method": f"{before['method']} + D",
+        "top": options.top,
+        "mode": "transductive" if options.transductive else "inductive",
+        "diffusion": options.identity(),
+    }
+
+
+def _convergence(
+    target: OutputFile, n_parts: int, options: DiffuseOptions, progress: Progress
+) -> dict[str, Any]:
+    """How far the solver came, for the record and for the user."""
+    iterations = np.concatenate([[0], *target.read_parts("n_iterations", n_parts)])
+    residuals = np.concatenate([[0.0], *target.read_parts("residuals", n_parts)])
+    n_open = int((residuals > options.tolerance).sum())
+    if n_open:
+        progress.message(
+            f"{n_open} of {len(residuals) - 1} queries did not reach the tolerance "
+            f"{options.tolerance:g} in {options.max_iterations} iterations: residuals up to "
+            f"{residuals.max():.1e} (--max-iter allows more; rankings have mostly settled)"
+        )
+    return {
+        "max_iterations": int(iterations.max()),
+        "median_residual": float(np.median(residuals[1:])) if len(residuals) > 1 else 0.0,
+        "max_residual": float(residuals.max()),
+        "n_not_converged": n_open,
+    }
