@@ -15,7 +15,6 @@ from scipy.sparse import csr_array
 from scipy.sparse.csgraph import connected_components
 
 _KRYLOV_SIZE = 20  # vectors of one Lanczos run: 160 MB a million vertices
-_SOLVER_TOLERANCE = 1e-5  # what float32 reaches safely
 _BREAKDOWN = 1e-13  # a new Krylov vector that is relatively smaller than this is rounding noise
 
 
@@ -176,9 +175,7 @@ def katz(
 ) -> CentralityResult:
     """Solution u of ``(I − α D^{-1/2} W D^{-1/2}) u = (1−α) 1`` (eq. 5.13), by CG.
 
-    An isolated vertex has ``1−α``, the smallest value there is. The solver's float32 cannot hold
-    a solution to 1e-6 at α = 0.99 (its rounding alone, times 1/(1−α), leaves about 2e-6), so this
-    refines: the remainder is taken in float64 and solved for again.
+    An isolated vertex has ``1−α``, the smallest value there is.
 
     Args:
         adjacency: W.
@@ -189,30 +186,24 @@ def katz(
     """
     # Here, because the other measures need neither.
     from rrtool.core.conjugate_gradients import solve
-    from rrtool.core.graph import normalize
+    from rrtool.core.graph import locality_ordering, normalize, permute
 
     n = adjacency.shape[0]
     if n == 0:
         return CentralityResult(np.zeros(0))
-    normalized, weights = normalize(adjacency), adjacency.astype(np.float64)
-    scale = np.sqrt(_inverse(_row_sums(weights)))
-    x = np.zeros(n)
-    remainder, residual, n_iterations = np.ones(n), 1.0, 0  # of b = 1; the factor comes last
-    while residual > tolerance and n_iterations < max_iterations:
-        solution = solve(
-            normalized,
-            (remainder / residual).astype(np.float32),
-            alpha,
-            tolerance=min(max(0.5 * tolerance / residual, _SOLVER_TOLERANCE), 0.1),
-            max_iterations=max_iterations - n_iterations,
-            device=device,
-        )
-        n_iterations += max(int(solution.n_iterations.sum()), 1)
-        x += residual * solution.x
-        remainder = 1.0 - x + alpha * scale * (weights @ (scale * x))
-        residual = float(np.linalg.norm(remainder) / np.sqrt(n))
-    values = np.maximum((1.0 - alpha) * x, 0)
-    return CentralityResult(values, n_iterations, residual, residual <= tolerance)
+    order = locality_ordering(adjacency)
+    found = solve(
+        permute(normalize(adjacency), order),
+        np.full(n, 1 - alpha),
+        alpha,
+        tolerance=tolerance,
+        max_iterations=max_iterations,
+        device=device,
+    )
+    values = np.empty(n)
+    values[order] = np.maximum(found.x, 0)
+    iterations, residual = int(found.n_iterations[0]), float(found.residuals[0])
+    return CentralityResult(values, iterations, residual, residual <= tolerance)
 
 
 def _inverse(values: np.ndarray) -> np.ndarray:

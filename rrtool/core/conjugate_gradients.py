@@ -19,7 +19,7 @@ class Solution:
     """What conjugate gradients found.
 
     Attributes:
-        x: float32, of the shape of the right-hand sides.
+        x: float64, of the shape of the right-hand sides.
         n_iterations: ``(m,)`` int32, of each right-hand side.
         residuals: ``(m,)`` float64, ``‖b − (I − αW)x‖ / ‖b‖``, computed from ``x`` in float64 and
             not by the recursion; 0 where b = 0.
@@ -66,7 +66,7 @@ def solve(
     columns = np.asarray(right_hand_sides)
     _check(matrix, columns, alpha)
     flat = columns.reshape(len(columns), -1)
-    x = np.zeros(flat.shape, dtype=np.float32)
+    x = np.empty(flat.shape)
     n_iterations = np.zeros(flat.shape[1], dtype=np.int32)
     residuals = np.zeros(flat.shape[1])
     backend = _backend(device)
@@ -109,8 +109,8 @@ def _solve_block(
     """``x (n, m)``, iterations ``(m,)`` and relative residuals ``(m,)``."""
     norms = np.sqrt(np.einsum("ij,ij->j", b, b, dtype=np.float64))
     # Unit length makes thresholds relative and keeps tiny right-hand sides clear of underflow.
-    b = (b / np.where(norms > 0, norms, 1)).astype(np.float32)
-    x, n_iterations = backend.iterate(operator, b, tolerance, max_iterations)
+    b = b / np.where(norms > 0, norms, 1)
+    x, n_iterations = backend.iterate(operator, b.astype(np.float32), tolerance, max_iterations)
     residuals = operator.residual_norms(b, x)
     for _ in range(_MAX_REFINEMENTS):
         unfinished = (residuals > tolerance) & (n_iterations < max_iterations)
@@ -130,5 +130,4 @@ def _solve_block(
             break
         x = np.where(improved, refined, x)
         residuals = np.where(improved, reached, residuals)
-    x = (x * norms).astype(np.float32)
-    return x, n_iterations, residuals
+    return x * norms, n_iterations, residuals

@@ -12,21 +12,19 @@ class Operator:
 
     def __init__(self, matrix: sparse.csr_array, alpha: float, device: str) -> None:
         self.device = torch.device(device)
-        self.weights = self._on_device(matrix, (alpha * matrix.data).astype(np.float32))
-
-    def _on_device(self, matrix: sparse.csr_array, values: np.ndarray) -> torch.Tensor:
-        return torch.sparse_csr_tensor(
+        self.exact_weights = torch.sparse_csr_tensor(
             torch.from_numpy(matrix.indptr.astype(np.int64)),
             torch.from_numpy(matrix.indices.astype(np.int64)),
-            torch.from_numpy(values),
+            torch.from_numpy(alpha * matrix.data.astype(np.float64)),
             size=matrix.shape,
             device=self.device,
         )
+        self.weights = self.exact_weights.to(torch.float32)
 
     def residual(self, b: np.ndarray, x: np.ndarray) -> np.ndarray:
         """``b − A x`` in float64, ``(n, m)``."""
         wide = torch.from_numpy(np.ascontiguousarray(x, dtype=np.float64)).to(self.device)
-        product = wide - self.weights.to(torch.float64) @ wide
+        product = wide - self.exact_weights @ wide
         return b - product.cpu().numpy()
 
     def residual_norms(self, b: np.ndarray, x: np.ndarray) -> np.ndarray:

@@ -26,7 +26,7 @@ class Seeds:
     weights: np.ndarray
 
     def dense(self, n: int) -> np.ndarray:
-        """The vectors ``g`` as columns, ``(n, q)`` float32."""
+        """The vectors ``g`` as columns, ``(n, q)``."""
         columns = np.zeros((n, len(self.ids)), dtype=np.float32)
         queries, places = np.nonzero(self.ids >= 0)
         columns[self.ids[queries, places], queries] = self.weights[queries, places]
@@ -101,11 +101,11 @@ class Diffusion:
         self._device = device
 
     def __call__(self, seeds: Seeds) -> Solution:
-        """``f`` of every query as a column of ``x``, ``(n, q)`` float32."""
+        """``f`` of every query as a column of ``x``, ``(n, q)``."""
         g = seeds.dense(len(self._order))[self._order]
         found = solve(
             self._matrix,
-            np.float32(1 - self.alpha) * g,
+            (1 - self.alpha) * g,
             self.alpha,
             tolerance=self._tolerance,
             max_iterations=self._max_iterations,

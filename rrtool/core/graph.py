@@ -70,7 +70,7 @@ def _sum_of_directions(neighbor_ids: np.ndarray, weights: np.ndarray) -> sparse.
 
 
 @njit(parallel=True, cache=True)
-def _match_lists(neighbor_ids, weights, kept, degrees):  # type: ignore[no-untyped-def]
+def _match_lists(neighbor_ids, weights, kept, degrees):
     """``kept[i, a]`` = weight of the mutual edge from i to its a-th neighbour, else 0."""
     n, k = neighbor_ids.shape
     for i in prange(n):
@@ -88,7 +88,7 @@ def _match_lists(neighbor_ids, weights, kept, degrees):  # type: ignore[no-untyp
 
 
 @njit(parallel=True, cache=True)
-def _compact(neighbor_ids, kept, indptr, indices, data):  # type: ignore[no-untyped-def]
+def _compact(neighbor_ids, kept, indptr, indices, data):
     """Rows of the matrix, columns sorted: lists are short, so insertion does it."""
     n, k = neighbor_ids.shape
     for i in prange(n):
@@ -151,12 +151,12 @@ def _best(ids: np.ndarray, values: np.ndarray, k: int) -> tuple[np.ndarray, np.n
 
 
 def normalize(adjacency: sparse.csr_array) -> sparse.csr_array:
-    """``W_n = D^{-1/2} W D^{-1/2}`` (eq. 2.3) with 0/0 = 0; float32, same structure."""
+    """``W_n = D^{-1/2} W D^{-1/2}`` (eq. 2.3) with 0/0 = 0; float64, same structure."""
     degrees = np.asarray(adjacency.sum(axis=1, dtype=np.float64)).ravel()
     scale = np.zeros(len(degrees))
     np.divide(1, np.sqrt(degrees), out=scale, where=degrees > 0)
     rows = np.repeat(scale, np.diff(adjacency.indptr))
-    data = (adjacency.data * rows * scale[adjacency.indices]).astype(np.float32)
+    data = adjacency.data * rows * scale[adjacency.indices]
     return _csr(adjacency.indptr, adjacency.indices, data)
 
 
@@ -237,7 +237,7 @@ def _triangles(indptr: np.ndarray, indices: np.ndarray) -> tuple[int, int]:
 
 
 @njit(parallel=True, cache=True)
-def _count_closed(indptr, indices, sample):  # type: ignore[no-untyped-def]
+def _count_closed(indptr, indices, sample):
     counts = np.zeros((len(sample), 2), dtype=np.int64)
     for s in prange(len(sample)):
         i = sample[s]

@@ -62,7 +62,7 @@ def solve_on_subgraphs(
 
 
 @njit(parallel=True, cache=True)
-def _solve_all(  # type: ignore[no-untyped-def]
+def _solve_all(
     indptr, indices, data, vertices, b, alpha, tolerance, max_iterations, places, x,
     n_iterations, residuals,
 ):  # fmt: skip
@@ -83,7 +83,7 @@ def _solve_all(  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True)
-def _subgraph(indptr, indices, data, vertices, place):  # type: ignore[no-untyped-def]
+def _subgraph(indptr, indices, data, vertices, place):
     """Rows of the sub-graph in CSR, columns as places."""
     starts = np.zeros(len(vertices) + 1, dtype=np.int64)
     for a in range(len(vertices)):
@@ -104,9 +104,7 @@ def _subgraph(indptr, indices, data, vertices, place):  # type: ignore[no-untype
 
 
 @njit(cache=True)
-def _conjugate_gradients(  # type: ignore[no-untyped-def]
-    starts, columns, weights, b, alpha, tolerance, max_iterations, out
-):
+def _conjugate_gradients(starts, columns, weights, b, alpha, tolerance, max_iterations, out):
     """Iterations and relative residual; the solution goes to ``out``."""
     n = len(b)
     x, r, p, ap = np.zeros(n), b.copy(), b.copy(), np.empty(n)

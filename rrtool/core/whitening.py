@@ -161,6 +161,7 @@ def fit_supervised(descriptors: np.ndarray, matching: PairCovariance) -> Learned
     if not np.trace(within) > _tolerance(covariance) * np.trace(covariance):
         raise ValueError("the matching descriptors do not differ")
     shrinkage = 0.0
+    # The count is exact, the rank finds what else is singular, up to rounding.
     if matching.n_independent < len(basis) or _rank(within) < len(basis):
         shrinkage = oas_shrinkage(within, matching.n_independent)
         scale = np.trace(within) / len(basis)

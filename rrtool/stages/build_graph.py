@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import sparse
 
 from rrtool.artifacts import Artifact, OutputFile, Provenance, create, encode_texts, open_artifact
 from rrtool.core import knn
@@ -208,12 +207,3 @@ def _tell(
         progress.message(f"recall of --method {options.method}: {recall:.4f} on a sample")
     if not statistics.n_edges:
         progress.message("the graph has no edges: no two descriptors are mutual neighbours")
-
-
-def read_adjacency(graph: Artifact) -> sparse.csr_array:
-    """The symmetric adjacency matrix W ``(n, n)`` float32 of a ``graph`` artifact."""
-    n = graph.shape("status")[0]
-    arrays = (graph.read("weights"), graph.read("indices"), graph.read("indptr"))
-    matrix = sparse.csr_array(arrays, shape=(n, n))
-    matrix.has_sorted_indices = True
-    return matrix

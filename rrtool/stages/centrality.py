@@ -15,6 +15,7 @@ from rrtool.core.centrality import CentralityResult
 from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
+from rrtool.stages.graph_input import damaged_graph, read_adjacency
 
 MAX_EXACT = 30_000
 
@@ -180,11 +181,13 @@ def _shortest_path(
     neighbor_ids, similarities = graph.read("neighbor_ids"), graph.read("similarities")
     n = adjacency.shape[0]
     if neighbor_ids.shape != similarities.shape or neighbor_ids.shape[:1] != (n,):
-        raise _damaged(graph, f"lists {neighbor_ids.shape}, {similarities.shape} of {n} vertices")
+        raise damaged_graph(
+            graph, f"lists {neighbor_ids.shape}, {similarities.shape} of {n} vertices"
+        )
     try:
         costs = _among(paths.edge_costs(adjacency, neighbor_ids, similarities), good)
     except ValueError as error:
-        raise _damaged(graph, str(error)) from None
+        raise damaged_graph(graph, str(error)) from None
     if options.measure == "betweenness":
         return CentralityResult(paths.betweenness(costs, samples=samples, seed=options.seed))
     if samples is None:
@@ -198,31 +201,6 @@ def _shortest_path(
 def _among(matrix: csr_array, good: np.ndarray) -> csr_array:
     """The rows and columns of the good vertices, without a copy where all are."""
     return matrix if len(good) == matrix.shape[0] else matrix[good][:, good]
-
-
-def read_adjacency(graph: Artifact) -> csr_array:
-    """W ``(n, n)`` of a graph artifact, float32, its rows and columns all the rows.
-
-    Raises:
-        ArtifactError: the datasets are no symmetric adjacency of finite weights >= 0.
-    """
-    indptr, indices, weights = (graph.read(name) for name in ("indptr", "indices", "weights"))
-    n = len(graph.read("status"))
-    try:
-        adjacency = csr_array((weights, indices, indptr), shape=(n, n))
-        adjacency.check_format(full_check=True)
-    except ValueError as error:
-        raise _damaged(graph, str(error)) from None
-    if not np.isfinite(weights).all() or (weights < 0).any():
-        raise _damaged(graph, "weights that are negative or not finite")
-    columns, rows = (adjacency.sum(axis=axis, dtype=np.float64) for axis in (0, 1))
-    if not np.allclose(columns, rows, rtol=1e-4):
-        raise _damaged(graph, "an adjacency that is not symmetric")
-    return adjacency
-
-
-def _damaged(graph: Artifact, found: str) -> ArtifactError:
-    return ArtifactError("damaged graph", where=graph.path, found=found, todo="make it again")
 
 
 def _require_feasible(graph: Artifact, n: int, options: CentralityOptions) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from rrtool.core.graph import build_adjacency, join_queries, normalize
 from rrtool.core.truncated_diffusion import solve_on_subgraphs
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
-from rrtool.stages.build_graph import read_adjacency
+from rrtool.stages.graph_input import read_adjacency
 from rrtool.stages.search import read_usable
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ class Ranker:
         found = self.solver(rows, seeds, initial)
         shape = (len(rows), self.top)
         ids = np.full(shape, -1, dtype=np.int32)
-        for place in np.flatnonzero(self.query_usable[block]):
+        for place in np.flatnonzero(self.query_usable[block]).tolist():
             ids[place] = rank_reached(found.values[place], initial[place], self.top)
         missing = ids < 0
         return {
@@ -176,7 +176,7 @@ class Ranker:
         if self.verified is not None:
             return self.verified.seeds(block, self.n_seeds)
         ids = np.full((len(initial), self.n_seeds), -1, dtype=np.int32)
-        for place in np.flatnonzero(self.query_usable[block]):
+        for place in np.flatnonzero(self.query_usable[block]).tolist():
             ids[place] = top_rows(initial[place], self.n_seeds)
         return seeds_from_similarities(ids, _taken(initial, ids, ids < 0), self.gamma)
 
@@ -262,7 +262,7 @@ def _diffusion(graph: Artifact, options: DiffuseOptions, device: str) -> Diffusi
     return Diffusion(read_adjacency(graph), order=order, **_solver_options(options), device=device)
 
 
-def _solver_options(options: DiffuseOptions) -> dict[str, float]:
+def _solver_options(options: DiffuseOptions) -> dict[str, Any]:
     return {
         "alpha": options.alpha,
         "tolerance": options.tolerance,

@@ -18,6 +18,7 @@ from rrtool.artifacts import Provenance, create, encode_texts, open_artifact
 from rrtool.progress import Silent
 from rrtool.stages import build_graph
 from rrtool.stages import centrality as stage
+from rrtool.stages.graph_input import read_adjacency
 from tests.core.test_centrality import (
     GRAPHS,
     MEASURES,
@@ -227,7 +228,7 @@ def test_centrality_of_what_build_graph_writes(tmp_path, symmetrize):
     build_graph.run(str(tmp_path / "f.h5"), tmp_path / "g.h5", options, progress=Silent())
     good = np.setdiff1d(np.arange(40), (3, 9))
     with open_artifact(tmp_path / "g.h5") as graph:
-        weights = build_graph.read_adjacency(graph).toarray()[np.ix_(good, good)]
+        weights = read_adjacency(graph).toarray()[np.ix_(good, good)]
     cosines = np.where(weights > 0, vectors[good] @ vectors[good].T, 0)
     for measure in MEASURES:
         assert_done(centrality(tmp_path / "g.h5", tmp_path / f"{measure}.h5", measure))
