@@ -267,9 +267,7 @@ def whiten_fit(
         str | None, typer.Option(help="Matching images: a CSV of two names a row.")
     ] = None,
     method: Annotated[str, typer.Option(help="supervised or pca.")] = "supervised",
-    dim: Annotated[
-        int | None, typer.Option(help="Dimensions to keep; default: all that vary.")
-    ] = None,
+    dim: Annotated[int | None, typer.Option(help="Dimensions to keep; default: all.")] = None,
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -452,8 +450,8 @@ def build_graph(
 def diffuse(
     output: Output,
     graph: Annotated[str, typer.Option(help="Graph of the database, from build-graph.")],
-    queries: Annotated[str, typer.Option(help="Features of the queries.")],
     database: Annotated[str, typer.Option(help="Features of the database.")],
+    queries: Annotated[str | None, typer.Option(help="Features of the queries.")] = None,
     seeds: Annotated[
         str | None, typer.Option(help="Start at the best images of this verified ranking.")
     ] = None,
@@ -470,6 +468,13 @@ def diffuse(
     truncate: Annotated[
         int | None, typer.Option(help="Diffuse among so many nearest vertices only.")
     ] = None,
+    prepare: Annotated[
+        bool,
+        typer.Option("--prepare", help="Solve for every vertex now (offline-diffusion)."),
+    ] = False,
+    offline: Annotated[
+        str | None, typer.Option(help="Combine solutions from --prepare, solve nothing.")
+    ] = None,
     transductive: Annotated[
         bool, typer.Option("--transductive", help="Let the queries enter the graph.")
     ] = False,
@@ -482,8 +487,25 @@ def diffuse(
 ) -> None:
     """Rank the database by diffusion on its graph (ranking)."""
     with reported(quiet, verbose) as console:
+        from rrtool.errors import UsageError
         from rrtool.stages import diffuse as stage
+        from rrtool.stages import diffuse_prepare
 
+        if prepare:
+            if queries or seeds or offline or transductive or kq or top:
+                raise UsageError("--prepare knows no queries", expected="--graph and --database")
+            prepared = diffuse_prepare.run(
+                graph,
+                database,
+                output,
+                diffuse_prepare.PrepareOptions(truncate or 1000, alpha, tol, max_iter),
+                overwrite=overwrite,
+                progress=console,
+            )
+            _finish(prepared, json)
+            return
+        if queries is None:
+            raise UsageError("no queries", expected="--queries, or --prepare")
         path = stage.run(
             graph,
             queries,
@@ -493,6 +515,7 @@ def diffuse(
                 kq, verified, alpha, tol, max_iter, truncate, transductive, top, device
             ),
             seeds=seeds,
+            offline=offline,
             overwrite=overwrite,
             progress=console,
         )

@@ -50,16 +50,18 @@ class LearnedWhitening:
     Attributes:
         mean: ``(k,)`` μ_D of eq. 5.11.
         projection: ``(r, k)`` U_Dᵀ T_D of eq. 5.11, rows by falling eigenvalue, the entry of the
-            largest magnitude of each row positive. ``r`` is the number of directions in which the
-            descriptors vary; keep the first ``d`` rows for ``d`` dimensions.
+            largest magnitude of each row positive; keep the first ``d`` for ``d`` dimensions.
         eigenvalues: ``(r,)`` falling. Supervised: variance of the whitened descriptors along each
             row of ``projection``; PCA: variance of the descriptors along it, before scaling.
+        rank: number of directions in which the descriptors vary. PCA has ``r = rank``, supervised
+            whitening ``r = k``; its rows after the first ``rank`` are in no particular order.
         shrinkage: λ of ``fit_supervised``, 0 where C_1 was used as it is.
     """
 
     mean: np.ndarray
     projection: np.ndarray
     eigenvalues: np.ndarray
+    rank: int
     shrinkage: float = 0.0
 
 
@@ -143,10 +145,11 @@ def fit_supervised(descriptors: np.ndarray, matching: PairCovariance) -> Learned
     the same eigenvectors in the same order, since |Y_0| C_0 + |Y_1| C_1 = 2n² times the covariance
     of the set and C_1 is the identity after T_D.
 
-    Directions in which the descriptors do not vary are left out first: nothing is known of them.
-    With fewer independent pairs than the remaining dimensions p, or a singular C_1, C_1 is
-    replaced by (1 − λ) C_1 + λ tr(C_1)/p I, with λ by ``oas_shrinkage`` (our choice; the released
-    code adds a multiple of the identity that is just large enough for a Cholesky factor).
+    With fewer independent pairs than dimensions, or a C_1 that is singular otherwise (a channel
+    that is never active), C_1 is replaced by (1 − λ) C_1 + λ tr(C_1)/k I, with λ by
+    ``oas_shrinkage`` (our choice; the released code adds a multiple of the identity that is just
+    large enough for a Cholesky factor). Directions in which the descriptors do not vary are kept,
+    last: another collection may vary in them.
 
     Args:
         descriptors: ``(n, k)``, l2-normalised here; none zero.
@@ -156,24 +159,27 @@ def fit_supervised(descriptors: np.ndarray, matching: PairCovariance) -> Learned
         ValueError: there are no matching pairs, or they do not differ.
     """
     mean, covariance = _mean_and_covariance(descriptors)
-    variances, basis = _principal_directions(covariance)
-    within = basis @ matching.matrix @ basis.T
+    within, k = matching.matrix, len(covariance)
     if not np.trace(within) > _tolerance(covariance) * np.trace(covariance):
         raise ValueError("the matching descriptors do not differ")
     shrinkage = 0.0
     # The count is exact, the rank finds what else is singular, up to rounding.
-    if matching.n_independent < len(basis) or _rank(within) < len(basis):
+    if matching.n_independent < k or _rank(within) < k:
         shrinkage = oas_shrinkage(within, matching.n_independent)
-        scale = np.trace(within) / len(basis)
-        within = (1 - shrinkage) * within + shrinkage * scale * np.eye(len(basis))
+        within = (1 - shrinkage) * within + shrinkage * np.trace(within) / k * np.eye(k)
     whitener = _inverse_square_root(within)
-    eigenvalues, rotation = _spectrum((whitener * variances) @ whitener)
-    projection = rotation @ whitener @ basis
-    return LearnedWhitening(mean, _with_positive_signs(projection), eigenvalues, shrinkage)
+    eigenvalues, rotation = _spectrum(whitener @ covariance @ whitener)
+    projection = _with_positive_signs(rotation @ whitener)
+    return LearnedWhitening(
+        mean, projection, np.maximum(eigenvalues, 0), _rank(covariance), shrinkage
+    )
 
 
 def fit_pca(descriptors: np.ndarray) -> LearnedWhitening:
     """PCA whitening (Jégou and Chum, cited in thesis §2.5): unit variance in every direction.
+
+    Directions in which the descriptors do not vary are left out. Those of little variance are
+    mostly noise, and count as much as any other: keep few of the rows.
 
     Args:
         descriptors: ``(n, k)``, l2-normalised here; none zero.
@@ -181,7 +187,7 @@ def fit_pca(descriptors: np.ndarray) -> LearnedWhitening:
     mean, covariance = _mean_and_covariance(descriptors)
     variances, basis = _principal_directions(covariance)
     projection = basis / np.sqrt(variances)[:, None]
-    return LearnedWhitening(mean, _with_positive_signs(projection), variances)
+    return LearnedWhitening(mean, _with_positive_signs(projection), variances, len(basis))
 
 
 def oas_shrinkage(covariance: np.ndarray, n_samples: int) -> float:
@@ -233,16 +239,17 @@ def _spectrum(symmetric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _principal_directions(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Falling variances ``(r,)`` and directions ``(r, k)``, without those of no variance."""
     variances, directions = _spectrum(covariance)
-    rank = int((variances > _tolerance(covariance) * variances[:1]).sum())
-    # A single descriptor, or copies of one, vary by rounding alone.
-    if variances[:1].sum() <= _tolerance(covariance):
-        rank = 0
+    rank = _rank(covariance)
     return variances[:rank], directions[:rank]
 
 
 def _rank(covariance: np.ndarray) -> int:
+    """Of a covariance of vectors of norm 1 or their differences."""
     eigenvalues = np.linalg.eigvalsh(covariance)
-    return int((eigenvalues > _tolerance(covariance) * eigenvalues[-1]).sum())
+    tolerance = _tolerance(covariance)
+    # A single descriptor, or copies of one, vary by rounding alone.
+    is_rounding = eigenvalues[-1] <= tolerance
+    return 0 if is_rounding else int((eigenvalues > tolerance * eigenvalues[-1]).sum())
 
 
 def _tolerance(covariance: np.ndarray) -> float:

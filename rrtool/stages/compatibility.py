@@ -69,3 +69,20 @@ def require_same_network(first: Artifact, second: Artifact) -> None:
         ("upsample", "--upsample"),
     ):
         require_equal(label, first, first.network.get(key), second, second.network.get(key))
+
+
+def require_graph_of(graph: Artifact, features: Artifact) -> None:
+    """A graph's vertices are the rows of the very features that it was built from.
+
+    Raises:
+        ArtifactError: it was built from others.
+    """
+    made_from = graph.inputs[0]
+    if made_from.digest != features.digest:
+        raise ArtifactError(
+            "the graph is of other features",
+            where=graph.path,
+            expected=f"a graph of {features.path}",
+            found=f"a graph of {made_from.path}",
+            todo="build it from these with build-graph",
+        )

@@ -13,7 +13,7 @@ from rrtool.artifacts import Artifact, OutputFile, Provenance, create, encode_te
 from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
-from rrtool.stages.compatibility import require_same_names
+from rrtool.stages.compatibility import require_graph_of, require_same_names
 from rrtool.stages.diffusion_ranker import Ranker
 from rrtool.stages.parts import parts_of
 from rrtool.stages.search import SearchOptions, describe, require_comparable
@@ -70,6 +70,7 @@ def run(
     options: DiffuseOptions,
     *,
     seeds: str | None = None,
+    offline: str | None = None,
     overwrite: bool = False,
     progress: Progress,
 ) -> Path:
@@ -80,6 +81,7 @@ def run(
         queries, database: ``features``.
         seeds: a spatially verified ranking: the diffusion starts at its best images, and images
             that it does not reach keep the order of that ranking.
+        offline: solutions of every vertex from ``diffuse --prepare``: nothing is left to solve.
 
     Returns:
         The path of the ``ranking`` artifact.
@@ -93,17 +95,23 @@ def run(
         q = stack.enter_context(open_artifact(queries, "features"))
         d = stack.enter_context(open_artifact(database, "features"))
         verified = stack.enter_context(open_artifact(seeds, "ranking")) if seeds else None
+        prepared = (
+            stack.enter_context(open_artifact(offline, "offline-diffusion")) if offline else None
+        )
         _check(g, q, d, verified)
+        _check_offline(g, prepared, options)
         inputs = [g.as_input("graph"), q.as_input("queries"), d.as_input("database")]
         if verified is not None:
             inputs.append(verified.as_input("seeds"))
+        if prepared is not None:
+            inputs.append(prepared.as_input("offline"))
         provenance = Provenance("ranking", options.identity(), inputs, d.network, device)
         description = _description(q, d, verified, options)
         target = stack.enter_context(create(output, provenance, overwrite=overwrite))
         if target.is_current:
             progress.message(f"{target.path} is up to date")
             return target.path
-        ranker = Ranker.of(g, q, d, verified, options, device, progress)
+        ranker = Ranker.of(g, q, d, verified, prepared, options, device, progress)
         parts = parts_of(len(ranker.queries), _QUERIES_PER_PART)
         with progress.task("diffuse", len(ranker.queries), "queries") as advance:
             missing = target.missing_parts(len(parts))
@@ -132,15 +140,7 @@ def _check(
         ArtifactError: they are not.
     """
     require_comparable(queries, database)
-    made_from = graph.inputs[0]
-    if made_from.digest != database.digest:
-        raise ArtifactError(
-            "the graph is of other features",
-            where=graph.path,
-            expected=f"a graph of {database.path}",
-            found=f"a graph of {made_from.path}",
-            todo="build it with build-graph from these features",
-        )
+    require_graph_of(graph, database)
     if verified is None:
         return
     if "n_inliers" not in verified:
@@ -153,6 +153,35 @@ def _check(
     for column, features in (("query_names", queries), ("database_names", database)):
         require_same_names(
             features.read_texts("names"), features.path, verified.read_texts(column), verified.path
+        )
+
+
+def _check_offline(graph: Artifact, prepared: Artifact | None, options: DiffuseOptions) -> None:
+    """Offline solutions must be of this graph and at these settings.
+
+    Raises:
+        ArtifactError: they are not.
+        UsageError: the options ask for another solver at the same time.
+    """
+    if prepared is None:
+        return
+    if options.truncate is not None or options.transductive:
+        raise UsageError("--offline solves nothing: no --truncate, no --transductive with it")
+    made_from = next(record for record in prepared.inputs if record.role == "graph")
+    if made_from.digest != graph.digest:
+        raise ArtifactError(
+            "the offline solutions are of another graph",
+            where=prepared.path,
+            expected=graph.path,
+            found=made_from.path,
+            todo="make them again with diffuse --prepare",
+        )
+    if prepared.options["alpha"] != options.alpha:
+        raise ArtifactError(
+            "the offline solutions were made with another --alpha",
+            where=prepared.path,
+            expected=options.alpha,
+            found=prepared.options["alpha"],
         )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.sparse import coo_array, csr_array
 
 from rrtool.artifacts import Artifact
 from rrtool.core.diffusion import (
@@ -117,6 +118,7 @@ class Ranker:
         queries: Artifact,
         database: Artifact,
         verified: Artifact | None,
+        offline: Artifact | None,
         options: DiffuseOptions,
         device: str,
         progress: Progress,
@@ -145,7 +147,9 @@ class Ranker:
             min(n_seeds, n_usable),
             min(options.top or len(vectors), n_usable),
             None if verified is None else Verified.of(verified, options.n_verified),
-            _solver(graph, vectors, query_vectors, query_usable, options, device),
+            _offline(offline)
+            if offline is not None
+            else _solver(graph, vectors, query_vectors, query_usable, options, device),
         )
 
     def rank(self, rows: range) -> dict[str, np.ndarray]:
@@ -253,6 +257,23 @@ def _truncated(graph: Artifact, options: DiffuseOptions) -> Solver:
         places, columns = np.nonzero(vertices >= 0)
         values[places, vertices[places, columns]] = found.x[places, columns]
         return Scores(values, found.n_iterations, found.residuals)
+
+    return solve
+
+
+def _offline(prepared: Artifact) -> Solver:
+    """The solution of a query is the combination of those of its seeds."""
+    n = len(prepared.read("offsets")) - 1
+    columns = (prepared.read(name) for name in ("values", "columns", "offsets"))
+    solutions = csr_array(tuple(columns), shape=(n, n))
+    residuals = prepared.read("residuals")
+
+    def solve(rows: range, seeds: Seeds, initial: np.ndarray) -> Scores:
+        places, columns = np.nonzero(seeds.ids >= 0)
+        entries = (seeds.weights[places, columns], (places, seeds.ids[places, columns]))
+        g = coo_array(entries, shape=(len(seeds.ids), n)).tocsr()
+        largest = np.where(seeds.ids >= 0, residuals[seeds.ids], 0).max(axis=1, initial=0)
+        return Scores((g @ solutions).toarray(), np.zeros(len(largest), np.int32), largest)
 
     return solve
 

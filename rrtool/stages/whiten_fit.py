@@ -36,7 +36,7 @@ class FitOptions:
 
     Attributes:
         method: ``supervised`` (eq. 5.11–5.12) or ``pca``.
-        dim: dimensions to keep; None keeps all in which the features vary.
+        dim: dimensions to keep; None keeps all (for PCA, all in which the features vary).
         groups: images with one label match; see ``ground_truth.load`` (supervised).
         pairs: table of two image names a row that match (supervised).
     """
@@ -199,16 +199,19 @@ def _learn(
             raise UsageError(str(error), where=source) from None
         facts |= {"n_pairs": covariance.n_pairs, "n_groups": n_groups}
         _mention_shrinkage(learned, covariance, progress)
-    rank, n_dimensions = learned.projection.shape
-    if not rank:
+    if not learned.rank:
         raise ArtifactError(
             "too few different descriptors to learn a whitening from",
             where=features.path,
             expected="at least two",
         )
-    _require_dim(options.dim, rank, features.path)
-    if options.dim is None and rank < n_dimensions:
-        progress.message(f"kept {rank} of {n_dimensions} dimensions: the features vary in no other")
+    if options.dim != len(learned.projection):
+        _require_dim(options.dim, learned.rank, features.path)
+    n_dimensions = descriptors.shape[1]
+    if options.dim is None and len(learned.projection) < n_dimensions:
+        progress.message(
+            f"kept {learned.rank} of {n_dimensions} dimensions: the features vary in no other"
+        )
     return learned, {**facts, "shrinkage": learned.shrinkage}
 
 

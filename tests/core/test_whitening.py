@@ -212,28 +212,42 @@ def test_fit_supervised_shrinks_a_singular_c1_of_many_pairs() -> None:
     assert learned.projection.shape == (8, 8)
 
 
-@pytest.mark.parametrize("fit", ["supervised", "pca"])
-def test_fit_with_fewer_descriptors_than_dimensions_keeps_those_that_vary(fit: str) -> None:
+def test_fit_pca_with_fewer_descriptors_than_dimensions_keeps_those_that_vary() -> None:
     descriptors, _ = descriptors_and_labels(11, n=6, k=20)
-    learned = _fit(fit, descriptors, np.array([0, 0, 1, 1, 2, 2]))
+    learned = fit_pca(descriptors)
     assert learned.projection.shape == (5, 20)
     assert learned.eigenvalues.shape == (5,)
+    assert learned.rank == 5
     outside = scipy.linalg.null_space(descriptors - descriptors.mean(axis=0))
     assert outside.shape == (20, 15)
     scale = np.linalg.norm(learned.projection, 2)
     np.testing.assert_allclose(learned.projection @ outside / scale, 0, atol=1e-12)
 
 
-@pytest.mark.parametrize("fit", ["supervised", "pca"])
-def test_fit_leaves_dead_channels_out_without_shrinkage(fit: str) -> None:
-    descriptors, labels = descriptors_and_labels(12)
+def test_fit_supervised_with_fewer_descriptors_than_dimensions_keeps_all() -> None:
+    descriptors, _ = descriptors_and_labels(11, n=6, k=20)
+    labels = np.array([0, 0, 1, 1, 2, 2])
+    learned = fit_supervised(descriptors, covariance_of_groups(descriptors, labels))
+    assert learned.projection.shape == (20, 20)
+    assert learned.rank == 5
+    np.testing.assert_allclose(learned.eigenvalues[5:], 0, atol=1e-10)
+    assert (learned.eigenvalues >= 0).all()
+    # Whatever the order of the rest, inner products are those of the shrunk C_1's inverse.
+    within = brute_force_covariance(descriptors, pairs_of(labels))
+    weight = learned.shrinkage
+    shrunk = (1 - weight) * within + weight * np.trace(within) / 20 * np.eye(20)
+    others = descriptors_and_labels(12, n=9, k=20)[0] - learned.mean
+    whitened = others @ learned.projection.T
+    expected = others @ np.linalg.solve(shrunk, others.T)
+    np.testing.assert_allclose(whitened @ whitened.T, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_fit_pca_leaves_dead_channels_out() -> None:
+    descriptors, _ = descriptors_and_labels(12)
     padded = np.insert(descriptors, [0, 3, 7], 0, axis=1)
-    learned, expected = _fit(fit, padded, labels), _fit(fit, descriptors, labels)
-    assert learned.shrinkage == 0
-    alive = [1, 2, 3, 5, 6, 7, 8]
-    np.testing.assert_allclose(learned.projection[:, alive], expected.projection, rtol=1e-7)
-    dead = learned.projection[:, [0, 4, 9]]
-    np.testing.assert_allclose(dead / np.linalg.norm(learned.projection, 2), 0, atol=1e-12)
+    learned = fit_pca(padded)
+    expected = np.insert(fit_pca(descriptors).projection, [0, 3, 7], 0, axis=1)
+    np.testing.assert_allclose(learned.projection, expected, rtol=1e-7, atol=1e-10)
 
 
 def _fit(method: str, descriptors: np.ndarray, labels: np.ndarray) -> LearnedWhitening:

@@ -161,6 +161,12 @@ def test_whiten_fit_keeps_the_dimensions_that_vary(tmp_path: Path) -> None:
         2,
         "expected at most 7, found 8",
     )
+    # Supervised whitening keeps all or some of those that vary: the others have no order.
+    groups = ("--groups", "prefix:[ab]/")
+    assert projection_of(fitted(features, *groups, output="s.h5")).shape == (20, 20)
+    assert projection_of(fitted(features, *groups, "--dim", 7, output="s7.h5")).shape == (7, 20)
+    result = fit(features, *groups, "--dim", 8, "-q", output="x.h5")
+    assert_fails(result, 2, "expected at most 7, found 8")
 
 
 def test_whiten_fit_again_is_up_to_date_and_other_options_are_refused(features: Path) -> None:
