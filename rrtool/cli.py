@@ -266,8 +266,14 @@ def whiten_fit(
     pairs: Annotated[
         str | None, typer.Option(help="Matching images: a CSV of two names a row.")
     ] = None,
-    method: Annotated[str, typer.Option(help="supervised or pca.")] = "supervised",
+    method: Annotated[
+        str, typer.Option(help="supervised, pca, or center (the mean only).")
+    ] = "supervised",
     dim: Annotated[int | None, typer.Option(help="Dimensions to keep; default: all.")] = None,
+    shrinkage: Annotated[
+        float | None,
+        typer.Option(help="Of the covariance, in [0, 1]; default: by the number of images."),
+    ] = None,
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -280,7 +286,7 @@ def whiten_fit(
         path = stage.run(
             path_argument(features),
             output,
-            stage.FitOptions(method, dim, groups, pairs),
+            stage.FitOptions(method, dim, shrinkage, groups, pairs),
             overwrite=overwrite,
             progress=console,
         )
@@ -292,6 +298,10 @@ def whiten_apply(
     features: Annotated[str, typer.Argument(help="Features, not whitened.")],
     whitening: Annotated[str, typer.Argument(help="From whiten fit or whiten export.")],
     output: Output,
+    center: Annotated[
+        str | None,
+        typer.Option(help="Subtract the mean of these features (the database's) instead."),
+    ] = None,
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -305,6 +315,7 @@ def whiten_apply(
             path_argument(features),
             path_argument(whitening),
             output,
+            center=center,
             overwrite=overwrite,
             progress=console,
         )

@@ -87,6 +87,15 @@ def _match_lists(neighbor_ids, weights, kept, degrees):
                 degrees[i] += 1
 
 
+def _count_mutual(neighbor_ids: np.ndarray) -> int:
+    """Of the directed neighbours, how many list each other."""
+    neighbor_ids = np.ascontiguousarray(neighbor_ids, dtype=np.int32)
+    alike = np.ones(neighbor_ids.shape, dtype=np.float32)
+    degrees = np.zeros(len(neighbor_ids), dtype=np.int64)
+    _match_lists(neighbor_ids, alike, np.empty_like(alike), degrees)
+    return int(degrees.sum())
+
+
 @njit(parallel=True, cache=True)
 def _compact(neighbor_ids, kept, indptr, indices, data):
     """Rows of the matrix, columns sorted: lists are short, so insertion does it."""
@@ -152,7 +161,8 @@ def _best(ids: np.ndarray, values: np.ndarray, k: int) -> tuple[np.ndarray, np.n
 
 def normalize(adjacency: sparse.csr_array) -> sparse.csr_array:
     """``W_n = D^{-1/2} W D^{-1/2}`` (eq. 2.3) with 0/0 = 0; float64, same structure."""
-    degrees = np.asarray(adjacency.sum(axis=1, dtype=np.float64)).ravel()
+    # Not adjacency.sum(dtype=…): it adds up in float32 and converts the result.
+    degrees = adjacency @ np.ones(adjacency.shape[0])
     scale = np.zeros(len(degrees))
     np.divide(1, np.sqrt(degrees), out=scale, where=degrees > 0)
     rows = np.repeat(scale, np.diff(adjacency.indptr))
@@ -187,8 +197,6 @@ class GraphStatistics:
         largest_component: its number of vertices.
         mean_degree: number of edges at a vertex, on average.
         mutual_fraction: of the directed neighbours, how many list each other.
-        closed_triangles: of the pairs of edges at a vertex, how many ends are joined too
-            (transitivity); groups of like images are cliques, chance neighbours are not.
     """
 
     n_vertices: int
@@ -198,7 +206,6 @@ class GraphStatistics:
     largest_component: int
     mean_degree: float
     mutual_fraction: float
-    closed_triangles: float
 
 
 def graph_statistics(adjacency: sparse.csr_array, neighbor_ids: np.ndarray) -> GraphStatistics:
@@ -212,7 +219,6 @@ def graph_statistics(adjacency: sparse.csr_array, neighbor_ids: np.ndarray) -> G
     _, labels = connected_components(adjacency, directed=False)
     sizes = np.bincount(labels, minlength=1)
     directed = int((neighbor_ids >= 0).sum())
-    closed, pairs = _triangles(adjacency.indptr, adjacency.indices)
     return GraphStatistics(
         n_vertices=adjacency.shape[0],
         n_edges=adjacency.nnz // 2,
@@ -220,39 +226,5 @@ def graph_statistics(adjacency: sparse.csr_array, neighbor_ids: np.ndarray) -> G
         n_components=int((sizes > 1).sum()),
         largest_component=int(sizes.max(initial=0)),
         mean_degree=float(degrees.mean()) if len(degrees) else 0.0,
-        mutual_fraction=adjacency.nnz / directed if directed else 0.0,
-        closed_triangles=closed / pairs if pairs else 0.0,
+        mutual_fraction=_count_mutual(neighbor_ids) / directed if directed else 0.0,
     )
-
-
-_MAX_SAMPLED = 20_000
-
-
-def _triangles(indptr: np.ndarray, indices: np.ndarray) -> tuple[int, int]:
-    """Closed and all pairs of edges at a vertex, over evenly spaced vertices."""
-    n = len(indptr) - 1
-    sample = np.unique(np.linspace(0, n - 1, min(n, _MAX_SAMPLED)).astype(np.int64))
-    counts = _count_closed(indptr, indices, sample)
-    return int(counts[:, 0].sum()), int(counts[:, 1].sum())
-
-
-@njit(parallel=True, cache=True)
-def _count_closed(indptr, indices, sample):
-    counts = np.zeros((len(sample), 2), dtype=np.int64)
-    for s in prange(len(sample)):
-        i = sample[s]
-        first, last = indptr[i], indptr[i + 1]
-        counts[s, 1] = (last - first) * (last - first - 1)
-        for e in range(first, last):
-            # Both rows are sorted: a merge counts the common neighbours.
-            a, b = first, indptr[indices[e]]
-            while a < last and b < indptr[indices[e] + 1]:
-                if indices[a] == indices[b]:
-                    counts[s, 0] += 1
-                    a += 1
-                    b += 1
-                elif indices[a] < indices[b]:
-                    a += 1
-                else:
-                    b += 1
-    return counts

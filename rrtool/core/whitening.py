@@ -53,9 +53,9 @@ class LearnedWhitening:
             largest magnitude of each row positive; keep the first ``d`` for ``d`` dimensions.
         eigenvalues: ``(r,)`` falling. Supervised: variance of the whitened descriptors along each
             row of ``projection``; PCA: variance of the descriptors along it, before scaling.
-        rank: number of directions in which the descriptors vary. PCA has ``r = rank``, supervised
-            whitening ``r = k``; its rows after the first ``rank`` are in no particular order.
-        shrinkage: λ of ``fit_supervised``, 0 where C_1 was used as it is.
+        rank: number of directions in which the descriptors vary. Rows of ``projection`` after the
+            first ``rank`` are in no particular order.
+        shrinkage: λ, by which the covariance was mixed with a multiple of the identity.
     """
 
     mean: np.ndarray
@@ -136,7 +136,9 @@ def covariance_of_pairs(descriptors: np.ndarray, pairs: np.ndarray) -> PairCovar
     return PairCovariance(scatter / max(len(pairs), 1), len(pairs), n - n_components)
 
 
-def fit_supervised(descriptors: np.ndarray, matching: PairCovariance) -> LearnedWhitening:
+def fit_supervised(
+    descriptors: np.ndarray, matching: PairCovariance, shrinkage: float | None = None
+) -> LearnedWhitening:
     """Supervised whitening (thesis eq. 5.11–5.12).
 
     μ_D is the mean of all descriptors, T_D = C_1^{-1/2}, and U_D are the eigenvectors of the
@@ -145,29 +147,34 @@ def fit_supervised(descriptors: np.ndarray, matching: PairCovariance) -> Learned
     the same eigenvectors in the same order, since |Y_0| C_0 + |Y_1| C_1 = 2n² times the covariance
     of the set and C_1 is the identity after T_D.
 
-    With fewer independent pairs than dimensions, or a C_1 that is singular otherwise (a channel
-    that is never active), C_1 is replaced by (1 − λ) C_1 + λ tr(C_1)/k I, with λ by
-    ``oas_shrinkage`` (our choice; the released code adds a multiple of the identity that is just
-    large enough for a Cholesky factor). Directions in which the descriptors do not vary are kept,
-    last: another collection may vary in them.
+    C_1 is replaced by (1 − λ) C_1 + λ tr(C_1)/k I (our choice; the released code adds a multiple
+    of the identity that is just large enough for a Cholesky factor). Not only where pairs are
+    fewer than dimensions: with 600 pairs of 512 dimensions C_1 can be inverted, and its inverse
+    is noise. Directions in which the descriptors do not vary are kept, last: another collection
+    may vary in them.
 
     Args:
         descriptors: ``(n, k)``, l2-normalised here; none zero.
         matching: of some of these descriptors.
+        shrinkage: λ in [0, 1]; None takes ``oas_shrinkage``, which falls as pairs grow in number.
 
     Raises:
-        ValueError: there are no matching pairs, or they do not differ.
+        ValueError: there are no matching pairs, they do not differ, or C_1 is singular and is
+            not to be shrunk.
     """
     mean, covariance = _mean_and_covariance(descriptors)
     within, k = matching.matrix, len(covariance)
     if not np.trace(within) > _tolerance(covariance) * np.trace(covariance):
         raise ValueError("the matching descriptors do not differ")
-    shrinkage = 0.0
-    # The count is exact, the rank finds what else is singular, up to rounding.
-    if matching.n_independent < k or _rank(within) < k:
+    if shrinkage is None:
         shrinkage = oas_shrinkage(within, matching.n_independent)
-        within = (1 - shrinkage) * within + shrinkage * np.trace(within) / k * np.eye(k)
-    whitener = _inverse_square_root(within)
+    # The count is exact, the rank finds what else is singular, up to rounding.
+    if not shrinkage and (matching.n_independent < k or _rank(within) < k):
+        raise ValueError(
+            f"{matching.n_independent} independent matching pairs do not determine a covariance"
+            f" in {k} dimensions: it must be shrunk"
+        )
+    whitener = _inverse_square_root(_shrunk(within, shrinkage))
     eigenvalues, rotation = _spectrum(whitener @ covariance @ whitener)
     projection = _with_positive_signs(rotation @ whitener)
     return LearnedWhitening(
@@ -175,19 +182,45 @@ def fit_supervised(descriptors: np.ndarray, matching: PairCovariance) -> Learned
     )
 
 
-def fit_pca(descriptors: np.ndarray) -> LearnedWhitening:
+def fit_pca(descriptors: np.ndarray, shrinkage: float | None = None) -> LearnedWhitening:
     """PCA whitening (Jégou and Chum, cited in thesis §2.5): unit variance in every direction.
 
-    Directions in which the descriptors do not vary are left out. Those of little variance are
-    mostly noise, and count as much as any other: keep few of the rows.
+    Directions of little variance are mostly noise, and would count as much as any other: so the
+    covariance is shrunk as in ``fit_supervised``. Unshrunk, directions in which the descriptors
+    do not vary are left out.
+
+    Args:
+        descriptors: ``(n, k)``, l2-normalised here; none zero.
+        shrinkage: λ in [0, 1]; None takes ``oas_shrinkage``.
+    """
+    mean, covariance = _mean_and_covariance(descriptors)
+    variances, basis = _spectrum(covariance)
+    rank = _rank(covariance)
+    if not rank:
+        return LearnedWhitening(mean, basis[:0], variances[:0], 0)
+    if shrinkage is None:
+        shrinkage = oas_shrinkage(covariance, len(descriptors))
+    kept = slice(None) if shrinkage else slice(rank)
+    variances, basis = np.maximum(variances[kept], 0), basis[kept]
+    scale = (1 - shrinkage) * variances + shrinkage * np.trace(covariance) / len(covariance)
+    projection = _with_positive_signs(basis / np.sqrt(scale)[:, None])
+    return LearnedWhitening(mean, projection, variances, rank, shrinkage)
+
+
+def fit_mean(descriptors: np.ndarray) -> LearnedWhitening:
+    """Centring alone: the identity after subtraction of the mean.
 
     Args:
         descriptors: ``(n, k)``, l2-normalised here; none zero.
     """
     mean, covariance = _mean_and_covariance(descriptors)
-    variances, basis = _principal_directions(covariance)
-    projection = basis / np.sqrt(variances)[:, None]
-    return LearnedWhitening(mean, _with_positive_signs(projection), variances, len(basis))
+    identity = np.eye(len(mean))
+    return LearnedWhitening(mean, identity, np.diag(covariance).copy(), _rank(covariance))
+
+
+def _shrunk(covariance: np.ndarray, shrinkage: float) -> np.ndarray:
+    k = len(covariance)
+    return (1 - shrinkage) * covariance + shrinkage * np.trace(covariance) / k * np.eye(k)
 
 
 def oas_shrinkage(covariance: np.ndarray, n_samples: int) -> float:

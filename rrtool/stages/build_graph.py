@@ -10,6 +10,7 @@ import numpy as np
 
 from rrtool.artifacts import Artifact, OutputFile, Provenance, create, encode_texts, open_artifact
 from rrtool.core import knn
+from rrtool.core.diffusion import diffusion_spread
 from rrtool.core.graph import (
     SYMMETRIZATIONS,
     GraphStatistics,
@@ -118,18 +119,24 @@ def _build(
     similarities = np.concatenate(list(target.read_parts("similarities", len(parts))))
     adjacency = build_adjacency(neighbor_ids, similarities, options.gamma, options.symmetrize)
     statistics = graph_statistics(adjacency, neighbor_ids)
-    _tell(statistics, recall, options, progress)
+    ordering = locality_ordering(adjacency)
+    spread = diffusion_spread(adjacency, ordering, device)
+    _tell(statistics, spread, recall, options, progress)
     return target.publish(
         {
             "indptr": adjacency.indptr.astype(np.int64),
             "indices": adjacency.indices.astype(np.int32),
             "weights": adjacency.data,
-            "ordering": locality_ordering(adjacency),
+            "ordering": ordering,
             "status": np.where(usable, 0, 1).astype(np.uint8),
             **encode_texts(source.read_texts("names"), "names"),
         },
         n_parts=len(parts),
-        extra={"statistics": asdict(statistics), "recall": recall, "description": _made(source)},
+        extra={
+            "statistics": asdict(statistics) | {"diffusion_spread": spread},
+            "recall": recall,
+            "description": _made(source),
+        },
     )
 
 
@@ -194,14 +201,18 @@ def _measured_recall(vectors: np.ndarray, searcher: knn.Searcher, search: knn.Kn
 
 
 def _tell(
-    statistics: GraphStatistics, recall: float, options: BuildGraphOptions, progress: Progress
+    statistics: GraphStatistics,
+    spread: float,
+    recall: float,
+    options: BuildGraphOptions,
+    progress: Progress,
 ) -> None:
     progress.message(
         f"{statistics.n_vertices} vertices, {statistics.n_edges} edges, mean degree "
         f"{statistics.mean_degree:.1f}, {statistics.n_components} components "
         f"(largest {statistics.largest_component}), {statistics.n_isolated} isolated, "
         f"{100 * statistics.mutual_fraction:.0f} % of neighbours mutual, "
-        f"{100 * statistics.closed_triangles:.0f} % of triangles closed"
+        f"a diffusion spreads over {100 * spread:.1f} % of them"
     )
     if options.method != "exact":
         progress.message(f"recall of --method {options.method}: {recall:.4f} on a sample")

@@ -19,6 +19,9 @@ from rrtool.stages.parts import parts_of
 from rrtool.stages.search import SearchOptions, describe, require_comparable
 
 _QUERIES_PER_PART = 64
+# Measured on groups of 3 to 70 images: beyond these diffusion loses, with few exceptions
+# (docs/methods.md).
+WIDE_SPREAD, SMALL_COLLECTION = 0.4, 20
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,7 @@ def run(
         if target.is_current:
             progress.message(f"{target.path} is up to date")
             return target.path
+        _warn_of_graph(g, progress)
         ranker = Ranker.of(g, q, d, verified, prepared, options, device, progress)
         parts = parts_of(len(ranker.queries), _QUERIES_PER_PART)
         with progress.task("diffuse", len(ranker.queries), "queries") as advance:
@@ -198,6 +202,20 @@ def _description(
         "mode": "transductive" if options.transductive else "inductive",
         "diffusion": options.identity(),
     }
+
+
+def _warn_of_graph(graph: Artifact, progress: Progress) -> None:
+    """Say it beforehand if the graph looks as if diffusion would rank worse than similarity."""
+    statistics, k = graph.extra["statistics"], graph.options["k"]
+    n, spread = statistics["n_vertices"], statistics["diffusion_spread"]
+    if not statistics["n_edges"]:
+        progress.message(f"{graph.path} has no edges: the order stays as it is")
+    elif spread > WIDE_SPREAD or k * SMALL_COLLECTION > n:
+        progress.message(
+            f"{graph.path}: k = {k} neighbours of {n} images are more than belong together, "
+            f"it seems (a diffusion spreads over {100 * spread:.0f} % of the collection): expect "
+            "it to rank worse than similarity alone; build the graph with a smaller --k"
+        )
 
 
 def _convergence(

@@ -136,8 +136,6 @@ class Ranker:
             raise UsageError(
                 "bad --kq: more than there are images", expected=f"≤ {n_usable}", found=n_seeds
             )
-        if not graph.shape("indices")[0]:
-            progress.message(f"{graph.path} has no edges: the order stays as it is")
         return Ranker(
             query_vectors,
             query_usable,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,18 @@ def apply(
     whitening: str,
     output: str | Path,
     *,
+    center: str | None = None,
     overwrite: bool = False,
     progress: Progress,
 ) -> Path:
     """Whiten features (eq. 5.11): all other columns stay as they are.
 
     A zero descriptor stays zero, one that is not finite becomes NaN.
+
+    Args:
+        center: features whose mean is subtracted in place of the learned one: those of the
+            database, for the database and for its queries. A mean is learned without labels and
+            from few images, and that of the collection itself serves it best.
 
     Returns:
         The path of the new ``features`` artifact.
@@ -39,28 +46,35 @@ def apply(
         RrtoolError: the features are whitened, or were made otherwise than those that the
             whitening was learnt on.
     """
-    with open_artifact(features, "features") as f, open_artifact(whitening, "whitening") as w:
-        require_unwhitened(f)
-        _require_made_alike(w, f)
+    with ExitStack() as stack:
+        f = stack.enter_context(open_artifact(features, "features"))
+        w = stack.enter_context(open_artifact(whitening, "whitening"))
+        inputs = [f.as_input("features"), w.as_input("whitening")]
         layer = "" if f.options["whitening"] == "none" else f"{f.options['whitening']}, "
-        provenance = Provenance(
-            "features",
-            {**f.options, "whitening": layer + _name(w)},
-            [f.as_input("features"), w.as_input("whitening")],
-            f.network,
-        )
+        name, c = layer + _name(w), None
+        if center is not None:
+            c = stack.enter_context(open_artifact(center, "features"))
+            inputs.append(c.as_input("center"))
+            name += f", centred on {c.digest[:8]}"
+        for source in (f, c) if c else (f,):
+            require_unwhitened(source)
+            _require_made_alike(w, source)
+        provenance = Provenance("features", {**f.options, "whitening": name}, inputs, f.network)
         with create(output, provenance, overwrite=overwrite) as target:
             if target.is_current:
                 progress.message(f"{target.path} is up to date")
                 return target.path
-            if f.digest in {record.digest for record in w.inputs}:
+            learned_here = f.digest in {record.digest for record in w.inputs}
+            if learned_here and w.extra["method"] == "supervised":
                 progress.message(
                     f"{w.path} was learnt on these very features: scores on them will be too good"
                 )
             columns = {name: f.read(name) for name in f.dataset_names() if name != "descriptors"}
             # What extract skipped is no news here, and not this command's exit code.
             extra = {key: value for key, value in f.extra.items() if key != "n_skipped"}
-            return target.publish({**columns, "descriptors": _whiten(f, w, progress)}, extra=extra)
+            return target.publish(
+                {**columns, "descriptors": _whiten(f, w, c, progress)}, extra=extra
+            )
 
 
 def _require_made_alike(whitening: Artifact, features: Artifact) -> None:
@@ -85,10 +99,13 @@ def _name(whitening: Artifact) -> str:
     return f"{whitening.extra['method']} {whitening.digest[:8]}"
 
 
-def _whiten(features: Artifact, whitening: Artifact, progress: Progress) -> np.ndarray:
+def _whiten(
+    features: Artifact, whitening: Artifact, center: Artifact | None, progress: Progress
+) -> np.ndarray:
     """``(n, d)`` float32."""
     vectors, usable = read_usable(features, progress)
-    mean, projection = whitening.read("mean"), whitening.read("projection")
+    projection = whitening.read("projection")
+    mean = whitening.read("mean") if center is None else _mean(center, progress)
     whitened = np.zeros((len(vectors), len(projection)), dtype=np.float32)
     with progress.task("whiten", len(vectors), "images") as advance:
         for start in range(0, len(vectors), _ROWS_AT_A_TIME):
@@ -99,6 +116,16 @@ def _whiten(features: Artifact, whitening: Artifact, progress: Progress) -> np.n
     # Still unusable, and still not mistaken for an image without activations.
     whitened[~usable & (features.read("status") == 0)] = np.nan
     return whitened
+
+
+def _mean(features: Artifact, progress: Progress) -> np.ndarray:
+    """Of the l2-normalised descriptors that are not zero, ``(k,)`` float32."""
+    vectors, usable = read_usable(features, progress)
+    usable &= vectors.any(axis=1)
+    total = np.zeros(vectors.shape[1])
+    for start in range(0, len(vectors), _ROWS_AT_A_TIME):
+        total += l2_normalize(vectors[start : start + _ROWS_AT_A_TIME]).sum(axis=0, dtype=float)
+    return (total / max(1, int(usable.sum()))).astype(np.float32)
 
 
 def export(

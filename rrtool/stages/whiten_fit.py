@@ -15,6 +15,7 @@ from rrtool.core.whitening import (
     PairCovariance,
     covariance_of_groups,
     covariance_of_pairs,
+    fit_mean,
     fit_pca,
     fit_supervised,
 )
@@ -27,7 +28,7 @@ from rrtool.progress import Progress
 from rrtool.stages.search import DESCRIPTION, read_usable
 from rrtool.stages.whiten import publish_whitening, require_unwhitened
 
-METHODS = ("supervised", "pca")
+METHODS = ("supervised", "pca", "center")
 
 
 @dataclass(frozen=True)
@@ -35,20 +36,24 @@ class FitOptions:
     """Options of ``whiten fit`` (METHODS §1).
 
     Attributes:
-        method: ``supervised`` (eq. 5.11–5.12) or ``pca``.
-        dim: dimensions to keep; None keeps all (for PCA, all in which the features vary).
+        method: ``supervised`` (eq. 5.11–5.12), ``pca``, or ``center``, which only learns the
+            mean.
+        dim: dimensions to keep; None keeps all.
+        shrinkage: how much of the identity is mixed into the covariance, in [0, 1]; None: as much
+            as the number of images calls for.
         groups: images with one label match; see ``ground_truth.load`` (supervised).
         pairs: table of two image names a row that match (supervised).
     """
 
     method: str = "supervised"
     dim: int | None = None
+    shrinkage: float | None = None
     groups: str | None = None
     pairs: str | None = None
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:
-            raise UsageError("unknown --method", expected=" or ".join(METHODS), found=self.method)
+            raise UsageError("unknown --method", expected=", ".join(METHODS), found=self.method)
         if self.dim is not None and self.dim < 1:
             raise UsageError("bad --dim", expected="at least 1", found=self.dim)
         given = [name for name in ("groups", "pairs") if getattr(self, name) is not None]
@@ -58,8 +63,14 @@ class FitOptions:
                 expected="--groups or --pairs",
                 found="both" if given else "neither",
             )
-        if self.method == "pca" and given:
-            raise UsageError("PCA whitening takes no matching images", found=f"--{given[0]}")
+        if self.method != "supervised" and given:
+            raise UsageError(
+                f"--method {self.method} takes no matching images", found=f"--{given[0]}"
+            )
+        if self.shrinkage is not None and not 0 <= self.shrinkage <= 1:
+            raise UsageError("bad --shrinkage", expected="[0, 1]", found=self.shrinkage)
+        if self.method == "center" and (self.dim, self.shrinkage) != (None, None):
+            raise UsageError("--method center has neither --dim nor --shrinkage")
 
     def records(self) -> list[InputRecord]:
         """Of the groups or pairs, for the provenance."""
@@ -111,7 +122,7 @@ def run(
         matching = _read_matching(options, source.read_texts("names"))
         provenance = Provenance(
             "whitening",
-            {"method": options.method, "dim": options.dim},
+            {"method": options.method, "dim": options.dim, "shrinkage": options.shrinkage},
             [source.as_input("features"), *options.records()],
             source.network,
         )
@@ -188,17 +199,28 @@ def _learn(
     usable = usable & vectors.any(axis=1)
     descriptors = vectors[usable]
     facts: dict[str, Any] = {"method": options.method, "n_images": len(descriptors)}
-    if options.method == "pca":
-        learned = fit_pca(descriptors)
+    if options.method == "center":
+        learned = fit_mean(descriptors)
+    elif options.method == "pca":
+        learned = fit_pca(descriptors, options.shrinkage)
     else:
         source = options.groups or options.pairs
         covariance, n_groups = _pair_covariance(matching, descriptors, usable, source, progress)
         try:
-            learned = fit_supervised(descriptors, covariance)
+            learned = fit_supervised(descriptors, covariance, options.shrinkage)
         except ValueError as error:
             raise UsageError(str(error), where=source) from None
         facts |= {"n_pairs": covariance.n_pairs, "n_groups": n_groups}
-        _mention_shrinkage(learned, covariance, progress)
+        if covariance.n_independent < descriptors.shape[1]:
+            progress.message(
+                f"{covariance.n_independent} independent matching pairs are fewer than the"
+                f" {descriptors.shape[1]} dimensions"
+            )
+    if learned.shrinkage:
+        progress.message(
+            f"the covariance is shrunk towards a multiple of the identity,"
+            f" λ = {learned.shrinkage:.3g}"
+        )
     if not learned.rank:
         raise ArtifactError(
             "too few different descriptors to learn a whitening from",
@@ -238,14 +260,3 @@ def _pair_covariance(
     if not covariance.n_pairs:
         raise UsageError("no two images with a descriptor match", where=source)
     return covariance, n_groups
-
-
-def _mention_shrinkage(
-    learned: LearnedWhitening, covariance: PairCovariance, progress: Progress
-) -> None:
-    if learned.shrinkage:
-        progress.message(
-            f"{covariance.n_independent} independent matching pairs do not determine a covariance"
-            f" in {len(learned.projection)} dimensions: it is shrunk towards a multiple of the"
-            f" identity, λ = {learned.shrinkage:.3g}"
-        )

@@ -15,6 +15,7 @@ from rrtool.core.whitening import (
     apply_whitening,
     covariance_of_groups,
     covariance_of_pairs,
+    fit_mean,
     fit_pca,
     fit_supervised,
     l2_normalize,
@@ -117,7 +118,7 @@ def test_covariance_without_pairs_is_zero(n: int) -> None:
 @pytest.mark.parametrize("seed", range(4))
 def test_fit_supervised_makes_c1_the_identity_and_the_covariance_diagonal(seed: int) -> None:
     descriptors, labels = descriptors_and_labels(seed)
-    learned = fit_supervised(descriptors, covariance_of_groups(descriptors, labels))
+    learned = fit_supervised(descriptors, covariance_of_groups(descriptors, labels), 0.0)
     assert learned.shrinkage == 0
     assert learned.projection.shape == (7, 7)
     whitened = (descriptors - descriptors.mean(axis=0)) @ learned.projection.T
@@ -133,7 +134,7 @@ def test_fit_supervised_makes_c1_the_identity_and_the_covariance_diagonal(seed: 
 
 def test_fit_supervised_equals_the_dense_generalised_eigen_solve() -> None:
     descriptors, labels = descriptors_and_labels(5)
-    learned = fit_supervised(descriptors, covariance_of_groups(descriptors, labels))
+    learned = fit_supervised(descriptors, covariance_of_groups(descriptors, labels), 0.0)
     within = brute_force_covariance(descriptors, pairs_of(labels))
     eigenvalues, eigenvectors = scipy.linalg.eigh(total_covariance(descriptors), within)
     np.testing.assert_allclose(learned.eigenvalues, eigenvalues[::-1], rtol=1e-9)
@@ -144,7 +145,7 @@ def test_fit_supervised_equals_the_dense_generalised_eigen_solve() -> None:
 
 def test_fit_supervised_has_the_eigenvectors_of_the_non_matching_pairs_as_the_thesis() -> None:
     descriptors, labels = descriptors_and_labels(6, n=60)
-    learned = fit_supervised(descriptors, covariance_of_groups(descriptors, labels))
+    learned = fit_supervised(descriptors, covariance_of_groups(descriptors, labels), 0.0)
     within = brute_force_covariance(descriptors, pairs_of(labels))
     between = brute_force_covariance(descriptors, pairs_of(labels, matching=False))
     whitener = np.linalg.inv(scipy.linalg.sqrtm(within).real)
@@ -159,7 +160,7 @@ def test_fit_supervised_separates_what_the_raw_descriptors_do_not() -> None:
     labels = np.repeat(np.arange(50), 2)
     signal, nuisance = generator.normal(size=(50, 3))[labels], 6 * generator.normal(size=(100, 5))
     descriptors = l2_normalize(np.concatenate([signal, nuisance], axis=1))
-    learned = fit_supervised(descriptors, covariance_of_groups(descriptors, labels))
+    learned = fit_supervised(descriptors, covariance_of_groups(descriptors, labels), 0.0)
     whitened = apply_whitening(descriptors, learned.mean, learned.projection[:3])
     assert _share_of_right_neighbors(descriptors, labels) < 0.2
     assert _share_of_right_neighbors(whitened, labels) > 0.3
@@ -214,7 +215,7 @@ def test_fit_supervised_shrinks_a_singular_c1_of_many_pairs() -> None:
 
 def test_fit_pca_with_fewer_descriptors_than_dimensions_keeps_those_that_vary() -> None:
     descriptors, _ = descriptors_and_labels(11, n=6, k=20)
-    learned = fit_pca(descriptors)
+    learned = fit_pca(descriptors, 0.0)
     assert learned.projection.shape == (5, 20)
     assert learned.eigenvalues.shape == (5,)
     assert learned.rank == 5
@@ -242,11 +243,54 @@ def test_fit_supervised_with_fewer_descriptors_than_dimensions_keeps_all() -> No
     np.testing.assert_allclose(whitened @ whitened.T, expected, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.parametrize("shrinkage", [None, 0.3, 1.0])
+def test_fit_pca_gives_the_inner_products_of_the_shrunk_inverse(shrinkage: float | None) -> None:
+    descriptors, _ = descriptors_and_labels(11, n=12, k=20)
+    learned = fit_pca(descriptors, shrinkage)
+    covariance = np.cov(descriptors.T, bias=True)
+    weight = oas_shrinkage(covariance, 12) if shrinkage is None else shrinkage
+    assert learned.shrinkage == pytest.approx(weight)
+    assert 0 < weight <= 1
+    shrunk = (1 - weight) * covariance + weight * np.trace(covariance) / 20 * np.eye(20)
+    others = descriptors_and_labels(12, n=9, k=20)[0] - descriptors.mean(axis=0)
+    whitened = others @ learned.projection.T
+    expected = others @ np.linalg.solve(shrunk, others.T)
+    np.testing.assert_allclose(whitened @ whitened.T, expected, rtol=1e-9, atol=1e-9)
+
+
+def test_fit_supervised_of_few_pairs_must_be_shrunk() -> None:
+    descriptors, _ = descriptors_and_labels(11, n=6, k=20)
+    matching = covariance_of_groups(descriptors, np.array([0, 0, 1, 1, 2, 2]))
+    with pytest.raises(ValueError, match="3 independent matching pairs do not determine"):
+        fit_supervised(descriptors, matching, 0.0)
+
+
+def test_fit_supervised_shrinks_less_the_more_pairs_there_are() -> None:
+    found = []
+    for n in (60, 600, 6000):
+        descriptors, labels = descriptors_and_labels(9, n=n)
+        found.append(
+            fit_supervised(descriptors, covariance_of_groups(descriptors, labels)).shrinkage
+        )
+    assert found[0] > found[1] > found[2] > 0
+    assert found[2] < 0.01
+
+
+def test_fit_mean_only_centres() -> None:
+    descriptors, _ = descriptors_and_labels(3)
+    learned = fit_mean(5 * descriptors)
+    np.testing.assert_array_equal(learned.projection, np.eye(7))
+    np.testing.assert_allclose(learned.mean, descriptors.mean(axis=0), rtol=1e-12)
+    expected = l2_normalize(descriptors - descriptors.mean(axis=0))
+    whitened = apply_whitening(descriptors, learned.mean, learned.projection)
+    np.testing.assert_allclose(whitened, expected, atol=1e-6)
+
+
 def test_fit_pca_leaves_dead_channels_out() -> None:
     descriptors, _ = descriptors_and_labels(12)
     padded = np.insert(descriptors, [0, 3, 7], 0, axis=1)
-    learned = fit_pca(padded)
-    expected = np.insert(fit_pca(descriptors).projection, [0, 3, 7], 0, axis=1)
+    learned = fit_pca(padded, 0.0)
+    expected = np.insert(fit_pca(descriptors, 0.0).projection, [0, 3, 7], 0, axis=1)
     np.testing.assert_allclose(learned.projection, expected, rtol=1e-7, atol=1e-10)
 
 
@@ -273,7 +317,7 @@ def test_fit_supervised_of_nothing_that_varies_is_an_error() -> None:
 
 def test_fit_pca_whitens_and_equals_the_singular_values_of_the_centred_set() -> None:
     descriptors, _ = descriptors_and_labels(14)
-    learned = fit_pca(3 * descriptors)
+    learned = fit_pca(3 * descriptors, 0.0)
     centred = descriptors - descriptors.mean(axis=0)
     whitened = centred @ learned.projection.T
     np.testing.assert_allclose(whitened.T @ whitened / len(whitened), np.eye(7), atol=1e-10)

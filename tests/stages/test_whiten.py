@@ -78,9 +78,10 @@ def test_whiten_fit_writes_what_the_core_learns(features: Path) -> None:
                 "gem_exponent": 3.0, "max_size": 96, "pool": "gem", "scales": [1.0],
                 "whitening": "none",
             },
-            "method": "supervised", "n_groups": 8, "n_images": 40, "n_pairs": 80, "shrinkage": 0.0,
+            "method": "supervised", "n_groups": 8, "n_images": 40, "n_pairs": 80,
+            "shrinkage": expected.shrinkage,
         }  # fmt: skip
-        assert whitening.options == {"dim": 4, "method": "supervised"}
+        assert whitening.options == {"dim": 4, "method": "supervised", "shrinkage": None}
         assert whitening.network["name"] == "resnet18"
         assert [record.role for record in whitening.inputs] == ["features", "groups"]
 
@@ -139,11 +140,48 @@ def test_whiten_fit_pca(features: Path) -> None:
         assert "n_pairs" not in whitening.extra
 
 
+def test_whiten_apply_centres_on_the_database(features: Path) -> None:
+    folder = features.parent
+    whitening = fitted(features, "--groups", "folder")
+    other = write_features(folder / "d.h5", NAMES[:9], descriptors(4)[:9])
+    queries = write_features(folder / "q.h5", NAMES[:3], descriptors(5)[:3])
+    for source, output in ((other, "dw.h5"), (queries, "qw.h5")):
+        result = rrtool(
+            "whiten", "apply", source, whitening, "-o", folder / output, "--center", other
+        )
+        assert_done(result)
+    with open_artifact(whitening) as w, open_artifact(folder / "qw.h5") as whitened:
+        shifted = l2_normalize(descriptors(5)[:3]) - l2_normalize(descriptors(4)[:9]).mean(axis=0)
+        expected = l2_normalize(shifted @ w.read("projection").T)
+        np.testing.assert_allclose(whitened.read("descriptors"), expected, atol=1e-5)
+        with open_artifact(other) as centre:
+            assert f"centred on {centre.digest[:8]}" in whitened.options["whitening"]
+    assert_done(rrtool("search", folder / "qw.h5", folder / "dw.h5", "-o", folder / "r.h5"))
+    # Centred on other features, or not at all, they cannot be compared.
+    assert_done(rrtool("whiten", "apply", queries, whitening, "-o", folder / "qx.h5"))
+    result = rrtool("search", folder / "qx.h5", folder / "dw.h5", "-o", folder / "x.h5")
+    assert_fails(result, 4, "differ in --whitening")
+
+
+def test_whiten_fit_center_needs_nothing_but_features(features: Path) -> None:
+    path = fitted(features, "--method", "center")
+    np.testing.assert_array_equal(projection_of(path), np.eye(6))
+    result = apply(features, path)
+    assert_done(result)
+    assert "learnt on these very features" not in result.stderr
+    assert_fails(
+        fit(features, "--method", "center", "--dim", 2, output="x.h5"), 2, "neither --dim nor"
+    )
+    assert_fails(
+        fit(features, "--method", "pca", "--shrinkage", 2, output="x.h5"), 2, "--shrinkage"
+    )
+
+
 def test_whiten_fit_few_pairs_says_and_records_the_shrinkage(features: Path) -> None:
     (features.parent / "pairs.csv").write_text("a/0.jpg,a/1.jpg\nb/0.jpg,b/1.jpg\n")
     result = fit(features, "--pairs", features.parent / "pairs.csv")
     assert_done(result)
-    assert "2 independent matching pairs do not determine a covariance in 6" in result.stderr
+    assert "2 independent matching pairs are fewer than the 6 dimensions" in result.stderr
     with open_artifact(features.parent / "w.h5") as whitening:
         assert 0 < whitening.extra["shrinkage"] <= 1
         assert f"λ = {whitening.extra['shrinkage']:.3g}" in result.stderr
@@ -152,12 +190,12 @@ def test_whiten_fit_few_pairs_says_and_records_the_shrinkage(features: Path) -> 
 
 def test_whiten_fit_keeps_the_dimensions_that_vary(tmp_path: Path) -> None:
     features = write_features(tmp_path / "f.h5", NAMES[:8], descriptors(2, 20)[:8])
-    result = fit(features, "--method", "pca")
+    result = fit(features, "--method", "pca", "--shrinkage", 0)
     assert_done(result)
     assert "kept 7 of 20 dimensions" in result.stderr
     assert projection_of(tmp_path / "w.h5").shape == (7, 20)
     assert_fails(
-        fit(features, "--method", "pca", "--dim", 8, output="x.h5"),
+        fit(features, "--method", "pca", "--shrinkage", 0, "--dim", 8, output="x.h5"),
         2,
         "expected at most 7, found 8",
     )
