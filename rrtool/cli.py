@@ -428,7 +428,10 @@ def centrality(
 def build_graph(
     features: Annotated[str, typer.Argument(help="Features, or regions.")],
     output: Output,
-    k: Annotated[int, typer.Option("--k", help="Neighbours of each vertex.")] = 50,
+    k: Annotated[
+        int | None,
+        typer.Option("--k", help="Neighbours of each; default: 50, fewer under 2000 images."),
+    ] = None,
     gamma: Annotated[float, typer.Option(help="Exponent of the edge weights.")] = 3.0,
     method: Annotated[
         str, typer.Option(help="exact, or approximate: ivf or hnsw (recall is measured).")
@@ -468,7 +471,9 @@ def diffuse(
     ] = None,
     kq: Annotated[
         int | None,
-        typer.Option("--kq", help="Where to start: 10 nearest, or 5 best verified images."),
+        typer.Option(
+            "--kq", help="Where to start; default: 10 nearest, or 5 best verified images."
+        ),
     ] = None,
     verified: Annotated[
         int, typer.Option(help="Of the seeds' ranking, the images that may become seeds.")

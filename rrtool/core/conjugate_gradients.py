@@ -65,7 +65,7 @@ def solve(
     """
     columns = np.asarray(right_hand_sides)
     _check(matrix, columns, alpha)
-    flat = columns.reshape(len(columns), -1)
+    flat = columns[:, None] if columns.ndim == 1 else columns
     x = np.empty(flat.shape)
     n_iterations = np.zeros(flat.shape[1], dtype=np.int32)
     residuals = np.zeros(flat.shape[1])

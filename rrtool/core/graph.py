@@ -176,6 +176,8 @@ def locality_ordering(adjacency: sparse.csr_array) -> np.ndarray:
     Products of the matrix with many vectors are several times faster in it, for they find the
     rows of their operand in the cache. It changes no result but by rounding.
     """
+    if not adjacency.shape[0]:
+        return np.zeros(0, dtype=np.int32)
     return reverse_cuthill_mckee(adjacency, symmetric_mode=True).astype(np.int32)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ class BuildGraphOptions:
     """Options of ``build-graph`` (METHODS §4).
 
     Attributes:
-        k: neighbours of each vertex.
+        k: neighbours of each vertex; None: 50, the thesis's, but fewer in a collection of less
+            than 2000 images, which cannot bear them (see ``default_k``).
         gamma: exponent of the edge weight.
         method: ``exact``, ``ivf`` or ``hnsw``.
         symmetrize: ``mutual`` or ``sum``, see ``core.graph.build_adjacency``.
@@ -41,7 +42,7 @@ class BuildGraphOptions:
         seed: of the clustering of ``ivf`` and of the sample that recall is measured on.
     """
 
-    k: int = 50
+    k: int | None = None
     gamma: float = 3.0
     method: str = "exact"
     symmetrize: str = "mutual"
@@ -49,7 +50,7 @@ class BuildGraphOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.k < 1:
+        if self.k is not None and self.k < 1:
             raise UsageError("bad --k", expected="at least 1", found=self.k)
         if not 0 < self.gamma <= 100:
             raise UsageError("bad --gamma", expected="(0, 100]", found=self.gamma)
@@ -59,10 +60,20 @@ class BuildGraphOptions:
                     f"unknown --{name}", expected=", ".join(known), found=getattr(self, name)
                 )
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self, n_rows: int) -> dict[str, Any]:
         """What the graph depends on; the exact search knows no chance."""
         unseeded = {"device", "seed"} if self.method == "exact" else {"device"}
-        return {key: value for key, value in asdict(self).items() if key not in unseeded}
+        options = {key: value for key, value in asdict(self).items() if key not in unseeded}
+        return options | {"k": self.k or default_k(n_rows)}
+
+
+def default_k(n_rows: int) -> int:
+    """50 neighbours (§4.4.1), but at most a fortieth of a small collection, and at least 3.
+
+    Groups of images that belong together are small in small collections; neighbours beyond them
+    are chance, and carry the diffusion astray (measured: docs/methods.md).
+    """
+    return min(50, max(3, n_rows // 40))
 
 
 def run(
@@ -85,14 +96,15 @@ def run(
     """
     device = resolve_device(options.device) if options.method == "exact" else "cpu"
     with open_artifact(features, "features", "regions") as source:
+        identity = options.identity(source.shape("status")[0])
         provenance = Provenance(
-            "graph", options.identity(), [source.as_input("features")], source.network, device
+            "graph", identity, [source.as_input("features")], source.network, device
         )
         with create(output, provenance, overwrite=overwrite) as target:
             if target.is_current:
                 progress.message(f"{target.path} is up to date")
                 return target.path
-            return _build(source, target, options, device, progress)
+            return _build(source, target, replace(options, k=identity["k"]), device, progress)
 
 
 def _build(
@@ -105,14 +117,15 @@ def _build(
     vectors, usable = read_usable(source, progress)
     usable &= vectors.any(axis=1)
     vertices = np.flatnonzero(usable).astype(np.int32)
-    if options.k >= len(vertices):
+    k = options.k or default_k(len(vectors))
+    if k >= len(vertices):
         raise UsageError(
             "bad --k: there are not that many other descriptors",
             where=source.path,
             expected=f"at most {len(vertices) - 1}",
-            found=options.k,
+            found=k,
         )
-    search = knn.KnnOptions(options.k, options.method, device, options.seed)
+    search = knn.KnnOptions(k, options.method, device, options.seed)
     parts = parts_of(len(vectors), _ROWS_PER_PART)
     recall = _find_neighbors(vectors, vertices, search, target, parts, progress)
     neighbor_ids = np.concatenate(list(target.read_parts("neighbor_ids", len(parts))))

@@ -29,8 +29,8 @@ class DiffuseOptions:
     """Options of ``diffuse`` (METHODS §6).
 
     Attributes:
-        kq: vertices that the diffusion of a query starts from; None: 10 nearest neighbours, or
-            the 5 best of the verified images.
+        kq: vertices that the diffusion of a query starts from; None: 10 nearest neighbours, but
+            at most half as many as the graph's k, or the 5 best of the verified images.
         n_verified: of a verified ranking, how many of the first images may become seeds.
         alpha: how far the diffusion goes.
         tolerance, max_iterations: of conjugate gradients.
@@ -214,7 +214,7 @@ def _warn_of_graph(graph: Artifact, progress: Progress) -> None:
         progress.message(
             f"{graph.path}: k = {k} neighbours of {n} images are more than belong together, "
             f"it seems (a diffusion spreads over {100 * spread:.0f} % of the collection): expect "
-            "it to rank worse than similarity alone; build the graph with a smaller --k"
+            "it to rank worse than similarity alone; try build-graph with a smaller --k"
         )
 
 

@@ -131,7 +131,7 @@ class Ranker:
         vectors, usable = read_usable(database, progress)
         query_vectors, query_usable = read_usable(queries, progress)
         n_usable = int(usable.sum())
-        n_seeds = options.kq or (DEFAULT_NEIGHBORS if verified is None else DEFAULT_VERIFIED)
+        n_seeds = options.kq or _default_seeds(graph, verified)
         if options.kq is not None and n_seeds > n_usable:
             raise UsageError(
                 "bad --kq: more than there are images", expected=f"≤ {n_usable}", found=n_seeds
@@ -181,6 +181,13 @@ class Ranker:
         for place in np.flatnonzero(self.query_usable[block]).tolist():
             ids[place] = top_rows(initial[place], self.n_seeds)
         return seeds_from_similarities(ids, _taken(initial, ids, ids < 0), self.gamma)
+
+
+def _default_seeds(graph: Artifact, verified: Artifact | None) -> int:
+    """§4.4.1; fewer on graphs of few neighbours, which are those of small collections."""
+    if verified is not None:
+        return DEFAULT_VERIFIED
+    return min(DEFAULT_NEIGHBORS, max(1, graph.options["k"] // 2))
 
 
 def _taken(values: np.ndarray, ids: np.ndarray, missing: np.ndarray) -> np.ndarray:

@@ -1,0 +1,55 @@
+# Rankings and the table that compares them, laid out as thesis table 4.4: global, + DSM (spatial
+# verification), + D (diffusion), + DSM + D, + αQE. Included by the pipelines, which make
+# $(DATABASE).h5, $(QUERIES).h5 and the local features in $(OUT), and set GROUND_TRUTH.
+QUERIES ?= $(OUT)/queries
+DATABASE ?= $(OUT)/database
+# A whitening learnt elsewhere (rrtool whiten fit, or whiten export), centred on this database.
+WHITENING ?=
+# Of the graph and the diffusion; empty: the defaults of rrtool.
+K ?=
+KQ ?=
+QE ?= 10
+QE_ALPHA ?= 3
+SCORE ?= fused
+RRTOOL ?= rrtool
+# Make decides what is out of date; --overwrite lets a stage replace what it made from older input.
+# Exit code 3 means that some images were skipped and are listed beside the output.
+RUN = run() { "$$@" || { code=$$?; test $$code -eq 3 || exit $$code; }; }; run $(RRTOOL)
+
+RANKINGS = $(addprefix $(OUT)/,global.h5 dsm.h5 d.h5 dsm-d.h5 qe.h5)
+Q = $(QUERIES)$(if $(WHITENING),-whitened).h5
+D = $(DATABASE)$(if $(WHITENING),-whitened).h5
+
+.PHONY: table global dsm d dsm-d qe
+.DELETE_ON_ERROR:
+table: $(OUT)/evaluation.h5
+	@$(RRTOOL) evaluate $(RANKINGS) --ground-truth '$(GROUND_TRUTH)'
+global dsm d dsm-d qe: %: $(OUT)/%.h5
+
+$(OUT):
+	mkdir -p $@
+
+$(OUT)/%-whitened.h5: $(OUT)/%.h5 $(DATABASE).h5 $(WHITENING)
+	$(RUN) whiten apply $< $(WHITENING) --center $(DATABASE).h5 -o $@ --overwrite
+
+$(OUT)/global.h5: $(Q) $(D)
+	$(RUN) search $(Q) $(D) -o $@ --overwrite
+
+$(OUT)/dsm.h5: $(OUT)/global.h5 $(OUT)/query-local.h5 $(OUT)/database-local.h5
+	$(RUN) rerank $< --query-local $(OUT)/query-local.h5 \
+	  --database-local $(OUT)/database-local.h5 --score $(SCORE) -o $@ --overwrite
+
+$(OUT)/graph.h5: $(D)
+	$(RUN) build-graph $< $(if $(K),--k $(K)) -o $@ --overwrite
+
+$(OUT)/d.h5: $(OUT)/graph.h5 $(Q) $(D)
+	$(RUN) diffuse --graph $< --queries $(Q) --database $(D) $(if $(KQ),--kq $(KQ)) -o $@ --overwrite
+
+$(OUT)/dsm-d.h5: $(OUT)/graph.h5 $(Q) $(D) $(OUT)/dsm.h5
+	$(RUN) diffuse --graph $< --queries $(Q) --database $(D) --seeds $(OUT)/dsm.h5 -o $@ --overwrite
+
+$(OUT)/qe.h5: $(Q) $(D)
+	$(RUN) search $(Q) $(D) --expand $(QE) --expand-alpha $(QE_ALPHA) -o $@ --overwrite
+
+$(OUT)/evaluation.h5: $(RANKINGS)
+	$(RUN) evaluate $^ --ground-truth '$(GROUND_TRUTH)' -o $@ --overwrite > /dev/null
