@@ -15,13 +15,13 @@ NETWORK_OPTIONS = --network $(NETWORK) --weights $(WEIGHTS) $(UPSAMPLE)
 include $(dir $(lastword $(MAKEFILE_LIST)))rankings.mk
 
 $(OUT)/database.h5: $(GROUND_TRUTH) | $(OUT)
-	$(RUN) extract $(IMAGES) -o $@ $(NETWORK_OPTIONS) --overwrite
+	$(RUN) extract $(IMAGES) --gallery $< -o $@ $(NETWORK_OPTIONS) --overwrite
 
 $(OUT)/queries.h5: $(GROUND_TRUTH) | $(OUT)
 	$(RUN) extract $(IMAGES) --boxes $< -o $@ $(NETWORK_OPTIONS) --overwrite
 
 $(OUT)/database-local.h5: $(GROUND_TRUTH) | $(OUT)
-	$(RUN) detect-local $(IMAGES) -o $@ $(NETWORK_OPTIONS) --overwrite
+	$(RUN) detect-local $(IMAGES) --gallery $< -o $@ $(NETWORK_OPTIONS) --overwrite
 
 $(OUT)/query-local.h5: $(GROUND_TRUTH) $(OUT)/database-local.h5
 	$(RUN) detect-local $(IMAGES) --boxes $< -o $@ $(NETWORK_OPTIONS) --role query \

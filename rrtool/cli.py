@@ -70,6 +70,9 @@ Boxes = Annotated[
     str | None,
     typer.Option(help="Query boxes: CSV name,x0,y0,x1,y1; revisited .pkl; Oxford5k folder."),
 ]
+Gallery = Annotated[
+    str | None, typer.Option(help="Only the images in the gallery of this revisited .pkl.")
+]
 BatchSize = Annotated[int, typer.Option(help="Images of one size run together; 0 = by device.")]
 
 
@@ -148,6 +151,7 @@ def extract(
     scales: Scales = "1,0.7071,0.5",
     upsample: Upsample = False,
     boxes: Boxes = None,
+    gallery: Gallery = None,
     save_maps: Annotated[
         Path | None, typer.Option(help="Write the activation maps too, to this artifact.")
     ] = None,
@@ -175,6 +179,7 @@ def extract(
             output,
             stage.ExtractOptions(inference, pool, gem_exponent, whitening),
             boxes=boxes,
+            gallery=gallery,
             maps_output=save_maps,
             overwrite=overwrite,
             progress=console,
@@ -215,6 +220,7 @@ def detect_local(
     scales: Scales = "1,0.7071,0.5",
     upsample: Upsample = False,
     boxes: Boxes = None,
+    gallery: Gallery = None,
     max_pixels: MaxPixels = 150_000_000,
     device: Device = "auto",
     workers: Workers = 0,
@@ -246,6 +252,7 @@ def detect_local(
             output,
             options,
             boxes=boxes,
+            gallery=gallery,
             maps=maps,
             levels_from=levels_from,
             overwrite=overwrite,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import os
+import pickle
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from rrtool.errors import UsageError
+from rrtool.images.collection import collect
 from rrtool.images.decode import ImageError, decode_image
 from rrtool.images.listing import list_images
 from rrtool.images.prefetch import prefetch
@@ -164,3 +167,23 @@ def test_prefetch_hands_on_exceptions_in_their_turn():
     assert [next(results) for _ in range(3)] == [0, 1, 2]
     with pytest.raises(KeyError):
         next(results)
+
+
+def test_collect_gallery_lists_its_images_only_and_tells_the_missing(tmp_path: Path) -> None:
+    make_pictures(tmp_path / "photos", 4)
+    truth = {
+        "imlist": ["003", "001", "gone"],
+        "qimlist": ["000"],
+        "gnd": [{"bbx": [0.0, 0.0, 9.0, 9.0], "easy": [0], "hard": [], "junk": []}],
+    }
+    (tmp_path / "gnd.pkl").write_bytes(pickle.dumps(truth, protocol=2))
+    found = collect(str(tmp_path / "photos"), gallery_source=str(tmp_path / "gnd.pkl"))
+    assert found.names == ["001.png", "003.png"]
+    assert found.boxes == [None, None]
+    assert [name for name, _ in found.skipped] == ["gone"]
+    with pytest.raises(UsageError, match="--gallery"):
+        collect(str(tmp_path / "photos"), str(tmp_path / "gnd.pkl"), str(tmp_path / "gnd.pkl"))
+    (tmp_path / "other").mkdir()
+    make_pictures(tmp_path / "other" / "photos", 1)
+    with pytest.raises(UsageError, match="no image of the database is in this ground truth"):
+        collect(str(tmp_path / "other"), gallery_source=str(tmp_path / "gnd.pkl"))

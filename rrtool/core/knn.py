@@ -105,7 +105,8 @@ def recall(found: np.ndarray, exact: np.ndarray) -> float:
     """What part of the exact neighbours was found, by similarity so that ties count.
 
     Args:
-        found, exact: ``(q, k)`` similarities, best first.
+        found: ``(q, k)`` similarities, −inf where there is none.
+        exact: ``(q, k)`` similarities, best first.
     """
     if not exact.size:
         return 1.0

@@ -9,6 +9,8 @@ import numpy as np
 from rrtool.artifacts import InputRecord, encode_texts, image_input
 from rrtool.boxes import load_boxes, match_boxes
 from rrtool.errors import UsageError
+from rrtool.ground_truth.names import rows_of_entries
+from rrtool.ground_truth.revisited import load_revisited
 from rrtool.images.decode import Box
 from rrtool.images.listing import file_signatures, list_images
 
@@ -43,18 +45,30 @@ class Collection:
         return {**encode_texts(self.names, "names"), "file_signatures": self.signatures}
 
 
-def collect(images: str, boxes_source: str | None = None) -> Collection:
+def collect(
+    images: str, boxes_source: str | None = None, gallery_source: str | None = None
+) -> Collection:
     """List ``images``; with boxes, one row per box, in the order of the boxes.
 
+    Args:
+        gallery_source: a revisited ground truth: only the images of its gallery are listed, for
+            its queries are no part of the database that they are asked of.
+
     Raises:
-        UsageError: see ``list_images`` and ``load_boxes``; or a box of an image not listed.
+        UsageError: see ``list_images``, ``load_boxes`` and ``load_revisited``; or none of the
+            boxes or gallery images is listed.
     """
     listed = list_images(images)
     positions = list(range(len(listed)))
     boxes: list[Box | None] = [None] * len(listed)
     missing: list[tuple[str, str]] = []
     if boxes_source is not None:
+        if gallery_source is not None:
+            raise UsageError("--boxes make queries, --gallery a database", found="both")
         positions, boxes, missing = _boxed_rows(listed.names, boxes_source)
+    elif gallery_source is not None:
+        positions, missing = _gallery_rows(listed.names, gallery_source)
+        boxes = [None] * len(positions)
     names = [listed.names[i] for i in positions]
     paths = [listed.paths[i] for i in positions]
     signatures = file_signatures(paths)
@@ -91,6 +105,15 @@ def _boxed_rows(
     rows = [image_of[id(box)] for box in present]
     reason = f"{source} has a box for it, but the image is not there"
     return rows, [box.box for box in present], [(name, reason) for name in missing]
+
+
+def _gallery_rows(names: list[str], source: str) -> tuple[list[int], list[tuple[str, str]]]:
+    """The images of a gallery, in the order of ``names``, and those that are not there."""
+    gallery = load_revisited(source).gallery
+    rows = rows_of_entries(gallery, names, where=source)
+    reason = f"{source} has it in its gallery, but the image is not there"
+    missing = [(name, reason) for name, row in zip(gallery, rows, strict=True) if row < 0]
+    return sorted(rows[rows >= 0].tolist()), missing
 
 
 def _record(

@@ -19,7 +19,7 @@ from rrtool.core.graph import (
     locality_ordering,
 )
 from rrtool.devices import resolve_device
-from rrtool.errors import UsageError, WorkFailed
+from rrtool.errors import ArtifactError, UsageError, WorkFailed
 from rrtool.progress import Progress
 from rrtool.stages.parts import parts_of
 from rrtool.stages.search import read_usable
@@ -54,6 +54,8 @@ class BuildGraphOptions:
             raise UsageError("bad --k", expected="at least 1", found=self.k)
         if not 0 < self.gamma <= 100:
             raise UsageError("bad --gamma", expected="(0, 100]", found=self.gamma)
+        if self.seed < 0:
+            raise UsageError("bad --seed", expected="0 or more", found=self.seed)
         for name, known in (("method", knn.METHODS), ("symmetrize", SYMMETRIZATIONS)):
             if getattr(self, name) not in known:
                 raise UsageError(
@@ -94,7 +96,7 @@ def run(
     Raises:
         RrtoolError: the features are unusable, or fewer than ``k + 1``.
     """
-    device = resolve_device(options.device) if options.method == "exact" else "cpu"
+    device = _resolve_device(options)
     with open_artifact(features, "features", "regions") as source:
         identity = options.identity(source.shape("status")[0])
         provenance = Provenance(
@@ -107,6 +109,14 @@ def run(
             return _build(source, target, replace(options, k=identity["k"]), device, progress)
 
 
+def _resolve_device(options: BuildGraphOptions) -> str:
+    """Checked in any case; the approximate methods are for the CPU."""
+    if options.method != "exact" and options.device == "auto":
+        return "cpu"
+    device = resolve_device(options.device)
+    return device if options.method == "exact" else "cpu"
+
+
 def _build(
     source: Artifact,
     target: OutputFile,
@@ -117,6 +127,8 @@ def _build(
     vectors, usable = read_usable(source, progress)
     usable &= vectors.any(axis=1)
     vertices = np.flatnonzero(usable).astype(np.int32)
+    if not len(vertices):
+        raise ArtifactError("no row is usable", where=source.path, found="zeros only")
     k = options.k or default_k(len(vectors))
     if k >= len(vertices):
         raise UsageError(
@@ -210,7 +222,8 @@ def _measured_recall(vectors: np.ndarray, searcher: knn.Searcher, search: knn.Kn
     n_sample = min(len(vectors), _RECALL_SAMPLE)
     sample = np.sort(generator.choice(len(vectors), n_sample, replace=False))
     exact = knn.Searcher(vectors, knn.KnnOptions(search.k))
-    return knn.recall(searcher.neighbors(sample)[1], exact.neighbors(sample)[1])
+    ids, found = searcher.neighbors(sample)
+    return knn.recall(np.where(ids < 0, -np.inf, found), exact.neighbors(sample)[1])
 
 
 def _tell(

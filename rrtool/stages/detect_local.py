@@ -81,6 +81,7 @@ def run(
     options: DetectLocalOptions,
     *,
     boxes: str | None = None,
+    gallery: str | None = None,
     maps: str | None = None,
     levels_from: str | None = None,
     overwrite: bool = False,
@@ -99,7 +100,7 @@ def run(
     Raises:
         RrtoolError: see ``collect``, ``load_network`` and ``artifacts.create``.
     """
-    collection = collect(images, boxes)
+    collection = collect(images, boxes, gallery)
     with ExitStack() as stack:
         inputs = list(collection.inputs)
         if maps is None:

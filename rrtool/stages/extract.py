@@ -57,6 +57,7 @@ def run(
     options: ExtractOptions,
     *,
     boxes: str | None = None,
+    gallery: str | None = None,
     maps_output: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress,
@@ -71,7 +72,7 @@ def run(
     """
     if maps_output is not None and Path(maps_output).absolute() == Path(output).absolute():
         raise UsageError("--save-maps and --output name the same file", found=output)
-    collection = collect(images, boxes)
+    collection = collect(images, boxes, gallery)
     network = options.inference.load()
     describer = Describer.of(network, options)
     device = resolve_device(options.inference.device)

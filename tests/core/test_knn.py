@@ -211,5 +211,5 @@ def test_recall_of_hand_worked_lists(found, exact, expected):
 
 @pytest.mark.parametrize("bad", [{"k": 0}, {"k": -3}, {"method": "lsh"}])
 def test_knn_options_out_of_range_are_refused(bad):
-    with pytest.raises(ValueError, match="k must be at least 1|unknown method"):
+    with pytest.raises(ValueError, match=r"k must be at least 1|unknown method"):
         KnnOptions(**bad)
