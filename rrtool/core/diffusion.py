@@ -18,7 +18,7 @@ class Seeds:
     """Where the diffusion of each query starts.
 
     Attributes:
-        ids: ``(q, s)`` int32 vertices, −1 = none; none twice in a row.
+        ids: ``(q, s)`` int32 vertices, −1 = none; the weights of one that recurs add up.
         weights: ``(q, s)`` float32, not negative, 0 where there is no vertex.
     """
 
@@ -29,8 +29,26 @@ class Seeds:
         """The vectors ``g`` as columns, ``(n, q)``."""
         columns = np.zeros((n, len(self.ids)), dtype=np.float32)
         queries, places = np.nonzero(self.ids >= 0)
-        columns[self.ids[queries, places], queries] = self.weights[queries, places]
+        np.add.at(columns, (self.ids[queries, places], queries), self.weights[queries, places])
         return columns
+
+    def joined(self, offsets: np.ndarray) -> Seeds:
+        """One row of seeds a query, from one a region of it.
+
+        Args:
+            offsets: ``(q + 1,)`` rows of each query.
+        """
+        counts = np.diff(offsets)
+        if (counts == 1).all():
+            return self
+        width = int(counts.max(initial=0))
+        rows = offsets[:-1, None] + np.arange(width)
+        present = np.arange(width) < counts[:, None]
+        rows = np.where(present, rows, 0)
+        shape = (len(counts), -1)
+        ids = np.where(present[..., None], self.ids[rows], -1).reshape(*shape)
+        weights = np.where(present[..., None], self.weights[rows], 0).reshape(*shape)
+        return Seeds(ids, weights)
 
 
 def seeds_from_similarities(ids: np.ndarray, similarities: np.ndarray, gamma: float) -> Seeds:
@@ -151,7 +169,7 @@ def top_rows(scores: np.ndarray, top: int) -> np.ndarray:
         ``(min(top, …),)`` int64.
     """
     rows = np.flatnonzero(scores > -np.inf)
-    if top < len(rows):
+    if 0 < top < len(rows):
         border = np.partition(scores[rows], len(rows) - top)[len(rows) - top]
         rows = rows[scores[rows] >= border]
     return rows[np.argsort(-scores[rows], kind="stable")][:top]

@@ -21,8 +21,8 @@ from rrtool.core.graph import (
 from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError, UsageError, WorkFailed
 from rrtool.progress import Progress
+from rrtool.stages.descriptors import read_descriptors
 from rrtool.stages.parts import parts_of
-from rrtool.stages.search import read_usable
 
 _ROWS_PER_PART = 8192
 _RECALL_SAMPLE = 1000
@@ -98,7 +98,7 @@ def run(
     """
     device = _resolve_device(options)
     with open_artifact(features, "features", "regions") as source:
-        identity = options.identity(source.shape("status")[0])
+        identity = options.identity(source.shape("descriptors")[0])
         provenance = Provenance(
             "graph", identity, [source.as_input("features")], source.network, device
         )
@@ -124,8 +124,8 @@ def _build(
     device: str,
     progress: Progress,
 ) -> Path:
-    vectors, usable = read_usable(source, progress)
-    usable &= vectors.any(axis=1)
+    found = read_descriptors(source, progress)
+    vectors, usable = found.vectors, found.usable & found.vectors.any(axis=1)
     vertices = np.flatnonzero(usable).astype(np.int32)
     if not len(vertices):
         raise ArtifactError("no row is usable", where=source.path, found="zeros only")
@@ -154,6 +154,7 @@ def _build(
             "weights": adjacency.data,
             "ordering": ordering,
             "status": np.where(usable, 0, 1).astype(np.uint8),
+            "offsets": found.offsets,
             **encode_texts(source.read_texts("names"), "names"),
         },
         n_parts=len(parts),

@@ -14,9 +14,10 @@ from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
 from rrtool.stages.compatibility import require_graph_of, require_same_names
+from rrtool.stages.descriptors import require_comparable
 from rrtool.stages.diffusion_ranker import Ranker
 from rrtool.stages.parts import parts_of
-from rrtool.stages.search import SearchOptions, describe, require_comparable
+from rrtool.stages.search import SearchOptions, describe
 
 _QUERIES_PER_PART = 64
 # Measured on groups of 3 to 70 images: beyond these diffusion loses, with few exceptions
@@ -95,13 +96,13 @@ def run(
     device = "cpu" if options.truncate else resolve_device(options.device)
     with ExitStack() as stack:
         g = stack.enter_context(open_artifact(graph, "graph"))
-        q = stack.enter_context(open_artifact(queries, "features"))
-        d = stack.enter_context(open_artifact(database, "features"))
+        q = stack.enter_context(open_artifact(queries, "features", "regions"))
+        d = stack.enter_context(open_artifact(database, "features", "regions"))
         verified = stack.enter_context(open_artifact(seeds, "ranking")) if seeds else None
         prepared = (
             stack.enter_context(open_artifact(offline, "offline-diffusion")) if offline else None
         )
-        _check(g, q, d, verified)
+        _check(g, q, d, verified, options)
         _check_offline(g, prepared, options)
         inputs = [g.as_input("graph"), q.as_input("queries"), d.as_input("database")]
         if verified is not None:
@@ -116,10 +117,10 @@ def run(
             return target.path
         _warn_of_graph(g, progress)
         ranker = Ranker.of(g, q, d, verified, prepared, options, device, progress)
-        parts = parts_of(len(ranker.queries), _QUERIES_PER_PART)
-        with progress.task("diffuse", len(ranker.queries), "queries") as advance:
+        parts = parts_of(ranker.n_queries, _QUERIES_PER_PART)
+        with progress.task("diffuse", ranker.n_queries, "queries") as advance:
             missing = target.missing_parts(len(parts))
-            advance(len(ranker.queries) - sum(len(parts[number]) for number in missing))
+            advance(ranker.n_queries - sum(len(parts[number]) for number in missing))
             for number in missing:
                 target.write_part(number, ranker.rank(parts[number]))
                 advance(len(parts[number]))
@@ -136,15 +137,22 @@ def run(
 
 
 def _check(
-    graph: Artifact, queries: Artifact, database: Artifact, verified: Artifact | None
+    graph: Artifact,
+    queries: Artifact,
+    database: Artifact,
+    verified: Artifact | None,
+    options: DiffuseOptions,
 ) -> None:
     """All must be about the same database, described alike.
 
     Raises:
         ArtifactError: they are not.
+        UsageError: regions are to be diffused in a way that is only defined for images.
     """
     require_comparable(queries, database)
     require_graph_of(graph, database)
+    if "regions" in (queries.kind, database.kind) and (verified or options.transductive):
+        raise UsageError("regional diffusion has neither --seeds nor --transductive")
     if verified is None:
         return
     if "n_inliers" not in verified:
@@ -194,10 +202,11 @@ def _description(
 ) -> dict[str, Any]:
     """What a score of this ranking has to carry."""
     global_search = describe(queries, database, SearchOptions(options.top))
+    regional = "regions" in (queries.kind, database.kind)
     before = verified.extra["description"] if verified is not None else global_search
     return {
         **before,
-        "method": f"{before['method']} + D",
+        "method": f"{before['method']} + D" + (" (regional)" if regional else ""),
         "top": options.top,
         "mode": "transductive" if options.transductive else "inductive",
         "diffusion": options.identity(),

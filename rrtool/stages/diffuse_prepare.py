@@ -15,9 +15,9 @@ from rrtool.core.truncated_diffusion import solve_on_subgraphs
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.stages.compatibility import require_graph_of
+from rrtool.stages.descriptors import read_usable
 from rrtool.stages.graph_input import read_adjacency
 from rrtool.stages.parts import parts_of
-from rrtool.stages.search import read_usable
 
 _ROWS_PER_PART = 1024
 
@@ -71,7 +71,7 @@ def run(
     Raises:
         RrtoolError: the graph is of other features.
     """
-    with open_artifact(graph, "graph") as g, open_artifact(database, "features") as d:
+    with open_artifact(graph, "graph") as g, open_artifact(database, "features", "regions") as d:
         require_graph_of(g, d)
         provenance = Provenance(
             "offline-diffusion",

@@ -19,11 +19,12 @@ from rrtool.core.diffusion import (
     top_rows,
 )
 from rrtool.core.graph import build_adjacency, join_queries, normalize
+from rrtool.core.regional import cross_match, max_by_image, max_pooling_weights, sum_by_image
 from rrtool.core.truncated_diffusion import solve_on_subgraphs
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
+from rrtool.stages.descriptors import Descriptors, read_descriptors
 from rrtool.stages.graph_input import read_adjacency
-from rrtool.stages.search import read_usable
 
 if TYPE_CHECKING:
     from rrtool.stages.diffuse import DiffuseOptions
@@ -36,7 +37,7 @@ class Scores:
     """What a solver found for a block of queries.
 
     Attributes:
-        values: ``(q, n)`` float32, of the database rows.
+        values: ``(q, r)``, of the vertices.
         n_iterations: ``(q,)``.
         residuals: ``(q,)``.
     """
@@ -93,19 +94,19 @@ class Ranker:
     """Ranks the database for one block of queries after the other.
 
     Attributes:
-        queries: ``(q, d)`` float32; ``query_usable (q,)``.
-        database: ``(n, d)`` float32; ``usable (n,)``.
+        queries, database: their descriptors, one or several an image.
+        weights: ``(r,)`` of the regions of the database in the score of their image; None where
+            each image is one vertex.
         gamma: of the graph.
-        n_seeds: of each query.
+        n_seeds: of each vector of a query.
         top: entries of each ranking.
         verified: where the seeds come from; None: from the nearest neighbours.
         solver: the diffusion.
     """
 
-    queries: np.ndarray
-    query_usable: np.ndarray
-    database: np.ndarray
-    usable: np.ndarray
+    queries: Descriptors
+    database: Descriptors
+    weights: np.ndarray | None
     gamma: float
     n_seeds: int
     top: int
@@ -128,59 +129,84 @@ class Ranker:
         Raises:
             RrtoolError: more seeds than images are asked for, or no row is usable.
         """
-        vectors, usable = read_usable(database, progress)
-        query_vectors, query_usable = read_usable(queries, progress)
-        n_usable = int(usable.sum())
+        d, q = read_descriptors(database, progress), read_descriptors(queries, progress)
+        n_usable = int(d.usable.sum())
         n_seeds = options.kq or _default_seeds(graph, verified)
         if options.kq is not None and n_seeds > n_usable:
             raise UsageError(
                 "bad --kq: more than there are images", expected=f"≤ {n_usable}", found=n_seeds
             )
+        is_regional = len(d.vectors) != len(d.offsets) - 1 or database.kind == "regions"
+        n_images = int(d.usable_images.sum())
         return Ranker(
-            query_vectors,
-            query_usable,
-            vectors,
-            usable,
+            q,
+            d,
+            max_pooling_weights(d.vectors, d.offsets) if is_regional else None,
             graph.options["gamma"],
             min(n_seeds, n_usable),
-            min(options.top or len(vectors), n_usable),
+            min(options.top or n_images, n_images),
             None if verified is None else Verified.of(verified, options.n_verified),
             _offline(offline)
             if offline is not None
-            else _solver(graph, vectors, query_vectors, query_usable, options, device),
+            else _solver(graph, d.vectors, q, options, device),
         )
+
+    @property
+    def n_queries(self) -> int:
+        """Images, not vectors."""
+        return len(self.queries.offsets) - 1
 
     def rank(self, rows: range) -> dict[str, np.ndarray]:
         """The columns of a part of the ranking."""
-        block = slice(rows.start, rows.stop)
-        similarities = self.queries[block] @ self.database.T
+        first, last = self.queries.offsets[[rows.start, rows.stop]]
+        offsets = self.queries.offsets[rows.start : rows.stop + 1] - first
+        to_vectors = self.queries.vectors[first:last] @ self.database.vectors.T
+        to_vectors[:, ~self.database.usable] = -np.inf
+        seeds = self._seeds(rows, to_vectors, self.queries.usable[first:last], offsets)
+        similarities = self._by_image(to_vectors, offsets)
         initial = similarities.astype(np.float64)
-        initial[:, ~self.usable] = -np.inf
-        seeds = self._seeds(block, initial)
         if self.verified is not None:
             for place, query in enumerate(rows):
                 self.verified.raise_listed(query, initial[place])
-        found = self.solver(rows, seeds, initial)
-        shape = (len(rows), self.top)
-        ids = np.full(shape, -1, dtype=np.int32)
-        for place in np.flatnonzero(self.query_usable[block]).tolist():
-            ids[place] = rank_reached(found.values[place], initial[place], self.top)
-        missing = ids < 0
+        found = self.solver(rows, seeds, self._by_query(to_vectors, initial, offsets))
+        values = found.values
+        if self.weights is not None:
+            values = sum_by_image(values * self.weights, self.database.offsets)
+        ids = np.full((len(rows), self.top), -1, dtype=np.int32)
+        for place in np.flatnonzero(self.queries.usable_images[rows.start : rows.stop]).tolist():
+            ids[place] = rank_reached(values[place], initial[place], self.top)
         return {
             "ids": ids,
-            "scores": _taken(found.values, ids, missing),
-            "similarities": _taken(similarities, ids, missing),
+            "scores": _taken(values, ids),
+            "similarities": _taken(similarities, ids),
             "n_iterations": found.n_iterations.astype(np.int32),
             "residuals": found.residuals.astype(np.float64),
         }
 
-    def _seeds(self, block: slice, initial: np.ndarray) -> Seeds:
+    def _by_image(self, to_vectors: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """Similarities of queries to images, ``(q, n)``."""
+        if self.weights is None and len(to_vectors) == len(offsets) - 1:
+            return to_vectors
+        return cross_match(to_vectors, offsets, self.database.offsets)
+
+    def _by_query(
+        self, to_vectors: np.ndarray, initial: np.ndarray, offsets: np.ndarray
+    ) -> np.ndarray:
+        """What the truncated diffusion goes by: scores of queries for vertices, ``(q, r)``."""
+        if self.weights is None:
+            return initial
+        return max_by_image(to_vectors.T, offsets).T
+
+    def _seeds(
+        self, rows: range, to_vectors: np.ndarray, usable: np.ndarray, offsets: np.ndarray
+    ) -> Seeds:
         if self.verified is not None:
-            return self.verified.seeds(block, self.n_seeds)
-        ids = np.full((len(initial), self.n_seeds), -1, dtype=np.int32)
-        for place in np.flatnonzero(self.query_usable[block]).tolist():
-            ids[place] = top_rows(initial[place], self.n_seeds)
-        return seeds_from_similarities(ids, _taken(initial, ids, ids < 0), self.gamma)
+            return self.verified.seeds(slice(rows.start, rows.stop), self.n_seeds)
+        ids = np.full((len(to_vectors), self.n_seeds), -1, dtype=np.int32)
+        for place in np.flatnonzero(usable).tolist():
+            ids[place] = top_rows(to_vectors[place], self.n_seeds)
+        seeds = seeds_from_similarities(ids, _taken(to_vectors, ids), self.gamma)
+        return seeds.joined(offsets)
 
 
 def _default_seeds(graph: Artifact, verified: Artifact | None) -> int:
@@ -190,8 +216,9 @@ def _default_seeds(graph: Artifact, verified: Artifact | None) -> int:
     return min(DEFAULT_NEIGHBORS, max(1, graph.options["k"] // 2))
 
 
-def _taken(values: np.ndarray, ids: np.ndarray, missing: np.ndarray) -> np.ndarray:
+def _taken(values: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """Entries of each row, −inf where there is no id; float32."""
+    missing = ids < 0
     entries = np.take_along_axis(values, np.where(missing, 0, ids).astype(np.int64), axis=1)
     return np.where(missing, -np.inf, entries).astype(np.float32)
 
@@ -199,13 +226,12 @@ def _taken(values: np.ndarray, ids: np.ndarray, missing: np.ndarray) -> np.ndarr
 def _solver(
     graph: Artifact,
     database: np.ndarray,
-    queries: np.ndarray,
-    query_usable: np.ndarray,
+    queries: Descriptors,
     options: DiffuseOptions,
     device: str,
 ) -> Solver:
     if options.transductive:
-        return _transductive(graph, database, queries, query_usable, options, device)
+        return _transductive(graph, database, queries.vectors, options, device)
     if options.truncate is not None:
         return _truncated(graph, options)
     diffusion = _diffusion(graph, options, device)
@@ -221,7 +247,6 @@ def _transductive(
     graph: Artifact,
     database: np.ndarray,
     queries: np.ndarray,
-    query_usable: np.ndarray,
     options: DiffuseOptions,
     device: str,
 ) -> Solver:
@@ -230,7 +255,7 @@ def _transductive(
         graph.read("neighbor_ids"),
         graph.read("similarities"),
         np.where((graph.read("status") == 0)[:, None], database, 0),
-        np.where(query_usable[:, None], queries, 0),
+        queries,
     )
     adjacency = build_adjacency(*lists, graph.options["gamma"], graph.options["symmetrize"])
     diffusion = Diffusion(adjacency, **_solver_options(options), device=device)

@@ -10,12 +10,9 @@ import numpy as np
 from rrtool.artifacts import Artifact, Provenance, create, encode_texts, open_artifact
 from rrtool.core.query_expansion import augment_database, expand_queries
 from rrtool.core.ranking import rank_by_similarity
-from rrtool.errors import ArtifactError, UsageError
+from rrtool.errors import UsageError
 from rrtool.progress import Progress
-from rrtool.stages.compatibility import require_equal, require_same_network
-
-# Options of features that must agree before they are compared, and that a score depends on.
-DESCRIPTION = ("max_size", "scales", "pool", "gem_exponent", "whitening")
+from rrtool.stages.descriptors import DESCRIPTION, read_usable, require_comparable
 
 
 @dataclass(frozen=True)
@@ -105,25 +102,6 @@ def run(
             )
 
 
-def require_comparable(queries: Artifact, database: Artifact) -> None:
-    """Descriptors are comparable if they were made alike.
-
-    Raises:
-        ArtifactError: naming the first difference.
-    """
-    require_same_network(queries, database)
-    for key in DESCRIPTION:
-        require_equal(
-            f"--{key.replace('_', '-')}",
-            queries,
-            queries.options.get(key),
-            database,
-            database.options.get(key),
-        )
-    dimensions = [features.shape("descriptors")[1] for features in (queries, database)]
-    require_equal("dimension", queries, dimensions[0], database, dimensions[1])
-
-
 def describe(queries: Artifact, database: Artifact, options: SearchOptions) -> dict[str, object]:
     """What a score that is computed from this ranking has to carry."""
     return {
@@ -188,32 +166,3 @@ def _image_ids(query_names: list[str], database_names: list[str]) -> tuple[np.nd
         np.array([ids[name] for name in query_names], dtype=np.int64),
         np.array([ids[name] for name in database_names], dtype=np.int64),
     )
-
-
-def read_usable(features: Artifact, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
-    """Descriptors ``(n, d)`` float32, unusable rows zeroed, and which rows are usable ``(n,)``.
-
-    Raises:
-        ArtifactError: no row is usable.
-    """
-    vectors = features.read("descriptors").astype(np.float32, copy=False)
-    usable = features.read("status") == 0
-    broken = usable & ~np.isfinite(vectors).all(axis=1)
-    if broken.any():
-        example = features.read_texts("names")[int(np.argmax(broken))]
-        progress.message(
-            f"{features.path}: {broken.sum()} descriptors are not finite and are left out, "
-            f"e.g. {example}"
-        )
-        usable &= ~broken
-    zero = usable & ~vectors.any(axis=1)
-    if zero.any():
-        example = features.read_texts("names")[int(np.argmax(zero))]
-        progress.message(
-            f"{features.path}: {zero.sum()} descriptors are zero and similar to nothing, "
-            f"e.g. {example}"
-        )
-    if not usable.any():
-        raise ArtifactError("no row is usable", where=features.path)
-    vectors = np.where(usable[:, None], vectors, np.float32(0))
-    return vectors, usable

@@ -15,7 +15,7 @@ from rrtool.errors import ArtifactError, UsageError
 from rrtool.networks.checkpoints import Checkpoint, read_checkpoint
 from rrtool.progress import Progress
 from rrtool.stages.compatibility import require_equal, require_same_network
-from rrtool.stages.search import read_usable
+from rrtool.stages.descriptors import read_usable
 
 _CHECKPOINT = "checkpoint"
 _ROWS_AT_A_TIME = 1 << 14

@@ -25,7 +25,7 @@ from rrtool.ground_truth.names import first_few, rows_of_entries
 from rrtool.ground_truth.tables import read_table
 from rrtool.networks.checkpoints import digest_of_file
 from rrtool.progress import Progress
-from rrtool.stages.search import DESCRIPTION, read_usable
+from rrtool.stages.descriptors import DESCRIPTION, read_usable
 from rrtool.stages.whiten import publish_whitening, require_unwhitened
 
 METHODS = ("supervised", "pca", "center")

@@ -49,7 +49,7 @@ def matrix_of(name: str) -> sparse.csr_array:
         "isolated": lambda: sparse.block_diag(
             [random_weights(40, 5, 6), sparse.csr_array((9, 9))], format="csr"
         ),
-        "path": lambda: sparse.diags_array([np.ones(149)] * 2, offsets=[-1, 1]).tocsr(),
+        "path": lambda: sparse.diags_array([np.ones(99)] * 2, offsets=[-1, 1]).tocsr(),
         "pair": lambda: sparse.csr_array(np.array([[0, 1.0], [1, 0]])),
         "no edge": lambda: sparse.csr_array((7, 7)),
         "single": lambda: sparse.csr_array((1, 1)),
@@ -78,6 +78,10 @@ def sparse_columns(n: int, m: int, seed: int = 0) -> np.ndarray:
 
 def random_columns(n: int, m: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(n, m))
+
+
+def mixed_columns(n: int) -> np.ndarray:
+    return np.concatenate([sparse_columns(n, 2), random_columns(n, 2)], axis=1)
 
 
 def assert_near(found: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
@@ -126,11 +130,10 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 # The solution
 
 
-@pytest.mark.parametrize("columns", [sparse_columns, random_columns])
 @pytest.mark.parametrize("name", GRAPHS)
-def test_solve_converged_equals_a_dense_solve(backend, name, columns):
+def test_solve_converged_equals_a_dense_solve(backend, name):
     matrix = matrix_of(name)
-    b = columns(matrix.shape[0], 3)
+    b = mixed_columns(matrix.shape[0])
     found = solve(matrix, b, ALPHA, tolerance=1e-8, max_iterations=2000)
     assert found.converged.all()
     assert (found.residuals <= 1e-8).all()
@@ -138,7 +141,7 @@ def test_solve_converged_equals_a_dense_solve(backend, name, columns):
     assert_near(found.x, np.linalg.solve(system_of(matrix).toarray(), b), 1e-5)
 
 
-@pytest.mark.parametrize("alpha", [1e-6, 0.5, 0.9, 0.999])
+@pytest.mark.parametrize("alpha", [1e-6, 0.5, 0.999])
 def test_solve_at_other_alpha_equals_a_dense_solve(backend, alpha):
     matrix = matrix_of("clustered")
     b = random_columns(300, 2)
@@ -159,12 +162,11 @@ def test_solve_of_a_pair_by_hand():
 # The steps
 
 
-@pytest.mark.parametrize("columns", [sparse_columns, random_columns])
-@pytest.mark.parametrize("name", ["random", "clustered", "large", "disconnected", "isolated"])
+@pytest.mark.parametrize("name", ["random", "large", "isolated"])
 @pytest.mark.parametrize("limit", [1, 2, 5, 20])
-def test_solve_takes_the_steps_of_scipy(backend, name, columns, limit):
+def test_solve_takes_the_steps_of_scipy(backend, name, limit):
     matrix = matrix_of(name)
-    b = columns(matrix.shape[0], 2)
+    b = mixed_columns(matrix.shape[0])
     found = solve(matrix, b, ALPHA, tolerance=1e-6, max_iterations=limit)
     for place, column in enumerate(b.T):
         expected = Counted(matrix, column, 1e-6, limit)
@@ -178,8 +180,7 @@ def test_solve_takes_the_steps_of_scipy(backend, name, columns, limit):
 @pytest.mark.parametrize("name", ["random", "clustered", "large"])
 def test_solve_stops_where_scipy_stops(backend, name, tolerance):
     matrix = matrix_of(name)
-    n = matrix.shape[0]
-    b = np.concatenate([sparse_columns(n, 4), random_columns(n, 4)], axis=1)
+    b = mixed_columns(matrix.shape[0])
     found = solve(matrix, b, ALPHA, tolerance=tolerance, max_iterations=500)
     expected = [Counted(matrix, column, tolerance, 500).n_iterations for column in b.T]
     assert found.n_iterations.dtype == np.int32
@@ -210,13 +211,13 @@ def test_solve_zero_iterations_is_zero(backend):
 
 def test_solve_at_a_tolerance_out_of_reach_ends_at_the_limit(backend):
     matrix, b = matrix_of("clustered"), random_columns(300, 2)
-    found = solve(matrix, b, ALPHA, tolerance=0, max_iterations=150)
-    assert (found.n_iterations <= 150).all()
+    found = solve(matrix, b, ALPHA, tolerance=0, max_iterations=60)
+    assert (found.n_iterations <= 60).all()
     assert_near(found.x, np.linalg.solve(system_of(matrix).toarray(), b), 1e-5)
 
 
 def test_refinement_reaches_what_float32_alone_does_not(backend, monkeypatch):
-    matrix, b = matrix_of("path"), random_columns(150, 3)
+    matrix, b = matrix_of("path"), random_columns(100, 3)
     options = {"tolerance": 1e-9, "max_iterations": 2000}
     refined = solve(matrix, b, ALPHA, **options)
     assert refined.converged.all()
@@ -306,7 +307,7 @@ def test_solve_reports_the_true_residual(backend, limit):
 
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
 @pytest.mark.parametrize("m", [1, 7])
-@pytest.mark.parametrize("limit", [20, 400])
+@pytest.mark.parametrize("limit", [5, 60])
 def test_solve_does_not_depend_on_the_number_of_threads(m, limit):
     matrix, b = matrix_of("large"), random_columns(LARGE, m)
     found: list[Solution] = []

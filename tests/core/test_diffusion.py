@@ -209,7 +209,7 @@ def plain_rank_reached(scores: list[float], initial: list[float], top: int) -> l
     return (reached + rest)[:top]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(VALUES, max_size=15), st.integers(0, 16))
 def test_top_rows_equal_plain_sorting(scores, top):
     found = top_rows(np.array(scores, dtype=float), top)
@@ -217,7 +217,7 @@ def test_top_rows_equal_plain_sorting(scores, top):
     assert found.tolist() == plain_top_rows(scores, top)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(st.tuples(VALUES, VALUES), max_size=15), st.integers(0, 16))
 def test_rank_reached_equals_plain_sorting(pairs, top):
     scores, initial = [pair[0] for pair in pairs], [pair[1] for pair in pairs]

@@ -92,7 +92,7 @@ def test_edge_weight_of_hand_worked_values(similarity, gamma, expected):
     assert found == pytest.approx(np.array([[expected]]), rel=1e-6)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(neighbor_lists(), st.sampled_from([1.0, 3.0, 0.5]), st.sampled_from(["mutual", "sum"]))
 def test_build_adjacency_equals_the_dense_definition(lists, gamma, symmetrize):
     ids, similarities = lists
@@ -270,7 +270,7 @@ def complete(n: int) -> tuple[np.ndarray, np.ndarray]:
     return ids, np.ones(ids.shape, np.float32)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(neighbor_lists(), st.sampled_from(["mutual", "sum"]))
 def test_graph_statistics_equal_networkx(lists, symmetrize):
     ids, similarities = lists

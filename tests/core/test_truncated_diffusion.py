@@ -10,6 +10,7 @@ from scipy import sparse
 from rrtool.core.conjugate_gradients import solve
 from rrtool.core.graph import normalize
 from rrtool.core.truncated_diffusion import solve_on_subgraphs
+from tests.core.test_conjugate_gradients import one_thread  # noqa: F401
 from tests.core.test_graph import random_adjacency
 
 ALPHA = 0.99
@@ -126,14 +127,10 @@ def test_solve_on_subgraphs_queries_do_not_disturb_each_other():
 @pytest.mark.skipif(numba.config.NUMBA_NUM_THREADS < 2, reason="needs two threads")
 def test_solve_on_subgraphs_does_not_depend_on_the_number_of_threads():
     vertices, b = random_sets(60, 25, n_queries=11)
-    before = numba.get_num_threads()
     found = []
-    try:
-        for n_threads in (1, 2):
-            numba.set_num_threads(n_threads)
-            found.append(solve_on_subgraphs(MATRICES["random"], vertices, b, ALPHA))
-    finally:
-        numba.set_num_threads(before)
+    for n_threads in (1, 2):
+        numba.set_num_threads(n_threads)
+        found.append(solve_on_subgraphs(MATRICES["random"], vertices, b, ALPHA))
     for name in ("x", "n_iterations", "residuals"):
         np.testing.assert_array_equal(*(getattr(solution, name) for solution in found))
 

@@ -112,10 +112,9 @@ def test_build_graph_lists_good_rows_only_and_none_lists_itself(features, tmp_pa
         assert set(ids[row]) >= {20, 21, 22, 23} - {row}
 
 
-@pytest.mark.parametrize("rows_per_part", [1, 7, 1000])
-def test_build_graph_of_any_parts_is_the_same(features, tmp_path, monkeypatch, rows_per_part):
+def test_build_graph_of_any_parts_is_the_same(features, tmp_path, monkeypatch):
     assert_done(build(features, tmp_path / "a.h5", "--k", K))
-    monkeypatch.setattr(stage, "_ROWS_PER_PART", rows_per_part)
+    monkeypatch.setattr(stage, "_ROWS_PER_PART", 7)
     assert_done(build(features, tmp_path / "b.h5", "--k", K))
     with open_artifact(tmp_path / "a.h5") as one, open_artifact(tmp_path / "b.h5") as other:
         np.testing.assert_array_equal(one.read("neighbor_ids"), other.read("neighbor_ids"))
@@ -167,13 +166,13 @@ def test_build_graph_measures_the_recall_of_approximate_methods(tmp_path, method
 def test_build_graph_recall_counts_no_missing_neighbor_as_found(tmp_path):
     """Of so many neighbours that the last are unlike, the few lists probed hold not half."""
     pytest.importorskip("faiss")
-    vectors, k = unit_vectors(1200, 16), 900
+    vectors, k = unit_vectors(700, 16), 600
     features = write_vectors(tmp_path / "f.h5", vectors)
     assert_done(build(features, tmp_path / "g.h5", "--k", k, "--method", "ivf"))
     with open_artifact(tmp_path / "g.h5") as graph:
         n_found = (graph.read("neighbor_ids") >= 0).sum()
-        assert n_found < 0.9 * k * 1200
-        assert graph.extra["recall"] <= n_found / (k * 1200) + 0.02
+        assert n_found < 0.9 * k * 700
+        assert graph.extra["recall"] <= n_found / (k * 700) + 0.02
 
 
 # Degenerate collections

@@ -175,7 +175,7 @@ def test_diffuse_keeps_bad_rows_out_and_leaves_bad_queries_empty(folder, tmp_pat
     assert not scores[ZERO_QUERY].any()
 
 
-@pytest.mark.parametrize("top", [1, 3, 8, 9, 10, 11, 30, 1000])
+@pytest.mark.parametrize("top", [1, 9, 11, 1000])
 def test_diffuse_top_is_the_head_of_the_whole_ranking(folder, tmp_path, top):
     assert_done(diffuse(folder, tmp_path / "r.h5", "--kq", KQ))
     assert_done(diffuse(folder, tmp_path / "t.h5", "--kq", KQ, "--top", top))
@@ -383,12 +383,11 @@ def test_diffuse_interrupted_continues(folder, tmp_path, monkeypatch):
     assert leftovers(tmp_path) == []
 
 
-@pytest.mark.parametrize("rows_per_part", [1, 4])
-def test_diffuse_of_any_parts_is_the_same(folder, tmp_path, monkeypatch, rows_per_part):
+def test_diffuse_of_any_parts_is_the_same(folder, tmp_path, monkeypatch):
     for variant in ((), ("--transductive",), ("--truncate", 20)):
         monkeypatch.setattr(stage, "_QUERIES_PER_PART", 64)
         assert_done(diffuse(folder, tmp_path / "a.h5", *CONVERGED, *variant, "--overwrite"))
-        monkeypatch.setattr(stage, "_QUERIES_PER_PART", rows_per_part)
+        monkeypatch.setattr(stage, "_QUERIES_PER_PART", 4)
         assert_done(diffuse(folder, tmp_path / "b.h5", *CONVERGED, *variant, "--overwrite"))
         with open_artifact(tmp_path / "a.h5") as one, open_artifact(tmp_path / "b.h5") as other:
             np.testing.assert_allclose(one.read("scores"), other.read("scores"), rtol=1e-4)
@@ -419,19 +418,19 @@ def test_diffuse_stores_and_tells_what_has_not_converged(folder, tmp_path, varia
     assert "did not reach" not in result.stderr
 
 
-@pytest.mark.parametrize("variant", [{}, {"truncate": 20}, {"transductive": True}])
-def test_diffuse_on_the_cpu_imports_no_torch(folder, tmp_path, variant):
+def test_diffuse_on_the_cpu_imports_no_torch(folder, tmp_path):
     program = (
-        "import json, sys; from rrtool.progress import Silent;"
+        "import sys; from rrtool.progress import Silent;"
         "from rrtool.stages.diffuse import DiffuseOptions, run;"
-        "folder, output, variant = sys.argv[1:];"
+        "folder, output = sys.argv[1:];"
         "files = [f'{folder}/{name}.h5' for name in 'gqd'];"
-        "options = DiffuseOptions(kq=3, device='cpu', **json.loads(variant));"
-        "run(*files, output, options, progress=Silent());"
+        "variants = ({}, {'truncate': 20}, {'transductive': True});"
+        "[run(*files, output, DiffuseOptions(kq=3, device='cpu', **variant), overwrite=True,"
+        " progress=Silent()) for variant in variants];"
         "assert 'torch' not in sys.modules"
     )
     command = [sys.executable, "-c", program, str(folder), str(tmp_path / "r.h5")]
-    subprocess.run([*command, json.dumps(variant)], check=True, timeout=120)
+    subprocess.run(command, check=True, timeout=120)
 
 
 # Bad input

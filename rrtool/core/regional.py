@@ -1,0 +1,68 @@
+"""Images of several descriptors: cross-matching and pooling of regional scores (METHODS §6)."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import numpy as np
+
+
+def max_pooling_weights(vectors: np.ndarray, offsets: np.ndarray, ridge: float = 1.0) -> np.ndarray:
+    """Weights of an image's regions by generalized max pooling: ``(ΦᵀΦ + λI) w = 1``.
+
+    Φ holds the image's descriptors as columns. Regions that resemble each other share their
+    weight, so that what an image shows often does not drown what it shows once.
+
+    Args:
+        vectors: ``(r, d)`` float32, the regions of image i in rows ``offsets[i]:offsets[i+1]``.
+        offsets: ``(n + 1,)``.
+        ridge: λ, positive.
+
+    Returns:
+        ``(r,)`` float64.
+    """
+    weights = np.zeros(len(vectors))
+    for first, last in pairwise(offsets.tolist()):
+        phi = vectors[first:last].astype(np.float64)
+        gram = phi @ phi.T + ridge * np.eye(last - first)
+        weights[first:last] = np.linalg.solve(gram, np.ones(last - first))
+    return weights
+
+
+def sum_by_image(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Sums over the regions of each image, ``(…, r)`` → ``(…, n)``; 0 for an image without."""
+    totals = np.concatenate([np.zeros((*values.shape[:-1], 1)), np.cumsum(values, -1)], axis=-1)
+    return totals[..., offsets[1:]] - totals[..., offsets[:-1]]
+
+
+def max_by_image(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    """Maxima over the regions of each image, ``(…, r)`` → ``(…, n)``; −inf without any."""
+    counts = np.diff(offsets)
+    result = np.full((*values.shape[:-1], len(counts)), -np.inf, dtype=values.dtype)
+    # reduceat wants the starts of those that have regions only.
+    filled = np.flatnonzero(counts)
+    if len(filled):
+        result[..., filled] = np.maximum.reduceat(values, offsets[filled], axis=-1)
+    return result
+
+
+def cross_match(
+    similarities: np.ndarray, query_offsets: np.ndarray, offsets: np.ndarray
+) -> np.ndarray:
+    """R-Match (Razavian et al.; thesis §2.5): for each query region its best region of the image.
+
+    Args:
+        similarities: ``(v, r)`` of the query regions to the database regions.
+        query_offsets: ``(q + 1,)`` regions of each query.
+        offsets: ``(n + 1,)`` regions of each image.
+
+    Returns:
+        ``(q, n)``: the mean over the query's regions of the largest similarity; −inf where one
+        side has no region.
+    """
+    best = max_by_image(similarities, offsets)
+    present = np.diff(offsets) > 0
+    sums = sum_by_image(np.where(present, best, 0).T.astype(np.float64), query_offsets).T
+    counts = np.diff(query_offsets)[:, None]
+    means = np.divide(sums, counts, out=np.full_like(sums, -np.inf), where=counts > 0)
+    return np.where(present, means, -np.inf)
