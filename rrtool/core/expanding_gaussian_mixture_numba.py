@@ -2,8 +2,8 @@
 
 Samples lie on a grid and covariances are diagonal, so every sum over samples is separable: with
 ``e_κ(x)`` the one-dimensional Gaussians between component κ and column x, and ``R`` the samples'
-weights over their denominators, the moments are ``Σ_y e_κ(y) Σ_x e_κ(x) R(y, x)``. Hence exact
-sums over all pairs, with h + w exponentials a component in place of h · w.
+weights over their denominators, the moments are ``Σ_y e_κ(y) Σ_x e_κ(x) R(y, x)``. Hence
+sums over all pairs, none left out, with h + w exponentials a component in place of h · w.
 """
 
 from __future__ import annotations
@@ -52,37 +52,92 @@ def fit_maps(values, offsets, shapes, options, components, counts):
 @numba.njit(cache=True, nogil=True)
 def _fit(saliency, options, components, counts):
     sigma, overlap_threshold, tolerance, weighs = options
-    samples = saliency.copy()
-    n = _initialize(samples, sigma, weighs != 0, components)
-    height, width = samples.shape
-    columns, rows = np.empty((n, width)), np.empty((n, height))
-    ratio, moves = np.empty_like(samples), np.empty(n)
+    samples = saliency if weighs else np.where(saliency > 0, 1.0, 0.0)
+    n = _initialize(saliency, sigma, components)
+    moves = np.empty(n)
+    columns = rows = np.empty((0, 0))
+    ratio = np.empty_like(samples)
     for iteration in range(len(counts) if n else 0):
-        _measure_profiles(components[:n], sigma, columns, rows)
-        _expect(samples, components[:n], sigma, columns, rows, ratio)
-        _maximize(ratio, components[:n], sigma, columns, rows, moves)
+        if iteration == 0:
+            _iterate_first(saliency, samples, sigma, components[:n], moves)
+        else:
+            _measure_profiles(components[:n], sigma, columns, rows)
+            _expect(samples, components[:n], sigma, columns, rows, ratio)
+            _maximize(ratio, components[:n], sigma, columns, rows, moves)
         n_kept, move = _purge(components[:n], overlap_threshold, moves)
         counts[iteration] = n_kept
         if n_kept == n and move < tolerance:
             return iteration + 1
         n = n_kept
+        if iteration == 0:
+            columns, rows = np.empty((n, samples.shape[1])), np.empty((n, samples.shape[0]))
     return -len(counts) if n else 0
 
 
 @numba.njit(cache=True, nogil=True)
-def _initialize(samples, sigma, weighs, components):
-    """A component at each positive sample: ``q_κ ← s_κ``. Unweighted samples then become 1."""
+def _initialize(saliency, sigma, components):
+    """A component at each position of positive saliency: ``q_κ ← s_κ``; returns how many."""
     n = 0
-    for y in range(samples.shape[0]):
-        for x in range(samples.shape[1]):
-            if samples[y, x] > 0:
-                components[n, 0] = samples[y, x]
+    for y in range(saliency.shape[0]):
+        for x in range(saliency.shape[1]):
+            if saliency[y, x] > 0:
+                components[n, 0] = saliency[y, x]
                 components[n, 1], components[n, 2] = x, y
                 components[n, 3], components[n, 4] = sigma, sigma
                 n += 1
-                if not weighs:
-                    samples[y, x] = 1
     return n
+
+
+@numba.njit(cache=True, nogil=True)
+def _iterate_first(saliency, samples, sigma, components, moves):
+    """E- and M-step of the first iteration: components still stand on the samples, alike.
+
+    So all sums are convolutions, and separable: h + w terms a position in place of h · w. In
+    place of ``e``, ``de`` and ``dde`` stand the profile and its first two moments.
+    """
+    height, width = saliency.shape
+    e_x, de_x, dde_x = _toeplitz(width, 2 * sigma)
+    e_y, de_y, dde_y = _toeplitz(height, 2 * sigma)
+    factor = 1 / (2 * sigma)
+    ratio = factor * _product(e_y, _product(saliency, e_x))
+    _divide(samples, ratio)
+    row = _product(ratio, e_x)
+    mass = _product(e_y, row)
+    sum_x = _product(e_y, _product(ratio, de_x))
+    sum_xx = _product(e_y, _product(ratio, dde_x))
+    # The moment is odd, and the transposed matrix is wanted here.
+    sum_y = -_product(de_y, row)
+    sum_yy = _product(dde_y, row)
+    for k in range(len(components)):
+        x, y = int(components[k, 1]), int(components[k, 2])
+        sums = (mass[y, x], sum_x[y, x], sum_y[y, x], sum_xx[y, x], sum_yy[y, x])
+        _update(components, k, factor * components[k, 0], sums, moves)
+
+
+@numba.njit(cache=True, nogil=True)
+def _toeplitz(length, variance):
+    """Gaussian of ``d = i − j``, and that times d and d²: three ``(length, length)``."""
+    zeroth = np.empty((length, length))
+    first, second = np.empty_like(zeroth), np.empty_like(zeroth)
+    for i in range(length):
+        for j in range(length):
+            distance = float(i - j)
+            zeroth[i, j] = np.exp(-0.5 * distance * distance / variance)
+            first[i, j] = zeroth[i, j] * distance
+            second[i, j] = first[i, j] * distance
+    return zeroth, first, second
+
+
+@numba.njit(cache=True, nogil=True, fastmath=_FAST)
+def _product(a, b):
+    """Matrix product. BLAS would start threads of its own inside ours."""
+    out = np.zeros((a.shape[0], b.shape[1]))
+    for i in range(a.shape[0]):
+        for k in range(a.shape[1]):
+            scale = a[i, k]
+            for j in range(b.shape[1]):
+                out[i, j] += scale * b[k, j]
+    return out
 
 
 @numba.njit(cache=True, nogil=True)
@@ -109,28 +164,29 @@ def _density_factor(component, sigma):
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)
 def _expect(samples, components, sigma, columns, rows, ratio):
     """E-step (5.5): fills ``ratio`` with each sample's weight over its sum of inner products."""
-    height, width = samples.shape
     ratio[:] = 0
     for k in range(len(components)):
         factor = _density_factor(components[k], sigma)
-        for y in range(height):
+        for y in range(samples.shape[0]):
             scale = factor * rows[k, y]
-            for x in range(width):
+            for x in range(samples.shape[1]):
                 ratio[y, x] += scale * columns[k, x]
-    for y in range(height):
-        for x in range(width):
-            reached = ratio[y, x] > _UNREACHED
-            ratio[y, x] = samples[y, x] / ratio[y, x] if reached else 0.0
+    _divide(samples, ratio)
+
+
+@numba.njit(cache=True, nogil=True)
+def _divide(samples, denominators):
+    """Replaces the denominators by ``samples / denominators``; 0 for samples out of reach."""
+    for y in range(samples.shape[0]):
+        for x in range(samples.shape[1]):
+            reached = denominators[y, x] > _UNREACHED
+            denominators[y, x] = samples[y, x] / denominators[y, x] if reached else 0.0
 
 
 @numba.njit(cache=True, nogil=True, fastmath=_FAST)
 def _maximize(ratio, components, sigma, columns, rows, moves):
-    """M-step (5.6–5.8); ``moves`` gets the larger coordinate of each mean's move.
-
-    Moments are taken about the old mean, which is near the new one: nothing cancels.
-    """
+    """M-step (5.6–5.8); moments are taken about the old mean."""
     height, width = ratio.shape
-    total = 0.0
     for k in range(len(components)):
         mean_x, mean_y = components[k, 1], components[k, 2]
         mass = sum_x = sum_y = sum_xx = sum_yy = 0.0
@@ -148,19 +204,27 @@ def _maximize(ratio, components, sigma, columns, rows, moves):
             sum_xx += rows[k, y] * row_xx
             sum_y += rows[k, y] * row * dy
             sum_yy += rows[k, y] * row * dy * dy
-        effective = mass * _density_factor(components[k], sigma)
-        total += effective
-        components[k, 0] = effective
-        moves[k] = 0.0
-        if mass > 0:
-            dx, dy = sum_x / mass, sum_y / mass
-            components[k, 1] += dx
-            components[k, 2] += dy
-            components[k, 3] = max(sum_xx / mass - dx * dx, MIN_VARIANCE)
-            components[k, 4] = max(sum_yy / mass - dy * dy, MIN_VARIANCE)
-            moves[k] = max(abs(dx), abs(dy))
-    for k in range(len(components)):
-        components[k, 0] /= total
+        factor = _density_factor(components[k], sigma)
+        _update(components, k, factor, (mass, sum_x, sum_y, sum_xx, sum_yy), moves)
+
+
+@numba.njit(cache=True, nogil=True)
+def _update(components, k, factor, sums, moves):
+    """Sets ``ℓ_κ`` and, from moments about the old mean, mean and variances.
+
+    ``moves`` gets the larger coordinate of the mean's move. The old mean is near the new one, so
+    nothing cancels in the variances.
+    """
+    mass, sum_x, sum_y, sum_xx, sum_yy = sums
+    components[k, 0] = factor * mass
+    moves[k] = 0.0
+    if mass > 0:
+        dx, dy = sum_x / mass, sum_y / mass
+        components[k, 1] += dx
+        components[k, 2] += dy
+        components[k, 3] = max(sum_xx / mass - dx * dx, MIN_VARIANCE)
+        components[k, 4] = max(sum_yy / mass - dy * dy, MIN_VARIANCE)
+        moves[k] = max(abs(dx), abs(dy))
 
 
 @numba.njit(cache=True, nogil=True)

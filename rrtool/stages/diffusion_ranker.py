@@ -278,8 +278,10 @@ def _truncated(graph: Artifact, options: DiffuseOptions) -> Solver:
         g = seeds.dense(len(is_vertex)).T
         vertices = np.full((len(g), size), -1, dtype=np.int32)
         for place, scores in enumerate(initial):
-            # Seeds first: the sub-graph always holds them.
-            nearest = top_rows(np.where(g[place] > 0, np.inf, scores)[is_vertex], size)
+            # Seeds first, the heaviest before all: the sub-graph holds them if it can.
+            ceiling = scores.max(initial=0) + 1
+            first = np.where(g[place] > 0, ceiling + g[place], scores)
+            nearest = top_rows(first[is_vertex], size)
             vertices[place, : len(nearest)] = np.flatnonzero(is_vertex)[nearest]
         b = (1 - options.alpha) * np.take_along_axis(g, np.maximum(vertices, 0).astype(int), 1)
         found = solve_on_subgraphs(matrix, vertices, b, **_solver_options(options))

@@ -226,6 +226,18 @@ def test_refinement_reaches_what_float32_alone_does_not(backend, monkeypatch):
     assert not solve(matrix, b, ALPHA, **options).converged.any()
 
 
+def test_refinement_counts_against_the_limit(backend, monkeypatch):
+    matrix, b = matrix_of("path"), random_columns(100, 3)
+    with monkeypatch.context() as patch:
+        patch.setattr(conjugate_gradients, "_MAX_REFINEMENTS", 0)
+        arrived = solve(matrix, b, ALPHA, tolerance=1e-9, max_iterations=2000).n_iterations
+    limit = int(arrived.max()) + 3
+    found = solve(matrix, b, ALPHA, tolerance=1e-9, max_iterations=limit)
+    assert (found.n_iterations <= limit).all()
+    assert (found.n_iterations > arrived).any()
+    assert not found.converged.all()
+
+
 # Many right-hand sides
 
 
