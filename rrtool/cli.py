@@ -152,6 +152,10 @@ def extract(
     upsample: Upsample = False,
     boxes: Boxes = None,
     gallery: Gallery = None,
+    regions: Annotated[
+        int | None,
+        typer.Option(help="Describe regions instead, uniform at so many levels (regions)."),
+    ] = None,
     save_maps: Annotated[
         Path | None, typer.Option(help="Write the activation maps too, to this artifact.")
     ] = None,
@@ -174,10 +178,30 @@ def extract(
             network, weights, upsample, _scales(scales), max_size, max_pixels, seed, device,
             workers, batch_size,
         )  # fmt: skip
+        options = stage.ExtractOptions(inference, pool, gem_exponent, whitening)
+        if regions is not None:
+            from rrtool.errors import UsageError
+            from rrtool.stages import extract_regions
+
+            if save_maps is not None:
+                raise UsageError("--regions and --save-maps do not go together")
+            path = extract_regions.run(
+                images,
+                output,
+                options,
+                regions,
+                boxes=boxes,
+                gallery=gallery,
+                overwrite=overwrite,
+                progress=console,
+            )
+            _say_skipped(console, path)
+            _finish(path, json)
+            return
         path = stage.run(
             images,
             output,
-            stage.ExtractOptions(inference, pool, gem_exponent, whitening),
+            options,
             boxes=boxes,
             gallery=gallery,
             maps_output=save_maps,

@@ -50,7 +50,7 @@ def solve(
 
     All right-hand sides go through the iterations together, so that the matrix is read once an
     iteration for all of them; each stops by itself, as soon as ``‖r‖ ≤ tolerance · ‖b‖``.
-    Products are in float32, inner products in float64. When float32 has lost digits, i.e. the
+    Products are in float32, sums of inner products in float64. When float32 has lost digits, i.e. the
     recursion has arrived but the true residual has not, the rest is solved for as a correction;
     its iterations count.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import numpy as np
 import torch
 from scipy import sparse
@@ -12,14 +14,19 @@ class Operator:
 
     def __init__(self, matrix: sparse.csr_array, alpha: float, device: str) -> None:
         self.device = torch.device(device)
-        self.exact_weights = torch.sparse_csr_tensor(
+        with warnings.catch_warnings():  # that CSR tensors are in beta
+            warnings.simplefilter("ignore", UserWarning)
+            self.exact_weights = self._on_device(matrix, alpha)
+        self.weights = self.exact_weights.to(torch.float32)
+
+    def _on_device(self, matrix: sparse.csr_array, alpha: float) -> torch.Tensor:
+        return torch.sparse_csr_tensor(
             torch.from_numpy(matrix.indptr.astype(np.int64)),
             torch.from_numpy(matrix.indices.astype(np.int64)),
             torch.from_numpy(alpha * matrix.data.astype(np.float64)),
             size=matrix.shape,
             device=self.device,
         )
-        self.weights = self.exact_weights.to(torch.float32)
 
     def residual(self, b: np.ndarray, x: np.ndarray) -> np.ndarray:
         """``b − A x`` in float64, ``(n, m)``."""

@@ -234,7 +234,8 @@ def _purge(components, overlap_threshold, moves):
     Returns:
         The number kept and the largest of their moves. The others' order stays: raster order.
     """
-    logs = np.log(components[:, 0])  # −∞ where a component has lost all its samples
+    # −∞ where a component has lost all its samples. Of sum 1 first (5.6): ties are of absolute logs.
+    logs = np.log(components[:, 0] / components[:, 0].sum())
     order = np.argsort(-np.rint(logs * _TIE), kind="mergesort")
     kept = np.empty(len(components), np.int64)
     n_kept = 0

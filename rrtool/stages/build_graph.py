@@ -75,7 +75,7 @@ def default_k(n_rows: int) -> int:
     Groups of images that belong together are small in small collections; neighbours beyond them
     are chance, and carry the diffusion astray (measured: docs/methods.md).
     """
-    return min(50, max(3, n_rows // 40))
+    return max(1, min(50, max(3, n_rows // 40), n_rows - 1))
 
 
 def run(

@@ -56,6 +56,8 @@ class DiffuseOptions:
             raise UsageError("bad --alpha", expected="between 0 and 1", found=self.alpha)
         if not 0 < self.tolerance < 1:
             raise UsageError("bad --tol", expected="between 0 and 1", found=self.tolerance)
+        if self.transductive and (self.truncate, self.kq) != (None, None):
+            raise UsageError("--transductive starts at the queries: no --truncate, no --kq with it")
         limits = {"--max-iter": self.max_iterations, "--verified": self.n_verified, "--kq": self.kq,
                   "--truncate": self.truncate, "--top": self.top}  # fmt: skip
         for name, value in limits.items():
@@ -155,6 +157,8 @@ def _check(
         raise UsageError("regional diffusion has neither --seeds nor --transductive")
     if verified is None:
         return
+    if options.transductive:
+        raise UsageError("--transductive starts at the queries: no --seeds with it")
     if "n_inliers" not in verified:
         raise ArtifactError(
             "the seeds are no verified ranking",

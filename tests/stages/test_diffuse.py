@@ -349,7 +349,7 @@ def test_diffuse_again_is_up_to_date_and_other_options_are_an_error(folder, tmp_
             folder, output, *(() if name == "kq" else ("--kq", KQ)), f"--{name}", value
         )
         assert_fails(result, 4, f"another --{name}", f"expected {value}", f"found {found or ''}")
-    assert_fails(diffuse(folder, output, "--kq", KQ, "--transductive"), 4, "--transductive")
+    assert_fails(diffuse(folder, output, "--transductive"), 4, "--transductive")
     seeds = write_verified(tmp_path / "v.h5")
     assert_fails(diffuse(folder, output, "--kq", KQ, seeds=seeds), 4, "seeds")
     assert output.read_bytes() == before
@@ -395,7 +395,7 @@ def test_diffuse_of_any_parts_is_the_same(folder, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("variant", [(), ("--truncate", 40), ("--transductive",)])
 def test_diffuse_stores_and_tells_what_has_not_converged(folder, tmp_path, variant):
-    result = diffuse(folder, tmp_path / "r.h5", "--kq", KQ, "--max-iter", 2, *variant)
+    result = diffuse(folder, tmp_path / "r.h5", "--max-iter", 2, *variant)
     assert_done(result)
     with open_artifact(tmp_path / "r.h5") as found:
         n_iterations, residuals = found.read("n_iterations"), found.read("residuals")
@@ -414,7 +414,7 @@ def test_diffuse_stores_and_tells_what_has_not_converged(folder, tmp_path, varia
     }
     assert f"{n_open} of 9 queries did not reach the tolerance 1e-06 in 2" in result.stderr
     assert "--max-iter" in result.stderr
-    result = diffuse(folder, tmp_path / "c.h5", "--kq", KQ, *CONVERGED, *variant)
+    result = diffuse(folder, tmp_path / "c.h5", *CONVERGED, *variant)
     assert "did not reach" not in result.stderr
 
 
@@ -424,8 +424,8 @@ def test_diffuse_on_the_cpu_imports_no_torch(folder, tmp_path):
         "from rrtool.stages.diffuse import DiffuseOptions, run;"
         "folder, output = sys.argv[1:];"
         "files = [f'{folder}/{name}.h5' for name in 'gqd'];"
-        "variants = ({}, {'truncate': 20}, {'transductive': True});"
-        "[run(*files, output, DiffuseOptions(kq=3, device='cpu', **variant), overwrite=True,"
+        "variants = ({'kq': 3}, {'truncate': 20}, {'transductive': True});"
+        "[run(*files, output, DiffuseOptions(device='cpu', **variant), overwrite=True,"
         " progress=Silent()) for variant in variants];"
         "assert 'torch' not in sys.modules"
     )
@@ -434,6 +434,15 @@ def test_diffuse_on_the_cpu_imports_no_torch(folder, tmp_path):
 
 
 # Bad input
+
+
+@pytest.mark.parametrize("options", [("--kq", 3), ("--truncate", 20)])
+def test_diffuse_transductive_takes_no_other_start(folder, tmp_path, options):
+    result = diffuse(folder, tmp_path / "x.h5", "--transductive", *options)
+    assert_fails(result, 2, "--transductive starts at the queries")
+    seeds = write_verified(tmp_path / "v.h5")
+    result = diffuse(folder, tmp_path / "x.h5", "--transductive", seeds=seeds)
+    assert_fails(result, 2, "no --seeds")
 
 
 @pytest.mark.parametrize(
