@@ -30,7 +30,8 @@ def write_features(path: Path, vectors: np.ndarray) -> None:
     network = {"name": "none", "weights": "made", "weights_digest": "", "trained": False,
                "upsample": False}  # fmt: skip
     with create(path, Provenance("features", {}, [], network)) as target:
-        target.publish({"descriptors": vectors, "status": status, **names})
+        boxes = np.zeros((len(vectors), 4), dtype=np.float32)
+        target.publish({"descriptors": vectors, "status": status, "boxes": boxes, **names})
 
 
 def main() -> None:

@@ -43,9 +43,11 @@ def object_saliency(
 
     Raises:
         ValueError: the shapes don't fit, an id is not below ``n``, or a value that counts is
-            NaN, infinite or, but for similarities, negative.
+            NaN, infinite or, but for similarities, negative; or an exponent is negative.
     """
     _check(feature_saliency, neighbor_ids, similarities, region_saliencies, centrality)
+    if not (theta >= 0 and gamma > 0):
+        raise ValueError(f"theta is {theta} and gamma {gamma}, expected theta >= 0 and gamma > 0")
     significance = np.asarray(region_saliencies, np.float64) ** theta * centrality
     found = neighbor_ids >= 0
     weights = edge_weight(np.where(found, similarities, 0), gamma)

@@ -21,8 +21,8 @@ def pool_regions(
 ) -> np.ndarray:
     """Generalized mean (eq. 5.10) of every channel over each rectangle, without normalisation.
 
-    As in :func:`rrtool.core.pooling.gem` the channel's maximum is factored out, so that no power
-    under- or overflows.
+    As in :func:`rrtool.core.pooling.gem` the channel's maximum is factored out, here that over the
+    whole map: powers of float64 underflow only below ``1e-300^(1/ω)`` of it.
 
     Args:
         activation_map: ``(k, h, w)`` float32, non-negative.
@@ -40,7 +40,8 @@ def pool_regions(
     _check_rectangles(rectangles, maps.shape[1:])
     boxes = np.ascontiguousarray(rectangles, np.int64)
     pooled = np.zeros((len(maps), len(boxes)), np.float32)
-    _pool_boxes(maps, boxes, float(exponent), pooled)
+    if boxes.size:
+        _pool_boxes(maps, boxes, float(exponent), pooled)
     return np.ascontiguousarray(pooled.T)
 
 
