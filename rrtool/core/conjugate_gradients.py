@@ -50,9 +50,9 @@ def solve(
 
     All right-hand sides go through the iterations together, so that the matrix is read once an
     iteration for all of them; each stops by itself, as soon as ``‖r‖ ≤ tolerance · ‖b‖``.
-    Products are in float32, sums of inner products in float64. When float32 has lost digits, i.e. the
-    recursion has arrived but the true residual has not, the rest is solved for as a correction;
-    its iterations count.
+    Products are in float32, sums of inner products in float64. When float32 has lost digits, i.e.
+    the recursion has arrived but the true residual has not, the rest is solved for as a
+    correction; its iterations count.
 
     Args:
         matrix: ``(n, n)`` symmetric with eigenvalues in [−1, 1], e.g. ``normalize(adjacency)``.

@@ -9,6 +9,7 @@ from scipy import sparse
 
 from rrtool.core.conjugate_gradients import Solution, solve
 from rrtool.core.graph import edge_weight, locality_ordering, normalize, permute
+from rrtool.core.ranking import top_rows
 
 ALPHA = 0.99
 
@@ -157,22 +158,6 @@ def diffusion_spread(
     )
     shares = np.square(found.x.sum(axis=0)) / np.square(found.x).sum(axis=0)
     return float(np.median(shares) / adjacency.shape[0])
-
-
-def top_rows(scores: np.ndarray, top: int) -> np.ndarray:
-    """The rows of the ``top`` largest scores, best first, ties by row; −inf is in none.
-
-    Args:
-        scores: ``(n,)``.
-
-    Returns:
-        ``(min(top, …),)`` int64.
-    """
-    rows = np.flatnonzero(scores > -np.inf)
-    if 0 < top < len(rows):
-        border = np.partition(scores[rows], len(rows) - top)[len(rows) - top]
-        rows = rows[scores[rows] >= border]
-    return rows[np.argsort(-scores[rows], kind="stable")][:top]
 
 
 def rank_reached(scores: np.ndarray, initial_scores: np.ndarray, top: int) -> np.ndarray:

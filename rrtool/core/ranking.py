@@ -50,6 +50,22 @@ def _top_order(similarities: np.ndarray, top: int) -> np.ndarray:
     return order
 
 
+def top_rows(scores: np.ndarray, top: int) -> np.ndarray:
+    """The rows of the ``top`` largest scores, best first, ties by row; −inf is in none.
+
+    Args:
+        scores: ``(n,)``.
+
+    Returns:
+        ``(min(top, …),)`` int64.
+    """
+    rows = np.flatnonzero(scores > -np.inf)
+    if 0 < top < len(rows):
+        border = np.partition(scores[rows], len(rows) - top)[len(rows) - top]
+        rows = rows[scores[rows] >= border]
+    return rows[np.argsort(-scores[rows], kind="stable")][:top]
+
+
 def reorder_shortlist(ids: np.ndarray, scores: np.ndarray) -> np.ndarray:
     """Positions that put the first ``len(scores)`` entries of a ranking in order of their scores.
 

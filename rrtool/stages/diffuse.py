@@ -206,11 +206,10 @@ def _description(
 ) -> dict[str, Any]:
     """What a score of this ranking has to carry."""
     global_search = describe(queries, database, SearchOptions(options.top))
-    regional = "regions" in (queries.kind, database.kind)
     before = verified.extra["description"] if verified is not None else global_search
     return {
         **before,
-        "method": f"{before['method']} + D" + (" (regional)" if regional else ""),
+        "method": f"{before['method']} + D",
         "top": options.top,
         "mode": "transductive" if options.transductive else "inductive",
         "diffusion": options.identity(),

@@ -16,9 +16,9 @@ from rrtool.core.diffusion import (
     rank_reached,
     seeds_from_similarities,
     seeds_from_verification,
-    top_rows,
 )
 from rrtool.core.graph import build_adjacency, join_queries, normalize
+from rrtool.core.ranking import top_rows
 from rrtool.core.regional import cross_match, max_by_image, max_pooling_weights, sum_by_image
 from rrtool.core.truncated_diffusion import solve_on_subgraphs
 from rrtool.errors import UsageError

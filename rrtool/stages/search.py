@@ -9,10 +9,11 @@ import numpy as np
 
 from rrtool.artifacts import Artifact, Provenance, create, encode_texts, open_artifact
 from rrtool.core.query_expansion import augment_database, expand_queries
-from rrtool.core.ranking import rank_by_similarity
+from rrtool.core.ranking import rank_by_similarity, top_rows
+from rrtool.core.regional import cross_match
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
-from rrtool.stages.descriptors import DESCRIPTION, read_usable, require_comparable
+from rrtool.stages.descriptors import DESCRIPTION, read_descriptors, read_usable, require_comparable
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,9 @@ def run(
 ) -> Path:
     """Rank the database by cosine similarity to each query (thesis §2.5).
 
+    Images of several descriptors (``regions``) are compared by cross-matching: for each region
+    of the query its best region of the image, averaged (R-Match, [Raz+16] in the thesis).
+
     Rows that failed in ``extract`` are in no ranking; a failed query has an empty one. With
     query expansion or database augmentation the similarities are those of the last search.
 
@@ -76,7 +80,8 @@ def run(
     Raises:
         RrtoolError: the two are no features, or were not made alike.
     """
-    with open_artifact(queries, "features") as q, open_artifact(database, "features") as d:
+    kinds = ("features", "regions")
+    with open_artifact(queries, *kinds) as q, open_artifact(database, *kinds) as d:
         require_comparable(q, d)
         provenance = Provenance(
             "ranking",
@@ -88,7 +93,8 @@ def run(
             if target.is_current:
                 progress.message(f"{target.path} is up to date")
                 return target.path
-            ids, similarities = _rank(q, d, options, progress)
+            rank = _rank if not is_regional(q, d) else _cross_match
+            ids, similarities = rank(q, d, options, progress)
             return target.publish(
                 {
                     "ids": ids,
@@ -102,10 +108,40 @@ def run(
             )
 
 
+def is_regional(queries: Artifact, database: Artifact) -> bool:
+    """Whether one of them has several descriptors an image."""
+    return "regions" in (queries.kind, database.kind)
+
+
+def _cross_match(
+    queries: Artifact, database: Artifact, options: SearchOptions, progress: Progress
+) -> tuple[np.ndarray, np.ndarray]:
+    if options.expand or options.augment:
+        raise UsageError("--expand and --augment average descriptors of images, not of regions")
+    q, d = read_descriptors(queries, progress), read_descriptors(database, progress)
+    n_queries, n_images = len(q.offsets) - 1, int(d.usable_images.sum())
+    top = min(options.top or n_images, n_images)
+    ids = np.full((n_queries, top), -1, dtype=np.int32)
+    similarities = np.full((n_queries, top), -np.inf, dtype=np.float32)
+    with progress.task("search", n_queries, "queries") as advance:
+        for query in range(n_queries):
+            own = slice(*q.offsets[query : query + 2].tolist())
+            own_vectors = q.vectors[own][q.usable[own]]
+            to_regions = own_vectors @ d.vectors.T
+            to_regions[:, ~d.usable] = -np.inf
+            offsets = np.array([0, len(own_vectors)])
+            scores = cross_match(to_regions, offsets, d.offsets)[0]
+            found = top_rows(scores, top)
+            ids[query, : len(found)] = found
+            similarities[query, : len(found)] = scores[found]
+            advance(1)
+    return ids, similarities
+
+
 def describe(queries: Artifact, database: Artifact, options: SearchOptions) -> dict[str, object]:
     """What a score that is computed from this ranking has to carry."""
     return {
-        "method": options.method(),
+        "method": "R-Match" if is_regional(queries, database) else options.method(),
         "network": database.network,
         **{key: database.options.get(key) for key in DESCRIPTION},
         "query_crop": bool(queries.options.get("boxes")),

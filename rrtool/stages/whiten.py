@@ -15,7 +15,7 @@ from rrtool.errors import ArtifactError, UsageError
 from rrtool.networks.checkpoints import Checkpoint, read_checkpoint
 from rrtool.progress import Progress
 from rrtool.stages.compatibility import require_equal, require_same_network
-from rrtool.stages.descriptors import read_usable
+from rrtool.stages.descriptors import read_descriptors, read_usable
 
 _CHECKPOINT = "checkpoint"
 _ROWS_AT_A_TIME = 1 << 14
@@ -30,7 +30,7 @@ def apply(
     overwrite: bool = False,
     progress: Progress,
 ) -> Path:
-    """Whiten features (eq. 5.11): all other columns stay as they are.
+    """Whiten features or regions (eq. 5.11): all other columns stay as they are.
 
     A zero descriptor stays zero, one that is not finite becomes NaN.
 
@@ -40,14 +40,14 @@ def apply(
             from few images, and that of the collection itself serves it best.
 
     Returns:
-        The path of the new ``features`` artifact.
+        The path of the new ``features`` or ``regions`` artifact.
 
     Raises:
         RrtoolError: the features are whitened, or were made otherwise than those that the
             whitening was learnt on.
     """
     with ExitStack() as stack:
-        f = stack.enter_context(open_artifact(features, "features"))
+        f = stack.enter_context(open_artifact(features, "features", "regions"))
         w = stack.enter_context(open_artifact(whitening, "whitening"))
         inputs = [f.as_input("features"), w.as_input("whitening")]
         layer = "" if f.options["whitening"] == "none" else f"{f.options['whitening']}, "
@@ -59,7 +59,7 @@ def apply(
         for source in (f, c) if c else (f,):
             require_unwhitened(source)
             _require_made_alike(w, source)
-        provenance = Provenance("features", {**f.options, "whitening": name}, inputs, f.network)
+        provenance = Provenance(f.kind, {**f.options, "whitening": name}, inputs, f.network)
         with create(output, provenance, overwrite=overwrite) as target:
             if target.is_current:
                 progress.message(f"{target.path} is up to date")
@@ -103,7 +103,8 @@ def _whiten(
     features: Artifact, whitening: Artifact, center: Artifact | None, progress: Progress
 ) -> np.ndarray:
     """``(n, d)`` float32."""
-    vectors, usable = read_usable(features, progress)
+    found = read_descriptors(features, progress)
+    vectors, good = found.vectors, np.repeat(features.read("status") == 0, np.diff(found.offsets))
     projection = whitening.read("projection")
     mean = whitening.read("mean") if center is None else _mean(center, progress)
     whitened = np.zeros((len(vectors), len(projection)), dtype=np.float32)
@@ -114,7 +115,7 @@ def _whiten(
             whitened[block] = apply_whitening(unit, mean, projection)
             advance(len(unit))
     # Still unusable, and still not mistaken for an image without activations.
-    whitened[~usable & (features.read("status") == 0)] = np.nan
+    whitened[~found.usable & good] = np.nan
     return whitened
 
 

@@ -15,9 +15,9 @@ from rrtool.core.diffusion import (
     rank_reached,
     seeds_from_similarities,
     seeds_from_verification,
-    top_rows,
 )
 from rrtool.core.graph import locality_ordering
+from rrtool.core.ranking import top_rows
 from tests.core.test_conjugate_gradients import one_thread  # noqa: F401
 from tests.core.test_graph import random_adjacency
 

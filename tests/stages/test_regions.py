@@ -79,7 +79,7 @@ def test_regional_diffusion_ranks_images_once_each(
         np.testing.assert_allclose(similarities[own], 1, atol=1e-5)
         assert (ids[names.index("bad.png")] == -1).all()
         assert all(len(set(row)) == len(row) for row in ids[good].tolist())
-        assert ranking.extra["description"]["method"] == "global + D (regional)"
+        assert ranking.extra["description"]["method"] == "R-Match + D"
 
 
 def test_regional_diffusion_equals_a_dense_solve(made: Path, tmp_path: Path) -> None:
@@ -113,6 +113,47 @@ def test_regional_diffusion_equals_a_dense_solve(made: Path, tmp_path: Path) -> 
         weights = np.linalg.solve(phi @ phi.T + np.eye(last - first), np.ones(last - first))
         expected.append(weights @ f[first:last])
     np.testing.assert_allclose(scores[query], np.array(expected)[ids[query]], rtol=2e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("queries", ["f.h5", "r.h5"])
+def test_search_of_regions_is_cross_matching(made: Path, tmp_path: Path, queries: str) -> None:
+    assert_done(rrtool("search", made / queries, made / "r.h5", "-o", tmp_path / "s.h5"))
+    with open_artifact(made / "r.h5") as regions, open_artifact(made / queries) as asked:
+        vectors, offsets = regions.read("descriptors"), regions.read("offsets")
+        own = asked.read("descriptors")
+        starts = asked.read("offsets") if "offsets" in asked else np.arange(len(own) + 1)
+    with open_artifact(tmp_path / "s.h5", "ranking") as ranking:
+        ids, similarities = ranking.read("ids"), ranking.read("similarities")
+        assert ranking.extra["description"]["method"] == "R-Match"
+    for query in (0, 5):
+        expected = {}
+        for image, (first, last) in enumerate(pairwise(offsets)):
+            if last > first:
+                products = own[starts[query] : starts[query + 1]] @ vectors[first:last].T
+                expected[image] = float(products.max(axis=1).mean())
+        order = sorted(expected, key=lambda image: (-expected[image], image))
+        assert ids[query].tolist() == order
+        found = [expected[image] for image in order]
+        np.testing.assert_allclose(similarities[query], found, atol=1e-6)
+    result = rrtool("search", made / "r.h5", made / "r.h5", "-o", tmp_path / "x.h5", "--expand", 2)
+    assert_fails(result, 2, "--expand")
+
+
+def test_whiten_apply_whitens_every_region(made: Path, tmp_path: Path) -> None:
+    fit = rrtool("whiten", "fit", made / "f.h5", "--method", "pca", "-o", tmp_path / "w.h5", "-q")
+    assert_done(fit)
+    result = rrtool("whiten", "apply", made / "r.h5", tmp_path / "w.h5", "-o", tmp_path / "rw.h5")
+    assert_done(result)
+    with (
+        open_artifact(made / "r.h5") as plain,
+        open_artifact(tmp_path / "rw.h5", "regions") as whitened,
+        open_artifact(tmp_path / "w.h5") as learned,
+    ):
+        mean, projection = learned.read("mean"), learned.read("projection")
+        expected = (plain.read("descriptors") - mean) @ projection.T
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+        np.testing.assert_allclose(whitened.read("descriptors"), expected, atol=1e-5)
+        np.testing.assert_array_equal(whitened.read("offsets"), plain.read("offsets"))
 
 
 def test_regions_bad_input(made: Path, tmp_path: Path) -> None:
