@@ -32,6 +32,11 @@ whiten_app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(whiten_app, name="whiten")
+saliency_app = typer.Typer(
+    help="Find what is salient in images: fs by activations, os by what repeats.",
+    no_args_is_help=True,
+)
+app.add_typer(saliency_app, name="saliency")
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="The artifact to write.")]
 Overwrite = Annotated[
@@ -602,6 +607,73 @@ def rerank(
             overwrite=overwrite,
             progress=console,
         )
+        _finish(path, json)
+
+
+MapsOf = Annotated[
+    str | None, typer.Option(help="Activation maps of these images, in place of a network.")
+]
+Sigma = Annotated[float, typer.Option(help="Scale of the samples of EGM.")]
+Overlap = Annotated[float, typer.Option(help="Threshold of EGM's purge, in (0, 1).")]
+GemExponent = Annotated[float, typer.Option(help="Exponent of GeM.")]
+
+
+@saliency_app.command("fs")
+def saliency_fs(
+    images: Images,
+    output: Output,
+    network: Annotated[str | None, NetworkName.__metadata__[0]] = None,
+    weights: Annotated[str | None, Weights.__metadata__[0]] = None,
+    maps: MapsOf = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Write the FS.EGM descriptors of the images here.")
+    ] = None,
+    keep_maps: Annotated[
+        bool, typer.Option("--keep-maps", help="Store the saliency maps too.")
+    ] = False,
+    rho: Annotated[float, typer.Option(help="Power of the map before detection.")] = 7.0,
+    sigma: Sigma = 2.5,
+    overlap: Overlap = 0.55,
+    gem_exponent: GemExponent = 3.0,
+    max_size: MaxSize = 1024,
+    scales: Scales = "1,0.7071,0.5",
+    upsample: Upsample = False,
+    gallery: Gallery = None,
+    max_pixels: MaxPixels = 150_000_000,
+    device: Device = "auto",
+    workers: Workers = 0,
+    batch_size: BatchSize = 0,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Find and describe the regions of feature saliency (regions)."""
+    with reported(quiet, verbose) as console:
+        from rrtool.errors import UsageError
+        from rrtool.stages import saliency_fs as stage
+        from rrtool.stages.network_run import NetworkOptions
+
+        if maps is None and (network is None or weights is None):
+            raise UsageError("no activations", expected="--network and --weights, or --maps")
+        inference = NetworkOptions(
+            network or "", weights or "", upsample, _scales(scales), max_size, max_pixels, seed,
+            device, workers, batch_size,
+        )  # fmt: skip
+        path = stage.run(
+            images,
+            output,
+            inference,
+            stage.RegionOptions(rho, sigma, overlap, gem_exponent),
+            features_output=features,
+            maps=maps,
+            gallery=gallery,
+            keep_maps=keep_maps,
+            overwrite=overwrite,
+            progress=console,
+        )
+        _say_skipped(console, path)
         _finish(path, json)
 
 

@@ -234,7 +234,8 @@ def _purge(components, overlap_threshold, moves):
     Returns:
         The number kept and the largest of their moves. The others' order stays: raster order.
     """
-    # −∞ where a component has lost all its samples. Of sum 1 first (5.6): ties are of absolute logs.
+    # Scaled to sum 1 first (5.6), so that the map's scale does not move the steps of 1e-9; −∞
+    # where a component has lost all its samples.
     logs = np.log(components[:, 0] / components[:, 0].sum())
     order = np.argsort(-np.rint(logs * _TIE), kind="mergesort")
     kept = np.empty(len(components), np.int64)

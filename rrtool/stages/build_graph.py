@@ -181,15 +181,17 @@ def _find_neighbors(
 ) -> float:
     """Write the lists of neighbours, part by part; returns the recall, 1 for the exact search."""
     missing = target.missing_parts(len(parts))
+    if search.method != "exact":
+        progress.message(f"building the {search.method} index of {len(vertices)} vectors")
+    try:
+        searcher = knn.Searcher(_rows(vectors, vertices), search)
+    except ImportError:
+        raise WorkFailed(
+            f"--method {search.method} needs faiss",
+            todo="pip install faiss-cpu, or use --method exact",
+        ) from None
     with progress.task("build-graph", len(vectors), "vertices") as advance:
         advance(len(vectors) - sum(len(parts[number]) for number in missing))
-        try:
-            searcher = knn.Searcher(_rows(vectors, vertices), search)
-        except ImportError:
-            raise WorkFailed(
-                f"--method {search.method} needs faiss",
-                todo="pip install faiss-cpu, or use --method exact",
-            ) from None
         for number in missing:
             target.write_part(number, _part(parts[number], vertices, searcher, search.k))
             advance(len(parts[number]))

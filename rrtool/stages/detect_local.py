@@ -11,16 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from rrtool.activations import ActivationSource, MapsSource
+from rrtool.activations import ActivationSource
 from rrtool.artifacts import Artifact, InputRecord, OutputFile, Provenance, create, open_artifact
 from rrtool.core.detection import DetectionOptions, concatenate, detect, select_with
 from rrtool.core.local_features import LocalFeatures
 from rrtool.core.mser import ActivationHistogram
-from rrtool.devices import resolve_device
-from rrtool.errors import ArtifactError, UsageError
-from rrtool.images.collection import Collection, collect
+from rrtool.errors import UsageError
 from rrtool.progress import Progress
-from rrtool.stages.compatibility import require_same_names
+from rrtool.stages.activation_input import ActivationInput, open_activations
 from rrtool.stages.network_run import (
     NetworkOptions,
     publish_rows,
@@ -100,20 +98,11 @@ def run(
     Raises:
         RrtoolError: see ``collect``, ``load_network`` and ``artifacts.create``.
     """
-    collection = collect(images, boxes, gallery)
     with ExitStack() as stack:
-        inputs = list(collection.inputs)
-        if maps is None:
-            network = options.inference.load()
-            description = network.describe()
-            source: ActivationSource = options.inference.source(network, collection)
-            identity = options.inference.identity()
-        else:
-            opened = stack.enter_context(open_artifact(maps, "activation-maps"))
-            _check_maps(opened, maps, images, collection)
-            description, identity = opened.network, opened.options
-            source = MapsSource(opened, len(identity["scales"]))
-        n_scales = len(identity["scales"])
+        activations = open_activations(
+            images, options.inference, stack, boxes=boxes, gallery=gallery, maps=maps
+        )
+        inputs = list(activations.collection.inputs)
         levels = None
         if levels_from is not None:
             model = stack.enter_context(open_artifact(levels_from, "local-features"))
@@ -122,32 +111,21 @@ def run(
         provenance = Provenance(
             "local-features",
             {
-                **identity,
+                **activations.options,
                 **asdict(options.detection),
                 "delta": options.delta,
                 "boxes": boxes is not None,
             },
             inputs,
-            description,
-            "cpu" if maps else resolve_device(options.inference.device),
+            activations.network,
+            activations.device,
         )
         target = stack.enter_context(create(output, provenance, overwrite=overwrite))
         if target.is_current:
             progress.message(f"{target.path} is up to date")
             return target.path
-        if not description["trained"]:
-            progress.message("the network is untrained (seeded random weights)")
-        return _detect_all(collection, source, n_scales, levels, options, target, progress)
-
-
-def _check_maps(maps: Artifact, path: str, images: str, collection: Collection) -> None:
-    require_same_names(collection.names, images, maps.read_texts("names"), path)
-    if not np.array_equal(maps.read("file_signatures"), collection.signatures):
-        raise ArtifactError(
-            "images have changed since these maps were made",
-            where=path,
-            todo="make the maps again with extract --save-maps",
-        )
+        activations.mention_untrained(progress)
+        return _detect_all(activations, levels, options, target, progress)
 
 
 def _levels_input(model: Artifact) -> InputRecord:
@@ -157,14 +135,13 @@ def _levels_input(model: Artifact) -> InputRecord:
 
 
 def _detect_all(
-    collection: Collection,
-    source: ActivationSource,
-    n_scales: int,
+    activations: ActivationInput,
     levels: Levels | None,
     options: DetectLocalOptions,
     target: OutputFile,
     progress: Progress,
 ) -> Path:
+    collection, source = activations.collection, activations.source
     parts = parts_of(len(collection))
     missing = target.missing_parts(len(parts))
     levels = levels or _calibrated(len(collection), source, options, progress)
@@ -180,9 +157,9 @@ def _detect_all(
 
     finished = run_parts(batches, parts, missing, work, progress, "detect-local")
     for number, common, results in finished:
-        columns = _feature_datasets(parts[number], results, n_scales)
+        columns = _feature_datasets(parts[number], results, activations.n_scales)
         target.write_part(number, common | columns)
-    facts = {"level_scale": levels.scale, "delta": levels.delta, "n_scales": n_scales}
+    facts = {"level_scale": levels.scale, "delta": levels.delta, "n_scales": activations.n_scales}
     return publish_rows(target, collection, len(parts), facts)
 
 

@@ -1,0 +1,93 @@
+"""Describe an image by the regions of its saliency maps (thesis §5.3.9–5.3.10)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from rrtool.core.expanding_gaussian_mixture import MixtureOptions, fit_mixtures, rectangles
+from rrtool.core.pooling import combine_scales
+from rrtool.core.region_pooling import pool_regions, region_saliency
+from rrtool.core.saliency import prepare_for_detection
+from rrtool.core.whitening import l2_normalize
+
+
+@dataclass(frozen=True)
+class DescribedImage:
+    """An image by its regions, those of all scales one after the other.
+
+    Attributes:
+        descriptors: ``(r, k)`` float32, GeM of each region, l2-normalised (eq. 5.10).
+        shares: ``(r, 4)`` float32 x0, y0, x1, y1 as shares of the map's width and height.
+        scales: ``(r,)`` uint8, which scale.
+        saliencies: ``(r,)`` float32, mean saliency of each (eq. 5.9).
+        descriptor: ``(k,)`` float32: per scale the sum over regions, l2-normalised; scales
+            combined by the generalized mean; not whitened.
+        n_without_regions: scales on whose map no region was found: there the whole map counts.
+        maps: ``(h, w)`` float32 saliency at each scale.
+    """
+
+    descriptors: np.ndarray
+    shares: np.ndarray
+    scales: np.ndarray
+    saliencies: np.ndarray
+    descriptor: np.ndarray
+    n_without_regions: int
+    maps: list[np.ndarray]
+
+
+def detect_regions(
+    saliency_maps: Sequence[np.ndarray], rho: float, options: MixtureOptions
+) -> list[np.ndarray]:
+    """Rectangles ``(r, 4)`` in cells on each map, by EGM on the map raised to ρ (§5.3.4)."""
+    prepared = [prepare_for_detection(saliency_map, rho) for saliency_map in saliency_maps]
+    mixtures = fit_mixtures(prepared, options)
+    return [
+        rectangles(mixture, saliency_map.shape) if len(mixture) else np.zeros((0, 4), np.int32)
+        for mixture, saliency_map in zip(mixtures, saliency_maps, strict=True)
+    ]
+
+
+def describe_by_regions(
+    activations: Sequence[np.ndarray],
+    saliency_maps: Sequence[np.ndarray],
+    regions: Sequence[np.ndarray],
+    exponent: float,
+) -> DescribedImage:
+    """Pool the regions of every scale, and aggregate them to one descriptor.
+
+    Args:
+        activations: ``(k, h, w)`` float32 at each scale; a scale without positions is left out.
+        saliency_maps: ``(h, w)`` at each scale.
+        regions: ``(r, 4)`` rectangles at each scale.
+        exponent: ω of GeM.
+    """
+    k = len(activations[0])
+    vectors, shares, scales = [np.zeros((0, k), np.float32)], [np.zeros((0, 4))], [np.zeros(0)]
+    saliencies, per_scale, n_without = [np.zeros(0)], [], 0
+    for scale, maps in enumerate(activations):
+        if not maps.size:
+            continue
+        height, width = maps.shape[1:]
+        pooled = l2_normalize(pool_regions(maps, regions[scale], exponent))
+        vectors.append(pooled)
+        shares.append(regions[scale] / [width, height, width, height])
+        scales.append(np.full(len(pooled), scale))
+        saliencies.append(region_saliency(saliency_maps[scale], regions[scale]))
+        if not len(pooled):
+            n_without += 1
+            whole = np.array([[0, 0, width, height]], dtype=np.int32)
+            pooled = pool_regions(maps, whole, exponent)
+        per_scale.append(torch.from_numpy(l2_normalize(pooled.sum(axis=0, keepdims=True))))
+    return DescribedImage(
+        np.concatenate(vectors),
+        np.concatenate(shares).astype(np.float32),
+        np.concatenate(scales).astype(np.uint8),
+        np.concatenate(saliencies).astype(np.float32),
+        combine_scales(per_scale, exponent).numpy()[0],
+        n_without,
+        list(saliency_maps),
+    )

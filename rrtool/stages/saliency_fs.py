@@ -1,0 +1,173 @@
+"""``rrtool saliency fs``: images → regions of feature saliency (thesis §5.3.3–5.3.5)."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rrtool.artifacts import OutputFile, Provenance, create
+from rrtool.core.expanding_gaussian_mixture import MixtureOptions
+from rrtool.core.region_description import DescribedImage, describe_by_regions, detect_regions
+from rrtool.core.saliency import feature_saliency
+from rrtool.errors import UsageError
+from rrtool.progress import Progress
+from rrtool.stages.activation_input import ActivationInput, open_activations
+from rrtool.stages.network_run import NetworkOptions, publish_rows, run_parts
+from rrtool.stages.parts import parts_of
+from rrtool.stages.saliency_output import feature_columns, map_columns, region_columns
+
+_NO_MAP = np.zeros((0, 0), dtype=np.float32)  # of an image too small for a scale
+
+
+@dataclass(frozen=True)
+class RegionOptions:
+    """How regions are found on a saliency map and described (METHODS §7).
+
+    Attributes:
+        rho: the map is raised to it before detection: 7 for feature, 2 for object saliency.
+        sigma: scale of the samples of EGM.
+        overlap_threshold: τ of EGM.
+        gem_exponent: ω of the regions' descriptors.
+    """
+
+    rho: float
+    sigma: float = 2.5
+    overlap_threshold: float = 0.55
+    gem_exponent: float = 3.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.rho <= 100:
+            raise UsageError("bad --rho", expected="(0, 100]", found=self.rho)
+        if not 0 < self.gem_exponent <= 100:
+            raise UsageError("bad --gem-exponent", expected="(0, 100]", found=self.gem_exponent)
+        self.mixture()
+
+    def mixture(self) -> MixtureOptions:
+        """The options of EGM.
+
+        Raises:
+            UsageError: one is out of its range.
+        """
+        try:
+            return MixtureOptions(self.sigma, self.overlap_threshold)
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+
+    def identity(self) -> dict[str, Any]:
+        return {
+            "rho": self.rho,
+            "sigma": self.sigma,
+            "overlap_threshold": self.overlap_threshold,
+            "pool": "gem",
+            "gem_exponent": self.gem_exponent,
+            "whitening": "none",
+        }
+
+
+def run(
+    images: str,
+    output: str | Path,
+    inference: NetworkOptions,
+    options: RegionOptions,
+    *,
+    features_output: str | Path | None = None,
+    maps: str | None = None,
+    gallery: str | None = None,
+    keep_maps: bool = False,
+    overwrite: bool = False,
+    progress: Progress,
+) -> Path:
+    """Find and describe the salient regions of every image, at every scale.
+
+    Args:
+        features_output: where to write the FS.EGM descriptors of the images, if wanted.
+        maps: activation maps to read in place of running the network.
+        keep_maps: store the saliency maps beside the regions.
+
+    Returns:
+        The path of the ``regions`` artifact.
+
+    Raises:
+        RrtoolError: see ``open_activations`` and ``artifacts.create``.
+    """
+    with ExitStack() as stack:
+        activations = open_activations(images, inference, stack, gallery=gallery, maps=maps)
+        identity = {**activations.options, **options.identity(), "boxes": False}
+        outputs = []
+        for path, kind, extra in (
+            (output, "regions", {"regions": "FS.EGM", "keep_maps": keep_maps}),
+            (features_output, "features", {"described_by": "FS.EGM"}),
+        ):
+            if path is not None:
+                provenance = Provenance(
+                    kind, {**identity, **extra}, activations.collection.inputs,
+                    activations.network, activations.device,
+                )  # fmt: skip
+                outputs.append(stack.enter_context(create(path, provenance, overwrite=overwrite)))
+        todo = [target for target in outputs if not target.is_current]
+        if not todo:
+            progress.message(f"{outputs[0].path} is up to date")
+            return outputs[0].path
+        activations.mention_untrained(progress)
+        _run_parts(activations, options, outputs, keep_maps, progress)
+        return outputs[0].path
+
+
+def _run_parts(
+    activations: ActivationInput,
+    options: RegionOptions,
+    outputs: list[OutputFile],
+    keep_maps: bool,
+    progress: Progress,
+) -> None:
+    collection = activations.collection
+    parts = parts_of(len(collection))
+    todo = [target for target in outputs if not target.is_current]
+    missing = sorted({number for target in todo for number in target.missing_parts(len(parts))})
+    batches = activations.source.batches([(number, parts[number]) for number in missing])
+
+    def work(maps: list[torch.Tensor]) -> list[DescribedImage]:
+        return describe_batch([scale.cpu().numpy() for scale in maps], options)
+
+    for number, common, results in run_parts(
+        batches, parts, missing, work, progress, "saliency fs"
+    ):
+        rows, k = parts[number], activations.n_channels
+        columns = region_columns(rows, common, results, k, with_descriptors=True)
+        if keep_maps:
+            columns |= map_columns(rows, results, activations.n_scales)
+        written = [columns, feature_columns(rows, results, k)]
+        for target, content in zip(outputs, written, strict=False):
+            if not target.is_current:
+                target.write_part(number, {**common, **content})
+    for target in todo:
+        publish_rows(target, collection, len(parts), {})
+
+
+def describe_batch(scales: list[np.ndarray], options: RegionOptions) -> list[DescribedImage]:
+    """Feature saliency, its regions and their descriptors of each image of a batch.
+
+    Args:
+        scales: ``(b, k, h, w)`` float32 at each scale.
+    """
+    n_images = len(scales[0])
+    saliencies = [
+        [feature_saliency(maps[i]) if maps.size else _NO_MAP for maps in scales]
+        for i in range(n_images)
+    ]
+    flat = [saliency for image in saliencies for saliency in image]
+    regions = detect_regions(flat, options.rho, options.mixture())
+    return [
+        describe_by_regions(
+            [maps[i] for maps in scales],
+            saliencies[i],
+            regions[i * len(scales) : (i + 1) * len(scales)],
+            options.gem_exponent,
+        )
+        for i in range(n_images)
+    ]
