@@ -677,6 +677,80 @@ def saliency_fs(
         _finish(path, json)
 
 
+@saliency_app.command("os")
+def saliency_os(
+    images: Images,
+    output: Output,
+    regions: Annotated[str, typer.Option(help="Regions of the collection, from saliency fs.")],
+    centrality: Annotated[str, typer.Option(help="Their centrality.")],
+    features: Annotated[Path, typer.Option(help="Write the OS.EGM descriptors here.")],
+    network: Annotated[str | None, NetworkName.__metadata__[0]] = None,
+    weights: Annotated[str | None, Weights.__metadata__[0]] = None,
+    maps: MapsOf = None,
+    whitening: Annotated[
+        str | None, typer.Option(help="What the regions were whitened with, if they were.")
+    ] = None,
+    center: Annotated[
+        str | None, typer.Option(help="What they were centred on, if they were.")
+    ] = None,
+    theta: Annotated[float, typer.Option(help="Power of feature saliency.")] = 3.0,
+    patch: Annotated[
+        int | None, typer.Option(help="Side in cells; default: a third of the shorter side.")
+    ] = None,
+    k: Annotated[int, typer.Option("--k", help="Regions that a patch is compared with.")] = 50,
+    gamma: Annotated[float, typer.Option(help="Exponent of their similarity.")] = 3.0,
+    rho: Annotated[float, typer.Option(help="Power of the map before detection.")] = 2.0,
+    sigma: Sigma = 2.5,
+    overlap: Overlap = 0.55,
+    gem_exponent: GemExponent = 3.0,
+    max_size: MaxSize = 1024,
+    scales: Scales = "1,0.7071,0.5",
+    upsample: Upsample = False,
+    gallery: Gallery = None,
+    max_pixels: MaxPixels = 150_000_000,
+    device: Device = "auto",
+    workers: Workers = 0,
+    batch_size: BatchSize = 0,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Map what repeats in a collection, and describe its images by that (saliency, features)."""
+    with reported(quiet, verbose) as console:
+        from rrtool.errors import UsageError
+        from rrtool.stages import saliency_os as stage
+        from rrtool.stages.network_run import NetworkOptions
+        from rrtool.stages.saliency_fs import RegionOptions
+
+        if maps is None and (network is None or weights is None):
+            raise UsageError("no activations", expected="--network and --weights, or --maps")
+        inference = NetworkOptions(
+            network or "", weights or "", upsample, _scales(scales), max_size, max_pixels, seed,
+            device, workers, batch_size,
+        )  # fmt: skip
+        path = stage.run(
+            images,
+            output,
+            inference,
+            stage.ObjectSaliencyOptions(
+                RegionOptions(rho, sigma, overlap, gem_exponent), theta, patch, k, gamma
+            ),
+            regions=regions,
+            centrality=centrality,
+            features_output=features,
+            whitening=whitening,
+            center=center,
+            maps=maps,
+            gallery=gallery,
+            overwrite=overwrite,
+            progress=console,
+        )
+        _say_skipped(console, path)
+        _finish(path, json)
+
+
 @app.command()
 def evaluate(
     rankings: Annotated[list[str], typer.Argument(help="One or more rankings.")],

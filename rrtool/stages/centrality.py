@@ -147,6 +147,7 @@ def _measure(
         "samples": options.samples if is_sampled else None,
         "seed": options.seed if is_sampled else None,
         "n_isolated": n_isolated,
+        "vertices": graph.inputs[0].digest if graph.inputs else "",
         "n_zero": int(np.count_nonzero(result.values == 0)),
         "n_failed": int(len(status) - len(good)),
     }

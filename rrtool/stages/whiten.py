@@ -51,15 +51,15 @@ def apply(
         w = stack.enter_context(open_artifact(whitening, "whitening"))
         inputs = [f.as_input("features"), w.as_input("whitening")]
         layer = "" if f.options["whitening"] == "none" else f"{f.options['whitening']}, "
-        name, c = layer + _name(w), None
+        c = None
         if center is not None:
-            c = stack.enter_context(open_artifact(center, "features"))
+            c = stack.enter_context(open_artifact(center, "features", "regions"))
             inputs.append(c.as_input("center"))
-            name += f", centred on {c.digest[:8]}"
+        name, mean, projection = read_whitening(w, c, progress)
         for source in (f, c) if c else (f,):
             require_unwhitened(source)
             _require_made_alike(w, source)
-        provenance = Provenance(f.kind, {**f.options, "whitening": name}, inputs, f.network)
+        provenance = Provenance(f.kind, {**f.options, "whitening": layer + name}, inputs, f.network)
         with create(output, provenance, overwrite=overwrite) as target:
             if target.is_current:
                 progress.message(f"{target.path} is up to date")
@@ -73,7 +73,7 @@ def apply(
             # What extract skipped is no news here, and not this command's exit code.
             extra = {key: value for key, value in f.extra.items() if key != "n_skipped"}
             return target.publish(
-                {**columns, "descriptors": _whiten(f, w, c, progress)}, extra=extra
+                {**columns, "descriptors": _whiten(f, mean, projection, progress)}, extra=extra
             )
 
 
@@ -100,13 +100,11 @@ def _name(whitening: Artifact) -> str:
 
 
 def _whiten(
-    features: Artifact, whitening: Artifact, center: Artifact | None, progress: Progress
+    features: Artifact, mean: np.ndarray, projection: np.ndarray, progress: Progress
 ) -> np.ndarray:
     """``(n, d)`` float32."""
     found = read_descriptors(features, progress)
     vectors, good = found.vectors, np.repeat(features.read("status") == 0, np.diff(found.offsets))
-    projection = whitening.read("projection")
-    mean = whitening.read("mean") if center is None else _mean(center, progress)
     whitened = np.zeros((len(vectors), len(projection)), dtype=np.float32)
     with progress.task("whiten", len(vectors), "images") as advance:
         for start in range(0, len(vectors), _ROWS_AT_A_TIME):
@@ -117,6 +115,17 @@ def _whiten(
     # Still unusable, and still not mistaken for an image without activations.
     whitened[~found.usable & good] = np.nan
     return whitened
+
+
+def read_whitening(
+    whitening: Artifact, center: Artifact | None, progress: Progress
+) -> tuple[str, np.ndarray, np.ndarray]:
+    """What tells descriptors whitened so apart, mean ``(k,)`` and projection ``(d, k)``."""
+    name, mean = _name(whitening), whitening.read("mean")
+    if center is not None:
+        name += f", centred on {center.digest[:8]}"
+        mean = _mean(center, progress)
+    return name, mean, whitening.read("projection")
 
 
 def _mean(features: Artifact, progress: Progress) -> np.ndarray:

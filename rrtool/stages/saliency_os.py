@@ -1,0 +1,286 @@
+"""``rrtool saliency os``: what repeats in a collection → saliency, features (§5.3.8–5.3.10)."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from rrtool.artifacts import Artifact, OutputFile, Provenance, create, open_artifact
+from rrtool.core import knn
+from rrtool.core.object_saliency import object_saliency
+from rrtool.core.region_description import DescribedImage, describe_by_regions, detect_regions
+from rrtool.core.region_pooling import pool_windows
+from rrtool.core.saliency import feature_saliency
+from rrtool.core.whitening import apply_whitening, l2_normalize
+from rrtool.errors import ArtifactError, UsageError
+from rrtool.progress import Progress
+from rrtool.stages.activation_input import ActivationInput, open_activations
+from rrtool.stages.descriptors import read_descriptors
+from rrtool.stages.network_run import NetworkOptions, publish_rows, run_parts
+from rrtool.stages.parts import parts_of
+from rrtool.stages.saliency_fs import RegionOptions
+from rrtool.stages.saliency_output import feature_columns, map_columns, region_columns
+from rrtool.stages.whiten import read_whitening
+
+# Positions of less significance cannot reach the threshold of detection, and are not searched for.
+_LEAST_SIGNIFICANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class ObjectSaliencyOptions:
+    """Options of ``saliency os`` (METHODS §7).
+
+    Attributes:
+        regions: how regions are found on the maps and described.
+        theta: θ of (5.14), how much feature saliency counts.
+        patch: side of the patches in cells; None: a third of the map's shorter side.
+        k: regions that a patch is compared with.
+        gamma: exponent of their similarity.
+    """
+
+    regions: RegionOptions
+    theta: float = 3.0
+    patch: int | None = None
+    k: int = 50
+    gamma: float = 3.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.theta <= 100:
+            raise UsageError("bad --theta", expected="[0, 100]", found=self.theta)
+        if not 0 < self.gamma <= 100:
+            raise UsageError("bad --gamma", expected="(0, 100]", found=self.gamma)
+        for name, value in (("--patch", self.patch), ("--k", self.k)):
+            if value is not None and value < 1:
+                raise UsageError(f"bad {name}", expected="at least 1", found=value)
+
+    def identity(self) -> dict[str, Any]:
+        return {
+            **self.regions.identity(),
+            "theta": self.theta,
+            "patch": self.patch,
+            "k": self.k,
+            "gamma": self.gamma,
+        }
+
+
+def run(
+    images: str,
+    output: str | Path,
+    inference: NetworkOptions,
+    options: ObjectSaliencyOptions,
+    *,
+    regions: str,
+    centrality: str,
+    features_output: str | Path,
+    whitening: str | None = None,
+    center: str | None = None,
+    maps: str | None = None,
+    gallery: str | None = None,
+    overwrite: bool = False,
+    progress: Progress,
+) -> Path:
+    """Map where each image shows what is central in the collection, and describe it by that.
+
+    Args:
+        regions: of the collection, from ``saliency fs``, whitened or not.
+        centrality: of these regions.
+        features_output: where to write the OS.EGM descriptors.
+        whitening, center: what the regions were whitened with, for patches to be whitened alike.
+        maps: activation maps to read in place of running the network.
+
+    Returns:
+        The path of the ``saliency`` artifact.
+
+    Raises:
+        RrtoolError: the artifacts do not belong together.
+    """
+    with ExitStack() as stack:
+        r = stack.enter_context(open_artifact(regions, "regions"))
+        c = stack.enter_context(open_artifact(centrality, "centrality"))
+        activations = open_activations(images, inference, stack, gallery=gallery, maps=maps)
+        _check(r, c, activations, options)
+        whiten = _whitener(r, whitening, center, stack, progress)
+        inputs = [
+            *activations.collection.inputs,
+            r.as_input("regions"),
+            c.as_input("centrality"),
+        ]
+        identity = {**activations.options, **options.identity(), "boxes": False}
+        outputs = [
+            stack.enter_context(
+                create(
+                    path,
+                    Provenance(
+                        kind, {**identity, "described_by": "OS.EGM"}, inputs,
+                        activations.network, activations.device,
+                    ),
+                    overwrite=overwrite,
+                )
+            )
+            for path, kind in ((output, "saliency"), (features_output, "features"))
+        ]  # fmt: skip
+        if all(target.is_current for target in outputs):
+            progress.message(f"{outputs[0].path} is up to date")
+            return outputs[0].path
+        activations.mention_untrained(progress)
+        mapper = _Mapper.of(r, c, whiten, options, progress)
+        _run_parts(activations, mapper, outputs, progress)
+        return outputs[0].path
+
+
+def _check(
+    regions: Artifact,
+    centrality: Artifact,
+    activations: ActivationInput,
+    options: ObjectSaliencyOptions,
+) -> None:
+    made_of = centrality.extra.get("vertices")
+    if made_of != regions.digest:
+        raise ArtifactError(
+            "the centrality is not that of these regions",
+            where=centrality.path,
+            expected=f"that of a graph of {regions.path}",
+            todo="build-graph on these regions, then centrality on the graph",
+        )
+    for key in ("name", "weights_digest", "upsample"):
+        if regions.network.get(key) != activations.network.get(key):
+            raise ArtifactError(
+                f"the regions were made with another network ({key})",
+                where=regions.path,
+                expected=activations.network.get(key),
+                found=regions.network.get(key),
+            )
+    if regions.options.get("gem_exponent") != options.regions.gem_exponent:
+        raise ArtifactError(
+            "the regions were made with another --gem-exponent",
+            where=regions.path,
+            expected=options.regions.gem_exponent,
+            found=regions.options.get("gem_exponent"),
+        )
+
+
+def _whitener(
+    regions: Artifact,
+    whitening: str | None,
+    center: str | None,
+    stack: ExitStack,
+    progress: Progress,
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Mean and projection with which patches are whitened as the regions were."""
+    name, parameters = "none", None
+    if whitening is not None:
+        w = stack.enter_context(open_artifact(whitening, "whitening"))
+        c = stack.enter_context(open_artifact(center, "features", "regions")) if center else None
+        name, *parameters = read_whitening(w, c, progress)
+    if regions.options["whitening"] != name:
+        raise ArtifactError(
+            "the regions were whitened otherwise",
+            where=regions.path,
+            expected=name,
+            found=regions.options["whitening"],
+            todo="give --whitening and --center as for whiten apply",
+        )
+    return (parameters[0], parameters[1]) if parameters else None
+
+
+@dataclass(frozen=True)
+class _Mapper:
+    """Object saliency of one batch of images after the other."""
+
+    searcher: knn.Searcher
+    usable: np.ndarray
+    saliencies: np.ndarray
+    centrality: np.ndarray
+    whitening: tuple[np.ndarray, np.ndarray] | None
+    options: ObjectSaliencyOptions
+
+    @staticmethod
+    def of(
+        regions: Artifact,
+        centrality: Artifact,
+        whitening: tuple[np.ndarray, np.ndarray] | None,
+        options: ObjectSaliencyOptions,
+        progress: Progress,
+    ) -> _Mapper:
+        found = read_descriptors(regions, progress)
+        usable = np.flatnonzero(found.usable & found.vectors.any(axis=1)).astype(np.int32)
+        return _Mapper(
+            knn.Searcher(found.vectors[usable], knn.KnnOptions(min(options.k, len(usable)))),
+            usable,
+            regions.read("region_saliencies"),
+            centrality.read("centrality"),
+            whitening,
+            options,
+        )
+
+    def __call__(self, scales: list[np.ndarray]) -> list[DescribedImage]:
+        """Saliency, regions and descriptors from ``(b, k, h, w)`` activations at each scale."""
+        n_images = len(scales[0])
+        saliencies = [[self._saliency(maps[i]) for maps in scales] for i in range(n_images)]
+        flat = [saliency for image in saliencies for saliency in image]
+        options = self.options.regions
+        regions = detect_regions(flat, options.rho, options.mixture())
+        return [
+            describe_by_regions(
+                [maps[i] for maps in scales],
+                saliencies[i],
+                regions[i * len(scales) : (i + 1) * len(scales)],
+                options.gem_exponent,
+            )
+            for i in range(n_images)
+        ]
+
+    def _saliency(self, activations: np.ndarray) -> np.ndarray:
+        """``(h, w)`` of one map; all positions are searched for at once."""
+        if not activations.size:
+            return np.zeros((0, 0), dtype=np.float32)
+        height, width = activations.shape[1:]
+        features = feature_saliency(activations)
+        positions = np.flatnonzero(features.ravel() ** self.options.theta > _LEAST_SIGNIFICANCE)
+        side = self.options.patch or max(1, round(min(height, width) / 3))
+        exponent = self.options.regions.gem_exponent
+        patches = l2_normalize(pool_windows(activations, side, exponent)[positions])
+        if self.whitening is not None:
+            patches = apply_whitening(patches, *self.whitening)
+        k = min(self.options.k, len(self.usable))
+        ids = np.full((height * width, k), -1, dtype=np.int32)
+        similarities = np.zeros((height * width, k), dtype=np.float32)
+        found, similarities[positions] = self.searcher.search(patches, k)
+        ids[positions] = np.where(found >= 0, self.usable[found], -1)
+        return object_saliency(
+            features, ids, similarities, self.saliencies, self.centrality,
+            theta=self.options.theta, gamma=self.options.gamma,
+        )  # fmt: skip
+
+
+def _run_parts(
+    activations: ActivationInput, mapper: _Mapper, outputs: list[OutputFile], progress: Progress
+) -> None:
+    collection = activations.collection
+    parts = parts_of(len(collection))
+    todo = [target for target in outputs if not target.is_current]
+    missing = sorted({number for target in todo for number in target.missing_parts(len(parts))})
+    batches = activations.source.batches([(number, parts[number]) for number in missing])
+
+    def work(maps: list[torch.Tensor]) -> list[DescribedImage]:
+        return mapper([scale.cpu().numpy() for scale in maps])
+
+    for number, common, results in run_parts(
+        batches, parts, missing, work, progress, "saliency os"
+    ):
+        rows, k = parts[number], activations.n_channels
+        written = [
+            region_columns(rows, common, results, k, with_descriptors=False)
+            | map_columns(rows, results, activations.n_scales),
+            feature_columns(rows, results, k),
+        ]
+        for target, content in zip(outputs, written, strict=True):
+            if not target.is_current:
+                target.write_part(number, {**common, **content})
+    for target in todo:
+        publish_rows(target, collection, len(parts), {"n_channels": activations.n_channels})
