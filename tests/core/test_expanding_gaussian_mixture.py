@@ -122,7 +122,7 @@ def test_fit_mixture_separates_blobs_hand_worked():
     mixture = fit_mixture(left + right)
     assert mixture.converged
     np.testing.assert_allclose(mixture.weights, [8 / 12, 4 / 12])
-    np.testing.assert_allclose(mixture.means, [[50, 4.5], [5, 4]], atol=1e-9)
+    np.testing.assert_allclose(mixture.means, [[50.0, 4.5], [5.0, 4.0]], atol=1e-9)
     # One cell of width: the floor of 1/12.
     np.testing.assert_allclose(mixture.variances, [[1 / 12, 0.5], [0.5, 1 / 12]], rtol=1e-9)
     assert rectangles(mixture, (9, 60)).tolist() == [[50, 4, 51, 6], [4, 4, 7, 5]]
@@ -145,7 +145,7 @@ def test_mixture_has_the_moments_of_weighed_samples(rho):
     Printed as in the thesis (5.6–5.8), that is the map's support, whatever ρ is: there ρ would
     not remove the clutter that it removes in Figure 5.5a. Hence the module's reading.
     """
-    scene = (0.35 + 0.65 * blob(40, 40, 12, 12, 4, 4)) ** rho
+    scene = (0.3 + 0.7 * blob(40, 40, 10, 12, 3, 3) + 0.6 * blob(40, 40, 28, 30, 4, 3)) ** rho
     for weigh, density in ((True, scene), (False, np.ones_like(scene))):
         mixture = fit_mixture(scene, MixtureOptions(weigh_samples=weigh, max_iterations=100))
         assert mixture.converged
@@ -153,10 +153,9 @@ def test_mixture_has_the_moments_of_weighed_samples(rho):
         weights = mixture.weights[:, None]
         mean = (weights * mixture.means).sum(axis=0)
         square = (weights * (mixture.means**2 + mixture.variances)).sum(axis=0)
-        along_x, along_y = density.sum(axis=0), density.sum(axis=1)
         cells = np.arange(40)
-        for axis, profile in enumerate((along_x, along_y)):
-            profile = profile / profile.sum()
+        for axis in (0, 1):
+            profile = density.sum(axis=axis) / density.sum()
             assert mean[axis] == pytest.approx(profile @ cells, rel=1e-9)
             assert square[axis] == pytest.approx(profile @ cells**2, rel=1e-9)
 
