@@ -1,7 +1,7 @@
 """rrtool's expanding Gaussian mixture against the plain NumPy one of the tests.
 
-Both give the same components (tests/core/test_expanding_gaussian_mixture.py). The NumPy side runs
-with the threads of its BLAS, rrtool's with one, then with all. Run: ``python benchmarks/egm.py``.
+Both give the same components (tests/core/test_expanding_gaussian_mixture.py). A single map is
+fitted in one thread, a batch in all. Run: ``python benchmarks/egm.py``.
 """
 
 from __future__ import annotations
@@ -48,10 +48,9 @@ def real_activations() -> np.ndarray | None:
     image = Image.open(photos[0]).convert("RGB")
     image.thumbnail((1024, 1024))
     pixels = torch.from_numpy(np.array(image))[None]
+    network = load_network("squeezenet1_1", str(weights))
     with torch.inference_mode():
-        return activation_maps(load_network("squeezenet1_1", str(weights)), pixels, [1.0])[0][
-            0
-        ].numpy()
+        return activation_maps(network, pixels, [1.0])[0][0].numpy()
 
 
 def run(title: str, saliency_map: np.ndarray, rho: float) -> None:
@@ -64,7 +63,7 @@ def run(title: str, saliency_map: np.ndarray, rho: float) -> None:
 
 def run_batch(saliency_map: np.ndarray, n_maps: int = 64) -> None:
     maps = [np.roll(prepare_for_detection(saliency_map, 7), i, axis=1) for i in range(n_maps)]
-    print(f"\n{n_maps} maps of {saliency_map.shape}, {numba.config.NUMBA_NUM_THREADS} threads")
+    print(f"\n{n_maps} maps of {saliency_map.shape}, {numba.get_num_threads()} threads")
     compare(
         {
             "one by one": lambda: [fit_mixture(values) for values in maps],

@@ -753,13 +753,18 @@ def saliency_os(
 
 @app.command()
 def evaluate(
-    rankings: Annotated[list[str], typer.Argument(help="One or more rankings.")],
+    rankings: Annotated[
+        list[str], typer.Argument(help="One or more rankings; with --boxes, saliency or regions.")
+    ],
     ground_truth: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="prefix:REGEX, folder, a CSV name,label, a revisited .pkl, or an Oxford5k folder."
         ),
-    ],
+    ] = None,
+    boxes: Annotated[
+        str | None, typer.Option(help="True boxes of the objects, as for extract.")
+    ] = None,
     protocol: Annotated[
         str | None, typer.Option(help="groups, revisited or oxford5k; default: by ground truth.")
     ] = None,
@@ -771,15 +776,31 @@ def evaluate(
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Score rankings by a protocol, side by side (evaluation)."""
+    """Score rankings by a protocol, or saliency by true boxes, side by side (evaluation)."""
     with reported(quiet, verbose) as console:
+        from rrtool.errors import UsageError
         from rrtool.stages import evaluate as stage
-        from rrtool.tables import print_scores
+        from rrtool.tables import print_rows, print_scores
 
+        if (ground_truth is None) == (boxes is None):
+            raise UsageError("say what to score by", expected="--ground-truth or --boxes")
+        if boxes is not None:
+            from rrtool.stages import evaluate_saliency
+
+            scores = evaluate_saliency.run(
+                [path_argument(path) for path in rankings],
+                output,
+                boxes=boxes,
+                overwrite=overwrite,
+                progress=console,
+            )
+            rows = [score.summary() for score in scores]
+            emit_json(rows) if json else print_rows(rows)
+            return
         evaluated = stage.run(
             [path_argument(ranking) for ranking in rankings],
             output,
-            ground_truth=ground_truth,
+            ground_truth=str(ground_truth),
             protocol=protocol,
             overwrite=overwrite,
             progress=console,

@@ -86,3 +86,15 @@ def print_facts(facts: Mapping[str, Any]) -> None:
                 console.print(f"  {printable(text)}", markup=False, soft_wrap=True)
         else:
             console.print(f"{key}: {printable(value)}", markup=False, soft_wrap=True)
+
+
+def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table of equal mappings, one a row; shares between 0 and 1 in per cent."""
+    table = Table(*(key.replace("_", " ") for key in rows[0]))
+    for row in rows:
+        cells = [
+            _percent(value) if isinstance(value, float) or value is None else printable(str(value))
+            for value in row.values()
+        ]
+        table.add_row(*cells)
+    _console().print(table)

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rrtool.core.expanding_gaussian_mixture_numba import fit_maps
+from rrtool.core.expanding_gaussian_mixture_numba import fit_map, fit_maps
 
 SIGMA = 2.5
 OVERLAP_THRESHOLD = 0.55
@@ -175,11 +175,15 @@ def _fit_batch(maps: list[np.ndarray], options: MixtureOptions) -> list[Mixture]
         float(options.mean_tolerance),
         float(options.weigh_samples),
     )
-    values = np.concatenate([saliency_map.ravel() for saliency_map in maps])
-    n_iterations = fit_maps(values, offsets, shapes, numbers, components, counts)
+    if len(maps) == 1:  # waking threads would take longer than the map
+        plain = np.require(maps[0], requirements=["C", "W"])
+        n_iterations = [fit_map(plain, numbers, components, counts[0])]
+    else:
+        values = np.concatenate([saliency_map.ravel() for saliency_map in maps])
+        n_iterations = fit_maps(values, offsets, shapes, numbers, components, counts).tolist()
     return [
         _mixture(components[first:], counts[i, : abs(n)], n >= 0)
-        for i, (first, n) in enumerate(zip(offsets[:-1], n_iterations.tolist(), strict=True))
+        for i, (first, n) in enumerate(zip(offsets[:-1], n_iterations, strict=True))
     ]
 
 

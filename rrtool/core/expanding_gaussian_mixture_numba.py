@@ -45,12 +45,13 @@ def fit_maps(values, offsets, shapes, options, components, counts):
     for i in numba.prange(len(shapes)):
         first, last = offsets[i], offsets[i + 1]
         saliency = values[first:last].reshape(shapes[i, 0], shapes[i, 1])
-        n_iterations[i] = _fit(saliency, options, components[first:last], counts[i])
+        n_iterations[i] = fit_map(saliency, options, components[first:last], counts[i])
     return n_iterations
 
 
 @numba.njit(cache=True, nogil=True)
-def _fit(saliency, options, components, counts):
+def fit_map(saliency, options, components, counts):
+    """Fits one map in this thread; see ``fit_maps``."""
     sigma, overlap_threshold, tolerance, weighs = options
     samples = saliency if weighs else np.where(saliency > 0, 1.0, 0.0)
     n = _initialize(saliency, sigma, components)

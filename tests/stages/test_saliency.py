@@ -1,0 +1,280 @@
+"""Saliency from images to regions, object saliency and descriptors, through the command line."""
+
+from __future__ import annotations
+
+import json
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import Result
+
+from rrtool.artifacts import Artifact, open_artifact
+from rrtool.core.expanding_gaussian_mixture import fit_mixture, rectangles
+from rrtool.core.saliency import feature_saliency, prepare_for_detection
+from tests.tiny import (
+    CPU,
+    NETWORK,
+    assert_done,
+    assert_fails,
+    digest_of,
+    extract,
+    leftovers,
+    picture,
+    rrtool,
+)
+
+SIZE = ("--max-size", 160)
+
+
+def saliency_os(made: Path, output: Path, *options: object, **inputs: Path) -> Result:
+    return rrtool(
+        "saliency", "os", made / "photos", "-o", output / "s.h5", "--features", output / "os.h5",
+        "--regions", inputs.get("regions", made / "r.h5"),
+        "--centrality", inputs.get("centrality", made / "c.h5"),
+        *NETWORK, *CPU, *SIZE, "--k", 4, *options,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Regions, FS.EGM features, graph, centrality and maps of eight pictures, one broken."""
+    folder = tmp_path_factory.mktemp("saliency")
+    (folder / "photos").mkdir()
+    for i in range(7):
+        canvas = picture(40 + i, (160, 128))
+        canvas.paste(picture(i % 2, (60, 60)), (10 + 9 * i, 8 * i))
+        canvas.save(folder / "photos" / f"{i}.png")
+    (folder / "photos" / "bad.png").write_bytes(b"no picture")
+    result = rrtool(
+        "saliency", "fs", folder / "photos", "-o", folder / "r.h5", "--features", folder / "fs.h5",
+        "--keep-maps", *NETWORK, *CPU, *SIZE,
+    )  # fmt: skip
+    assert result.exit_code == 3, result.stderr
+    result = extract(folder / "photos", folder / "f.h5", "--save-maps", folder / "m.h5", *SIZE)
+    assert result.exit_code == 3
+    assert_done(rrtool("build-graph", folder / "r.h5", "-o", folder / "g.h5", "--k", 4))
+    assert_done(
+        rrtool("centrality", folder / "g.h5", "-o", folder / "c.h5", "--measure", "katz", "-q")
+    )
+    return folder
+
+
+def activations_of(maps: Artifact, row: int) -> np.ndarray:
+    """``(k, h, w)`` of one image at its only scale."""
+    start, stop = maps.read("offsets")[row : row + 2].tolist()
+    width, height = maps.read("map_sizes")[row, 0].tolist()
+    return maps.read("activations")[start:stop].reshape(-1, height, width)
+
+
+def map_of(saliency: Artifact, row: int) -> np.ndarray:
+    start, stop = saliency.read("maps/offsets")[row : row + 2].tolist()
+    width, height = saliency.read("map_sizes")[row, 0].tolist()
+    return saliency.read("maps/values")[start:stop].reshape(height, width)
+
+
+def gem(activations: np.ndarray, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+    values = activations[:, y0:y1, x0:x1].astype(np.float64)
+    pooled = (values**3).mean(axis=(1, 2)) ** (1 / 3)
+    return pooled / np.linalg.norm(pooled)
+
+
+def test_saliency_fs_finds_and_describes_the_regions_of_the_map(made: Path) -> None:
+    with open_artifact(made / "r.h5", "regions") as regions, open_artifact(made / "m.h5") as maps:
+        offsets, names = regions.read("offsets"), regions.read_texts("names")
+        boxes, vectors = regions.read("region_boxes"), regions.read("descriptors")
+        for row, name in enumerate(names):
+            if name == "bad.png":
+                assert offsets[row] == offsets[row + 1]
+                continue
+            activations = activations_of(maps, row)
+            saliency = feature_saliency(activations)
+            np.testing.assert_allclose(map_of(regions, row), saliency, atol=1e-5)
+            found = rectangles(fit_mixture(prepare_for_detection(saliency, 7)), saliency.shape)
+            assert len(found) == offsets[row + 1] - offsets[row] > 0
+            height, width = saliency.shape
+            for i, box in enumerate(found.tolist()):
+                place = offsets[row] + i
+                share = np.array(box) / [width, height, width, height]
+                np.testing.assert_allclose(boxes[place], share * [160, 128, 160, 128], atol=1e-3)
+                np.testing.assert_allclose(vectors[place], gem(activations, *box), atol=1e-5)
+                x0, y0, x1, y1 = box
+                mean = saliency[y0:y1, x0:x1].mean()
+                assert regions.read("region_saliencies")[place] == pytest.approx(mean, abs=1e-5)
+
+
+def test_fs_descriptor_is_the_normalised_sum_of_its_regions(made: Path) -> None:
+    with open_artifact(made / "r.h5") as regions, open_artifact(made / "fs.h5") as features:
+        vectors, descriptors = regions.read("descriptors"), features.read("descriptors")
+        assert features.options["described_by"] == "FS.EGM"
+        for row, (first, last) in enumerate(pairwise(regions.read("offsets"))):
+            total = vectors[first:last].astype(np.float64).sum(axis=0)
+            norm = np.linalg.norm(total)
+            expected = total / norm if norm else total
+            np.testing.assert_allclose(descriptors[row], expected, atol=1e-5)
+
+
+def test_saliency_fs_reads_maps_in_place_of_the_network(made: Path, tmp_path: Path) -> None:
+    result = rrtool(
+        "saliency", "fs", made / "photos", "-o", tmp_path / "r.h5", "--maps", made / "m.h5",
+        "--keep-maps",
+    )  # fmt: skip
+    assert result.exit_code == 3
+    with open_artifact(tmp_path / "r.h5") as one, open_artifact(made / "r.h5") as other:
+        for name in ("offsets", "region_boxes"):
+            np.testing.assert_array_equal(one.read(name), other.read(name))
+        np.testing.assert_allclose(one.read("descriptors"), other.read("descriptors"), atol=1e-6)
+
+
+def test_object_saliency_equals_a_loop_over_positions(made: Path, tmp_path: Path) -> None:
+    assert saliency_os(made, tmp_path, "--patch", 3).exit_code == 3
+    with (
+        open_artifact(made / "r.h5") as regions,
+        open_artifact(made / "c.h5") as centrality,
+        open_artifact(made / "m.h5") as maps,
+        open_artifact(tmp_path / "s.h5", "saliency") as found,
+    ):
+        vectors = regions.read("descriptors").astype(np.float64)
+        significance = regions.read("region_saliencies").astype(np.float64) ** 3
+        significance *= centrality.read("centrality")
+        for row in (0, 3):
+            activations = activations_of(maps, row)
+            features = feature_saliency(activations).astype(np.float64)
+            height, width = features.shape
+            expected = np.zeros((height, width))
+            for y in range(height):
+                for x in range(width):
+                    box = max(x - 1, 0), max(y - 1, 0), min(x + 2, width), min(y + 2, height)
+                    if (
+                        features[y, x] ** 3 <= 1e-3
+                        or not activations[:, box[1] : box[3], box[0] : box[2]].any()
+                    ):
+                        continue
+                    similarities = vectors @ gem(activations, *box)
+                    nearest = np.argsort(-similarities, kind="stable")[:4]
+                    weights = np.maximum(similarities[nearest], 0) ** 3
+                    expected[y, x] = features[y, x] ** 3 * (weights @ significance[nearest])
+            np.testing.assert_allclose(map_of(found, row), expected / expected.max(), atol=2e-4)
+
+
+def test_object_saliency_describes_images_by_the_regions_it_finds(
+    made: Path, tmp_path: Path
+) -> None:
+    assert saliency_os(made, tmp_path).exit_code == 3
+    with (
+        open_artifact(tmp_path / "s.h5") as saliency,
+        open_artifact(tmp_path / "os.h5", "features") as features,
+        open_artifact(made / "m.h5") as maps,
+    ):
+        assert features.options["described_by"] == "OS.EGM"
+        offsets, boxes = saliency.read("offsets"), saliency.read("region_boxes")
+        row = 2
+        activations = activations_of(maps, row)
+        height, width = activations.shape[1:]
+        cells = boxes[offsets[row] : offsets[row + 1]] / [160, 128, 160, 128]
+        cells = np.rint(cells * [width, height, width, height]).astype(int)
+        total = sum(gem(activations, *box) for box in cells.tolist())
+        expected = total / np.linalg.norm(total)
+        np.testing.assert_allclose(features.read("descriptors")[row], expected, atol=1e-5)
+    assert_done(rrtool("search", made / "f.h5", tmp_path / "os.h5", "-o", tmp_path / "d.h5"))
+
+
+def test_saliency_again_is_up_to_date(made: Path, tmp_path: Path) -> None:
+    assert saliency_os(made, tmp_path).exit_code == 3
+    before = digest_of(tmp_path / "s.h5"), digest_of(tmp_path / "os.h5")
+    (tmp_path / "os.h5").unlink()
+    result = saliency_os(made, tmp_path)
+    assert result.exit_code == 3
+    assert (digest_of(tmp_path / "s.h5"), digest_of(tmp_path / "os.h5")) == before
+    assert "is up to date" in saliency_os(made, tmp_path).stderr
+    assert leftovers(tmp_path) == []
+    assert_fails(saliency_os(made, tmp_path, "--theta", 2, "-q"), 4, "another --theta")
+
+
+def test_whitened_regions_take_patches_whitened_alike(made: Path, tmp_path: Path) -> None:
+    fit = ("whiten", "fit", made / "f.h5", "--method", "pca", "--dim", 5)
+    assert_done(rrtool(*fit, "-o", tmp_path / "w.h5", "-q"))
+    apply = ("whiten", "apply", made / "r.h5", tmp_path / "w.h5", "-o", tmp_path / "rw.h5")
+    assert_done(rrtool(*apply))
+    assert_done(rrtool("build-graph", tmp_path / "rw.h5", "-o", tmp_path / "g.h5", "--k", 4))
+    measure = ("--measure", "degree", "-q")
+    assert_done(rrtool("centrality", tmp_path / "g.h5", "-o", tmp_path / "c.h5", *measure))
+    inputs = {"regions": tmp_path / "rw.h5", "centrality": tmp_path / "c.h5"}
+    missing = saliency_os(made, tmp_path, **inputs)
+    assert_fails(missing, 4, "whitened otherwise", "--whitening")
+    result = saliency_os(made, tmp_path, "--whitening", tmp_path / "w.h5", **inputs)
+    assert result.exit_code == 3, result.stderr
+
+
+def test_saliency_bad_input(made: Path, tmp_path: Path) -> None:
+    other = ("build-graph", made / "f.h5", "-o", tmp_path / "g.h5", "--k", 2)
+    assert_done(rrtool(*other))
+    measure = ("--measure", "degree", "-q")
+    assert_done(rrtool("centrality", tmp_path / "g.h5", "-o", tmp_path / "c.h5", *measure))
+    wrong = saliency_os(made, tmp_path, centrality=tmp_path / "c.h5")
+    assert_fails(wrong, 4, "not that of these regions", "build-graph")
+    assert_fails(saliency_os(made, tmp_path, "--theta", -1), 2, "--theta")
+    assert_fails(saliency_os(made, tmp_path, "--patch", 0), 2, "--patch")
+    assert_fails(saliency_os(made, tmp_path, "--rho", 0), 2, "--rho")
+    assert_fails(saliency_os(made, tmp_path, "--gem-exponent", 2), 4, "--gem-exponent")
+    assert_fails(saliency_os(made, tmp_path, "--seed", 5), 4, "another network")
+    fs = ("saliency", "fs", made / "photos", "-o", tmp_path / "x.h5")
+    assert_fails(rrtool(*fs), 2, "--maps")
+    assert_fails(rrtool(*fs, *NETWORK, "--sigma", 0), 2, "sigma")
+
+
+def test_image_without_activations_has_no_region_and_its_row_says_so(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    picture(1, (160, 128)).save(photos / "a.png")
+    Image.new("RGB", (160, 128)).save(photos / "black.png")
+    result = rrtool(
+        "saliency", "fs", photos, "-o", tmp_path / "r.h5", "--features", tmp_path / "f.h5",
+        *NETWORK, *CPU, *SIZE,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    with open_artifact(tmp_path / "r.h5") as regions, open_artifact(tmp_path / "f.h5") as features:
+        counts = np.diff(regions.read("offsets"))
+        without = regions.read("n_scales_without_regions")
+        np.testing.assert_array_equal(without == 1, counts == 0)
+        np.testing.assert_array_equal(features.read("n_scales_without_regions"), without)
+        assert np.isfinite(features.read("descriptors")).all()
+
+
+def test_evaluate_saliency_by_boxes_equals_a_hand_count(made: Path, tmp_path: Path) -> None:
+    assert saliency_os(made, tmp_path).exit_code == 3
+    boxes = {"0.png": (0, 0, 80, 128), "3.png": (40, 16, 160, 128), "bad.png": (0, 0, 9, 9)}
+    lines = [",".join(map(str, (name, *box))) for name, box in boxes.items()]
+    (tmp_path / "boxes.csv").write_text("name,x0,y0,x1,y1\n" + "\n".join(lines) + "\n")
+    command = ("evaluate", tmp_path / "s.h5", made / "r.h5", "--boxes", tmp_path / "boxes.csv")
+    result = rrtool(*command, "--json", "-o", tmp_path / "e.h5")
+    assert_done(result)
+    first, second = json.loads(result.stdout)
+    assert (first["method"], second["method"]) == ("OS", "FS")
+    assert (first["n_images"], first["n_boxes"]) == (2, 2)
+    expected = []
+    with open_artifact(tmp_path / "s.h5") as saliency:
+        for row, name in ((saliency.read_texts("names").index(n), n) for n in ("0.png", "3.png")):
+            found = map_of(saliency, row).astype(np.float64)
+            fine = np.kron(found, np.ones((128, 160)))  # a pixel is height × width fine cells
+            fine = fine.reshape(128, found.shape[0], 160, found.shape[1]).sum(axis=(1, 3))
+            x0, y0, x1, y1 = boxes[name]
+            expected.append(fine[y0:y1, x0:x1].sum() / fine.sum())
+    assert first["saliency_precision"] == pytest.approx(np.mean(expected), abs=1e-5)
+    with open_artifact(tmp_path / "e.h5", "evaluation") as evaluation:
+        per_image = evaluation.read("0/saliency_precisions")
+        np.testing.assert_allclose(per_image[~np.isnan(per_image)], expected, atol=1e-5)
+    assert "region recall" in rrtool(*command).stdout
+
+
+def test_evaluate_by_boxes_bad_input(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "boxes.csv").write_text("name,x0,y0,x1,y1\nelsewhere.png,0,0,5,5\n")
+    boxes = ("--boxes", tmp_path / "boxes.csv")
+    assert_fails(rrtool("evaluate", made / "r.h5", *boxes), 2, "none of the boxes")
+    assert_fails(rrtool("evaluate", made / "r.h5"), 2, "--ground-truth or --boxes")
+    assert_fails(rrtool("evaluate", made / "f.h5", *boxes), 4, "another kind")
+    plain = ("saliency", "fs", made / "photos", "-o", tmp_path / "r.h5", "--maps", made / "m.h5")
+    assert rrtool(*plain).exit_code == 3
+    assert_fails(rrtool("evaluate", tmp_path / "r.h5", *boxes), 4, "--keep-maps")
