@@ -71,9 +71,8 @@ def main() -> None:
     sides = list(timings.values())
     ours = sides[2].median / n_queries
     for side in sides[:2]:
-        print(
-            f"{side.name}: {side.median / len(few):.3f} s a query, {side.median / len(few) / ours:.1f} times ours"
-        )
+        theirs = side.median / len(few)
+        print(f"{side.name}: {theirs:.3f} s a query, {theirs / ours:.1f} times ours")
     print(f"rrtool: {ours:.4f} s a query")
     print_bandwidth(graph, n_queries, sides[2].median)
     single = Diffusion(graph, order=order, max_iterations=100)
