@@ -77,7 +77,7 @@ def test_config_file_gives_defaults_to_the_commands_of_a_group(tmp_path, images,
     fit = ("whiten", "fit", "f.h5", "-o", "w.h5")
     (tmp_path / "rrtool.toml").write_text("[whiten.fit]\nmethod = 'pca'\n[common]\ndim = 1\n")
     assert_done(rrtool(*fit))
-    assert _options(tmp_path / "w.h5") == {"method": "pca", "dim": 1}
+    assert _options(tmp_path / "w.h5") == {"method": "pca", "dim": 1, "shrinkage": None}
     monkeypatch.setenv("RRTOOL_WHITEN_FIT_METHOD", "lda")
     assert_fails(rrtool(*fit), 2, "unknown --method", "found lda")
     for text, message in (
