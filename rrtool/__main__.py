@@ -1,6 +1,6 @@
 """``python -m rrtool``."""
 
-from rrtool.cli import main
+from rrtool.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -12,7 +12,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 from rrtool.artifacts import open_artifact
-from rrtool.cli import app
+from rrtool.cli.app import app
 
 NETWORK = ("--network", "squeezenet1_1", "--weights", "none", "--scales", "1")
 CPU = ("--device", "cpu", "--max-size", "96")
@@ -47,7 +47,7 @@ def detect_local(images: object, output: Path, *options: object) -> Result:
 
 def command_line(*args: object) -> list[str]:
     """The same command as a process of its own."""
-    return [sys.executable, "-c", "from rrtool.cli import main; main()", *map(str, args)]
+    return [sys.executable, "-c", "from rrtool.cli.app import main; main()", *map(str, args)]
 
 
 def run_process(*args: object, **options: object) -> subprocess.CompletedProcess:

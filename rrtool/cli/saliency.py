@@ -1,0 +1,190 @@
+"""Commands of object discovery: saliency fs, saliency os."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rrtool.cli.options import (
+    BatchSize,
+    Device,
+    Gallery,
+    Images,
+    Json,
+    MapsOf,
+    MaxPixels,
+    MaxSize,
+    NetworkName,
+    Output,
+    Overwrite,
+    Quiet,
+    Scales,
+    Seed,
+    Upsample,
+    Verbose,
+    Weights,
+    Workers,
+    finish,
+    network_options,
+    say_skipped,
+)
+from rrtool.console import (
+    reported,
+)
+
+commands = typer.Typer()
+
+saliency_app = typer.Typer(
+    help="Find what is salient in images: fs by activations, os by what repeats.",
+    no_args_is_help=True,
+)
+commands.add_typer(saliency_app, name="saliency")
+
+Sigma = Annotated[float, typer.Option(help="Scale of the samples of EGM.")]
+Overlap = Annotated[float, typer.Option(help="Threshold of EGM's purge, in (0, 1).")]
+GemExponent = Annotated[float, typer.Option(help="Exponent of GeM.")]
+
+
+@saliency_app.command("fs")
+def saliency_fs(
+    images: Images,
+    output: Output,
+    network: Annotated[str | None, NetworkName.__metadata__[0]] = None,
+    weights: Annotated[str | None, Weights.__metadata__[0]] = None,
+    maps: MapsOf = None,
+    features: Annotated[
+        Path | None, typer.Option(help="Write the FS.EGM descriptors of the images here.")
+    ] = None,
+    keep_maps: Annotated[
+        bool, typer.Option("--keep-maps", help="Store the saliency maps too.")
+    ] = False,
+    rho: Annotated[float, typer.Option(help="Power of the map before detection.")] = 7.0,
+    sigma: Sigma = 2.5,
+    overlap: Overlap = 0.55,
+    gem_exponent: GemExponent = 3.0,
+    max_size: MaxSize = 1024,
+    scales: Scales = "1,0.7071,0.5",
+    upsample: Upsample = False,
+    gallery: Gallery = None,
+    max_pixels: MaxPixels = 150_000_000,
+    device: Device = "auto",
+    workers: Workers = 0,
+    batch_size: BatchSize = 0,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Find and describe the regions of feature saliency (regions)."""
+    with reported(quiet, verbose) as console:
+        from rrtool.stages import saliency_fs as stage
+
+        inference = network_options(
+            network,
+            weights,
+            maps,
+            upsample,
+            scales,
+            max_size,
+            max_pixels,
+            seed,
+            device,
+            workers,
+            batch_size,
+        )
+        path = stage.run(
+            images,
+            output,
+            inference,
+            stage.RegionOptions(rho, sigma, overlap, gem_exponent),
+            features_output=features,
+            maps=maps,
+            gallery=gallery,
+            keep_maps=keep_maps,
+            overwrite=overwrite,
+            progress=console,
+        )
+        say_skipped(console, path)
+        finish(path, json)
+
+
+@saliency_app.command("os")
+def saliency_os(
+    images: Images,
+    output: Output,
+    regions: Annotated[str, typer.Option(help="Regions of the collection, from saliency fs.")],
+    centrality: Annotated[str, typer.Option(help="Their centrality.")],
+    features: Annotated[Path, typer.Option(help="Write the OS.EGM descriptors here.")],
+    network: Annotated[str | None, NetworkName.__metadata__[0]] = None,
+    weights: Annotated[str | None, Weights.__metadata__[0]] = None,
+    maps: MapsOf = None,
+    whitening: Annotated[
+        str | None, typer.Option(help="What the regions were whitened with, if they were.")
+    ] = None,
+    center: Annotated[
+        str | None, typer.Option(help="What they were centred on, if they were.")
+    ] = None,
+    theta: Annotated[float, typer.Option(help="Power of feature saliency.")] = 3.0,
+    patch: Annotated[
+        int | None, typer.Option(help="Side in cells; default: a third of the shorter side.")
+    ] = None,
+    k: Annotated[int, typer.Option("--k", help="Regions that a patch is compared with.")] = 50,
+    gamma: Annotated[float, typer.Option(help="Exponent of their similarity.")] = 3.0,
+    rho: Annotated[float, typer.Option(help="Power of the map before detection.")] = 2.0,
+    sigma: Sigma = 2.5,
+    overlap: Overlap = 0.55,
+    gem_exponent: GemExponent = 3.0,
+    max_size: MaxSize = 1024,
+    scales: Scales = "1,0.7071,0.5",
+    upsample: Upsample = False,
+    gallery: Gallery = None,
+    max_pixels: MaxPixels = 150_000_000,
+    device: Device = "auto",
+    workers: Workers = 0,
+    batch_size: BatchSize = 0,
+    seed: Seed = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Map what repeats in a collection, and describe its images by that (saliency, features)."""
+    with reported(quiet, verbose) as console:
+        from rrtool.stages import saliency_os as stage
+        from rrtool.stages.saliency_fs import RegionOptions
+
+        inference = network_options(
+            network,
+            weights,
+            maps,
+            upsample,
+            scales,
+            max_size,
+            max_pixels,
+            seed,
+            device,
+            workers,
+            batch_size,
+        )
+        path = stage.run(
+            images,
+            output,
+            inference,
+            stage.ObjectSaliencyOptions(
+                RegionOptions(rho, sigma, overlap, gem_exponent), theta, patch, k, gamma
+            ),
+            regions=regions,
+            centrality=centrality,
+            features_output=features,
+            whitening=whitening,
+            center=center,
+            maps=maps,
+            gallery=gallery,
+            overwrite=overwrite,
+            progress=console,
+        )
+        say_skipped(console, path)
+        finish(path, json)
