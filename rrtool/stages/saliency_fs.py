@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from rrtool.artifacts import OutputFile, Provenance, create
+from rrtool.artifacts import Provenance, create
 from rrtool.core.expanding_gaussian_mixture import MixtureOptions
 from rrtool.core.region_description import DescribedImage, describe_by_regions, detect_regions
 from rrtool.core.saliency import feature_saliency
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
-from rrtool.stages.activation_input import ActivationInput, open_activations
-from rrtool.stages.network_run import NetworkOptions, publish_rows, run_parts
-from rrtool.stages.parts import parts_of
-from rrtool.stages.saliency_output import feature_columns, map_columns, region_columns
+from rrtool.stages.activation_input import open_activations
+from rrtool.stages.network_run import NetworkOptions
+from rrtool.stages.saliency_output import (
+    Columns,
+    describe_all,
+    feature_columns,
+    map_columns,
+    region_columns,
+)
 
 _NO_MAP = np.zeros((0, 0), dtype=np.float32)  # of an image too small for a scale
 
@@ -114,39 +119,21 @@ def run(
             progress.message(f"{outputs[0].path} is up to date")
             return outputs[0].path
         activations.mention_untrained(progress)
-        _run_parts(activations, options, outputs, keep_maps, progress)
+        k, n_scales = activations.n_channels, activations.n_scales
+
+        def columns(
+            rows: range, common: Mapping[str, np.ndarray], images: Mapping[int, DescribedImage]
+        ) -> list[Columns]:
+            regions = region_columns(rows, common, images, k, with_descriptors=True)
+            if keep_maps:
+                regions |= map_columns(rows, images, n_scales)
+            return [regions, feature_columns(rows, images, k)][: len(outputs)]
+
+        describe_all(
+            activations, lambda scales: describe_batch(scales, options), columns, outputs,
+            progress, "saliency fs",
+        )  # fmt: skip
         return outputs[0].path
-
-
-def _run_parts(
-    activations: ActivationInput,
-    options: RegionOptions,
-    outputs: list[OutputFile],
-    keep_maps: bool,
-    progress: Progress,
-) -> None:
-    collection = activations.collection
-    parts = parts_of(len(collection))
-    todo = [target for target in outputs if not target.is_current]
-    missing = sorted({number for target in todo for number in target.missing_parts(len(parts))})
-    batches = activations.source.batches([(number, parts[number]) for number in missing])
-
-    def work(maps: list[torch.Tensor]) -> list[DescribedImage]:
-        return describe_batch([scale.cpu().numpy() for scale in maps], options)
-
-    for number, common, results in run_parts(
-        batches, parts, missing, work, progress, "saliency fs"
-    ):
-        rows, k = parts[number], activations.n_channels
-        columns = region_columns(rows, common, results, k, with_descriptors=True)
-        if keep_maps:
-            columns |= map_columns(rows, results, activations.n_scales)
-        written = [columns, feature_columns(rows, results, k)]
-        for target, content in zip(outputs, written, strict=False):
-            if not target.is_current:
-                target.write_part(number, {**common, **content})
-    for target in todo:
-        publish_rows(target, collection, len(parts), {})
 
 
 def describe_batch(scales: list[np.ndarray], options: RegionOptions) -> list[DescribedImage]:

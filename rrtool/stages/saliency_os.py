@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
-from rrtool.artifacts import Artifact, OutputFile, Provenance, create, open_artifact
+from rrtool.artifacts import Artifact, Provenance, create, open_artifact
 from rrtool.core import knn
 from rrtool.core.object_saliency import object_saliency
 from rrtool.core.region_description import DescribedImage, describe_by_regions, detect_regions
@@ -21,10 +21,15 @@ from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
 from rrtool.stages.activation_input import ActivationInput, open_activations
 from rrtool.stages.descriptors import read_descriptors
-from rrtool.stages.network_run import NetworkOptions, publish_rows, run_parts
-from rrtool.stages.parts import parts_of
+from rrtool.stages.network_run import NetworkOptions
 from rrtool.stages.saliency_fs import RegionOptions
-from rrtool.stages.saliency_output import feature_columns, map_columns, region_columns
+from rrtool.stages.saliency_output import (
+    Columns,
+    describe_all,
+    feature_columns,
+    map_columns,
+    region_columns,
+)
 from rrtool.stages.whiten import read_whitening
 
 # Positions of less significance cannot reach the threshold of detection, and are not searched for.
@@ -129,7 +134,16 @@ def run(
             return outputs[0].path
         activations.mention_untrained(progress)
         mapper = _Mapper.of(r, c, whiten, options, progress)
-        _run_parts(activations, mapper, outputs, progress)
+        channels, n_scales = activations.n_channels, activations.n_scales
+
+        def columns(
+            rows: range, common: Mapping[str, np.ndarray], found: Mapping[int, DescribedImage]
+        ) -> list[Columns]:
+            regions = region_columns(rows, common, found, channels, with_descriptors=False)
+            saliency = regions | map_columns(rows, found, n_scales)
+            return [saliency, feature_columns(rows, found, channels)]
+
+        describe_all(activations, mapper, columns, outputs, progress, "saliency os")
         return outputs[0].path
 
 
@@ -256,31 +270,3 @@ class _Mapper:
             features, ids, similarities, self.saliencies, self.centrality,
             theta=self.options.theta, gamma=self.options.gamma,
         )  # fmt: skip
-
-
-def _run_parts(
-    activations: ActivationInput, mapper: _Mapper, outputs: list[OutputFile], progress: Progress
-) -> None:
-    collection = activations.collection
-    parts = parts_of(len(collection))
-    todo = [target for target in outputs if not target.is_current]
-    missing = sorted({number for target in todo for number in target.missing_parts(len(parts))})
-    batches = activations.source.batches([(number, parts[number]) for number in missing])
-
-    def work(maps: list[torch.Tensor]) -> list[DescribedImage]:
-        return mapper([scale.cpu().numpy() for scale in maps])
-
-    for number, common, results in run_parts(
-        batches, parts, missing, work, progress, "saliency os"
-    ):
-        rows, k = parts[number], activations.n_channels
-        written = [
-            region_columns(rows, common, results, k, with_descriptors=False)
-            | map_columns(rows, results, activations.n_scales),
-            feature_columns(rows, results, k),
-        ]
-        for target, content in zip(outputs, written, strict=True):
-            if not target.is_current:
-                target.write_part(number, {**common, **content})
-    for target in todo:
-        publish_rows(target, collection, len(parts), {"n_channels": activations.n_channels})

@@ -2,11 +2,54 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+import torch
 
+from rrtool.artifacts import OutputFile
 from rrtool.core.region_description import DescribedImage
+from rrtool.progress import Progress
+from rrtool.stages.activation_input import ActivationInput
+from rrtool.stages.network_run import publish_rows, run_parts
+from rrtool.stages.parts import parts_of
+
+Columns = dict[str, np.ndarray]
+
+
+def describe_all(
+    activations: ActivationInput,
+    describe: Callable[[list[np.ndarray]], list[DescribedImage]],
+    columns: Callable[
+        [range, Mapping[str, np.ndarray], Mapping[int, DescribedImage]], list[Columns]
+    ],
+    outputs: Sequence[OutputFile],
+    progress: Progress,
+    label: str,
+) -> None:
+    """Describe all images, part by part, and publish every output that is not there yet.
+
+    Args:
+        describe: from ``(b, k, h, w)`` activations at each scale to the images of a batch.
+        columns: what each output stores of a part: from its rows, common columns and images.
+        label: of the progress.
+    """
+    collection = activations.collection
+    parts = parts_of(len(collection))
+    todo = [target for target in outputs if not target.is_current]
+    missing = sorted({number for target in todo for number in target.missing_parts(len(parts))})
+    batches = activations.source.batches([(number, parts[number]) for number in missing])
+
+    def work(maps: list[torch.Tensor]) -> list[DescribedImage]:
+        return describe([scale.cpu().numpy() for scale in maps])
+
+    for number, common, results in run_parts(batches, parts, missing, work, progress, label):
+        contents = columns(parts[number], common, results)
+        for target, content in zip(outputs, contents, strict=True):
+            if not target.is_current:
+                target.write_part(number, {**common, **content})
+    for target in todo:
+        publish_rows(target, collection, len(parts), {"n_channels": activations.n_channels})
 
 
 def region_columns(
