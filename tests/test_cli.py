@@ -19,7 +19,7 @@ def images(tmp_path_factory):
 
 def test_help_imports_no_heavy_library():
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-c", "from rrtool.cli.app import main; main()", "--help"],
+        [sys.executable, "-X", "importtime", "-m", "rrtool", "--help"],
         capture_output=True, text=True, check=True,
     )  # fmt: skip
     imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}

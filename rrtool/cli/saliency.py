@@ -44,6 +44,9 @@ commands.add_typer(saliency_app, name="saliency")
 
 Sigma = Annotated[float, typer.Option(help="Scale of the samples of EGM.")]
 Overlap = Annotated[float, typer.Option(help="Threshold of EGM's purge, in (0, 1).")]
+Aggregate = Annotated[
+    str, typer.Option(help="Add regions up weighted by their saliency, or plainly: sum.")
+]
 GemExponent = Annotated[float, typer.Option(help="Exponent of GeM.")]
 
 
@@ -64,6 +67,7 @@ def saliency_fs(
     sigma: Sigma = 2.5,
     overlap: Overlap = 0.55,
     gem_exponent: GemExponent = 3.0,
+    aggregate: Aggregate = "weighted",
     max_size: MaxSize = 1024,
     scales: Scales = "1,0.7071,0.5",
     upsample: Upsample = False,
@@ -99,7 +103,7 @@ def saliency_fs(
             images,
             output,
             inference,
-            stage.RegionOptions(rho, sigma, overlap, gem_exponent),
+            stage.RegionOptions(rho, sigma, overlap, gem_exponent, aggregate),
             features_output=features,
             maps=maps,
             gallery=gallery,
@@ -137,6 +141,7 @@ def saliency_os(
     sigma: Sigma = 2.5,
     overlap: Overlap = 0.55,
     gem_exponent: GemExponent = 3.0,
+    aggregate: Aggregate = "weighted",
     max_size: MaxSize = 1024,
     scales: Scales = "1,0.7071,0.5",
     upsample: Upsample = False,
@@ -174,7 +179,7 @@ def saliency_os(
             output,
             inference,
             stage.ObjectSaliencyOptions(
-                RegionOptions(rho, sigma, overlap, gem_exponent), theta, patch, k, gamma
+                RegionOptions(rho, sigma, overlap, gem_exponent, aggregate), theta, patch, k, gamma
             ),
             regions=regions,
             centrality=centrality,

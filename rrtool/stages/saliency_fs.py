@@ -12,7 +12,12 @@ import numpy as np
 
 from rrtool.artifacts import Provenance, create
 from rrtool.core.expanding_gaussian_mixture import MixtureOptions
-from rrtool.core.region_description import DescribedImage, describe_by_regions, detect_regions
+from rrtool.core.region_description import (
+    AGGREGATIONS,
+    DescribedImage,
+    describe_by_regions,
+    detect_regions,
+)
 from rrtool.core.saliency import feature_saliency
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
@@ -38,18 +43,24 @@ class RegionOptions:
         sigma: scale of the samples of EGM.
         overlap_threshold: τ of EGM.
         gem_exponent: ω of the regions' descriptors.
+        aggregation: ``weighted`` or ``sum``, see ``describe_by_regions``.
     """
 
     rho: float
     sigma: float = 2.5
     overlap_threshold: float = 0.55
     gem_exponent: float = 3.0
+    aggregation: str = "weighted"
 
     def __post_init__(self) -> None:
         if not 0 < self.rho <= 100:
             raise UsageError("bad --rho", expected="(0, 100]", found=self.rho)
         if not 0 < self.gem_exponent <= 100:
             raise UsageError("bad --gem-exponent", expected="(0, 100]", found=self.gem_exponent)
+        if self.aggregation not in AGGREGATIONS:
+            raise UsageError(
+                "unknown --aggregate", expected=" or ".join(AGGREGATIONS), found=self.aggregation
+            )
         self.mixture()
 
     def mixture(self) -> MixtureOptions:
@@ -68,6 +79,7 @@ class RegionOptions:
             "rho": self.rho,
             "sigma": self.sigma,
             "overlap_threshold": self.overlap_threshold,
+            "aggregate": self.aggregation,
             "pool": "gem",
             "gem_exponent": self.gem_exponent,
             "whitening": "none",
@@ -155,6 +167,7 @@ def describe_batch(scales: list[np.ndarray], options: RegionOptions) -> list[Des
             saliencies[i],
             regions[i * len(scales) : (i + 1) * len(scales)],
             options.gem_exponent,
+            options.aggregation,
         )
         for i in range(n_images)
     ]

@@ -245,6 +245,7 @@ class _Mapper:
                 saliencies[i],
                 regions[i * len(scales) : (i + 1) * len(scales)],
                 options.gem_exponent,
+                options.aggregation,
             )
             for i in range(n_images)
         ]

@@ -65,7 +65,7 @@ def region_columns(
     without = np.zeros(len(rows), dtype=np.uint8)
     vectors = [np.zeros((0, n_channels), dtype=np.float32)]
     boxes, scales = [np.zeros((0, 4), dtype=np.float32)], [np.zeros(0, dtype=np.uint8)]
-    saliencies = [np.zeros(0, dtype=np.float32)]
+    saliencies, weights = [np.zeros(0, np.float32)], [np.zeros(0, np.float32)]
     for row in sorted(results):
         found, place = results[row], row - rows.start
         counts[place], without[place] = len(found.shares), found.n_without_regions
@@ -75,10 +75,12 @@ def region_columns(
         vectors.append(found.descriptors)
         scales.append(found.scales)
         saliencies.append(found.saliencies)
+        weights.append(found.weights)
     columns: dict[str, np.ndarray] = {
         "region_boxes": np.concatenate(boxes),
         "region_scales": np.concatenate(scales),
         "region_saliencies": np.concatenate(saliencies),
+        "region_weights": np.concatenate(weights),
         "offsets": np.concatenate([[0], np.cumsum(counts)]),
         "n_scales_without_regions": without,
     }

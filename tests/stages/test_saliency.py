@@ -75,6 +75,11 @@ def map_of(saliency: Artifact, row: int) -> np.ndarray:
     return saliency.read("maps/values")[start:stop].reshape(height, width)
 
 
+def unit(vector: np.ndarray) -> np.ndarray:
+    norm = np.linalg.norm(vector)
+    return vector / norm if norm else vector
+
+
 def gem(activations: np.ndarray, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
     values = activations[:, y0:y1, x0:x1].astype(np.float64)
     pooled = (values**3).mean(axis=(1, 2)) ** (1 / 3)
@@ -105,15 +110,25 @@ def test_saliency_fs_finds_and_describes_the_regions_of_the_map(made: Path) -> N
                 assert regions.read("region_saliencies")[place] == pytest.approx(mean, abs=1e-5)
 
 
-def test_fs_descriptor_is_the_normalised_sum_of_its_regions(made: Path) -> None:
+def test_fs_descriptor_is_the_weighted_sum_of_its_regions(made: Path, tmp_path: Path) -> None:
     with open_artifact(made / "r.h5") as regions, open_artifact(made / "fs.h5") as features:
         vectors, descriptors = regions.read("descriptors"), features.read("descriptors")
+        weights = regions.read("region_weights")
+        result = rrtool(
+            "saliency", "fs", made / "photos", "-o", tmp_path / "r.h5", "--maps", made / "m.h5",
+            "--features", tmp_path / "f.h5", "--aggregate", "sum",
+        )  # fmt: skip
+        assert result.exit_code == 3
+        with open_artifact(tmp_path / "f.h5") as summed:
+            plain = summed.read("descriptors")
         assert features.options["described_by"] == "FS.EGM"
         for row, (first, last) in enumerate(pairwise(regions.read("offsets"))):
-            total = vectors[first:last].astype(np.float64).sum(axis=0)
-            norm = np.linalg.norm(total)
-            expected = total / norm if norm else total
+            own = weights[first:last]
+            assert own.sum() == pytest.approx(1 if last > first else 0, abs=1e-5)
+            expected = unit(own @ vectors[first:last].astype(np.float64))
             np.testing.assert_allclose(descriptors[row], expected, atol=1e-5)
+            expected = unit(vectors[first:last].astype(np.float64).sum(axis=0))
+            np.testing.assert_allclose(plain[row], expected, atol=1e-5)
 
 
 def test_saliency_fs_reads_maps_in_place_of_the_network(made: Path, tmp_path: Path) -> None:
@@ -175,8 +190,9 @@ def test_object_saliency_describes_images_by_the_regions_it_finds(
         height, width = activations.shape[1:]
         cells = boxes[offsets[row] : offsets[row + 1]] / [160, 128, 160, 128]
         cells = np.rint(cells * [width, height, width, height]).astype(int)
-        total = sum(gem(activations, *box) for box in cells.tolist())
-        expected = total / np.linalg.norm(total)
+        weights = saliency.read("region_weights")[offsets[row] : offsets[row + 1]]
+        pooled = [gem(activations, *box) for box in cells.tolist()]
+        expected = unit(weights @ np.array(pooled))
         np.testing.assert_allclose(features.read("descriptors")[row], expected, atol=1e-5)
     assert_done(rrtool("search", made / "f.h5", tmp_path / "os.h5", "-o", tmp_path / "d.h5"))
 
@@ -218,6 +234,7 @@ def test_saliency_bad_input(made: Path, tmp_path: Path) -> None:
     assert_fails(saliency_os(made, tmp_path, "--theta", -1), 2, "--theta")
     assert_fails(saliency_os(made, tmp_path, "--patch", 0), 2, "--patch")
     assert_fails(saliency_os(made, tmp_path, "--rho", 0), 2, "--rho")
+    assert_fails(saliency_os(made, tmp_path, "--aggregate", "max"), 2, "--aggregate")
     assert_fails(saliency_os(made, tmp_path, "--gem-exponent", 2), 4, "--gem-exponent")
     assert_fails(saliency_os(made, tmp_path, "--seed", 5), 4, "another network")
     fs = ("saliency", "fs", made / "photos", "-o", tmp_path / "x.h5")
