@@ -47,6 +47,7 @@ def _describe(ranking: Mapping[str, Any]) -> dict[str, str]:
     network = how["network"]
     texts = {
         "method": how["method"],
+        "described by": how.get("described_by", "whole images"),
         "network": network["name"] + ("" if network["trained"] else " (untrained)"),
         "weights": f"{network['weights']} {network['weights_digest'][:8]}",
         "upsampled": "yes" if network["upsample"] else "no",

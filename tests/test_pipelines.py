@@ -90,3 +90,22 @@ def test_whitened_rankings_come_from_whitened_features(tmp_path: Path) -> None:
     make(tmp_path, "folder.mk", "PHOTOS=photos", "WHITENING=w.h5", "global")
     with open_artifact(tmp_path / "out/global.h5") as ranking:
         assert ranking.extra["description"]["whitening"].startswith("pca")
+
+
+def test_discovery_pipeline_compares_whole_photos_with_their_regions(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    for i in range(8):
+        canvas = picture(50 + i, (160, 128))
+        canvas.paste(picture(i % 2, (70, 70)), (8 * i, 5 * i))
+        canvas.save(photos / f"{'ab'[i % 2]}_{i}.png")
+    (tmp_path / "queries.csv").write_text(
+        "name,x0,y0,x1,y1\na_0.png,0,0,70,70\nb_1.png,8,5,78,75\n"
+    )
+    table = make(tmp_path, "discovery.mk", "PHOTOS=photos", "GROUPS=prefix:(.)_", "table")
+    for name in ("gem", "fs", "os", "gem-d", "fs-d", "os-d"):
+        assert f"out/{name}.h5" in table
+    assert "OS.EGM" in table
+    assert "query crop: yes" in table
+    with open_artifact(tmp_path / "out/saliency.h5", "saliency") as saliency:
+        assert saliency.shape("status") == (8,)

@@ -143,6 +143,7 @@ def describe(queries: Artifact, database: Artifact, options: SearchOptions) -> d
     return {
         "method": "R-Match" if is_regional(queries, database) else options.method(),
         "network": database.network,
+        "described_by": database.options.get("described_by", "whole images"),
         **{key: database.options.get(key) for key in DESCRIPTION},
         "query_crop": bool(queries.options.get("boxes")),
         "top": options.top,
