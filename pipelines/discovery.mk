@@ -14,15 +14,21 @@ OUT ?= build/discovery
 NETWORK ?= squeezenet1_1
 WEIGHTS ?= imagenet
 SCALES ?= 1,0.7071,0.5
+MAX_SIZE ?= 1024
 # A whitening learnt elsewhere (rrtool whiten fit), centred on the descriptors it is applied to.
 WHITENING ?=
-CENTRALITY ?= katz
+# One or more of degree, eigenvector, pagerank, katz, betweenness, closeness, each with an OS.EGM.
+CENTRALITIES ?= katz
+# Where the objects are in PHOTOS, for the target precision: name,x0,y0,x1,y1 a row.
+TRUE_BOXES ?= $(BOXES)
 K ?=
 KQ ?=
 RRTOOL ?= rrtool
-NETWORK_OPTIONS = --network $(NETWORK) --weights $(WEIGHTS) --scales $(SCALES)
+NETWORK_OPTIONS = --network $(NETWORK) --weights $(WEIGHTS) --scales $(SCALES) \
+  --max-size $(MAX_SIZE)
 RUN = run() { "$$@" || { code=$$?; test $$code -eq 3 || exit $$code; }; }; run $(RRTOOL)
-KINDS = gem fs os
+KINDS = gem fs $(CENTRALITIES:%=os-%)
+SALIENCIES = $(OUT)/regions.h5 $(CENTRALITIES:%=$(OUT)/saliency-%.h5)
 RANKINGS = $(KINDS:%=$(OUT)/%.h5) $(KINDS:%=$(OUT)/%-d.h5)
 # The stamp of a folder changes when photos come or go or change; a list is its own.
 PHOTOS_STAMP = $(if $(wildcard $(PHOTOS)/.),$(OUT)/photos.txt,$(PHOTOS))
@@ -30,11 +36,14 @@ PHOTOS_STAMP = $(if $(wildcard $(PHOTOS)/.),$(OUT)/photos.txt,$(PHOTOS))
 D = $(OUT)/%-features$(if $(WHITENING),-whitened).h5
 Q = $(OUT)/$(if $(WHITENING),%-queries-whitened,queries).h5
 
-.PHONY: table
+.PHONY: table precision
 .DELETE_ON_ERROR:
 .SECONDARY:
 table: $(RANKINGS)
 	@$(RRTOOL) evaluate $^ --ground-truth '$(GROUPS)'
+# Saliency precision and region recall (thesis fig. 5.6).
+precision: $(SALIENCIES)
+	@$(RRTOOL) evaluate $^ --boxes $(TRUE_BOXES)
 
 $(OUT):
 	mkdir -p $@
@@ -58,13 +67,13 @@ $(OUT)/fs-features.h5: $(OUT)/regions.h5 ;
 $(OUT)/region-graph.h5: $(OUT)/regions.h5
 	$(RUN) build-graph $< -o $@ --overwrite
 
-$(OUT)/centrality.h5: $(OUT)/region-graph.h5
-	$(RUN) centrality $< -o $@ --measure $(CENTRALITY) --overwrite
+$(OUT)/centrality-%.h5: $(OUT)/region-graph.h5
+	$(RUN) centrality $< -o $@ --measure $* --overwrite
 
-$(OUT)/saliency.h5: $(OUT)/regions.h5 $(OUT)/centrality.h5
-	$(RUN) saliency os $(PHOTOS) -o $@ --regions $< --centrality $(OUT)/centrality.h5 \
-	  --features $(OUT)/os-features.h5 $(NETWORK_OPTIONS) --overwrite
-$(OUT)/os-features.h5: $(OUT)/saliency.h5 ;
+$(OUT)/saliency-%.h5: $(OUT)/regions.h5 $(OUT)/centrality-%.h5
+	$(RUN) saliency os $(PHOTOS) -o $@ --regions $< --centrality $(OUT)/centrality-$*.h5 \
+	  --features $(OUT)/os-$*-features.h5 $(NETWORK_OPTIONS) --overwrite
+$(CENTRALITIES:%=$(OUT)/os-%-features.h5): $(OUT)/os-%-features.h5: $(OUT)/saliency-%.h5 ;
 
 $(OUT)/%-features-whitened.h5: $(OUT)/%-features.h5 $(WHITENING)
 	$(RUN) whiten apply $< $(WHITENING) --center $< -o $@ --overwrite

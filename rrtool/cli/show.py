@@ -92,6 +92,9 @@ def demo(
         str, typer.Option(help="As for extract; 'auto' = imagenet if it can be had, else none.")
     ] = "auto",
     short: Annotated[bool, typer.Option("--short", help="Fewer and smaller scenes.")] = False,
+    scenes_only: Annotated[
+        bool, typer.Option("--scenes-only", help="Make the scenes and stop.")
+    ] = False,
     seed: Seed = 0,
     quiet: Quiet = False,
     verbose: Verbose = False,
@@ -102,6 +105,10 @@ def demo(
         from rrtool.stages.evaluate import summarize
         from rrtool.tables import print_scores
 
+        if scenes_only:
+            scenes, _ = stage.make(folder, seed=seed, short=short)
+            emit_path(scenes.images, False, dict)
+            return
         evaluated, page = stage.run(
             folder, network=network, weights=weights, seed=seed, short=short, progress=console
         )

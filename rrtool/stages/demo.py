@@ -31,6 +31,17 @@ class DemoSize:
 FULL, SHORT = DemoSize(), DemoSize(4, 4, 1, 6, 256)
 
 
+def make(folder: Path, *, seed: int = 0, short: bool = False) -> tuple[Scenes, DemoSize]:
+    """Make the scenes only.
+
+    Raises:
+        UsageError: the folder holds something that no demo has put there.
+    """
+    _claim(folder)
+    numbers = SHORT if short else FULL
+    return make_scenes(folder, seed=seed, **asdict(numbers)), numbers
+
+
 def run(
     folder: Path,
     *,
@@ -48,9 +59,7 @@ def run(
     Raises:
         UsageError: the folder holds something that no demo has put there.
     """
-    _claim(folder)
-    numbers = SHORT if short else FULL
-    scenes = make_scenes(folder, seed=seed, **asdict(numbers))
+    scenes, numbers = make(folder, seed=seed, short=short)
     weights = _available(network, progress) if weights == "auto" else weights
     inference = NetworkOptions(network, weights, max_size=numbers.size, seed=seed)
     made = _rankings(folder, scenes, inference, progress)

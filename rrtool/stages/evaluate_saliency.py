@@ -11,7 +11,7 @@ import numpy as np
 
 from rrtool.artifacts import Artifact, InputRecord, Provenance, create, open_artifact
 from rrtool.boxes import QueryBox, load_boxes, match_boxes
-from rrtool.core.object_saliency import best_iou, saliency_precision
+from rrtool.core.object_saliency import THETA, best_iou, saliency_precision
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.networks.checkpoints import digest_of_file
 from rrtool.progress import Progress
@@ -76,7 +76,7 @@ def run(
     scores, records = [], []
     for position, path in enumerate(saliencies):
         with open_artifact(path, "saliency", "regions") as artifact:
-            scores.append(_score(artifact, truth, boxes))
+            scores += _score(artifact, truth, boxes)
             records.append(artifact.as_input(f"saliency {position}"))
     if output is not None:
         digest = digest_of_file(boxes) if Path(boxes).is_file() else boxes
@@ -85,7 +85,8 @@ def run(
     return scores
 
 
-def _score(artifact: Artifact, truth: list[QueryBox], source: str) -> SaliencyScores:
+def _score(artifact: Artifact, truth: list[QueryBox], source: str) -> list[SaliencyScores]:
+    """Of feature saliency also FS^θ, which is what object saliency builds on (fig. 5.6)."""
     if "maps/values" not in artifact:
         raise ArtifactError(
             "no saliency maps in this artifact", where=artifact.path, todo="use --keep-maps"
@@ -103,7 +104,9 @@ def _score(artifact: Artifact, truth: list[QueryBox], source: str) -> SaliencySc
     offsets, regions = artifact.read("offsets"), artifact.read("region_boxes")
     sizes, starts = artifact.read("map_sizes"), artifact.read("maps/offsets")
     values = artifact.read("maps/values")
-    precisions, overlaps = np.full(len(names), np.nan), [np.zeros(0)]
+    is_feature_saliency = artifact.kind == "regions"
+    powers = [1.0, THETA] if is_feature_saliency else [1.0]
+    precisions, overlaps = np.full((len(powers), len(names)), np.nan), [np.zeros(0)]
     n_scales = sizes.shape[1]
     for row in [row for row, found in enumerate(matched) if found and good[row]]:
         pixels = np.array([box.box for box in matched[row]])
@@ -113,10 +116,14 @@ def _score(artifact: Artifact, truth: list[QueryBox], source: str) -> SaliencySc
             )
             for s in range(n_scales)
         ]
-        precisions[row] = _precision(maps, pixels, described[row])
+        for i, power in enumerate(powers):
+            precisions[i, row] = _precision([m**power for m in maps], pixels, described[row])
         overlaps.append(best_iou(regions[offsets[row] : offsets[row + 1]], pixels))
-    method = str(artifact.options.get("described_by", "FS.EGM")).removesuffix(".EGM")
-    return SaliencyScores(artifact.path, method, precisions, np.concatenate(overlaps))
+    method = "FS" if is_feature_saliency else "OS"
+    found = [SaliencyScores(artifact.path, method, precisions[0], np.concatenate(overlaps))]
+    if is_feature_saliency:
+        found.append(SaliencyScores(artifact.path, f"FS^{THETA:g}", precisions[1], np.zeros(0)))
+    return found
 
 
 def _precision(maps: Sequence[np.ndarray], pixels: np.ndarray, described: np.ndarray) -> float:

@@ -268,18 +268,29 @@ def test_evaluate_saliency_by_boxes_equals_a_hand_count(made: Path, tmp_path: Pa
     command = ("evaluate", tmp_path / "s.h5", made / "r.h5", "--boxes", tmp_path / "boxes.csv")
     result = rrtool(*command, "--json", "-o", tmp_path / "e.h5")
     assert_done(result)
-    first, second = json.loads(result.stdout)
-    assert (first["method"], second["method"]) == ("OS", "FS")
+    first, second, third = json.loads(result.stdout)
+    assert (first["method"], second["method"], third["method"]) == ("OS", "FS", "FS^3")
     assert (first["n_images"], first["n_boxes"]) == (2, 2)
-    expected = []
-    with open_artifact(tmp_path / "s.h5") as saliency:
-        for row, name in ((saliency.read_texts("names").index(n), n) for n in ("0.png", "3.png")):
-            found = map_of(saliency, row).astype(np.float64)
-            fine = np.kron(found, np.ones((128, 160)))  # a pixel is height × width fine cells
+
+    def hand_counted(artifact: Artifact, power: int) -> list[float]:
+        shares = []
+        for name in ("0.png", "3.png"):
+            found = map_of(artifact, artifact.read_texts("names").index(name)).astype(np.float64)
+            fine = np.kron(found**power, np.ones((128, 160)))  # a pixel is height × width of them
             fine = fine.reshape(128, found.shape[0], 160, found.shape[1]).sum(axis=(1, 3))
             x0, y0, x1, y1 = boxes[name]
-            expected.append(fine[y0:y1, x0:x1].sum() / fine.sum())
-    assert first["saliency_precision"] == pytest.approx(np.mean(expected), abs=1e-5)
+            shares.append(fine[y0:y1, x0:x1].sum() / fine.sum())
+        return shares
+
+    with open_artifact(tmp_path / "s.h5") as saliency, open_artifact(made / "r.h5") as regions:
+        expected = hand_counted(saliency, 1)
+        for score, shares in (
+            (first, expected),
+            (second, hand_counted(regions, 1)),
+            (third, hand_counted(regions, 3)),
+        ):
+            assert score["saliency_precision"] == pytest.approx(np.mean(shares), abs=1e-5)
+    assert third["region_recall@0.5"] is None
     with open_artifact(tmp_path / "e.h5", "evaluation") as evaluation:
         per_image = evaluation.read("0/saliency_precisions")
         np.testing.assert_allclose(per_image[~np.isnan(per_image)], expected, atol=1e-5)
