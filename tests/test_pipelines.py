@@ -102,10 +102,30 @@ def test_discovery_pipeline_compares_whole_photos_with_their_regions(tmp_path: P
     (tmp_path / "queries.csv").write_text(
         "name,x0,y0,x1,y1\na_0.png,0,0,70,70\nb_1.png,8,5,78,75\n"
     )
-    table = make(tmp_path, "discovery.mk", "PHOTOS=photos", "GROUPS=prefix:(.)_", "table")
-    for name in ("gem", "fs", "os", "gem-d", "fs-d", "os-d"):
+    arguments = ("PHOTOS=photos", "GROUPS=prefix:(.)_", "BOXES=queries.csv")
+    table = make(tmp_path, "discovery.mk", *arguments, "table")
+    for name in ("gem", "fs", "os-katz", "gem-d", "fs-d", "os-katz-d"):
         assert f"out/{name}.h5" in table
     assert "OS.EGM" in table
     assert "query crop: yes" in table
-    with open_artifact(tmp_path / "out/saliency.h5", "saliency") as saliency:
+    with open_artifact(tmp_path / "out/saliency-katz.h5", "saliency") as saliency:
         assert saliency.shape("status") == (8,)
+    precision = make(tmp_path, "discovery.mk", *arguments, "precision")
+    assert "FS^3" in precision
+    assert "saliency-katz.h5" in precision
+
+
+def test_discovery_pipeline_takes_lists_of_photos_and_a_whitening(tmp_path: Path) -> None:
+    make_pictures(tmp_path / "photos", 10)
+    names = sorted(path.name for path in (tmp_path / "photos").iterdir())
+    (tmp_path / "queries.txt").write_text("".join(f"photos/{name}\n" for name in names[:2]))
+    (tmp_path / "database.txt").write_text("".join(f"photos/{name}\n" for name in names[2:]))
+    arguments = ("PHOTOS=database.txt", "QUERIES=queries.txt")
+    make(tmp_path, "discovery.mk", *arguments, "out/gem.h5")
+    fit = ("whiten", "fit", "out/gem-features.h5", "--method", "pca", "-o", "w.h5")
+    subprocess.run([*RRTOOL.split(), *fit], cwd=tmp_path, check=True, capture_output=True)
+    (tmp_path / "out/gem.h5").unlink()
+    make(tmp_path, "discovery.mk", *arguments, "WHITENING=w.h5", "out/gem.h5")
+    with open_artifact(tmp_path / "out/gem.h5", "ranking") as ranking:
+        assert ranking.shape("ids") == (2, 8)
+        assert ranking.extra["description"]["whitening"].startswith("pca")
