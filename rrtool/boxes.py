@@ -36,8 +36,9 @@ def load_boxes(source: str) -> list[QueryBox]:
     """Reads query boxes in the order of the source.
 
     Args:
-        source: a CSV/TSV file `name,x0,y0,x1,y1`, a revisited `.pkl` file, or a folder of Oxford5k
-            text files (in the order of their names; an image may have several boxes).
+        source: a CSV/TSV file `name,x0,y0,x1,y1`, a revisited or INSTRE `.pkl` or `.mat` file,
+            or a folder of Oxford5k text files (in the order of their names; an image may have
+            several boxes).
 
     Raises:
         UsageError: the source is missing or malformed.
@@ -45,7 +46,7 @@ def load_boxes(source: str) -> list[QueryBox]:
     path = Path(source)
     if path.is_dir():
         return [QueryBox(query.image, query.box) for query in load_oxford(source).queries]
-    if path.suffix.lower() in (".pkl", ".pickle"):
+    if path.suffix.lower() in (".pkl", ".pickle", ".mat"):
         return [QueryBox(query.name, query.box) for query in load_revisited(source).queries]
     return [
         QueryBox(name, _parse_box(numbers, f"{path}, line {line}"))
