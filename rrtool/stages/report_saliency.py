@@ -1,0 +1,303 @@
+"""``rrtool report`` of saliency and of objects: what repeats in a collection (thesis fig. 5.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from rrtool.artifacts import Artifact, open_artifact
+from rrtool.boxes import QueryBox, load_boxes, match_boxes
+from rrtool.errors import ArtifactError, UsageError
+from rrtool.progress import Progress
+from rrtool.reports.drawing import Colour, draw_box
+from rrtool.reports.overlay import combine_maps, lay_over
+from rrtool.reports.pictures import Pictures
+from rrtool.reports.saliency_page import (
+    REGION_COLOUR,
+    TRUTH_COLOUR,
+    Crop,
+    SaliencyPage,
+    ShownImage,
+    ShownObject,
+    render_page,
+)
+from rrtool.stages.report_output import checked_output, evenly_spaced, facts_of, write_page
+
+KINDS = ("saliency", "objects")
+_VIEW, _PHOTO, _CROP, _CROPPED_FROM = 380, 240, 118, 1024  # longer sides in pixels
+_N_OBJECTS, _N_CROPS = 60, 14
+_HOW_TO_DISCOVER = (
+    "To see the objects that repeat, give --objects: rrtool discover makes them from the regions, "
+    "their graph and their centrality."
+)
+
+
+def takes(artifact: str) -> bool:
+    """Whether the page of this artifact is made here."""
+    with open_artifact(artifact) as opened:
+        return opened.kind in KINDS
+
+
+def run(
+    artifact: str,
+    output: str | Path,
+    *,
+    images: str,
+    objects: str | None = None,
+    regions: str | None = None,
+    boxes: str | None = None,
+    max_images: int = 50,
+    overwrite: bool = False,
+    progress: Progress,
+) -> Path:
+    """Write a page that shows the objects of a collection, and the saliency of its images.
+
+    Args:
+        artifact: a ``saliency`` artifact; or ``objects``, then the page shows these alone.
+        output: the page; a page of an earlier run is replaced.
+        images: where the images are, as for ``extract``.
+        objects: ``objects`` of the regions that the saliency was made with.
+        regions: these regions with their maps, to show feature saliency beside object saliency.
+        boxes: true boxes to draw; see ``load_boxes``.
+        max_images: of a larger collection, this many evenly spaced images are shown.
+        overwrite: replace even a file that is no report.
+
+    Raises:
+        RrtoolError: the artifacts do not belong together, or the output cannot be written.
+    """
+    output = checked_output(output, overwrite)
+    if max_images < 1:
+        raise UsageError("bad --max-images", expected="at least 1", found=max_images)
+    with ExitStack() as stack:
+        main = stack.enter_context(open_artifact(artifact, *KINDS))
+        saliency = main if main.kind == "saliency" else None
+        found, features = _companions(main, objects, regions, stack)
+        pictures = Pictures(images, main.read_texts("names"))
+        collection = _Objects.of(found) if found else None
+        shown = collection.shown(pictures, progress) if collection else None
+        views: list[ShownImage] = []
+        truth = load_boxes(boxes) if boxes else []
+        if saliency is not None:
+            maps = [_Maps.of(saliency)] + ([_Maps.of(features)] if features else [])
+            views = _views(maps, truth, collection, pictures, max_images, progress)
+        page = SaliencyPage(
+            _title(main, shown),
+            shown,
+            _about_objects(found, shown),
+            views,
+            _about_images(views, main, features),
+            _facts(main, found),
+            "" if main.network.get("trained", True) else
+            "The network is untrained (seeded random weights).",
+            bool(truth),
+        )  # fmt: skip
+    if pictures.missing:
+        missing = pictures.missing
+        progress.message(f"{len(missing)} images cannot be shown, e.g. {min(missing)}")
+    return write_page(output, render_page(page))
+
+
+def _companions(
+    main: Artifact, objects: str | None, regions: str | None, stack: ExitStack
+) -> tuple[Artifact | None, Artifact | None]:
+    """The objects and the regions, which must be of the same regions as the saliency."""
+    if main.kind == "objects":
+        if objects or regions:
+            raise UsageError(
+                "--objects and --regions go with saliency", where=main.path, found="objects"
+            )
+        return main, None
+    made_with = {record.role: record for record in main.inputs}["regions"]
+    found = stack.enter_context(open_artifact(objects, "objects")) if objects else None
+    features = stack.enter_context(open_artifact(regions, "regions")) if regions else None
+    for other, digest in (
+        (found, found and found.inputs[0].digest),
+        (features, features and features.digest),
+    ):
+        if other is not None and digest != made_with.digest:
+            raise ArtifactError(
+                f"the {other.kind} are not those of this saliency",
+                where=other.path,
+                expected=f"made with {made_with.path}",
+                todo="give the regions that saliency os was made with, or objects of them",
+            )
+    if features is not None and "maps/values" not in features:
+        raise ArtifactError(
+            "no saliency maps in this artifact", where=features.path, todo="use --keep-maps"
+        )
+    return found, features
+
+
+@dataclass(frozen=True)
+class _Maps:
+    """Saliency maps and regions of the images of an artifact, read image by image."""
+
+    artifact: Artifact
+    caption: str
+    names: list[str]
+    good: np.ndarray
+    sizes: np.ndarray
+    rows: dict[str, int]
+
+    @staticmethod
+    def of(artifact: Artifact) -> _Maps:
+        names = artifact.read_texts("names")
+        caption = "object saliency" if artifact.kind == "saliency" else "feature saliency"
+        good, sizes = artifact.read("status") == 0, artifact.read("map_sizes")
+        rows = {name: row for row, name in enumerate(names)}
+        return _Maps(artifact, caption, names, good, sizes, rows)
+
+    def view(self, name: str, picture: Image.Image, shrunk: float) -> Image.Image | None:
+        """The picture with its saliency and regions; None where the artifact has none."""
+        row = self.rows.get(name)
+        if row is None or not self.good[row]:
+            return None
+        view = lay_over(picture, combine_maps(self._maps(row), picture.size))
+        start, stop = self.artifact.read("offsets", slice(row, row + 2)).tolist()
+        boxes = self.artifact.read("region_boxes", slice(start, stop))
+        return _with_boxes(view, boxes * shrunk, REGION_COLOUR)
+
+    def _maps(self, row: int) -> list[np.ndarray]:
+        n_scales = self.sizes.shape[1]
+        bounds = slice(row * n_scales, (row + 1) * n_scales + 1)
+        starts = self.artifact.read("maps/offsets", bounds).tolist()
+        return [
+            self.artifact.read("maps/values", slice(start, stop)).reshape(size[::-1])
+            for (start, stop), size in zip(pairwise(starts), self.sizes[row], strict=True)
+        ]
+
+
+def _views(
+    maps: list[_Maps],
+    truth: list[QueryBox],
+    collection: _Objects | None,
+    pictures: Pictures,
+    max_images: int,
+    progress: Progress,
+) -> list[ShownImage]:
+    """Photo, feature and object saliency of evenly spaced images."""
+    names = maps[0].names
+    boxes = match_boxes(truth, names)
+    shown = evenly_spaced(len(names), max_images)
+    views = []
+    with progress.task("report", len(shown), "images") as advance:
+        for row in shown:
+            name = names[row]
+            numbers = collection.in_image(name) if collection else []
+            columns = _columns(maps, name, boxes[row], pictures)
+            views.append(ShownImage(name, columns, numbers))
+            advance(1)
+    return views
+
+
+def _columns(
+    maps: list[_Maps], name: str, truth: list[QueryBox], pictures: Pictures
+) -> list[tuple[str, Image.Image | None]]:
+    loaded = pictures.load(name, _VIEW)
+    if loaded is None:
+        return [("photo", None)]
+    picture, shrunk = loaded
+    views: list[tuple[str, Image.Image | None]] = [("photo", picture)]
+    views += [(each.caption, each.view(name, picture, shrunk)) for each in reversed(maps)]
+    true_boxes = [np.array(box.box) * shrunk for box in truth]
+    return [
+        (caption, view and _with_boxes(view, true_boxes, TRUTH_COLOUR)) for caption, view in views
+    ]
+
+
+def _with_boxes(view: Image.Image, boxes: Iterable[np.ndarray], colour: Colour) -> Image.Image:
+    for box in boxes:
+        view = draw_box(view, box, 2, colour)
+    return view
+
+
+@dataclass(frozen=True)
+class _Objects:
+    """The columns of ``objects``."""
+
+    names: list[str]
+    offsets: np.ndarray
+    images: np.ndarray
+    boxes: np.ndarray
+
+    @staticmethod
+    def of(artifact: Artifact) -> _Objects:
+        columns = [artifact.read(name) for name in ("offsets", "images", "boxes")]
+        return _Objects(artifact.read_texts("names"), *columns)
+
+    def shown(self, pictures: Pictures, progress: Progress) -> list[ShownObject]:
+        n = min(_N_OBJECTS, len(self.offsets) - 1)
+        shown = []
+        with progress.task("report", n, "objects") as advance:
+            for start, stop in list(pairwise(self.offsets.tolist()))[:n]:
+                shown.append(self._shown(range(start, stop), pictures))
+                advance(1)
+        return shown
+
+    def _shown(self, members: range, pictures: Pictures) -> ShownObject:
+        names = [self.names[self.images[member]] for member in members]
+        photo = pictures.load(names[0], _PHOTO)
+        box = self.boxes[members[0]]
+        crops = [
+            Crop(name, pictures.crop(name, self.boxes[member], _CROPPED_FROM, _CROP))
+            for name, member in zip(names[:_N_CROPS], members, strict=False)
+        ]
+        drawn = photo and draw_box(photo[0], box * photo[1], 2, REGION_COLOUR)
+        return ShownObject(drawn, crops, names[_N_CROPS:])
+
+    def in_image(self, name: str) -> list[int]:
+        """Numbers, from 1, of the objects on the page that the image shows."""
+        row = self.names.index(name) if name in self.names else -1
+        places = np.flatnonzero(self.images == row)
+        numbers = np.searchsorted(self.offsets, places, side="right")
+        return [number for number in numbers.tolist() if number <= _N_OBJECTS]
+
+
+def _title(main: Artifact, shown: list[ShownObject] | None) -> str:
+    n_images = len(main.read("status")) if "status" in main else main.extra["n_images"]
+    return f"What repeats in {n_images} photos" if shown is not None else (
+        f"Saliency of {n_images} photos"
+    )  # fmt: skip
+
+
+def _about_objects(found: Artifact | None, shown: list[ShownObject] | None) -> str:
+    if found is None or shown is None:
+        return _HOW_TO_DISCOVER
+    facts = found.extra
+    if not shown:
+        return "Nothing was found in several photos."
+    rest = facts["n_objects"] - len(shown)
+    more = f" The {rest} smallest are left out here; {found.path} has them." if rest else ""
+    return (
+        f"{facts['n_objects']} objects were found, each in {found.options['min_images']} photos or "
+        f"more; {facts['n_images_with_objects']} of {facts['n_images']} photos show at least one. "
+        f"Biggest first; of each, the most typical sight first.{more}"
+    )
+
+
+def _about_images(views: list[ShownImage], main: Artifact, features: Artifact | None) -> str:
+    if not views:
+        return ""
+    total = len(main.read("status"))
+    which = f"{len(views)} of {total} photos, evenly spaced. " if len(views) < total else ""
+    what = (
+        "Feature saliency is what stands out in a photo by itself; object saliency is what of it "
+        "repeats in the collection."
+    )
+    if features is None:
+        what += " For feature saliency, give --regions made with --keep-maps."
+    return which + what
+
+
+def _facts(main: Artifact, found: Artifact | None) -> dict[str, str]:
+    options = main.options if main.kind == "saliency" else main.extra["description"]
+    described = {**options, "network": main.network}
+    if found is not None:
+        described["discovery"] = found.options
+    return {**facts_of(described), main.kind: main.path, "made": main.created}
