@@ -80,6 +80,24 @@ def match_boxes(boxes: Sequence[QueryBox], names: Sequence[str]) -> list[list[Qu
     return matched
 
 
+def boxes_of_images(source: str, names: Sequence[str]) -> list[list[QueryBox]]:
+    """The boxes of each image (``load_boxes``, ``match_boxes``).
+
+    Raises:
+        UsageError: none of the boxes is of one of the images, too.
+    """
+    boxes = load_boxes(source)
+    matched = match_boxes(boxes, names)
+    if not any(matched):
+        raise UsageError(
+            "none of the boxes is of one of these images",
+            where=source,
+            expected=first_few(list(names)),
+            found=first_few([box.name for box in boxes]),
+        )
+    return matched
+
+
 def _parse_box(cells: Sequence[str], where: str) -> Box:
     try:
         x0, y0, x1, y1 = map(float, cells)

@@ -10,7 +10,7 @@ from PIL import Image
 from rrtool.reports.document import document, facts_list, image_tag, text_of
 from rrtool.reports.overlay import css_gradient
 
-REGION_COLOUR, TRUTH_COLOUR = (64, 224, 255), (90, 240, 110)
+REGION_COLOUR, WEAK_COLOUR, TRUTH_COLOUR = (64, 224, 255), (120, 160, 175), (90, 240, 110)
 
 _STYLE = f"""
 .object {{ display: grid; grid-template-columns: 240px 1fr; gap: 1.2rem; }}
@@ -23,7 +23,9 @@ _STYLE = f"""
 .legend span {{ display: inline-flex; align-items: center; gap: .45rem; }}
 .scale {{ width: 9rem; height: .8rem; background: {css_gradient()}; }}
 .box {{ width: 1.3rem; height: .8rem; border: 3px solid; }}
-.region {{ border-color: rgb{REGION_COLOUR}; }} .truth {{ border-color: rgb{TRUTH_COLOUR}; }}
+.region {{ border-color: rgb{REGION_COLOUR}; }}
+.weak {{ border-color: rgb{WEAK_COLOUR}; border-width: 1px; }}
+.truth {{ border-color: rgb{TRUTH_COLOUR}; }}
 code {{ overflow-wrap: anywhere; }} p {{ max-width: 75ch; }}
 h2.part {{ font-size: 1.3rem; margin: 1.5rem 0 .4rem; }}
 summary {{ cursor: pointer; color: var(--faint); margin-top: .6rem; }}
@@ -104,7 +106,7 @@ def render_page(page: SaliencyPage) -> Iterator[str]:
 
 
 def _parts(page: SaliencyPage) -> Iterator[str]:
-    yield f'<h2 class="part">What repeats</h2>\n<p>{text_of(page.about_objects)}</p>\n'
+    yield f'<h2 class="part">The objects</h2>\n<p>{text_of(page.about_objects)}</p>\n'
     for number, one in enumerate(page.objects or (), start=1):
         yield _object(number, one)
     if page.images:
@@ -146,6 +148,7 @@ def _legend(with_truth: bool) -> str:
     return (
         '<p class="legend"><span>not salient <i class="scale"></i> most salient in the photo'
         '</span>\n<span><i class="box region"></i> detected region</span>\n'
+        '<span><i class="box weak"></i> one that counts little</span>\n'
         f"{truth}</p>\n"
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image
 
 from rrtool.artifacts import Artifact, open_artifact
-from rrtool.boxes import QueryBox, load_boxes, match_boxes
+from rrtool.boxes import QueryBox, boxes_of_images
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
 from rrtool.reports.drawing import Colour, draw_box
@@ -21,6 +21,7 @@ from rrtool.reports.pictures import Pictures
 from rrtool.reports.saliency_page import (
     REGION_COLOUR,
     TRUTH_COLOUR,
+    WEAK_COLOUR,
     Crop,
     SaliencyPage,
     ShownImage,
@@ -32,6 +33,7 @@ from rrtool.stages.report_output import checked_output, evenly_spaced, facts_of,
 KINDS = ("saliency", "objects")
 _VIEW, _PHOTO, _CROP, _CROPPED_FROM = 380, 240, 118, 1024  # longer sides in pixels
 _N_OBJECTS, _N_CROPS = 60, 14
+_WEAK = 0.25  # regions of less than this share of the heaviest one's weight are drawn faintly
 _HOW_TO_DISCOVER = (
     "To see the objects that repeat, give --objects: rrtool discover makes them from the regions, "
     "their graph and their centrality."
@@ -76,16 +78,14 @@ def run(
         raise UsageError("bad --max-images", expected="at least 1", found=max_images)
     with ExitStack() as stack:
         main = stack.enter_context(open_artifact(artifact, *KINDS))
-        saliency = main if main.kind == "saliency" else None
         found, features = _companions(main, objects, regions, stack)
         pictures = Pictures(images, main.read_texts("names"))
         collection = _Objects.of(found) if found else None
         shown = collection.shown(pictures, progress) if collection else None
         views: list[ShownImage] = []
-        truth = load_boxes(boxes) if boxes else []
-        if saliency is not None:
-            maps = [_Maps.of(saliency)] + ([_Maps.of(features)] if features else [])
-            views = _views(maps, truth, collection, pictures, max_images, progress)
+        if main.kind == "saliency":
+            maps = [_Maps.of(each) for each in (features, main) if each is not None]
+            views = _views(maps, boxes, collection, pictures, max_images, progress)
         page = SaliencyPage(
             _title(main, shown),
             shown,
@@ -95,7 +95,7 @@ def run(
             _facts(main, found),
             "" if main.network.get("trained", True) else
             "The network is untrained (seeded random weights).",
-            bool(truth),
+            boxes is not None,
         )  # fmt: skip
     if pictures.missing:
         missing = pictures.missing
@@ -160,8 +160,11 @@ class _Maps:
             return None
         view = lay_over(picture, combine_maps(self._maps(row), picture.size))
         start, stop = self.artifact.read("offsets", slice(row, row + 2)).tolist()
-        boxes = self.artifact.read("region_boxes", slice(start, stop))
-        return _with_boxes(view, boxes * shrunk, REGION_COLOUR)
+        boxes = self.artifact.read("region_boxes", slice(start, stop)) * shrunk
+        weights = self.artifact.read("region_weights", slice(start, stop))
+        weak = weights < _WEAK * weights.max(initial=0)
+        faint = _with_boxes(view, boxes[weak], WEAK_COLOUR, 1)
+        return _with_boxes(faint, boxes[~weak], REGION_COLOUR, 2)
 
     def _maps(self, row: int) -> list[np.ndarray]:
         n_scales = self.sizes.shape[1]
@@ -175,22 +178,22 @@ class _Maps:
 
 def _views(
     maps: list[_Maps],
-    truth: list[QueryBox],
+    boxes: str | None,
     collection: _Objects | None,
     pictures: Pictures,
     max_images: int,
     progress: Progress,
 ) -> list[ShownImage]:
     """Photo, feature and object saliency of evenly spaced images."""
-    names = maps[0].names
-    boxes = match_boxes(truth, names)
+    names = maps[-1].names
+    truth = boxes_of_images(boxes, names) if boxes else [[]] * len(names)
     shown = evenly_spaced(len(names), max_images)
     views = []
     with progress.task("report", len(shown), "images") as advance:
         for row in shown:
             name = names[row]
             numbers = collection.in_image(name) if collection else []
-            columns = _columns(maps, name, boxes[row], pictures)
+            columns = _columns(maps, name, truth[row], pictures)
             views.append(ShownImage(name, columns, numbers))
             advance(1)
     return views
@@ -204,16 +207,19 @@ def _columns(
         return [("photo", None)]
     picture, shrunk = loaded
     views: list[tuple[str, Image.Image | None]] = [("photo", picture)]
-    views += [(each.caption, each.view(name, picture, shrunk)) for each in reversed(maps)]
+    views += [(each.caption, each.view(name, picture, shrunk)) for each in maps]
     true_boxes = [np.array(box.box) * shrunk for box in truth]
     return [
-        (caption, view and _with_boxes(view, true_boxes, TRUTH_COLOUR)) for caption, view in views
+        (caption, view and _with_boxes(view, true_boxes, TRUTH_COLOUR, 2))
+        for caption, view in views
     ]
 
 
-def _with_boxes(view: Image.Image, boxes: Iterable[np.ndarray], colour: Colour) -> Image.Image:
+def _with_boxes(
+    view: Image.Image, boxes: Iterable[np.ndarray], colour: Colour, width: int
+) -> Image.Image:
     for box in boxes:
-        view = draw_box(view, box, 2, colour)
+        view = draw_box(view, box, width, colour)
     return view
 
 
