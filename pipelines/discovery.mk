@@ -1,6 +1,9 @@
-# Object discovery on anyone's photos (thesis table 5.1): descriptors of whole photos (GeM), of what
-# is salient in each (FS.EGM), and of what repeats in the collection (OS.EGM), with and without
-# diffusion.
+# Object discovery on anyone's photos. What repeats in them, as a page to look at:
+#
+# make -f pipelines/discovery.mk PHOTOS=~/photos WEIGHTS=net.pth report
+#
+# And what it gains (thesis table 5.1): descriptors of whole photos (GeM), of what is salient in each
+# (FS.EGM), and of what repeats in the collection (OS.EGM), with and without diffusion:
 #
 # make -f pipelines/discovery.mk PHOTOS=~/photos BOXES=queries.csv GROUPS='prefix:^(.*)_' WEIGHTS=net.pth
 #
@@ -8,23 +11,28 @@
 PHOTOS ?= photos
 BOXES ?= queries.csv
 GROUPS ?=
+# A benchmark that says which photos are its database; else all are.
+GALLERY ?=
 OUT ?= build/discovery
 NETWORK ?= squeezenet1_1
 WEIGHTS ?= imagenet
 CENTRALITY ?= katz
+SCALES ?=
 K ?=
 KQ ?=
 RRTOOL ?= rrtool
-NETWORK_OPTIONS = --network $(NETWORK) --weights $(WEIGHTS)
+NETWORK_OPTIONS = --network $(NETWORK) --weights $(WEIGHTS) $(if $(SCALES),--scales $(SCALES))
+DATABASE = $(PHOTOS) $(if $(GALLERY),--gallery $(GALLERY))
 RUN = run() { "$$@" || { code=$$?; test $$code -eq 3 || exit $$code; }; }; run $(RRTOOL)
 KINDS = gem fs os
 RANKINGS = $(KINDS:%=$(OUT)/%.h5) $(KINDS:%=$(OUT)/%-d.h5)
 
-.PHONY: table
+.PHONY: table report
 .DELETE_ON_ERROR:
 .SECONDARY:
 table: $(RANKINGS)
 	@$(RRTOOL) evaluate $^ --ground-truth '$(GROUPS)'
+report: $(OUT)/report.html
 
 $(OUT):
 	mkdir -p $@
@@ -34,14 +42,15 @@ $(OUT)/photos.txt: FORCE | $(OUT)
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 FORCE:
 
+# Regions are not whitened, so nothing is that is compared with them.
 $(OUT)/gem-features.h5: $(OUT)/photos.txt
-	$(RUN) extract $(PHOTOS) -o $@ $(NETWORK_OPTIONS) --overwrite
+	$(RUN) extract $(DATABASE) -o $@ $(NETWORK_OPTIONS) --whitening none --overwrite
 
 $(OUT)/queries.h5: $(OUT)/photos.txt $(BOXES)
-	$(RUN) extract $(PHOTOS) --boxes $(BOXES) -o $@ $(NETWORK_OPTIONS) --overwrite
+	$(RUN) extract $(PHOTOS) --boxes $(BOXES) -o $@ $(NETWORK_OPTIONS) --whitening none --overwrite
 
 $(OUT)/regions.h5: $(OUT)/photos.txt
-	$(RUN) saliency fs $(PHOTOS) -o $@ --features $(OUT)/fs-features.h5 $(NETWORK_OPTIONS) \
+	$(RUN) saliency fs $(DATABASE) -o $@ --features $(OUT)/fs-features.h5 $(NETWORK_OPTIONS) \
 	  --keep-maps --overwrite
 $(OUT)/fs-features.h5: $(OUT)/regions.h5 ;
 
@@ -51,10 +60,18 @@ $(OUT)/region-graph.h5: $(OUT)/regions.h5
 $(OUT)/centrality.h5: $(OUT)/region-graph.h5
 	$(RUN) centrality $< -o $@ --measure $(CENTRALITY) --overwrite
 
+$(OUT)/objects.h5: $(OUT)/regions.h5 $(OUT)/region-graph.h5 $(OUT)/centrality.h5
+	$(RUN) discover $< --graph $(OUT)/region-graph.h5 --centrality $(OUT)/centrality.h5 -o $@ \
+	  --overwrite
+
 $(OUT)/saliency.h5: $(OUT)/regions.h5 $(OUT)/centrality.h5
-	$(RUN) saliency os $(PHOTOS) -o $@ --regions $< --centrality $(OUT)/centrality.h5 \
+	$(RUN) saliency os $(DATABASE) -o $@ --regions $< --centrality $(OUT)/centrality.h5 \
 	  --features $(OUT)/os-features.h5 $(NETWORK_OPTIONS) --overwrite
 $(OUT)/os-features.h5: $(OUT)/saliency.h5 ;
+
+$(OUT)/report.html: $(OUT)/saliency.h5 $(OUT)/objects.h5
+	$(RRTOOL) report $< -o $@ --images $(PHOTOS) --objects $(OUT)/objects.h5 \
+	  --regions $(OUT)/regions.h5 --overwrite
 
 $(OUT)/%-graph.h5: $(OUT)/%-features.h5
 	$(RUN) build-graph $< $(if $(K),--k $(K)) -o $@ --overwrite

@@ -10,7 +10,7 @@ from PIL import Image
 from rrtool.reports.document import document, facts_list, image_tag, text_of
 from rrtool.reports.overlay import css_gradient
 
-REGION_COLOUR, WEAK_COLOUR, TRUTH_COLOUR = (64, 224, 255), (120, 160, 175), (90, 240, 110)
+REGION_COLOUR, WEAK_COLOUR, TRUTH_COLOUR = (64, 224, 255), (165, 205, 215), (90, 240, 110)
 
 _STYLE = f"""
 .object {{ display: grid; grid-template-columns: 240px 1fr; gap: 1.2rem; }}
