@@ -98,7 +98,7 @@ def discover_objects(
         regions, weights = _around(seed, links, images, free)
         if len(regions) < options.min_images:
             continue
-        kept = _cohesive(links[regions][:, regions], options.cohesion)
+        kept = _cohesive(_joined(regions, links), options.cohesion)
         if len(kept) < options.min_images:
             continue
         found.append((regions[kept], weights[kept]))
@@ -147,12 +147,20 @@ def _around(
     return np.append(seed, ids[best]), np.append(np.float32(1), weights[best])
 
 
-def _cohesive(links: sparse.csr_array, cohesion: float) -> np.ndarray:
+def _joined(regions: np.ndarray, links: sparse.csr_array) -> np.ndarray:
+    """``(m, m)`` bool, which of the regions are linked.
+
+    Not ``links[regions][:, regions]``: that takes time in the number of all regions.
+    """
+    neighbors = [links.indices[links.indptr[r] : links.indptr[r + 1]] for r in regions]
+    return np.stack([np.isin(regions, own) for own in neighbors])
+
+
+def _cohesive(joined: np.ndarray, cohesion: float) -> np.ndarray:
     """Positions that remain when those with too few links leave, one by one, the worst first.
 
     Of equal ones the last leaves; position 0, to which all are linked, stays.
     """
-    joined = links.toarray() > 0
     kept = np.arange(len(joined))
     while len(kept) > 1:
         degrees = joined[np.ix_(kept, kept)].sum(axis=1)
