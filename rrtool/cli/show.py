@@ -62,15 +62,9 @@ def report(
     ground_truth: Annotated[
         str | None, typer.Option(help="Marks right and wrong; as for evaluate.")
     ] = None,
-    objects: Annotated[
-        str | None, typer.Option(help="With saliency: the objects discovered in its regions.")
-    ] = None,
-    regions: Annotated[
-        str | None, typer.Option(help="With saliency: its regions, to show feature saliency.")
-    ] = None,
-    boxes: Annotated[
-        str | None, typer.Option(help="With saliency: true boxes to draw, as for extract.")
-    ] = None,
+    objects: Annotated[str | None, typer.Option(help="Saliency: objects of its regions.")] = None,
+    regions: Annotated[str | None, typer.Option(help="Saliency: its regions, with maps.")] = None,
+    boxes: Annotated[str | None, typer.Option(help="Saliency: true boxes to draw.")] = None,
     max_queries: Annotated[
         int,
         typer.Option("--max-queries", "--max-images", help="Queries, or images, on the page."),

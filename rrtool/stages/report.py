@@ -27,7 +27,13 @@ from rrtool.reports.pictures import Pictures
 from rrtool.reports.verified_match import MatchDrawer, MatchSide
 from rrtool.stages.compatibility import require_same_names
 from rrtool.stages.detect_local import read_local_features
-from rrtool.stages.report_output import checked_output, evenly_spaced, facts_of, write_page
+from rrtool.stages.report_output import (
+    UNTRAINED,
+    checked_output,
+    evenly_spaced,
+    facts_of,
+    write_page,
+)
 
 _N_FOUND = 8
 _QUERY_PICTURE = 320  # longer side in pixels
@@ -250,7 +256,7 @@ def _page(
         facts,
         ("order", "setup", "mAP", *(f"mP@{k}" for k in _CUTOFFS), "queries"),
         [_score_row(label, scores) for label, scores in truth.scores],
-        "The network is untrained (seeded random weights)." if untrained else "",
+        UNTRAINED if untrained else "",
     )
 
 

@@ -12,6 +12,8 @@ import numpy as np
 from rrtool.errors import UsageError, WorkFailed
 from rrtool.reports.document import GENERATOR
 
+UNTRAINED = "The network is untrained (seeded random weights)."
+
 
 def checked_output(output: str | Path, overwrite: bool) -> Path:
     """The path of the page to be; a page of an earlier run may be replaced.

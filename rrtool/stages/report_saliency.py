@@ -22,17 +22,21 @@ from rrtool.reports.saliency_page import (
     REGION_COLOUR,
     TRUTH_COLOUR,
     WEAK_COLOUR,
-    Crop,
     SaliencyPage,
     ShownImage,
-    ShownObject,
     render_page,
 )
-from rrtool.stages.report_output import checked_output, evenly_spaced, facts_of, write_page
+from rrtool.stages.report_objects import Objects, about_objects
+from rrtool.stages.report_output import (
+    UNTRAINED,
+    checked_output,
+    evenly_spaced,
+    facts_of,
+    write_page,
+)
 
 KINDS = ("saliency", "objects")
-_VIEW, _PHOTO, _CROP, _CROPPED_FROM = 380, 240, 118, 1024  # longer sides in pixels
-_N_OBJECTS, _N_CROPS = 60, 14
+_VIEW = 380  # longer side in pixels
 _WEAK = 0.25  # regions of less than this share of the heaviest one's weight are drawn faintly
 _HOW_TO_DISCOVER = (
     "To see the objects that repeat, give --objects: rrtool discover makes them from the regions, "
@@ -78,25 +82,24 @@ def run(
         raise UsageError("bad --max-images", expected="at least 1", found=max_images)
     with ExitStack() as stack:
         main = stack.enter_context(open_artifact(artifact, *KINDS))
-        found, features = _companions(main, objects, regions, stack)
+        found, features = _companions(main, objects, regions, boxes, stack)
         pictures = Pictures(images, main.read_texts("names"))
-        collection = _Objects.of(found) if found else None
+        collection = Objects.of(found) if found else None
         shown = collection.shown(pictures, progress) if collection else None
         views: list[ShownImage] = []
         if main.kind == "saliency":
             maps = [_Maps.of(each) for each in (features, main) if each is not None]
             views = _views(maps, boxes, collection, pictures, max_images, progress)
         page = SaliencyPage(
-            _title(main, shown),
+            _title(main, found),
             shown,
-            _about_objects(found, shown),
+            about_objects(found, shown) if found and shown is not None else _HOW_TO_DISCOVER,
             views,
             _about_images(views, main, features),
             _facts(main, found),
-            "" if main.network.get("trained", True) else
-            "The network is untrained (seeded random weights).",
+            "" if main.network.get("trained", True) else UNTRAINED,
             boxes is not None,
-        )  # fmt: skip
+        )
     if pictures.missing:
         missing = pictures.missing
         progress.message(f"{len(missing)} images cannot be shown, e.g. {min(missing)}")
@@ -104,13 +107,19 @@ def run(
 
 
 def _companions(
-    main: Artifact, objects: str | None, regions: str | None, stack: ExitStack
+    main: Artifact,
+    objects: str | None,
+    regions: str | None,
+    boxes: str | None,
+    stack: ExitStack,
 ) -> tuple[Artifact | None, Artifact | None]:
     """The objects and the regions, which must be of the same regions as the saliency."""
     if main.kind == "objects":
-        if objects or regions:
+        if objects or regions or boxes:
             raise UsageError(
-                "--objects and --regions go with saliency", where=main.path, found="objects"
+                "--objects, --regions and --boxes go with saliency",
+                where=main.path,
+                found="objects",
             )
         return main, None
     made_with = {record.role: record for record in main.inputs}["regions"]
@@ -179,7 +188,7 @@ class _Maps:
 def _views(
     maps: list[_Maps],
     boxes: str | None,
-    collection: _Objects | None,
+    collection: Objects | None,
     pictures: Pictures,
     max_images: int,
     progress: Progress,
@@ -223,68 +232,10 @@ def _with_boxes(
     return view
 
 
-@dataclass(frozen=True)
-class _Objects:
-    """The columns of ``objects``."""
-
-    names: list[str]
-    offsets: np.ndarray
-    images: np.ndarray
-    boxes: np.ndarray
-
-    @staticmethod
-    def of(artifact: Artifact) -> _Objects:
-        columns = [artifact.read(name) for name in ("offsets", "images", "boxes")]
-        return _Objects(artifact.read_texts("names"), *columns)
-
-    def shown(self, pictures: Pictures, progress: Progress) -> list[ShownObject]:
-        n = min(_N_OBJECTS, len(self.offsets) - 1)
-        shown = []
-        with progress.task("report", n, "objects") as advance:
-            for start, stop in list(pairwise(self.offsets.tolist()))[:n]:
-                shown.append(self._shown(range(start, stop), pictures))
-                advance(1)
-        return shown
-
-    def _shown(self, members: range, pictures: Pictures) -> ShownObject:
-        names = [self.names[self.images[member]] for member in members]
-        photo = pictures.load(names[0], _PHOTO)
-        box = self.boxes[members[0]]
-        crops = [
-            Crop(name, pictures.crop(name, self.boxes[member], _CROPPED_FROM, _CROP))
-            for name, member in zip(names[:_N_CROPS], members, strict=False)
-        ]
-        drawn = photo and draw_box(photo[0], box * photo[1], 2, REGION_COLOUR)
-        return ShownObject(drawn, crops, names[_N_CROPS:])
-
-    def in_image(self, name: str) -> list[int]:
-        """Numbers, from 1, of the objects on the page that the image shows."""
-        row = self.names.index(name) if name in self.names else -1
-        places = np.flatnonzero(self.images == row)
-        numbers = np.searchsorted(self.offsets, places, side="right")
-        return [number for number in numbers.tolist() if number <= _N_OBJECTS]
-
-
-def _title(main: Artifact, shown: list[ShownObject] | None) -> str:
-    n_images = len(main.read("status")) if "status" in main else main.extra["n_images"]
-    return f"What repeats in {n_images} photos" if shown is not None else (
-        f"Saliency of {n_images} photos"
-    )  # fmt: skip
-
-
-def _about_objects(found: Artifact | None, shown: list[ShownObject] | None) -> str:
-    if found is None or shown is None:
-        return _HOW_TO_DISCOVER
-    facts = found.extra
-    if not shown:
-        return "Nothing was found in several photos."
-    rest = facts["n_objects"] - len(shown)
-    more = f" The {rest} smallest are left out here; {found.path} has them." if rest else ""
-    return (
-        f"{facts['n_objects']} objects were found, each in {found.options['min_images']} photos or "
-        f"more; {facts['n_images_with_objects']} of {facts['n_images']} photos show at least one. "
-        f"Biggest first; of each, the most typical sight first.{more}"
-    )
+def _title(main: Artifact, found: Artifact | None) -> str:
+    if found is not None:
+        return f"What repeats in {found.extra['n_images']} photos"
+    return f"Saliency of {len(main.read('status'))} photos"
 
 
 def _about_images(views: list[ShownImage], main: Artifact, features: Artifact | None) -> str:
