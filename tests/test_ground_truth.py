@@ -304,9 +304,11 @@ INSTRE = {
 
 def write_matlab(path, content):
     """As MATLAB would: cells of strings, a struct array, indices from 1."""
-    gnd = np.zeros((1, len(content["gnd"])), dtype=[("ok", object), ("bbx", object)])
+    keys = list(content["gnd"][0])
+    gnd = np.zeros((1, len(content["gnd"])), dtype=[(key, object) for key in keys])
     for i, entry in enumerate(content["gnd"]):
-        gnd[0, i] = np.array([entry["ok"]], float) + 1, np.array([entry["bbx"]], float)
+        for key in keys:
+            gnd[0, i][key] = np.array([entry[key]], float) + (key != "bbx")
     lists = {key: np.array([content[key]], dtype=object) for key in ("imlist", "qimlist")}
     savemat(path, {**lists, "gnd": gnd})
     return str(path)
@@ -325,6 +327,13 @@ def test_instre_finds_what_is_ok_from_either_file(tmp_path, write):
     }
     assert source.describe()["positives_rule"] == "ok"
     assert [box.name for box in load_boxes(path)] == INSTRE["qimlist"]
+
+
+def test_revisited_is_the_same_from_a_matlab_file(tmp_path, revisited_path):
+    names = ["cat_q", "dog_q"]
+    one = load(write_matlab(tmp_path / "gnd.mat", REVISITED), "revisited").resolve(names, DATABASE)
+    other = load(revisited_path).resolve(names, DATABASE)
+    assert {k: ids(v) for k, v in one.items()} == {k: ids(v) for k, v in other.items()}
 
 
 def test_instre_of_one_query_is_read_as_a_list(tmp_path):
