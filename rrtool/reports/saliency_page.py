@@ -19,7 +19,8 @@ _STYLE = f"""
   background: var(--card); }}
 .view {{ width: min(380px, 100%); }} .view img {{ width: 100%; }}
 .missing {{ min-height: 118px; background: var(--card); }}
-.legend {{ max-width: none; display: flex; flex-wrap: wrap; gap: .3rem 1.6rem; color: var(--faint); }}
+.legend {{ max-width: none; display: flex; flex-wrap: wrap; gap: .3rem 1.6rem;
+  color: var(--faint); }}
 .legend span {{ display: inline-flex; align-items: center; gap: .45rem; }}
 .scale {{ width: 9rem; height: .8rem; background: {css_gradient()}; }}
 .box {{ width: 1.3rem; height: .8rem; border: 3px solid; }}
