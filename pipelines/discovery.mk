@@ -1,6 +1,9 @@
-# Object discovery on anyone's photos (thesis table 5.1): descriptors of whole photos (GeM), of what
-# is salient in each (FS.EGM), and of what repeats in the collection (OS.EGM), with and without
-# diffusion.
+# Object discovery on anyone's photos. What repeats in them, as a page to look at:
+#
+# make -f pipelines/discovery.mk PHOTOS=~/photos WEIGHTS=net.pth report
+#
+# And what it gains (thesis table 5.1): descriptors of whole photos (GeM), of what is salient in each
+# (FS.EGM), and of what repeats in the collection (OS.EGM), with and without diffusion:
 #
 # make -f pipelines/discovery.mk PHOTOS=~/photos BOXES=queries.csv GROUPS='prefix:^(.*)_' WEIGHTS=net.pth
 #
@@ -9,13 +12,16 @@
 PHOTOS ?= photos
 QUERIES ?= $(PHOTOS)
 BOXES ?=
+# A benchmark that says which photos are its database; else all are.
+GALLERY ?=
 GROUPS ?=
 OUT ?= build/discovery
 NETWORK ?= squeezenet1_1
 WEIGHTS ?= imagenet
 SCALES ?= 1,0.7071,0.5
 MAX_SIZE ?= 1024
-# A whitening learnt elsewhere (rrtool whiten fit), centred on the descriptors it is applied to.
+# A whitening learnt elsewhere (rrtool whiten fit), or taken from the checkpoint (whiten export),
+# centred on the descriptors it is applied to. Saliency is found without.
 WHITENING ?=
 # One or more of degree, eigenvector, pagerank, katz, betweenness, closeness, each with an OS.EGM.
 CENTRALITIES ?= katz
@@ -26,6 +32,7 @@ KQ ?=
 RRTOOL ?= rrtool
 NETWORK_OPTIONS = --network $(NETWORK) --weights $(WEIGHTS) --scales $(SCALES) \
   --max-size $(MAX_SIZE)
+DATABASE = $(PHOTOS) $(if $(GALLERY),--gallery $(GALLERY))
 RUN = run() { "$$@" || { code=$$?; test $$code -eq 3 || exit $$code; }; }; run $(RRTOOL)
 KINDS = gem fs $(CENTRALITIES:%=os-%)
 SALIENCIES = $(OUT)/regions.h5 $(CENTRALITIES:%=$(OUT)/saliency-%.h5)
@@ -36,7 +43,7 @@ PHOTOS_STAMP = $(if $(wildcard $(PHOTOS)/.),$(OUT)/photos.txt,$(PHOTOS))
 D = $(OUT)/%-features$(if $(WHITENING),-whitened).h5
 Q = $(OUT)/$(if $(WHITENING),%-queries-whitened,queries).h5
 
-.PHONY: table precision
+.PHONY: table precision report
 .DELETE_ON_ERROR:
 .SECONDARY:
 table: $(RANKINGS)
@@ -44,6 +51,7 @@ table: $(RANKINGS)
 # Saliency precision and region recall (thesis fig. 5.6).
 precision: $(SALIENCIES)
 	@$(RRTOOL) evaluate $^ --boxes $(TRUE_BOXES)
+report: $(OUT)/report.html
 
 $(OUT):
 	mkdir -p $@
@@ -54,13 +62,14 @@ $(OUT)/photos.txt: FORCE | $(OUT)
 FORCE:
 
 $(OUT)/gem-features.h5: $(PHOTOS_STAMP) | $(OUT)
-	$(RUN) extract $(PHOTOS) -o $@ $(NETWORK_OPTIONS) --overwrite
+	$(RUN) extract $(DATABASE) -o $@ $(NETWORK_OPTIONS) --whitening none --overwrite
 
 $(OUT)/queries.h5: $(PHOTOS_STAMP) $(BOXES) | $(OUT)
-	$(RUN) extract $(QUERIES) $(if $(BOXES),--boxes $(BOXES)) -o $@ $(NETWORK_OPTIONS) --overwrite
+	$(RUN) extract $(QUERIES) $(if $(BOXES),--boxes $(BOXES)) -o $@ $(NETWORK_OPTIONS) \
+	  --whitening none --overwrite
 
 $(OUT)/regions.h5: $(PHOTOS_STAMP) | $(OUT)
-	$(RUN) saliency fs $(PHOTOS) -o $@ --features $(OUT)/fs-features.h5 $(NETWORK_OPTIONS) \
+	$(RUN) saliency fs $(DATABASE) -o $@ --features $(OUT)/fs-features.h5 $(NETWORK_OPTIONS) \
 	  --keep-maps --overwrite
 $(OUT)/fs-features.h5: $(OUT)/regions.h5 ;
 
@@ -71,9 +80,19 @@ $(OUT)/centrality-%.h5: $(OUT)/region-graph.h5
 	$(RUN) centrality $< -o $@ --measure $* --overwrite
 
 $(OUT)/saliency-%.h5: $(OUT)/regions.h5 $(OUT)/centrality-%.h5
-	$(RUN) saliency os $(PHOTOS) -o $@ --regions $< --centrality $(OUT)/centrality-$*.h5 \
+	$(RUN) saliency os $(DATABASE) -o $@ --regions $< --centrality $(OUT)/centrality-$*.h5 \
 	  --features $(OUT)/os-$*-features.h5 $(NETWORK_OPTIONS) --overwrite
 $(CENTRALITIES:%=$(OUT)/os-%-features.h5): $(OUT)/os-%-features.h5: $(OUT)/saliency-%.h5 ;
+
+# The page shows the first of the centralities.
+FIRST = $(firstword $(CENTRALITIES))
+$(OUT)/objects.h5: $(OUT)/regions.h5 $(OUT)/region-graph.h5 $(OUT)/centrality-$(FIRST).h5
+	$(RUN) discover $< --graph $(OUT)/region-graph.h5 --centrality $(OUT)/centrality-$(FIRST).h5 \
+	  -o $@ --overwrite
+
+$(OUT)/report.html: $(OUT)/saliency-$(FIRST).h5 $(OUT)/objects.h5
+	$(RRTOOL) report $< -o $@ --images $(PHOTOS) --objects $(OUT)/objects.h5 \
+	  --regions $(OUT)/regions.h5 --overwrite
 
 $(OUT)/%-features-whitened.h5: $(OUT)/%-features.h5 $(WHITENING)
 	$(RUN) whiten apply $< $(WHITENING) --center $< -o $@ --overwrite

@@ -36,8 +36,9 @@ def load_boxes(source: str) -> list[QueryBox]:
     """Reads query boxes in the order of the source.
 
     Args:
-        source: a CSV/TSV file `name,x0,y0,x1,y1`, a revisited `.pkl` file, or a folder of Oxford5k
-            text files (in the order of their names; an image may have several boxes).
+        source: a CSV/TSV file `name,x0,y0,x1,y1`, a revisited or INSTRE `.pkl` or `.mat` file,
+            or a folder of Oxford5k text files (in the order of their names; an image may have
+            several boxes).
 
     Raises:
         UsageError: the source is missing or malformed.
@@ -45,7 +46,7 @@ def load_boxes(source: str) -> list[QueryBox]:
     path = Path(source)
     if path.is_dir():
         return [QueryBox(query.image, query.box) for query in load_oxford(source).queries]
-    if path.suffix.lower() in (".pkl", ".pickle"):
+    if path.suffix.lower() in (".pkl", ".pickle", ".mat"):
         return [QueryBox(query.name, query.box) for query in load_revisited(source).queries]
     return [
         QueryBox(name, _parse_box(numbers, f"{path}, line {line}"))
@@ -76,6 +77,24 @@ def match_boxes(boxes: Sequence[QueryBox], names: Sequence[str]) -> list[list[Qu
                 todo="write the boxes with full relative paths",
             )
         matched.append(found)
+    return matched
+
+
+def boxes_of_images(source: str, names: Sequence[str]) -> list[list[QueryBox]]:
+    """The boxes of each image (``load_boxes``, ``match_boxes``).
+
+    Raises:
+        UsageError: none of the boxes is of one of the images, too.
+    """
+    boxes = load_boxes(source)
+    matched = match_boxes(boxes, names)
+    if not any(matched):
+        raise UsageError(
+            "none of the boxes is of one of these images",
+            where=source,
+            expected=first_few(list(names)),
+            found=first_few([box.name for box in boxes]),
+        )
     return matched
 
 

@@ -59,3 +59,20 @@ def test_find_again_prints_both_rankings_and_read_artifact_reads_them(
         "mug_0.jpg",
         "mug_1.jpg",
     ]
+
+
+def test_discover_objects_ends_in_a_page(photos: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    shell = subprocess.run(
+        ["bash", str(ROOT / "examples" / "discover_objects.sh"), str(photos), str(out)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shell.returncode == 0, shell.stderr
+    assert "untrained" in shell.stderr
+    page = (out / "objects.html").read_text()
+    assert "What repeats in 5 photos" in page
+    assert page.count("object saliency of") == 4

@@ -8,7 +8,9 @@ import random
 
 import numpy as np
 import pytest
+from scipy.io import savemat
 
+from rrtool.boxes import load_boxes
 from rrtool.core.evaluation import retrieval_scores
 from rrtool.errors import UsageError
 from rrtool.ground_truth import detect_protocol, load
@@ -240,7 +242,7 @@ def changed_entry(**changes):
         (changed(imlist=[*GALLERY, "cat_1"]), "each image name once"),
         (changed(gnd=REVISITED["gnd"][:1]), "'gnd'.*a list of 2.*found 1"),
         (changed(gnd=[1, 2]), r"gnd\[0\].*a dict, found int"),
-        (changed(gnd=[{"ok": [1], "junk": [2], "bbx": [0, 0, 1, 1]}] * 2), "'easy'.*ok, junk, bbx"),
+        (changed(gnd=[{"junk": [2], "bbx": [0, 0, 1, 1]}] * 2), "'easy'.*found.*junk, bbx"),
         (changed_entry(hard=[5]), r"gnd\[0\]: 'hard'.*0 to 4, found 5"),
         (changed_entry(junk=[-1]), "'junk'.*found -1"),
         (changed_entry(easy=[1.0]), "'easy'.*found 1.0"),
@@ -289,6 +291,87 @@ def test_revisited_real_file_restricted_to_the_subset():
     assert kept + truths[0].n_missing_positives == len(full[0].positives)
     wanted = {source.gallery[i] for i in full[0].positives} & {n[:-4] for n in database}
     assert {database[i][:-4] for i in truths[0].positives} == wanted
+
+
+# --- INSTRE -------------------------------------------------------------------------------------
+
+INSTRE = {
+    "imlist": ["INSTRE-S1/01a_book/1.jpg", "INSTRE-S1/01a_book/2.jpg", "INSTRE-M/01/1.jpg"],
+    "qimlist": ["INSTRE-S1/01a_book/9.jpg", "INSTRE-M/01/9.jpg"],
+    "gnd": [{"ok": [0, 2], "bbx": [3, 4, 50, 60]}, {"ok": [2], "bbx": [0, 1, 9, 8]}],
+}
+
+
+def write_matlab(path, content):
+    """As MATLAB would: cells of strings, a struct array, indices from 1."""
+    keys = list(content["gnd"][0])
+    gnd = np.zeros((1, len(content["gnd"])), dtype=[(key, object) for key in keys])
+    for i, entry in enumerate(content["gnd"]):
+        for key in keys:
+            gnd[0, i][key] = np.array([entry[key]], float) + (key != "bbx")
+    lists = {key: np.array([content[key]], dtype=object) for key in ("imlist", "qimlist")}
+    savemat(path, {**lists, "gnd": gnd})
+    return str(path)
+
+
+@pytest.mark.parametrize("write", [write_matlab, write_pickle])
+def test_instre_finds_what_is_ok_from_either_file(tmp_path, write):
+    path = write(tmp_path / f"gnd.{'mat' if write is write_matlab else 'pkl'}", INSTRE)
+    source = load(path, "instre")
+    assert [query.box for query in source.queries] == [(3, 4, 50, 60), (0, 1, 9, 8)]
+    # A distractor first, the names with their folders: stems recur, and decide nothing.
+    database = ["other/9.jpg", *INSTRE["imlist"], INSTRE["qimlist"][1]]
+    truths = source.resolve(INSTRE["qimlist"], database)
+    assert {setup: ids(truth) for setup, truth in truths.items()} == {
+        "all": [([1, 3], [4]), ([3], [4])]
+    }
+    assert source.describe()["positives_rule"] == "ok"
+    assert [box.name for box in load_boxes(path)] == INSTRE["qimlist"]
+
+
+def test_revisited_is_the_same_from_a_matlab_file(tmp_path, revisited_path):
+    names = ["cat_q", "dog_q"]
+    one = load(write_matlab(tmp_path / "gnd.mat", REVISITED), "revisited").resolve(names, DATABASE)
+    other = load(revisited_path).resolve(names, DATABASE)
+    assert {k: ids(v) for k, v in one.items()} == {k: ids(v) for k, v in other.items()}
+
+
+def test_instre_of_one_query_is_read_as_a_list(tmp_path):
+    one = {"imlist": ["a/1.jpg"], "qimlist": ["a/2.jpg"], "gnd": [{"ok": [0], "bbx": [1, 1, 5, 5]}]}
+    truths = load(write_matlab(tmp_path / "gnd.mat", one)).resolve(["a/2.jpg"], ["a/1.jpg"])
+    assert ids(truths["all"]) == [([0], [])]
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"ok": [3], "bbx": [0, 0, 1, 1]}, r"gnd\[0\]: 'ok'.*0 to 2, found 3"),
+        ({"ok": [-1], "bbx": [0, 0, 1, 1]}, "'ok'.*found -1"),
+        ({"ok": [0.5], "bbx": [0, 0, 1, 1]}, "'ok'.*found 1.5"),
+        ({"ok": [0], "bbx": [9, 9, 5, 5]}, "'bbx'.*x1 > x0"),
+    ],
+)
+def test_instre_malformed_content_is_named(tmp_path, entry, message):
+    content = {**INSTRE, "gnd": [entry, INSTRE["gnd"][1]]}
+    with pytest.raises(UsageError, match=message):
+        load(write_matlab(tmp_path / "gnd.mat", content))
+
+
+def test_matlab_file_of_other_variables_is_named(tmp_path):
+    savemat(tmp_path / "gnd.mat", {"imlist": 3, "descriptors": np.eye(3)})
+    with pytest.raises(UsageError, match=r"'imlist'.*a list of image names"):
+        load(str(tmp_path / "gnd.mat"))
+    savemat(tmp_path / "gnd.mat", {"descriptors": np.eye(3)})
+    with pytest.raises(UsageError, match=r"'imlist'.*NoneType"):
+        load(str(tmp_path / "gnd.mat"))
+
+
+@pytest.mark.parametrize("content", [b"", b"no MATLAB file", b"MATLAB 5.0 MAT-file" + bytes(200)])
+def test_damaged_matlab_file_is_a_usage_error(tmp_path, content):
+    path = tmp_path / "gnd.mat"
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match="MATLAB"):
+        load(str(path))
 
 
 # --- the restricted pickle ----------------------------------------------------------------------
@@ -494,8 +577,10 @@ def test_load_checks_the_protocol_asked_for(revisited_path):
     assert load(revisited_path, "revisited").protocol == "revisited"
     with pytest.raises(UsageError, match="expected oxford5k, found revisited"):
         load(revisited_path, "oxford5k")
-    with pytest.raises(UsageError, match=r"unknown protocol.*'instre'"):
+    with pytest.raises(UsageError, match="expected instre, found revisited"):
         load(revisited_path, "instre")
+    with pytest.raises(UsageError, match=r"unknown protocol.*'holidays'"):
+        load(revisited_path, "holidays")
 
 
 @pytest.mark.parametrize("kind", ["groups", "revisited", "oxford5k"])

@@ -7,7 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from scipy.io import savemat
 
 from rrtool.artifacts import open_artifact
 from tests.tiny import make_pictures, picture
@@ -113,6 +115,11 @@ def test_discovery_pipeline_compares_whole_photos_with_their_regions(tmp_path: P
     precision = make(tmp_path, "discovery.mk", *arguments, "precision")
     assert "FS^3" in precision
     assert "saliency-katz.h5" in precision
+    (tmp_path / "queries.csv").unlink()
+    make(tmp_path, "discovery.mk", "PHOTOS=photos", "report")
+    page = (tmp_path / "out/report.html").read_text()
+    assert "What repeats in 8 photos" in page
+    assert page.count("feature saliency of") == 8
 
 
 def test_discovery_pipeline_takes_lists_of_photos_and_a_whitening(tmp_path: Path) -> None:
@@ -129,3 +136,29 @@ def test_discovery_pipeline_takes_lists_of_photos_and_a_whitening(tmp_path: Path
     with open_artifact(tmp_path / "out/gem.h5", "ranking") as ranking:
         assert ranking.shape("ids") == (2, 8)
         assert ranking.extra["description"]["whitening"].startswith("pca")
+
+
+def test_instre_pipeline_on_ground_truth_in_its_format(tmp_path: Path) -> None:
+    names = [f"INSTRE-S1/0{i % 2}/00{i}.jpg" for i in range(8)]
+    for i, name in enumerate(names):
+        path = tmp_path / "data" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        canvas = picture(50 + i, (160, 128))
+        canvas.paste(picture(i % 2, (70, 70)), (8 * i, 5 * i))
+        canvas.save(path)
+    gnd = np.zeros((1, 2), dtype=[("ok", object), ("bbx", object)])
+    for i in range(2):
+        # Of the gallery names[2:], counted from 1.
+        gnd[0, i] = (
+            np.array([[1.0, 3, 5]]) + i,
+            np.array([[8.0 * i, 5 * i, 8 * i + 70, 5 * i + 70]]),
+        )
+    truth = {"gnd": gnd, "imlist": np.array([names[2:]], object)}
+    savemat(tmp_path / "data/gnd_instre.mat", truth | {"qimlist": np.array([names[:2]], object)})
+    options = ("DATA=data", "NETWORK=squeezenet1_1", "SCALES=1", "KINDS=os-katz")
+    table = make(tmp_path, "instre.mk", *options, "table")
+    assert "instre" in table
+    assert "OS.EGM" in table
+    with open_artifact(tmp_path / "out/os-katz-d.h5", "ranking") as ranking:
+        assert ranking.read_texts("query_names") == names[:2]
+        assert ranking.read_texts("database_names") == sorted(names[2:])

@@ -44,10 +44,13 @@ Upsample = Annotated[
 ]
 Boxes = Annotated[
     str | None,
-    typer.Option(help="Query boxes: CSV name,x0,y0,x1,y1; revisited .pkl; Oxford5k folder."),
+    typer.Option(
+        help="Query boxes: CSV name,x0,y0,x1,y1; revisited or INSTRE ground truth; Oxford5k folder."
+    ),
 ]
 Gallery = Annotated[
-    str | None, typer.Option(help="Only the images in the gallery of this revisited .pkl.")
+    str | None,
+    typer.Option(help="Only the images in the gallery of this revisited or INSTRE ground truth."),
 ]
 BatchSize = Annotated[int, typer.Option(help="Images of one size run together; 0 = by device.")]
 MapsOf = Annotated[

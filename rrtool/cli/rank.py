@@ -182,14 +182,16 @@ def evaluate(
     ground_truth: Annotated[
         str | None,
         typer.Option(
-            help="prefix:REGEX, folder, a CSV name,label, a revisited .pkl, or an Oxford5k folder."
+            help="prefix:REGEX, folder, a CSV name,label, a revisited or INSTRE .pkl or .mat, or "
+            "an Oxford5k folder."
         ),
     ] = None,
     boxes: Annotated[
         str | None, typer.Option(help="True boxes of the objects, as for extract.")
     ] = None,
     protocol: Annotated[
-        str | None, typer.Option(help="groups, revisited or oxford5k; default: by ground truth.")
+        str | None,
+        typer.Option(help="groups, revisited, instre or oxford5k; default: by ground truth."),
     ] = None,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Artifact for the scores of every query.")

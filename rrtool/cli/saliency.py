@@ -1,4 +1,4 @@
-"""Commands of object discovery: saliency fs, saliency os."""
+"""Commands of object discovery: saliency fs, saliency os, discover."""
 
 from __future__ import annotations
 
@@ -31,6 +31,7 @@ from rrtool.cli.options import (
     say_skipped,
 )
 from rrtool.console import (
+    path_argument,
     reported,
 )
 
@@ -192,4 +193,41 @@ def saliency_os(
             progress=console,
         )
         say_skipped(console, path)
+        finish(path, json)
+
+
+@commands.command()
+def discover(
+    regions: Annotated[str, typer.Argument(help="Regions of a collection, from saliency fs.")],
+    output: Output,
+    graph: Annotated[str, typer.Option(help="Their graph.")],
+    centrality: Annotated[str, typer.Option(help="Their centrality.")],
+    min_images: Annotated[int, typer.Option(help="Fewest images that an object is seen in.")] = 3,
+    quantile: Annotated[
+        float, typer.Option(help="Edges below this quantile of all weights do not count.")
+    ] = 0.7,
+    cohesion: Annotated[
+        float, typer.Option(help="Share of an object's regions that each has an edge to.")
+    ] = 0.5,
+    overlap: Annotated[
+        float, typer.Option(help="Regions of one image that overlap more are the same thing.")
+    ] = 0.5,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    quiet: Quiet = False,
+    verbose: Verbose = False,
+) -> None:
+    """Find the objects that repeat in a collection (objects)."""
+    with reported(quiet, verbose) as console:
+        from rrtool.stages import discover as stage
+
+        path = stage.run(
+            path_argument(regions),
+            output,
+            stage.discovery_options(min_images, quantile, cohesion, overlap),
+            graph=graph,
+            centrality=centrality,
+            overwrite=overwrite,
+            progress=console,
+        )
         finish(path, json)

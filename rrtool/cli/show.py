@@ -45,7 +45,9 @@ def inspect(
 
 @commands.command()
 def report(
-    ranking: Annotated[str, typer.Argument(help="A ranking, best from rerank.")],
+    ranking: Annotated[
+        str, typer.Argument(help="A ranking, best from rerank; or saliency, or objects.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML page to write.")],
     images: Annotated[str, typer.Option(help="The images of the database, as for extract.")],
     query_images: Annotated[
@@ -60,28 +62,52 @@ def report(
     ground_truth: Annotated[
         str | None, typer.Option(help="Marks right and wrong; as for evaluate.")
     ] = None,
-    max_queries: Annotated[int, typer.Option(help="Queries on the page.")] = 50,
+    objects: Annotated[str | None, typer.Option(help="Saliency: objects of its regions.")] = None,
+    regions: Annotated[str | None, typer.Option(help="Saliency: its regions, with maps.")] = None,
+    boxes: Annotated[str | None, typer.Option(help="Saliency: true boxes to draw.")] = None,
+    max_queries: Annotated[
+        int,
+        typer.Option("--max-queries", "--max-images", help="Queries, or images, on the page."),
+    ] = 50,
     overwrite: Overwrite = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show rankings and matches as one HTML page."""
+    """Show rankings and matches, or saliency and discovered objects, as one HTML page."""
     with reported(quiet, verbose) as console:
         from rrtool.stages import report as stage
+        from rrtool.stages import report_saliency
 
-        path = stage.run(
-            path_argument(ranking),
-            output,
-            images=images,
-            query_images=query_images,
-            query_local=query_local,
-            database_local=database_local,
-            ground_truth=ground_truth,
-            max_queries=max_queries,
-            overwrite=overwrite,
-            progress=console,
-        )
+        artifact = path_argument(ranking)
+        of_rankings = {
+            "query_images": query_images,
+            "query_local": query_local,
+            "database_local": database_local,
+            "ground_truth": ground_truth,
+        }
+        of_saliency = {"objects": objects, "regions": regions, "boxes": boxes}
+        if report_saliency.takes(artifact):
+            _refuse(of_rankings, "a ranking")
+            path = report_saliency.run(
+                artifact, output, images=images, max_images=max_queries, **of_saliency,
+                overwrite=overwrite, progress=console,
+            )  # fmt: skip
+        else:
+            _refuse(of_saliency, "saliency")
+            path = stage.run(
+                artifact, output, images=images, max_queries=max_queries, **of_rankings,
+                overwrite=overwrite, progress=console,
+            )  # fmt: skip
         emit_path(path, False, dict)
+
+
+def _refuse(options: dict[str, str | None], what: str) -> None:
+    """Options that another kind of artifact takes."""
+    from rrtool.errors import UsageError
+
+    for name, value in options.items():
+        if value is not None:
+            raise UsageError(f"--{name.replace('_', '-')} goes with {what}", found=value)
 
 
 @commands.command()

@@ -17,7 +17,10 @@ from rrtool.ground_truth import groups, oxford, revisited
 
 __all__ = ["PROTOCOLS", "GroundTruthSource", "detect_protocol", "load"]
 
-_SOURCES = "prefix:REGEX, folder, a CSV/TSV file, a revisited .pkl file, or an Oxford5k folder"
+_SOURCES = (
+    "prefix:REGEX, folder, a CSV/TSV file, a revisited or INSTRE .pkl or .mat file, or an "
+    "Oxford5k folder"
+)
 
 
 class GroundTruthSource(Protocol):
@@ -48,38 +51,38 @@ _LOADERS: dict[str, Callable[[str], GroundTruthSource]] = {
     revisited.PROTOCOL: revisited.load_revisited,
     oxford.PROTOCOL: oxford.load_oxford,
 }
-PROTOCOLS = tuple(_LOADERS)
+PROTOCOLS = (*_LOADERS, revisited.INSTRE)
 
 
 def load(source: str, protocol: str | None = None) -> GroundTruthSource:
     """Reads a ground truth.
 
     Args:
-        source: `prefix:REGEX`, `folder`, or the path of a CSV/TSV file, of a revisited `.pkl`
-            file, or of a folder of Oxford5k text files.
+        source: `prefix:REGEX`, `folder`, or the path of a CSV/TSV file, of a revisited or
+            INSTRE `.pkl` or `.mat` file, or of a folder of Oxford5k text files.
         protocol: one of `PROTOCOLS`; by default the one the source's form tells.
 
     Raises:
         UsageError: the source is missing or malformed, or is not of the protocol.
     """
-    if protocol is not None and protocol not in _LOADERS:
+    if protocol is not None and protocol not in PROTOCOLS:
         raise UsageError(
             "unknown protocol", expected=f"one of {', '.join(PROTOCOLS)}", found=f"'{protocol}'"
         )
-    detected = detect_protocol(source)
-    if protocol not in (None, detected):
+    truth = _LOADERS[detect_protocol(source)](source)
+    if protocol not in (None, truth.protocol):
         raise UsageError(
             "the ground truth is not of the protocol asked for",
             where=source,
             expected=protocol,
-            found=detected,
+            found=truth.protocol,
             todo="leave the protocol out, or name another ground truth",
         )
-    return _LOADERS[detected](source)
+    return truth
 
 
 def detect_protocol(source: str) -> str:
-    """The protocol a source belongs to, by its form alone.
+    """The protocol a source belongs to, by its form alone, which INSTRE shares with revisited.
 
     Raises:
         UsageError: it has none of the known forms, or does not exist.
@@ -94,7 +97,7 @@ def detect_protocol(source: str) -> str:
     if not os.path.isfile(path):
         raise UsageError("no such ground truth", where=source, expected=_SOURCES)
     suffix = path.suffix.lower()
-    if suffix in (".pkl", ".pickle"):
+    if suffix in (".pkl", ".pickle", ".mat"):
         return revisited.PROTOCOL
     if suffix in (".csv", ".tsv", ".txt"):
         return groups.PROTOCOL

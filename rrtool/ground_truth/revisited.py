@@ -1,4 +1,8 @@
-"""The revisited Oxford and Paris benchmarks (Radenović et al., CVPR 2018): easy, medium, hard."""
+"""Benchmarks with query boxes: revisited Oxford and Paris (Radenović et al., CVPR 2018), INSTRE.
+
+Both come as one file of gallery names, query names and, for each query, its box and lists of
+gallery images: easy, hard and junk, or, for INSTRE (split by Iscen et al., CVPR 2017), ok alone.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +14,26 @@ from typing import Any
 
 from rrtool.core.evaluation import SCORING_RULES, QueryGroundTruth
 from rrtool.errors import UsageError
+from rrtool.ground_truth.matlab import load_matlab
 from rrtool.ground_truth.names import find_queries, restrict, rows_of_entries
 from rrtool.ground_truth.restricted_pickle import load_restricted
 
-PROTOCOL = "revisited"
+PROTOCOL, INSTRE = "revisited", "instre"
 # Setup: (lists that are positive, lists that are junk).
-SETUPS = {
-    "easy": (("easy",), ("junk", "hard")),
-    "medium": (("easy", "hard"), ("junk",)),
-    "hard": (("hard",), ("junk", "easy")),
+_SETUPS: dict[str, dict[str, tuple[Sequence[str], Sequence[str]]]] = {
+    PROTOCOL: {
+        "easy": (("easy",), ("junk", "hard")),
+        "medium": (("easy", "hard"), ("junk",)),
+        "hard": (("hard",), ("junk", "easy")),
+    },
+    INSTRE: {"all": (("ok",), ())},
+}
+_RULES = {
+    PROTOCOL: (
+        "easy: easy; medium: easy + hard; hard: hard",
+        "easy: junk + hard; medium: junk; hard: junk + easy; and ",
+    ),
+    INSTRE: ("ok", ""),
 }
 
 Box = tuple[float, float, float, float]
@@ -35,12 +50,13 @@ class RevisitedQuery:
 
 @dataclass(frozen=True)
 class Revisited:
-    """A revisited benchmark: names without folder or extension.
+    """A benchmark as it was read; names of the revisited ones have no folder or extension.
 
     Attributes:
         source: path of the file.
         gallery: names of the benchmark's own database images.
         queries: its queries, none of which is in the gallery.
+        protocol: ``PROTOCOL`` or ``INSTRE``.
     """
 
     source: str
@@ -54,7 +70,7 @@ class Revisited:
         database_names: Sequence[str],
         query_boxes: Sequence[object] | None = None,
     ) -> dict[str, Sequence[QueryGroundTruth]]:
-        """The ground truth in the setups `easy`, `medium` and `hard`.
+        """The ground truth in the setups `easy`, `medium` and `hard`, or `all` of INSTRE.
 
         Queries and database may be a part of the benchmark's, and the database may hold other
         images, which are distractors. A query image in the database is junk to every query: the
@@ -76,44 +92,51 @@ class Revisited:
                 )
                 for query in queries
             ]
-            for setup, (positive, junk) in SETUPS.items()
+            for setup, (positive, junk) in _SETUPS[self.protocol].items()
         }
 
     def describe(self) -> dict[str, str]:
+        positives, junk = _RULES[self.protocol]
         return {
             "protocol": self.protocol,
             "source": self.source,
-            "positives_rule": "easy: easy; medium: easy + hard; hard: hard",
-            "junk_rule": "easy: junk + hard; medium: junk; hard: junk + easy; "
-            "and the benchmark's query images, where the database holds them",
+            "positives_rule": positives,
+            "junk_rule": junk + "the benchmark's query images, where the database holds them",
             **SCORING_RULES,
         }
 
 
 def load_revisited(source: str) -> Revisited:
-    """Reads a `gnd_*.pkl` file, running none of it.
+    """Reads a `gnd_*.pkl` file, running none of it, or a `gnd_*.mat` file.
+
+    Lists named `ok` make it INSTRE's.
 
     Raises:
-        UsageError: the file is no such pickle, or its contents do not fit together.
+        UsageError: the file is no such one, or its contents do not fit together.
     """
-    content = load_restricted(Path(source))
+    path = Path(source)
+    content = load_matlab(path) if path.suffix.lower() == ".mat" else load_restricted(path)
     gallery = _strings(content, "imlist", source)
     names = _strings(content, "qimlist", source)
     entries = content.get("gnd")
     if not isinstance(entries, list) or len(entries) != len(names):
         found = f"{len(entries)}" if isinstance(entries, list) else type(entries).__name__
         raise _misfit(source, "'gnd'", f"a list of {len(names)}, as qimlist", found)
+    is_instre = bool(entries) and isinstance(entries[0], dict) and "ok" in entries[0]
+    keys = ("ok",) if is_instre else ("easy", "hard", "junk")
     queries = [
-        _query(name, entry, len(gallery), f"{source}, gnd[{i}]")
+        _query(name, entry, keys, len(gallery), f"{source}, gnd[{i}]")
         for i, (name, entry) in enumerate(zip(names, entries, strict=True))
     ]
-    return Revisited(source, gallery, queries)
+    return Revisited(source, gallery, queries, INSTRE if is_instre else PROTOCOL)
 
 
-def _query(name: str, entry: Any, n_gallery: int, where: str) -> RevisitedQuery:
+def _query(
+    name: str, entry: Any, keys: Sequence[str], n_gallery: int, where: str
+) -> RevisitedQuery:
     if not isinstance(entry, dict):
         raise _misfit(where, "the entry", "a dict", type(entry).__name__)
-    lists = {key: _indices(entry, key, n_gallery, where) for key in ("easy", "hard", "junk")}
+    lists = {key: _indices(entry, key, n_gallery, where) for key in keys}
     return RevisitedQuery(name, _box(entry.get("bbx"), where), lists)
 
 
@@ -153,7 +176,7 @@ def _joined(lists: dict[str, list[int]], keys: Sequence[str]) -> list[int]:
 
 def _misfit(where: str, what: str, expected: str, found: str) -> UsageError:
     return UsageError(
-        f"{what} is not that of a revisited ground truth",
+        f"{what} is not that of a revisited or INSTRE ground truth",
         where=where,
         expected=expected,
         found=found,

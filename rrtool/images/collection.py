@@ -51,8 +51,8 @@ def collect(
     """List ``images``; with boxes, one row per box, in the order of the boxes.
 
     Args:
-        gallery_source: a revisited ground truth: only the images of its gallery are listed, for
-            its queries are no part of the database that they are asked of.
+        gallery_source: a revisited or INSTRE ground truth: only the images of its gallery are
+            listed, for its queries are no part of the database that they are asked of.
 
     Raises:
         UsageError: see ``list_images``, ``load_boxes`` and ``load_revisited``; or none of the

@@ -75,8 +75,13 @@ def distinct_colours(n: int) -> list[Colour]:
     return [(round(255 * r), round(255 * g), round(255 * b)) for r, g, b in parts]
 
 
-def draw_box(image: Image.Image, box: Sequence[float] | np.ndarray, width: int = 3) -> Image.Image:
-    """A copy with the border of ``box`` (x0, y0, x1, y1) drawn inside of it, yellow on black."""
+def draw_box(
+    image: Image.Image,
+    box: Sequence[float] | np.ndarray,
+    width: int = 3,
+    colour: Colour = BOX_COLOUR,
+) -> Image.Image:
+    """A copy with the border of ``box`` (x0, y0, x1, y1) drawn inside of it, on black."""
     drawn = image.copy()
     pen = ImageDraw.Draw(drawn)
     x0, y0 = (round(max(0.0, edge)) for edge in box[:2])
@@ -85,7 +90,7 @@ def draw_box(image: Image.Image, box: Sequence[float] | np.ndarray, width: int =
         pen.rectangle((x0, y0, x1, y1), outline=(0, 0, 0), width=width + 2)
         inner = (min(x0 + 1, x1), min(y0 + 1, y1), max(x1 - 1, x0), max(y1 - 1, y0))
         if inner[2] > inner[0] and inner[3] > inner[1]:
-            pen.rectangle(inner, outline=BOX_COLOUR, width=width)
+            pen.rectangle(inner, outline=colour, width=width)
     return drawn
 
 

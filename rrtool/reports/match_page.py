@@ -2,54 +2,27 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from html import escape
 
 from PIL import Image
 
-from rrtool import __version__
-from rrtool.errors import printable
+from rrtool.reports.document import document, facts_list, image_tag, table, text_of
 
-GENERATOR = "rrtool report"
 RIGHT, WRONG, NOT_COUNTED = "right", "wrong", "junk"
 _MARKS = {RIGHT: "✓", WRONG: "✗", NOT_COUNTED: "–"}
 _MARK_TEXTS = {RIGHT: "right", WRONG: "wrong", NOT_COUNTED: "not counted"}
-_JPEG_QUALITY = 82
 
 _STYLE = """
-:root { color-scheme: light dark; --ground: #fff; --ink: #1b1b1f; --faint: #66666e;
-  --line: #d9d9df; --card: #f5f5f8; --right: #0b7a33; --wrong: #b3261e; }
-@media (prefers-color-scheme: dark) { :root { --ground: #16161a; --ink: #ececf1;
-  --faint: #a0a0aa; --line: #3a3a42; --card: #212127; --right: #5fd38a; --wrong: #ff8a80; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1240px; padding: 1.5rem; background: var(--ground);
-  color: var(--ink); font: 15px/1.45 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; margin: 0 0 .75rem; } h2 { font-size: 1.1rem; margin: 0 0 .6rem; }
-h3 { font-size: .9rem; margin: .9rem 0 .35rem; color: var(--faint); font-weight: 600; }
-h2, figcaption, td, dd { overflow-wrap: anywhere; }
-table { border-collapse: collapse; margin: .5rem 0 1rem; }
-th, td { padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line);
-  text-align: right; } th:first-child, td:first-child { text-align: left; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .5rem 0; }
-dt { color: var(--faint); } dd { margin: 0; }
-section { border-top: 1px solid var(--line); padding: 1.3rem 0; }
 .query { display: grid; grid-template-columns: 220px 1fr; gap: 1.2rem; }
-.row { display: flex; flex-wrap: wrap; gap: .5rem; }
-figure { margin: 0; font-size: .78rem; } img { display: block; max-width: 100%; }
 .found { background: var(--card); border: 3px solid var(--line); padding: 3px; width: 120px; }
 .found.small { width: 78px; font-size: .66rem; border-width: 2px; }
-.found img, .missing { width: 100%; height: 84px; object-fit: contain; }
+.found img, .found .missing { width: 100%; height: 84px; object-fit: contain; }
 .found.small img, .small .missing { height: 52px; }
-.missing { display: grid; place-items: center; color: var(--faint); text-align: center; }
 .right { border-color: var(--right); } .wrong { border-color: var(--wrong); }
 .right .mark { color: var(--right); } .wrong .mark { color: var(--wrong); }
-.mark { font-weight: 700; } .name { display: block; white-space: nowrap; overflow: hidden;
-  text-overflow: ellipsis; color: var(--faint); }
+.mark { font-weight: 700; }
 .match { margin-top: .9rem; } .match figcaption { margin-top: .3rem; font-size: .85rem; }
-.warning { border-left: 4px solid var(--wrong); padding-left: .7rem; }
 @media (max-width: 760px) { .query { grid-template-columns: 1fr; } }
 """
 
@@ -115,56 +88,26 @@ class Page:
 
 
 def render_page(page: Page) -> Iterator[str]:
-    """The HTML, piece by piece; it refers to nothing outside itself.
-
-    Names may hold any characters: what HTML would take for markup is escaped, and so is what
-    cannot be printed (see ``errors.printable``).
-    """
-    yield (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="generator" content="{GENERATOR} {__version__}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_text(page.title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-    )
-    yield f"<header>\n<h1>{_text(page.title)}</h1>\n"
-    if page.warning:
-        yield f'<p class="warning">{_text(page.warning)}</p>\n'
-    yield _score_table(page)
-    yield _facts(page.facts)
-    yield "</header>\n<main>\n"
-    for result in page.results:
-        yield _section(result)
-    yield "</main>\n</body>\n</html>\n"
+    """The HTML, piece by piece; see ``document.document``."""
+    header = _scores(page) + facts_list(page.facts)
+    sections = (_section(result) for result in page.results)
+    return document(page.title, header, sections, style=_STYLE, warning=page.warning)
 
 
-def _score_table(page: Page) -> str:
-    if not page.score_rows:
-        return ""
-    head = "".join(f'<th scope="col">{_text(column)}</th>' for column in page.score_columns)
-    rows = "".join(
-        "<tr>" + "".join(f"<td>{_text(cell)}</td>" for cell in row) + "</tr>\n"
-        for row in page.score_rows
-    )
-    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}</tbody>\n</table>\n"
-
-
-def _facts(facts: Mapping[str, str]) -> str:
-    if not facts:
-        return ""
-    entries = "".join(f"<dt>{_text(k)}</dt><dd>{_text(v)}</dd>\n" for k, v in facts.items())
-    return f"<dl>\n{entries}</dl>\n"
+def _scores(page: Page) -> str:
+    return table(page.score_columns, page.score_rows) if page.score_rows else ""
 
 
 def _section(result: QueryResult) -> str:
-    note = f"<p>{_text(result.note)}</p>\n" if result.note else ""
+    note = f"<p>{text_of(result.note)}</p>\n" if result.note else ""
     verified = any(entry.n_inliers is not None for entry in result.found)
     title = "Found, after spatial verification" if verified else "Found"
     ranked = f"<h3>{title}</h3>\n{_row(result.found, small=False)}"
     if result.before:
         ranked += f"<h3>Before verification, by similarity</h3>\n{_row(result.before, small=True)}"
     return (
-        f'<section>\n<h2>{_text(result.name)}</h2>\n<div class="query">\n<figure>'
-        f"{_image(result.picture, f'query {result.name}')}<figcaption>the query</figcaption>"
+        f'<section>\n<h2>{text_of(result.name)}</h2>\n<div class="query">\n<figure>'
+        f"{image_tag(result.picture, f'query {result.name}')}<figcaption>the query</figcaption>"
         f"</figure>\n<div>\n{note}{ranked}</div>\n</div>\n{_match(result)}</section>\n"
     )
 
@@ -184,9 +127,9 @@ def _found(entry: Found, small: bool) -> str:
     classes = " ".join(filter(None, ("found", "small" if small else "", entry.mark or "")))
     alt = f"{spoken}: {entry.name}" if spoken else entry.name
     return (
-        f'<figure class="{classes}">{_image(entry.picture, alt)}<figcaption>{mark}'
-        f'{inliers}{entry.similarity:.3f}<span class="name" title="{_text(entry.name)}">'
-        f"{_text(entry.name)}</span></figcaption></figure>\n"
+        f'<figure class="{classes}">{image_tag(entry.picture, alt)}<figcaption>{mark}'
+        f'{inliers}{entry.similarity:.3f}<span class="name" title="{text_of(entry.name)}">'
+        f"{text_of(entry.name)}</span></figcaption></figure>\n"
     )
 
 
@@ -195,20 +138,6 @@ def _match(result: QueryResult) -> str:
         return ""
     drawing, caption = result.match
     return (
-        f'<figure class="match">{_image(drawing, caption)}'
-        f"<figcaption>{_text(caption)}</figcaption></figure>\n"
+        f'<figure class="match">{image_tag(drawing, caption)}'
+        f"<figcaption>{text_of(caption)}</figcaption></figure>\n"
     )
-
-
-def _image(picture: Image.Image | None, alt: str) -> str:
-    if picture is None:
-        return f'<div class="missing" role="img" aria-label="{_text(alt)}">no picture</div>'
-    content = io.BytesIO()
-    picture.save(content, "JPEG", quality=_JPEG_QUALITY)
-    data = base64.b64encode(content.getvalue()).decode("ascii")
-    size = f'width="{picture.width}" height="{picture.height}"'
-    return f'<img {size} alt="{_text(alt)}" src="data:image/jpeg;base64,{data}">'
-
-
-def _text(text: str) -> str:
-    return escape(printable(text), quote=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 
+import numpy as np
 from PIL import Image
 
 from rrtool.errors import UsageError, printable
@@ -33,7 +34,7 @@ class Pictures:
         self._paths = dict(zip(listed.names, listed.paths, strict=True))
         if not any(name in self._paths for name in names):
             raise UsageError(
-                "none of the ranking's images is among these",
+                "none of the artifact's images is among these",
                 where=source,
                 expected=", ".join(names[:3]),
                 found=", ".join(listed.names[:3]),
@@ -44,6 +45,22 @@ class Pictures:
     def _thumbnail(self, name: str) -> Image.Image | None:
         loaded = self.load(name, _THUMBNAIL)
         return None if loaded is None else loaded[0]
+
+    def crop(self, name: str, box: np.ndarray, size: int, max_size: int) -> Image.Image | None:
+        """A part of an image.
+
+        Args:
+            box: ``(x0, y0, x1, y1)`` in pixels of the whole image.
+            size: the longer side of the image that is cut, before it is cut.
+            max_size: the longer side of the part is shrunk to this.
+        """
+        loaded = self.load(name, size)
+        if loaded is None:
+            return None
+        x0, y0, x1, y1 = (box * loaded[1]).round().astype(int).tolist()
+        part = loaded[0].crop((x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)))
+        part.thumbnail((max_size, max_size), Image.Resampling.LANCZOS)
+        return part
 
     def load(self, name: str, max_size: int) -> tuple[Image.Image, float] | None:
         """The upright image and by what factor it is shrunk; None if it cannot be read."""

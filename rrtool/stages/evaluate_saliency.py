@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from rrtool.artifacts import Artifact, InputRecord, Provenance, create, open_artifact
-from rrtool.boxes import QueryBox, load_boxes, match_boxes
+from rrtool.boxes import boxes_of_images
 from rrtool.core.object_saliency import THETA, best_iou, saliency_precision
-from rrtool.errors import ArtifactError, UsageError
+from rrtool.errors import ArtifactError
 from rrtool.networks.checkpoints import digest_of_file
 from rrtool.progress import Progress
 
@@ -72,11 +72,10 @@ def run(
     Raises:
         RrtoolError: an artifact has no maps, or none of its images has a box.
     """
-    truth = load_boxes(boxes)
     scores, records = [], []
     for position, path in enumerate(saliencies):
         with open_artifact(path, "saliency", "regions") as artifact:
-            scores += _score(artifact, truth, boxes)
+            scores += _score(artifact, boxes)
             records.append(artifact.as_input(f"saliency {position}"))
     if output is not None:
         digest = digest_of_file(boxes) if Path(boxes).is_file() else boxes
@@ -85,21 +84,14 @@ def run(
     return scores
 
 
-def _score(artifact: Artifact, truth: list[QueryBox], source: str) -> list[SaliencyScores]:
+def _score(artifact: Artifact, boxes: str) -> list[SaliencyScores]:
     """Of feature saliency also FS^θ, which is what object saliency builds on (fig. 5.6)."""
     if "maps/values" not in artifact:
         raise ArtifactError(
             "no saliency maps in this artifact", where=artifact.path, todo="use --keep-maps"
         )
     names = artifact.read_texts("names")
-    matched = match_boxes(truth, names)
-    if not any(matched):
-        raise UsageError(
-            "none of the boxes is of one of these images",
-            where=source,
-            expected=", ".join(names[:3]),
-            found=", ".join(box.name for box in truth[:3]),
-        )
+    matched = boxes_of_images(boxes, names)
     good, described = artifact.read("status") == 0, artifact.read("boxes")
     offsets, regions = artifact.read("offsets"), artifact.read("region_boxes")
     sizes, starts = artifact.read("map_sizes"), artifact.read("maps/offsets")

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rrtool import ground_truth as ground_truths
 from rrtool.artifacts import Artifact, open_artifact
 from rrtool.core.evaluation import QueryGroundTruth, RetrievalScores, retrieval_scores
-from rrtool.errors import UsageError, WorkFailed
+from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.reports.drawing import draw_box
 from rrtool.reports.match_page import (
-    GENERATOR,
     NOT_COUNTED,
     RIGHT,
     WRONG,
@@ -30,6 +27,13 @@ from rrtool.reports.pictures import Pictures
 from rrtool.reports.verified_match import MatchDrawer, MatchSide
 from rrtool.stages.compatibility import require_same_names
 from rrtool.stages.detect_local import read_local_features
+from rrtool.stages.report_output import (
+    UNTRAINED,
+    checked_output,
+    evenly_spaced,
+    facts_of,
+    write_page,
+)
 
 _N_FOUND = 8
 _QUERY_PICTURE = 320  # longer side in pixels
@@ -64,34 +68,27 @@ def run(
     Raises:
         RrtoolError: an input does not fit, or the output cannot be written.
     """
-    output = Path(output)
-    _check(output, max_queries, query_local, database_local, overwrite)
+    output = checked_output(output, overwrite)
+    _check(max_queries, query_local, database_local)
     with open_artifact(ranking, "ranking") as artifact:
         table = _Ranking.of(artifact)
         truth = _Truth.of(artifact, table, ground_truth)
         database = Pictures(images, table.database_names)
         queries = Pictures(query_images, table.query_names) if query_images else database
         drawer = _drawer(artifact, table, query_local, database_local, queries, database)
-        shown = np.unique(np.linspace(0, len(table.ids) - 1, min(max_queries, len(table.ids))))
+        shown = evenly_spaced(len(table.ids), max_queries)
         results = []
         with progress.task("report", len(shown), "queries") as advance:
-            for query in shown.round().astype(int).tolist():
+            for query in shown:
                 results.append(_result(query, table, truth, queries, database, drawer))
                 advance(1)
         page = _page(artifact, table, truth, results)
     if missing := queries.missing | database.missing:
         progress.message(f"{len(missing)} images cannot be shown, e.g. {min(missing)}")
-    _write(output, page)
-    return output
+    return write_page(output, render_page(page))
 
 
-def _check(
-    output: Path,
-    max_queries: int,
-    query_local: str | None,
-    database_local: str | None,
-    overwrite: bool,
-) -> None:
+def _check(max_queries: int, query_local: str | None, database_local: str | None) -> None:
     if max_queries < 1:
         raise UsageError("bad --max-queries", expected="at least 1", found=max_queries)
     if (query_local is None) != (database_local is None):
@@ -100,24 +97,6 @@ def _check(
             expected="--query-local and --database-local",
             found="one of the two",
         )
-    if output.is_dir():
-        raise UsageError("the output is a folder", where=output, expected="a file name")
-    if not output.parent.is_dir():
-        raise UsageError("there is no such folder for the output", where=output.parent)
-    if output.exists() and not overwrite and not _is_report(output):
-        raise UsageError(
-            "the output exists and is no report of rrtool",
-            where=output,
-            todo="use --overwrite to replace it, or choose another -o",
-        )
-
-
-def _is_report(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return f'<meta name="generator" content="{GENERATOR}'.encode() in file.read(1024)
-    except OSError:
-        return False
 
 
 @dataclass(frozen=True)
@@ -268,7 +247,7 @@ def _page(
     description = artifact.extra.get("description", {})
     untrained = not artifact.network.get("trained", True)
     n_shown, n_queries = len(results), len(table.ids)
-    facts = {**_facts(description), "ranking": artifact.path, "made": artifact.created}
+    facts = {**facts_of(description), "ranking": artifact.path, "made": artifact.created}
     if n_shown < n_queries:
         facts["queries shown"] = f"{n_shown} of {n_queries}, evenly spaced"
     return Page(
@@ -277,7 +256,7 @@ def _page(
         facts,
         ("order", "setup", "mAP", *(f"mP@{k}" for k in _CUTOFFS), "queries"),
         [_score_row(label, scores) for label, scores in truth.scores],
-        "The network is untrained (seeded random weights)." if untrained else "",
+        UNTRAINED if untrained else "",
     )
 
 
@@ -285,36 +264,3 @@ def _score_row(label: str, scores: RetrievalScores) -> list[str]:
     means = [scores.mean_average_precision, *(scores.precisions[k] for k in _CUTOFFS)]
     texts = ["–" if np.isnan(mean) else f"{100 * mean:.1f}" for mean in means]
     return [label, scores.setup, *texts, str(scores.n_queries - scores.n_left_out)]
-
-
-def _facts(description: dict[str, Any]) -> dict[str, str]:
-    """How a ranking was made, in words."""
-    facts = {}
-    for key, value in description.items():
-        if key == "network":
-            facts["network"], facts["weights"] = str(value.get("name")), str(value.get("weights"))
-        elif isinstance(value, dict):
-            facts[_label(key)] = ", ".join(f"{_label(k)} {v}" for k, v in value.items())
-        elif isinstance(value, list):
-            facts[_label(key)] = ", ".join(map(str, value))
-        elif value is not None:
-            facts[_label(key)] = str(value)
-    return facts
-
-
-def _label(key: str) -> str:
-    return key.replace("_", " ")
-
-
-def _write(output: Path, page: Page) -> None:
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.writelines(render_page(page))
-        temporary.replace(output)
-    except OSError as error:
-        raise WorkFailed(
-            "cannot write the page", where=output, found=error.strerror or str(error)
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
