@@ -148,7 +148,7 @@ def test_fit_semi_supervised_tells_what_it_drew():
 
 def test_fit_semi_supervised_leaves_the_guess_as_it_is():
     """The labels of L are put in the place of its guesses, but not in the caller's array."""
-    wrong = Guesses(1 - DATASET.labels, np.ones(24))
+    wrong = Guesses(1 - DATASET.labels.astype(np.int64), np.ones(24))
     Learner(DATASET, 2, OPTIONS, 0).fit_semi_supervised(IDS, DATASET.labels[IDS], lambda _: wrong)
     np.testing.assert_array_equal(wrong.labels, 1 - DATASET.labels)
 
