@@ -20,6 +20,9 @@ from rrtool.training.network import MIN_IMAGE_SIZE, ConvNet13, folded
 from rrtool.training.options import Sgd
 from rrtool.training.pixels import Pixels
 
+# As the user has set it. numba's threads, which label propagation starts, set torch's number too:
+# results would change with it in their last bits, and threads that spin would fight for cores.
+_N_THREADS = torch.get_num_threads()
 # Larger batches fall out of a CPU's caches; a GPU wants many images at once.
 _INFERENCE_BATCH = {"cpu": 64, "cuda": 1024}
 
@@ -146,6 +149,7 @@ class Trainer:
         Raises:
             WorkFailed: the loss is not finite any more.
         """
+        torch.set_num_threads(_N_THREADS)
         self.network.train()
         total = torch.zeros((), device=self.device)
         with seeded_torch(int(generator.integers(1 << 62)), self.device):
@@ -180,6 +184,7 @@ class Trainer:
 
     def predict(self, pixels: Pixels | None = None) -> Predictions:
         """Of every image as it is (not varied), in float32; of the training images if None."""
+        torch.set_num_threads(_N_THREADS)
         pixels = self._pixels if pixels is None else pixels
         network = folded(self.network)
         n, n_classes = len(pixels), network.classifier.out_features

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from rrtool.errors import UsageError
 from rrtool.training.learner import Learner
@@ -261,6 +262,22 @@ def test_fit_semi_supervised_refuses_wrong_pseudo_labels(guesses, fragment):
     learner = Learner(DATASET, 2, OPTIONS, 0)
     with pytest.raises(ValueError, match=fragment):
         learner.fit_semi_supervised(IDS, DATASET.labels[IDS], lambda features: guesses)
+
+
+def test_fit_semi_supervised_keeps_its_number_of_threads_beside_numba():
+    """Label propagation's kernels start numba's threads, which change torch's number."""
+    n_threads = torch.get_num_threads()
+    seen = []
+
+    def guess(features):
+        torch.set_num_threads(n_threads + 1)
+        return _certain(features)
+
+    learner = Learner(
+        DATASET, 2, OPTIONS, 0, on_epoch=lambda *_: seen.append(torch.get_num_threads())
+    )
+    learner.fit_semi_supervised(IDS, DATASET.labels[IDS], guess)
+    assert seen == [n_threads] * 4
 
 
 def test_accuracy_counts_what_is_right():
