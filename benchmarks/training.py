@@ -109,10 +109,8 @@ class Bare:
         self._optimizer = torch.optim.SGD(
             self._network.parameters(), lr=0.0, momentum=0.9, weight_decay=2e-4, nesterov=True
         )
-        images = torch.randn(
-            64, arguments.channels, arguments.size, arguments.size, device=self._device
-        )
-        self._images = images.contiguous(memory_format=torch.channels_last)
+        shape = (64, arguments.size, arguments.size, arguments.channels)
+        self._images = torch.randn(shape, device=self._device).permute(0, 3, 1, 2)
         self._labels = torch.arange(64, device=self._device) % N_CLASSES
 
     def train(self, batch_size: int, n_steps: int) -> None:
