@@ -70,6 +70,13 @@ class OutputFile:
         with write_failures(self.path):
             _move_durably(temporary, target)
 
+    def read_part(self, number: int) -> dict[str, np.ndarray] | None:
+        """All datasets of one part by name, None if it is not there."""
+        if not self._part_path(number).is_file():
+            return None
+        with h5py.File(self._part_path(number), "r", locking=False) as file:
+            return {name: file[name][()] for name in dataset_names(file)}
+
     def read_parts(self, name: str, n_parts: int) -> Iterator[np.ndarray]:
         """One dataset of every part, in order."""
         for number in range(n_parts):

@@ -1,0 +1,56 @@
+"""What the stages that train share: a checkpoint beside the output, with the log of the epochs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rrtool.artifacts import Artifact, OutputFile
+from rrtool.training.checkpoint import State
+
+_LOG = "log"
+_PARAMETERS = "parameters/"
+
+
+def parameter_datasets(parameters: State) -> State:
+    """The parameters of a network as datasets of an artifact."""
+    return {_PARAMETERS + name: values for name, values in parameters.items()}
+
+
+def read_parameters(artifact: Artifact) -> State:
+    """What ``parameter_datasets`` wrote; ``Learner`` takes it as ``initial``."""
+    names = [name for name in artifact.dataset_names() if name.startswith(_PARAMETERS)]
+    return {name.removeprefix(_PARAMETERS): artifact.read(name) for name in names}
+
+
+class TrainingRun:
+    """The training run behind an output: kept as its first part, so that a killed run goes on.
+
+    Attributes:
+        log: phase, number and facts of every epoch so far, those before a kill too.
+    """
+
+    def __init__(self, output: OutputFile) -> None:
+        output.missing_parts(1)
+        self._output = output
+        self.log: list[dict[str, Any]] = []
+
+    def load(self) -> State | None:
+        """As ``training.checkpoint.Checkpoint``."""
+        state = self._output.read_part(0)
+        if state is None:
+            return None
+        self.log = json.loads(state.pop(_LOG).tobytes())
+        return state
+
+    def save(self, state: Mapping[str, np.ndarray]) -> None:
+        """As ``training.checkpoint.Checkpoint``."""
+        log = np.frombuffer(json.dumps(self.log).encode(), np.uint8)
+        self._output.write_part(0, {**state, _LOG: log})
+
+    def record(self, phase: str, epoch: int, facts: Mapping[str, float]) -> None:
+        """Take an epoch into the log; the learner's ``on_epoch``."""
+        self.log.append({"phase": phase, "epoch": epoch, **facts})
