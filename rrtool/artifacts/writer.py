@@ -70,6 +70,14 @@ class OutputFile:
         with write_failures(self.path):
             _move_durably(temporary, target)
 
+    def read_part(self, number: int) -> dict[str, np.ndarray] | None:
+        """The datasets of one part; None if it is missing."""
+        path = self._part_path(number)
+        if not path.is_file():
+            return None
+        with h5py.File(path, "r", locking=False) as file:
+            return {name: file[name][()] for name in dataset_names(file)}
+
     def read_parts(self, name: str, n_parts: int) -> Iterator[np.ndarray]:
         """One dataset of every part, in order."""
         for number in range(n_parts):

@@ -1,0 +1,134 @@
+"""What people label from: ``to_label.csv`` and a contact sheet."""
+
+from __future__ import annotations
+
+import csv
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from PIL import Image
+
+from rrtool.artifacts import Artifact, open_artifact, write_failures
+from rrtool.datasets import is_packed
+from rrtool.errors import UsageError
+from rrtool.progress import Progress
+from rrtool.reports.contact_sheet import Card, render_sheet
+from rrtool.reports.pictures import Pictures
+from rrtool.stages.al_study import Study
+
+TITLES = ("id", "name", "label", "score", "suggested", "confidence")
+
+
+@dataclass(frozen=True)
+class QueryFiles:
+    """Where the list and the sheet go; None writes none."""
+
+    to_label: Path | None
+    sheet: Path | None
+
+    @staticmethod
+    def beside(output: Path) -> QueryFiles:
+        """``<stem>.to_label.csv`` and ``<stem>.to_label.html``."""
+        stem = output.with_name(output.stem)
+        return QueryFiles(Path(f"{stem}.to_label.csv"), Path(f"{stem}.to_label.html"))
+
+    def check(self, output: Path, labels: str | None, overwrite: bool) -> None:
+        """Nobody's labels may be lost: a file that is there is only replaced on request.
+
+        Raises:
+            UsageError: one is in the way.
+        """
+        for path in (self.to_label, self.sheet):
+            if path is None:
+                continue
+            if labels is not None and path.absolute() == Path(labels).absolute():
+                raise UsageError("the list of images to label would replace --labels", where=path)
+            if path.exists() and not overwrite and not output.exists():
+                raise UsageError(
+                    "the file is there already, and may hold labels", where=path,
+                    todo="move it away, use --overwrite, or name another with --to-label, --sheet",
+                )  # fmt: skip
+
+    def write(
+        self, state: str | Path, images: str, study: Study, *, replace: bool, progress: Progress
+    ) -> None:
+        """Write what is missing, and all of it with ``replace``."""
+        wanted = [p for p in (self.to_label, self.sheet) if p and (replace or not p.exists())]
+        if not wanted:
+            return
+        with open_artifact(state, "al-state") as artifact:
+            cards = _cards(artifact)
+            if self.to_label in wanted and self.to_label is not None:
+                scores = artifact.read("acquired_scores").tolist()
+                with _replaced(self.to_label) as file:
+                    _write_list(file, cards, scores)
+            if self.sheet in wanted and self.sheet is not None:
+                show = _pictures(images, study, [card.name for card in cards])
+                with _replaced(self.sheet) as file:
+                    file.writelines(_sheet(artifact, cards, show))
+        progress.message(f"{len(cards)} images to label: " + " and ".join(map(str, wanted)))
+
+
+def _cards(state: Artifact) -> list[Card]:
+    names, class_names = state.read_texts("names"), state.read_texts("class_names")
+    rows = state.read("acquired_ids").tolist()
+    if "probabilities" not in state:
+        return [Card(row, names[row], None) for row in rows]
+    probabilities = state.read("probabilities")
+    return [
+        Card(
+            row, names[row], None,
+            class_names[int(probabilities[row].argmax())], float(probabilities[row].max()),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _write_list(file: TextIO, cards: list[Card], scores: list[float]) -> None:
+    """The empty column ``label`` is for people to fill in."""
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(TITLES)
+    for card, score in zip(cards, scores, strict=True):
+        confidence = f"{card.confidence:.4f}" if card.suggested else ""
+        writer.writerow([card.row, card.name, "", f"{score:.6g}", card.suggested, confidence])
+
+
+def _sheet(state: Artifact, cards: list[Card], show: Callable[[Card], Image.Image | None]) -> Iterator[str]:
+    shown = [Card(c.row, c.name, show(c), c.suggested, c.confidence) for c in cards]
+    return render_sheet(
+        f"{len(cards)} images to label",
+        state.uuid,
+        state.read_texts("class_names"),
+        shown,
+        "Type a class under each image, or click the suggestion; Enter goes on to the next. "
+        "Leave out what you cannot tell. Save the labels and give the file to the next cycle: "
+        f"rrtool al-cycle IMAGES --state {state.path} --labels labels.csv -o NEXT.h5",
+    )
+
+
+def _pictures(
+    images: str, study: Study, names: list[str]
+) -> Callable[[Card], Image.Image | None]:
+    """Photos are shown larger than they are trained on; packed data sets have no more pixels."""
+    if not is_packed(images) and names:
+        pictures = Pictures(images, names)
+        return lambda card: pictures.thumbnail(card.name)
+    pixels = study.dataset.images
+    return lambda card: Image.fromarray(pixels[card.row].squeeze())
+
+
+@contextmanager
+def _replaced(path: Path) -> Iterator[TextIO]:
+    """A text file that is there whole or not at all."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with write_failures(path):
+        try:
+            with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+                yield file
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)

@@ -1,0 +1,200 @@
+"""The training of one cycle: SUP, then SEMI or CEAL's pseudo-labels (Algorithm 1, lines 4–7)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from rrtool.artifacts import InputRecord, OutputFile, open_artifact
+from rrtool.core.acquisition import ceal_threshold, confident_pseudo_labels
+from rrtool.core.label_propagation import PseudoLabels, feature_graph, propagate_labels
+from rrtool.progress import Advance, Progress
+from rrtool.stages.al_options import CycleOptions
+from rrtool.stages.al_study import Study
+
+_PART = 0
+LearnerFactory = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What a cycle learns from.
+
+    Attributes:
+        labeled_ids, labels: L and its labels.
+        n_classes: c.
+        confident_ids, confident_labels: CEAL's L̂ and its pseudo-labels; empty otherwise.
+        test_labels: of the held-out images.
+        initial: parameters to start from.
+        seed: of the training.
+    """
+
+    labeled_ids: np.ndarray
+    labels: np.ndarray
+    n_classes: int
+    confident_ids: np.ndarray
+    confident_labels: np.ndarray
+    test_labels: np.ndarray
+    initial: Mapping[str, np.ndarray] | None
+    seed: int
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network, and what it says about the images.
+
+    Attributes:
+        probabilities: ``(n, c)`` float32.
+        features: ``(n, d)`` float32.
+        parameters: by name.
+        accuracy: on the held-out set; None without one.
+        propagated: the pseudo-labels of all images by the final features, with SEMI.
+        lesson: what it learnt from.
+        log: one entry an epoch.
+        k, device: of the graph.
+    """
+
+    probabilities: np.ndarray
+    features: np.ndarray
+    parameters: dict[str, np.ndarray]
+    accuracy: float | None
+    propagated: PseudoLabels | None
+    lesson: Lesson
+    log: list[dict[str, Any]]
+    k: int
+    device: str
+
+    @cached_property
+    def graph(self) -> sparse.csr_array:
+        """Reciprocal nearest neighbours of the features."""
+        return feature_graph(self.features, k=self.k, device=self.device)
+
+
+class RollingCheckpoint:
+    """The training's checkpoint, in the output's parts folder: each replaces the one before.
+
+    Attributes:
+        log: entries of the epochs so far, kept with the checkpoint.
+    """
+
+    def __init__(self, output: OutputFile) -> None:
+        output.missing_parts(1)  # throws a checkpoint of other options or inputs away
+        self._output = output
+        self.log: list[dict[str, Any]] = []
+
+    def load(self) -> dict[str, np.ndarray] | None:
+        arrays = self._output.read_part(_PART)
+        if arrays is None:
+            return None
+        saved = json.loads(arrays.pop("log").tobytes())
+        if not self.log:
+            self.log += saved
+        return arrays
+
+    def save(self, arrays: Mapping[str, np.ndarray]) -> None:
+        log = np.frombuffer(json.dumps(self.log).encode(), dtype=np.uint8)
+        self._output.write_part(_PART, {**arrays, "log": log})
+
+
+def confident(
+    probabilities: np.ndarray | None, pool_ids: np.ndarray, cycle: int, epsilon: float, decay: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """CEAL's L̂ (3.7) by the model of the cycle before; none in cycle 0, which has no such model.
+
+    Args:
+        pool_ids: U of this cycle.
+    """
+    if probabilities is None:
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32)
+    threshold = ceal_threshold(cycle, epsilon, decay)
+    return confident_pseudo_labels(probabilities, pool_ids, threshold)
+
+
+def read_pretraining(path: str) -> tuple[InputRecord, dict[str, np.ndarray]]:
+    """The record of a pre-training as an input, and its parameters."""
+    prefix = "parameters/"
+    with open_artifact(path, "al-pretraining") as artifact:
+        names = [name for name in artifact.dataset_names() if name.startswith(prefix)]
+        parameters = {name.removeprefix(prefix): artifact.read(name) for name in names}
+        return artifact.as_input("pretraining"), parameters
+
+
+def train(
+    study: Study,
+    lesson: Lesson,
+    options: CycleOptions,
+    checkpoint: RollingCheckpoint,
+    progress: Progress,
+    learner_factory: LearnerFactory,
+) -> Model:
+    """SUP on L (and L̂), then SEMI with pseudo-labels of its own renewed every epoch."""
+    training = options.training
+    n_epochs = training.epochs + (training.semi_epochs if options.semi else 0)
+    with progress.task("train", n_epochs, "epochs") as advance:
+        learner = learner_factory(
+            study.dataset,
+            lesson.n_classes,
+            training,
+            lesson.seed,
+            initial=lesson.initial,
+            on_epoch=_reporter(checkpoint.log, advance),
+        )
+        learner.fit_supervised(
+            np.concatenate([lesson.labeled_ids, lesson.confident_ids]),
+            np.concatenate([lesson.labels, lesson.confident_labels]),
+            checkpoint=checkpoint,
+        )
+        if options.semi:
+            learner.fit_semi_supervised(
+                lesson.labeled_ids,
+                lesson.labels,
+                lambda features: _propagate(features, lesson, options),
+                checkpoint=checkpoint,
+            )
+    return _model(learner, study, lesson, options, checkpoint.log)
+
+
+def _reporter(
+    log: list[dict[str, Any]], advance: Advance
+) -> Callable[[str, int, Mapping[str, float]], None]:
+    n_reported = 0
+
+    def on_epoch(phase: str, epoch: int, values: Mapping[str, float]) -> None:
+        nonlocal n_reported
+        log.append({"phase": phase, "epoch": epoch, **values})
+        advance(len(log) - n_reported)  # the first time also what an interrupted run has done
+        n_reported = len(log)
+
+    return on_epoch
+
+
+def _propagate(features: np.ndarray, lesson: Lesson, options: CycleOptions) -> PseudoLabels:
+    device = options.training.device
+    graph = feature_graph(features, k=options.k, device=device)
+    return propagate_labels(
+        graph, lesson.labeled_ids, lesson.labels, lesson.n_classes, device=device
+    )
+
+
+def _model(
+    learner: Any, study: Study, lesson: Lesson, options: CycleOptions, log: list[dict[str, Any]]
+) -> Model:
+    predictions = learner.predict()
+    labels = lesson.test_labels
+    return Model(
+        predictions.probabilities,
+        predictions.features,
+        learner.parameters(),
+        learner.accuracy(study.test_images, labels) if len(labels) else None,
+        _propagate(predictions.features, lesson, options) if options.semi else None,
+        lesson,
+        list(log),
+        options.k,
+        options.training.device,
+    )
