@@ -1,0 +1,64 @@
+"""The 13-layer convolutional network of the semi-supervised literature (thesis §3.5.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.nn.utils.parametrizations import weight_norm
+
+MIN_IMAGE_SIZE = 16
+
+# Output channels, kernel size and padding of each convolution, block by block.
+_BLOCKS = (
+    ((128, 3, 1), (128, 3, 1), (128, 3, 1)),
+    ((256, 3, 1), (256, 3, 1), (256, 3, 1)),
+    ((512, 3, 0), (256, 1, 0), (128, 1, 0)),
+)
+_LEAK = 0.1
+
+
+class ConvNet13(nn.Module):
+    """Nine convolutions in three blocks, then the mean over positions and a linear classifier.
+
+    The network of Laine and Aila as Tarvainen and Valpola's code has it (thesis §3.5.1): weight
+    norm, batch norm and LeakyReLU(0.1) with every convolution; 2×2 max-pooling and dropout of 0.5
+    after the first two blocks; convolutions with bias. The feature is l2-normalised before the
+    classifier, which is plain (no weight norm), as in the code of Iscen et al.
+
+    Args:
+        n_input_channels: of the images, which are at least 16 pixels wide and high.
+        n_classes: outputs of the classifier.
+        width: factor on all channel counts, the feature's too; 1 is the thesis's network.
+    """
+
+    def __init__(self, n_input_channels: int, n_classes: int, width: float = 1.0) -> None:
+        super().__init__()
+        layers: list[nn.Module] = []
+        n_channels = n_input_channels
+        for number, block in enumerate(_BLOCKS):
+            for wide, kernel, padding in block:
+                n_outputs = max(1, round(wide * width))
+                convolution = nn.Conv2d(n_channels, n_outputs, kernel, padding=padding)
+                layers += [weight_norm(convolution), nn.BatchNorm2d(n_outputs)]
+                layers.append(nn.LeakyReLU(_LEAK, inplace=True))
+                n_channels = n_outputs
+            if number < 2:
+                layers += [nn.MaxPool2d(2), nn.Dropout(0.5)]
+        self.body = nn.Sequential(*layers)
+        self.classifier = nn.Linear(n_channels, n_classes)
+
+    @property
+    def n_features(self) -> int:
+        """Dimension of the feature: 128 at width 1."""
+        return self.classifier.in_features
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """``(b, c, h, w)`` normalised images → logits ``(b, n_classes)``, features ``(b, d)``.
+
+        Features have length 1.
+        """
+        pooled = self.body(images).mean(dim=(2, 3))
+        # Under autocast the body computes in half precision; lengths need float32.
+        features = functional.normalize(pooled.float(), dim=1)
+        return self.classifier(features), features
