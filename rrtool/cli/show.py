@@ -45,9 +45,13 @@ def inspect(
 
 @commands.command()
 def report(
-    ranking: Annotated[str, typer.Argument(help="A ranking, best from rerank.")],
+    artifacts: Annotated[
+        list[str], typer.Argument(help="A ranking, best from rerank; or al-states of any runs.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML page to write.")],
-    images: Annotated[str, typer.Option(help="The images of the database, as for extract.")],
+    images: Annotated[
+        str | None, typer.Option(help="The images of a ranking's database, as for extract.")
+    ] = None,
     query_images: Annotated[
         str | None, typer.Option(help="Those of the queries; default: the same.")
     ] = None,
@@ -62,15 +66,25 @@ def report(
     ] = None,
     max_queries: Annotated[int, typer.Option(help="Queries on the page.")] = 50,
     overwrite: Overwrite = False,
+    json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show rankings and matches as one HTML page."""
+    """Show rankings and matches, or learning curves, as one HTML page."""
     with reported(quiet, verbose) as console:
         from rrtool.stages import report as stage
+        from rrtool.stages import report_learning
+        from rrtool.tables import print_rows
 
+        paths = [path_argument(artifact) for artifact in artifacts]
+        if stage.kind_of(paths) == "al-state":
+            path, data = report_learning.run(paths, output, overwrite=overwrite, progress=console)
+            if not json:
+                print_rows(data["table"])
+            emit_path(path, json, lambda: data)
+            return
         path = stage.run(
-            path_argument(ranking),
+            paths[0],
             output,
             images=images,
             query_images=query_images,
@@ -81,7 +95,7 @@ def report(
             overwrite=overwrite,
             progress=console,
         )
-        emit_path(path, False, dict)
+        emit_path(path, json, dict)
 
 
 @commands.command()

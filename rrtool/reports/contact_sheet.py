@@ -107,9 +107,7 @@ def render_sheet(
     return document(title, GENERATOR, _STYLE, _body(uuid, class_names, cards, how))
 
 
-def _body(
-    uuid: str, class_names: Sequence[str], cards: Sequence[Card], how: str
-) -> Iterator[str]:
+def _body(uuid: str, class_names: Sequence[str], cards: Sequence[Card], how: str) -> Iterator[str]:
     yield f"<p>{text(how)}</p>\n"
     yield (
         f'<div class="bar"><span><b id="count">0</b> of {len(cards)} labelled</span>'

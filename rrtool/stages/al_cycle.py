@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from rrtool.artifacts import InputRecord, OutputFile, Provenance, create
 from rrtool.core.acquisition import Acquisition
+from rrtool.devices import resolve_device
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.stages.al_acquire import acquire
@@ -125,6 +126,8 @@ def open_bench(
         from rrtool.datasets import load_dataset as load
     if learner_factory is None:
         from rrtool.training.learner import Learner as learner_factory
+    device = resolve_device(options.training.device)
+    options = replace(options, training=replace(options.training, device=device))
     study = open_study(sources, options, load)
     return Bench(study, options, sources.pretrain, learner_factory, overwrite, progress)
 
@@ -194,8 +197,8 @@ def _train(
         turn.previous.probabilities if turn.previous and options.strategy == "ceal" else None,
         _pool(bench.study, turn),
         labeling.cycle,
-        options.ceal_epsilon,
-        options.ceal_decay,
+        options.epsilon,
+        options.epsilon_decay,
     )
     lesson = Lesson(
         labeling.labeled_ids,

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from rrtool.errors import UsageError
+from rrtool.ground_truth.tables import read_lines
 from rrtool.training.options import TrainingOptions
 
 STRATEGIES = ("random", "entropy", "coreset", "ceal", "jlp")
@@ -25,7 +27,7 @@ class CycleOptions:
         relabel: new labels replace earlier ones that differ.
         subset: use this many images only, drawn by the seed.
         image_size: side to which the images of a folder are resized.
-        ceal_epsilon, ceal_decay: ε of (3.7) in cycle 0, and by how much it falls a cycle.
+        epsilon, epsilon_decay: CEAL's ε (3.7) in cycle 0, and by how much it falls a cycle.
         seed: of the subset, the first labels, the training and the acquisition.
     """
 
@@ -38,8 +40,8 @@ class CycleOptions:
     relabel: bool = False
     subset: int | None = None
     image_size: int = 32
-    ceal_epsilon: float = 0.05
-    ceal_decay: float = 0.0033
+    epsilon: float = 0.05
+    epsilon_decay: float = 0.0033
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -56,6 +58,11 @@ class CycleOptions:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise UsageError(f"bad --{name}", expected=f"at least {least}", found=value)
+        if not self.epsilon >= 0 or not self.epsilon_decay >= 0:
+            raise UsageError(
+                "bad --epsilon or --epsilon-decay", expected="at least 0",
+                found=f"{self.epsilon} and {self.epsilon_decay}",
+            )  # fmt: skip
         if len(set(self.classes)) < len(self.classes) or not all(self.classes):
             raise UsageError(
                 "bad --classes", expected="different names", found=",".join(self.classes)
@@ -63,10 +70,18 @@ class CycleOptions:
 
     def identity(self) -> dict[str, Any]:
         """Option values that the result depends on, under the names of the command line."""
-        options = asdict(self)
-        training = options.pop("training")
-        training.pop("device", None)
-        return {**training, **options, "classes": list(self.classes)}
+        options = {**asdict(self), **self.training.identity(), "classes": list(self.classes)}
+        del options["training"]
+        return options
+
+
+def class_list(text: str | None) -> tuple[str, ...]:
+    """``a,b,c``, or the lines of a file."""
+    if text is None:
+        return ()
+    if Path(text).is_file():
+        return tuple(line for line in read_lines(Path(text)) if line)
+    return tuple(name.strip() for name in text.split(","))
 
 
 @dataclass(frozen=True)
@@ -89,6 +104,8 @@ class CycleSources:
     test_labels: str | None = None
 
     def __post_init__(self) -> None:
+        if self.images == "-":  # they are read a second time for the contact sheet
+            raise UsageError("images on standard input", expected="a folder or a list file")
         if (self.test is None) != (self.test_labels is None):
             raise UsageError(
                 "a held-out set needs images and labels",

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import csv
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import io
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
 from PIL import Image
 
-from rrtool.artifacts import Artifact, open_artifact, write_failures
+from rrtool.artifacts import Artifact, open_artifact
 from rrtool.datasets import is_packed
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.reports.contact_sheet import Card, render_sheet
 from rrtool.reports.pictures import Pictures
 from rrtool.stages.al_study import Study
+from rrtool.stages.text_output import write_text
 
+_Show = Callable[[Card], Image.Image | None]
 TITLES = ("id", "name", "label", "score", "suggested", "confidence")
 
 
@@ -64,12 +64,10 @@ class QueryFiles:
             cards = _cards(artifact)
             if self.to_label in wanted and self.to_label is not None:
                 scores = artifact.read("acquired_scores").tolist()
-                with _replaced(self.to_label) as file:
-                    _write_list(file, cards, scores)
+                write_text(self.to_label, _list_lines(cards, scores))
             if self.sheet in wanted and self.sheet is not None:
                 show = _pictures(images, study, [card.name for card in cards])
-                with _replaced(self.sheet) as file:
-                    file.writelines(_sheet(artifact, cards, show))
+                write_text(self.sheet, _sheet(artifact, cards, show))
         progress.message(f"{len(cards)} images to label: " + " and ".join(map(str, wanted)))
 
 
@@ -88,16 +86,23 @@ def _cards(state: Artifact) -> list[Card]:
     ]  # fmt: skip
 
 
-def _write_list(file: TextIO, cards: list[Card], scores: list[float]) -> None:
-    """The empty column ``label`` is for people to fill in."""
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(TITLES)
+def _list_lines(cards: list[Card], scores: list[float]) -> Iterator[str]:
+    """The rows of the CSV; its empty column ``label`` is for people to fill in."""
+    yield _csv_line(TITLES)
     for card, score in zip(cards, scores, strict=True):
         confidence = f"{card.confidence:.4f}" if card.suggested else ""
-        writer.writerow([card.row, card.name, "", f"{score:.6g}", card.suggested, confidence])
+        yield _csv_line([card.row, card.name, "", f"{score:.6g}", card.suggested, confidence])
 
 
-def _sheet(state: Artifact, cards: list[Card], show: Callable[[Card], Image.Image | None]) -> Iterator[str]:
+def _csv_line(cells: Sequence[object]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()
+
+
+def _sheet(
+    state: Artifact, cards: list[Card], show: _Show
+) -> Iterator[str]:
     shown = [Card(c.row, c.name, show(c), c.suggested, c.confidence) for c in cards]
     return render_sheet(
         f"{len(cards)} images to label",
@@ -110,25 +115,10 @@ def _sheet(state: Artifact, cards: list[Card], show: Callable[[Card], Image.Imag
     )
 
 
-def _pictures(
-    images: str, study: Study, names: list[str]
-) -> Callable[[Card], Image.Image | None]:
+def _pictures(images: str, study: Study, names: list[str]) -> _Show:
     """Photos are shown larger than they are trained on; packed data sets have no more pixels."""
     if not is_packed(images) and names:
         pictures = Pictures(images, names)
         return lambda card: pictures.thumbnail(card.name)
     pixels = study.dataset.images
     return lambda card: Image.fromarray(pixels[card.row].squeeze())
-
-
-@contextmanager
-def _replaced(path: Path) -> Iterator[TextIO]:
-    """A text file that is there whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with write_failures(path):
-        try:
-            with temporary.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-                yield file
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)

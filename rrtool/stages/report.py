@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from rrtool import ground_truth as ground_truths
 from rrtool.artifacts import Artifact, open_artifact
 from rrtool.core.evaluation import QueryGroundTruth, RetrievalScores, retrieval_scores
-from rrtool.errors import UsageError, WorkFailed
+from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.reports.drawing import draw_box
 from rrtool.reports.match_page import (
@@ -30,17 +29,34 @@ from rrtool.reports.pictures import Pictures
 from rrtool.reports.verified_match import MatchDrawer, MatchSide
 from rrtool.stages.compatibility import require_same_names
 from rrtool.stages.detect_local import read_local_features
+from rrtool.stages.text_output import check_page, write_text
 
 _N_FOUND = 8
 _QUERY_PICTURE = 320  # longer side in pixels
 _CUTOFFS = (1, 5, 10)
 
 
+def kind_of(paths: Sequence[str]) -> str:
+    """The kind of the artifacts of a report.
+
+    Raises:
+        RrtoolError: they are of several kinds, or several of a kind that makes a page alone.
+    """
+    with open_artifact(paths[0], "ranking", "al-state") as first:
+        kind = first.kind
+    for path in paths[1:]:
+        with open_artifact(path, kind):
+            pass
+    if kind == "ranking" and len(paths) > 1:
+        raise UsageError("a page shows one ranking", found=f"{len(paths)} rankings")
+    return kind
+
+
 def run(
     ranking: str,
     output: str | Path,
     *,
-    images: str,
+    images: str | None,
     query_images: str | None = None,
     query_local: str | None = None,
     database_local: str | None = None,
@@ -65,6 +81,8 @@ def run(
         RrtoolError: an input does not fit, or the output cannot be written.
     """
     output = Path(output)
+    if images is None:
+        raise UsageError("a ranking is shown with its images", expected="--images")
     _check(output, max_queries, query_local, database_local, overwrite)
     with open_artifact(ranking, "ranking") as artifact:
         table = _Ranking.of(artifact)
@@ -81,7 +99,7 @@ def run(
         page = _page(artifact, table, truth, results)
     if missing := queries.missing | database.missing:
         progress.message(f"{len(missing)} images cannot be shown, e.g. {min(missing)}")
-    _write(output, page)
+    write_text(output, render_page(page))
     return output
 
 
@@ -100,24 +118,7 @@ def _check(
             expected="--query-local and --database-local",
             found="one of the two",
         )
-    if output.is_dir():
-        raise UsageError("the output is a folder", where=output, expected="a file name")
-    if not output.parent.is_dir():
-        raise UsageError("there is no such folder for the output", where=output.parent)
-    if output.exists() and not overwrite and not _is_report(output):
-        raise UsageError(
-            "the output exists and is no report of rrtool",
-            where=output,
-            todo="use --overwrite to replace it, or choose another -o",
-        )
-
-
-def _is_report(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return f'<meta name="generator" content="{GENERATOR}'.encode() in file.read(1024)
-    except OSError:
-        return False
+    check_page(output, GENERATOR, overwrite)
 
 
 @dataclass(frozen=True)
@@ -304,17 +305,3 @@ def _facts(description: dict[str, Any]) -> dict[str, str]:
 
 def _label(key: str) -> str:
     return key.replace("_", " ")
-
-
-def _write(output: Path, page: Page) -> None:
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.writelines(render_page(page))
-        temporary.replace(output)
-    except OSError as error:
-        raise WorkFailed(
-            "cannot write the page", where=output, found=error.strerror or str(error)
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
