@@ -90,7 +90,8 @@ class ScoreRow:
         cycle, n_labels: where it belongs.
         strategy: title of the strategy.
         cells: texts, by the variants of ``score_rows``.
-        best: which cells hold the best mean of their column in this cycle.
+        best: which cells hold the best mean of their column in this cycle; none where all are
+            alike, as in cycle 0 of strategies that begin with the same labels.
     """
 
     cycle: int
@@ -106,9 +107,9 @@ def score_rows(curves: Sequence[Curve]) -> tuple[list[str], list[ScoreRow]]:
     strategies = list(dict.fromkeys(curve.strategy for curve in curves))
     points = {(c.strategy, c.variant, p.cycle): p for c in curves for p in c.points}
     most = max((point.n_seeds for point in points.values()), default=0)
-    best: dict[tuple[str, int], float] = {}
+    means: dict[tuple[str, int], set[float]] = {}
     for (_, variant, cycle), point in points.items():
-        best[variant, cycle] = max(point.mean, best.get((variant, cycle), 0.0))
+        means.setdefault((variant, cycle), set()).add(point.mean)
     rows = []
     for cycle in sorted({key[2] for key in points}):
         for strategy in strategies:
@@ -122,12 +123,16 @@ def score_rows(curves: Sequence[Curve]) -> tuple[list[str], list[ScoreRow]]:
                         strategy_title(strategy),
                         [point.score(most) if point else "–" for point in found],
                         [
-                            point is not None and point.mean == best[variant, cycle]
+                            point is not None and _is_best(point.mean, means[variant, cycle])
                             for variant, point in zip(variants, found, strict=True)
                         ],
                     )
                 )
     return variants, rows
+
+
+def _is_best(mean: float, means: set[float]) -> bool:
+    return len(means) > 1 and mean == max(means)
 
 
 def render_curves(
@@ -158,7 +163,7 @@ def _figure(curves: Sequence[Curve]) -> str:
         dash = _DASHES[VARIANTS.index(curve.variant)]
         lines.append(Line(curve.title, _COLOURS[colour], dash, vertices))
     ticks = {p.n_labels: f"{p.n_labels:g}" for curve in curves for p in curve.points}
-    chart = line_chart(lines, ticks, "labels", "accuracy, %")
+    chart = line_chart(lines, ticks, "labels", "accuracy, %", ceiling=100.0)
     return (
         f"<figure>{chart}<figcaption>Accuracy on the held-out images against the number of labels, "
         "one point a cycle; bars: one standard deviation over seeds.</figcaption></figure>\n"

@@ -51,17 +51,22 @@ class _Scale:
 
 
 def line_chart(
-    lines: Sequence[Line], ticks: Mapping[float, str], x_title: str, y_title: str
+    lines: Sequence[Line],
+    ticks: Mapping[float, str],
+    x_title: str,
+    y_title: str,
+    ceiling: float = np.inf,
 ) -> str:
     """The chart; both axes fit the data, error bars included.
 
     Args:
         ticks: labels of the abscissa by value.
+        ceiling: no value lies over it, and error bars end there.
     """
     vertices = [vertex for line in lines for vertex in line.vertices]
     levels = _levels(
         min((v.y - v.spread for v in vertices), default=0.0),
-        max((v.y + v.spread for v in vertices), default=1.0),
+        min(max((v.y + v.spread for v in vertices), default=1.0), ceiling),
     )
     height = max(_HEIGHT, _TOP + _LEGEND_STEP * len(lines) + _BOTTOM)
     margin = _DODGE * len(lines) / 2 + 8
@@ -70,7 +75,7 @@ def line_chart(
         _LEFT + margin, _WIDTH - _RIGHT - margin,
     )  # fmt: skip
     y = _Scale(levels[0], levels[-1], height - _BOTTOM, _TOP)
-    drawn = [_line(line, i - (len(lines) - 1) / 2, x, y) for i, line in enumerate(lines)]
+    drawn = [_line(line, i - (len(lines) - 1) / 2, x, y, ceiling) for i, line in enumerate(lines)]
     legend = [_legend_entry(line, i) for i, line in enumerate(lines)]
     return (
         f'<svg viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" role="img" '
@@ -124,11 +129,11 @@ def _titles(x_title: str, y_title: str, height: int) -> str:
     )
 
 
-def _line(line: Line, place: float, x: _Scale, y: _Scale) -> str:
+def _line(line: Line, place: float, x: _Scale, y: _Scale, ceiling: float) -> str:
     places = [(x(v.x) + _DODGE * place, y(v.y), v) for v in line.vertices]
     path = " ".join(f"{px:.1f},{py:.1f}" for px, py, _ in places)
     bars = "".join(
-        f'<path d="M{px - 3:.1f} {y(v.y - v.spread):.1f}h6m-3 0V{y(v.y + v.spread):.1f}m-3 0h6" '
+        f'<path d="M{px - 3:.1f} {y(v.y - v.spread):.1f}h6m-3 0V{y(min(v.y + v.spread, ceiling)):.1f}m-3 0h6" '
         'fill="none" opacity=".6"/>'
         for px, _, v in places
         if v.spread

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from rrtool.artifacts import InputRecord
-from rrtool.datasets import Dataset
+from rrtool.datasets.dataset import Dataset, channel_statistics
 from rrtool.errors import UsageError
 from rrtool.networks.checkpoints import digest_of_file
 from rrtool.stages.al_labels import UNLABELED, KnownImages, Mistake, take_labels
@@ -81,6 +80,7 @@ def open_study(sources: CycleSources, options: CycleOptions, load: Load) -> Stud
     if options.subset is not None:
         dataset = _subset(dataset, options.subset, options.seed)
     failures = {row: dataset.reasons[row] for row in np.flatnonzero(dataset.status).tolist()}
+    mistakes += [Mistake(path, reason) for path, reason in dataset.skipped]
     mistakes += [Mistake(dataset.names[row], reason) for row, reason in failures.items()]
     return Study(dataset, failures, test_images, test_classes, mistakes, inputs)
 
@@ -117,8 +117,15 @@ def _subset(dataset: Dataset, n: int, seed: int) -> Dataset:
         raise UsageError("bad --subset", expected=f"at most {len(dataset.names)}", found=n)
     generator = np.random.default_rng([seed, _SUBSET])
     rows = np.sort(generator.choice(len(dataset.names), n, replace=False))
-    columns: dict[str, Any] = {
-        name: getattr(dataset, name)[rows] for name in ("images", "labels", "status")
-    }
-    texts = {name: [getattr(dataset, name)[row] for row in rows] for name in ("names", "reasons")}
-    return replace(dataset, **columns, **texts)
+    images, status = dataset.images[rows], dataset.status[rows]
+    mean, std = channel_statistics(images, status)
+    return replace(
+        dataset,
+        images=images,
+        names=[dataset.names[row] for row in rows],
+        labels=dataset.labels[rows],
+        status=status,
+        reasons=[dataset.reasons[row] for row in rows],
+        mean=mean,
+        std=std,
+    )

@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from rrtool.artifacts import InputRecord
-from rrtool.datasets import Dataset
+from rrtool.datasets.dataset import Dataset
 from rrtool.training.options import TrainingOptions
 
+PHASES = ("sup", "semi")
 CLASSES = ["cat", "dog", "fox"]
 
 
@@ -32,6 +33,8 @@ def made_dataset(
         test_labels=(np.arange(n_test) % 3).astype(np.int32),
         mean=mean,
         std=mean + 1,
+        mirrored_alike=True,
+        skipped=[],
         inputs=[InputRecord("images", "made", "images", "", f"made-{n}-{seed}")],
         status=status,
         reasons=["cut short" if bad else "" for bad in status],
@@ -83,17 +86,18 @@ class NearestMean:
 
     def _fit(self, phase: str, n: int, ids: np.ndarray, labels: np.ndarray, checkpoint: Any):
         saved = checkpoint.load() if checkpoint is not None else None
-        start = 0
-        if saved is not None and saved["phase"].tobytes().decode() == phase:
-            self._means, start = saved["means"], int(saved["epoch"])
+        start, place = 0, PHASES.index(phase)
+        if saved is not None:
+            self._means, at = saved["means"], int(saved["phase"])
+            start = int(saved["epoch"]) if at == place else n if at > place else 0
         pixels = self._pixels(self._dataset.images[ids])
         for epoch in range(start, n):
             for label in np.unique(labels):
                 self._means[label] += 0.5 * (pixels[labels == label].mean(0) - self._means[label])
             self._on_epoch(phase, epoch, {"loss": 1.0 / (epoch + 1)})
             if checkpoint is not None:
-                name = np.frombuffer(phase.encode(), dtype=np.uint8)
-                checkpoint.save({"means": self._means, "epoch": np.int64(epoch + 1), "phase": name})
+                done = {"epoch": np.int64(epoch + 1), "phase": np.int64(place)}
+                checkpoint.save({"means": self._means, **done})
 
     def predict(self, images: np.ndarray | None = None) -> Predictions:
         images = self._dataset.images if images is None else images
