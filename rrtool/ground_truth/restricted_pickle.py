@@ -35,10 +35,13 @@ _MALFORMED = (
 )
 
 
-def load_restricted(path: Path) -> Any:
+def load_restricted(path: Path, *, keep_arrays: bool = False) -> Any:
     """The value a pickle holds; numpy arrays come as nested lists, numpy numbers as Python's.
 
     Byte strings of Python 2 are decoded as Latin-1.
+
+    Args:
+        keep_arrays: numpy arrays come as they are, read-only.
 
     Raises:
         UsageError: the file cannot be read, is no pickle, or asks for anything but plain values.
@@ -46,7 +49,8 @@ def load_restricted(path: Path) -> Any:
     try:
         stream = path.read_bytes()
         _refuse_huge_memo(stream)
-        return _plain(_RestrictedUnpickler(io.BytesIO(stream), encoding="latin1").load())
+        value = _RestrictedUnpickler(io.BytesIO(stream), encoding="latin1").load()
+        return _plain(value, keep_arrays)
     except OSError as error:
         raise unreadable(path, error) from error
     except _Forbidden as error:
@@ -103,12 +107,11 @@ class _Array:
     """Stands for numpy.ndarray; empty until its state arrives."""
 
     def __init__(self) -> None:
-        self.items: list = []
+        self.values = np.zeros(0)
 
     def __setstate__(self, state: tuple) -> None:
         _version, shape, dtype, is_fortran, data = state
-        values = dtype.values(data).reshape(shape, order="F" if is_fortran else "C")
-        self.items = values.tolist()
+        self.values = dtype.values(data).reshape(shape, order="F" if is_fortran else "C")
 
 
 def _reconstruct(_kind: object, _shape: object, _code: object) -> _Array:
@@ -153,14 +156,14 @@ _ALLOWED: dict[tuple[str, str], Callable] = {
 }
 
 
-def _plain(value: Any) -> Any:
-    """The value with arrays turned into lists and byte strings into strings."""
+def _plain(value: Any, keep_arrays: bool) -> Any:
+    """The value with arrays turned into lists (unless kept) and byte strings into strings."""
     if isinstance(value, _Array):
-        return _plain(value.items)
+        return value.values if keep_arrays else _plain(value.values.tolist(), keep_arrays)
     if isinstance(value, bytes):
         return value.decode("latin1")
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [_plain(item, keep_arrays) for item in value]
     if isinstance(value, dict):
-        return {_plain(key): _plain(item) for key, item in value.items()}
+        return {_plain(key, keep_arrays): _plain(item, keep_arrays) for key, item in value.items()}
     return value

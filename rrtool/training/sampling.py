@@ -107,9 +107,7 @@ def two_streams(
     )
 
 
-def uniform_over_clusters(
-    assignments: np.ndarray, generator: np.random.Generator
-) -> np.ndarray:
+def uniform_over_clusters(assignments: np.ndarray, generator: np.random.Generator) -> np.ndarray:
     """As many images as there are, drawn uniformly over the clusters (DeepCluster's sampler).
 
     Every cluster gives ``⌊n / number of clusters that are not empty⌋ + 1`` images, with

@@ -1,0 +1,1 @@
+"""Training of a network on few labels, on pseudo-labels, or on none (thesis ch. 3)."""

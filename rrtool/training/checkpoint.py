@@ -1,0 +1,131 @@
+"""What a training run keeps so that it can be continued, as plain arrays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import nn
+
+from rrtool.errors import UsageError
+
+State = dict[str, np.ndarray]
+PHASES = ("pretraining", "supervised", "semi-supervised")
+_CLASSIFIER = "classifier."
+_PARAMETERS, _MOMENTUM = "parameters/", "momentum/"
+
+
+class Checkpoint(Protocol):
+    """Where the state of a run is kept, whole or not at all.
+
+    A run is one network's: every cycle of active learning starts with an empty one.
+    """
+
+    def load(self) -> State | None:
+        """What was saved last, None if nothing was."""
+        ...
+
+    def save(self, state: Mapping[str, np.ndarray]) -> None:
+        """Replace what was saved."""
+        ...
+
+
+class Saver:
+    """Saves now and then: at most every ``interval_s`` seconds, and whenever it is due."""
+
+    def __init__(self, checkpoint: Checkpoint | None, interval_s: float) -> None:
+        self._checkpoint = checkpoint
+        self._interval_s = interval_s
+        self._last = time.monotonic()
+
+    def load(self) -> State | None:
+        """What was saved last, None if nothing was."""
+        return None if self._checkpoint is None else self._checkpoint.load()
+
+    def offer(self, state: Callable[[], State], *, due: bool) -> None:
+        """Save what ``state`` returns if it is ``due`` or the time has come."""
+        now = time.monotonic()
+        if self._checkpoint is not None and (due or now - self._last >= self._interval_s):
+            self._checkpoint.save(state())
+            self._last = now
+
+
+def progress_of(state: Mapping[str, np.ndarray]) -> tuple[int, int]:
+    """Phase (its place in ``PHASES``) and number of its epochs that are done."""
+    return int(state["phase"]), int(state["epoch"])
+
+
+def parameters_of(network: nn.Module) -> State:
+    """Parameters and buffers by name, copied."""
+    return {name: _array(tensor) for name, tensor in network.state_dict().items()}
+
+
+def load_parameters(network: nn.Module, parameters: Mapping[str, np.ndarray]) -> None:
+    """Put ``parameters`` in place; where they have no classifier, the network's own stays.
+
+    Raises:
+        UsageError: they are of another network.
+    """
+    own = network.state_dict()
+    missing = [name for name in own if name not in parameters and not name.startswith(_CLASSIFIER)]
+    unknown = [name for name in parameters if name not in own]
+    if missing or unknown:
+        raise _other_network("parameters named " + (missing or unknown)[0])
+    for name, values in parameters.items():
+        if values.shape != tuple(own[name].shape):
+            raise _other_network(f"{name} of shape {values.shape}", tuple(own[name].shape))
+    tensors = {name: torch.tensor(values) for name, values in parameters.items()}
+    network.load_state_dict(tensors, strict=False)
+
+
+def _other_network(found: str, expected: object = None) -> UsageError:
+    return UsageError(
+        "the initial parameters are of another network",
+        expected=expected,
+        found=found,
+        todo="use the same --width, classes and image channels",
+    )
+
+
+def training_state(
+    phase: str, n_done: int, network: nn.Module, optimizer: torch.optim.Optimizer
+) -> State:
+    """Everything that the epochs after the first ``n_done`` of a phase depend on."""
+    state = {"phase": np.array(PHASES.index(phase)), "epoch": np.array(n_done)}
+    state |= {_PARAMETERS + name: values for name, values in parameters_of(network).items()}
+    for name, parameter in network.named_parameters():
+        momentum = optimizer.state.get(parameter, {}).get("momentum_buffer")
+        if momentum is not None:
+            state[_MOMENTUM + name] = _array(momentum)
+    return state
+
+
+def restore_parameters(network: nn.Module, state: Mapping[str, np.ndarray]) -> None:
+    """The parameters of a ``training_state``."""
+    load_parameters(network, _under(state, _PARAMETERS))
+
+
+def restore_momentum(
+    network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, np.ndarray]
+) -> None:
+    """The momentum of a ``training_state``."""
+    kept = _under(state, _MOMENTUM)
+    for name, parameter in network.named_parameters():
+        if name in kept:
+            momentum = torch.empty_like(parameter, requires_grad=False)
+            optimizer.state[parameter]["momentum_buffer"] = momentum.copy_(torch.tensor(kept[name]))
+
+
+def _under(state: Mapping[str, np.ndarray], prefix: str) -> State:
+    return {
+        name.removeprefix(prefix): values
+        for name, values in state.items()
+        if name.startswith(prefix)
+    }
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return np.array(tensor.detach().cpu().numpy(), order="C")
