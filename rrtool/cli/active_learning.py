@@ -37,6 +37,9 @@ Epochs = Annotated[int | None, typer.Option(help="Passes over the labels; defaul
 SemiEpochs = Annotated[int | None, typer.Option(help="Epochs with --semi; default 200.")]
 BatchSize = Annotated[int | None, typer.Option(help="Images in a mini-batch; default 32.")]
 SemiBatchSize = Annotated[int | None, typer.Option(help="The same with --semi; default 128.")]
+SemiLabeled = Annotated[
+    int | None, typer.Option(help="Labelled images among them; default 50.")
+]
 LearningRate = Annotated[float | None, typer.Option("--lr", help="At the start; default 0.2.")]
 Width = Annotated[
     float | None, typer.Option(help="Factor on the network's channel counts; default 1.")
@@ -81,12 +84,13 @@ def al_cycle(
         bool, typer.Option("--relabel", help="Let --labels replace labels of earlier cycles.")
     ] = False,
     k: Annotated[int, typer.Option("--k", help="Neighbours in the graph.")] = 50,
-    epsilon: Annotated[float, typer.Option(help="CEAL's threshold in cycle 0.")] = 0.05,
-    epsilon_decay: Annotated[float, typer.Option(help="By how much it falls a cycle.")] = 0.0033,
+    epsilon: Annotated[float, typer.Option(help="CEAL's threshold in cycle 0.")] = 0.005,
+    epsilon_decay: Annotated[float, typer.Option(help="By how much it falls a cycle.")] = 0.00033,
     epochs: Epochs = None,
     semi_epochs: SemiEpochs = None,
     batch_size: BatchSize = None,
     semi_batch_size: SemiBatchSize = None,
+    semi_labeled: SemiLabeled = None,
     lr: LearningRate = None,
     width: Width = None,
     image_size: ImageSize = 32,
@@ -113,6 +117,7 @@ def al_cycle(
                 "semi_epochs": semi_epochs,
                 "batch_size": batch_size,
                 "semi_batch_size": semi_batch_size,
+                "semi_labeled": semi_labeled,
                 "learning_rate": lr,
                 "width": width,
                 "device": device,

@@ -128,7 +128,7 @@ def open_bench(
         from rrtool.training.learner import Learner as learner_factory
     device = resolve_device(options.training.device)
     options = replace(options, training=replace(options.training, device=device))
-    study = open_study(sources, options, load)
+    study = open_study(sources, options, load, progress)
     return Bench(study, options, sources.pretrain, learner_factory, overwrite, progress)
 
 
@@ -152,6 +152,10 @@ def _begin(sources: CycleSources, bench: Bench) -> Turn:
             where=sources.labels,
             found=taken.mistakes[0].reason if taken.mistakes else "no rows",
         )
+    if not class_names:
+        counts = np.bincount(taken.labels, minlength=len(taken.class_names)).tolist()
+        found = (f"{name} ({n})" for name, n in zip(taken.class_names, counts, strict=True))
+        bench.progress.message(f"classes from now on: {', '.join(found)}; --classes adds others")
     asked = previous.acquired_ids if previous else np.zeros(0, dtype=np.int64)
     labeling = before.extended(taken.rows, taken.labels, taken.class_names, asked)
     if labeling.n_missing:

@@ -40,8 +40,8 @@ class CycleOptions:
     relabel: bool = False
     subset: int | None = None
     image_size: int = 32
-    epsilon: float = 0.05
-    epsilon_decay: float = 0.0033
+    epsilon: float = 0.005
+    epsilon_decay: float = 0.00033
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -11,7 +11,6 @@ from pathlib import Path
 from PIL import Image
 
 from rrtool.artifacts import Artifact, open_artifact
-from rrtool.datasets import is_packed
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.reports.contact_sheet import Card, render_sheet
@@ -116,8 +115,8 @@ def _sheet(
 
 
 def _pictures(images: str, study: Study, names: list[str]) -> _Show:
-    """Photos are shown larger than they are trained on; packed data sets have no more pixels."""
-    if not is_packed(images) and names:
+    """Photos are shown larger than they are trained on; standard data sets have no more pixels."""
+    if names and Path(images).exists():
         pictures = Pictures(images, names)
         return lambda card: pictures.thumbnail(card.name)
     pixels = study.dataset.images

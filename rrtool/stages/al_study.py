@@ -11,6 +11,7 @@ from rrtool.artifacts import InputRecord
 from rrtool.datasets.dataset import Dataset, channel_statistics
 from rrtool.errors import UsageError
 from rrtool.networks.checkpoints import digest_of_file
+from rrtool.progress import Progress
 from rrtool.stages.al_labels import UNLABELED, KnownImages, Mistake, take_labels
 from rrtool.stages.al_options import CycleOptions, CycleSources
 
@@ -61,27 +62,29 @@ class Study:
         return np.array([index[name] for name in self.test_classes], dtype=np.int32)
 
 
-def open_study(sources: CycleSources, options: CycleOptions, load: Load) -> Study:
+def open_study(
+    sources: CycleSources, options: CycleOptions, load: Load, progress: Progress
+) -> Study:
     """Load the images and the held-out set.
 
     Raises:
         RrtoolError: see ``load_dataset`` and ``take_labels``; or a subset larger than the whole.
     """
-    dataset = load(sources.images, image_size=options.image_size)
+    dataset = load(sources.images, image_size=options.image_size, progress=progress)
     inputs = list(dataset.inputs)
     test_images = dataset.test_images
     test_classes = [dataset.class_names[label] for label in dataset.test_labels.tolist()]
     mistakes = []
     if sources.test is not None and sources.test_labels is not None:
-        held_out = load(sources.test, image_size=options.image_size)
+        held_out = load(sources.test, image_size=options.image_size, progress=progress)
         inputs += [replace(record, role=f"test {record.role}") for record in held_out.inputs]
         inputs.append(file_input("test labels", sources.test_labels))
         test_images, test_classes, mistakes = _labeled(held_out, sources.test_labels)
     if options.subset is not None:
         dataset = _subset(dataset, options.subset, options.seed)
     failures = {row: dataset.reasons[row] for row in np.flatnonzero(dataset.status).tolist()}
-    mistakes += [Mistake(path, reason) for path, reason in dataset.skipped]
-    mistakes += [Mistake(dataset.names[row], reason) for row, reason in failures.items()]
+    skipped = dict(dataset.skipped) | {dataset.names[row]: why for row, why in failures.items()}
+    mistakes += [Mistake(name, reason) for name, reason in skipped.items()]
     return Study(dataset, failures, test_images, test_classes, mistakes, inputs)
 
 
