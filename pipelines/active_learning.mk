@@ -16,7 +16,8 @@ OUT ?= build/$(PRESET)
 SEEDS ?= 0 1 2 3 4
 CYCLES ?= 5
 STRATEGIES ?= random entropy coreset ceal jlp
-# In small: empty means the preset's value.
+# In small: empty means the preset's value. With SUBSET every seed draws its own images, and PRE, which
+# is made once, sees the first SUBSET ones.
 SUBSET ?=
 EPOCHS ?=
 SEMI_EPOCHS ?=
@@ -29,9 +30,9 @@ RRTOOL ?= rrtool
 RUN = run() { "$$@" || { code=$$?; test $$code -eq 3 || exit $$code; }; }; run $(RRTOOL)
 
 option = $(if $($(1)),--$(2) $($(1)))
-COMMON = $(call option,SUBSET,subset) $(call option,WIDTH,width) --device $(DEVICE)
-PRETRAINING = $(COMMON) $(call option,PRE_EPOCHS,epochs)
-TRAINING = $(COMMON) $(call option,EPOCHS,epochs) $(call option,SEMI_EPOCHS,semi-epochs) \
+COMMON = $(call option,WIDTH,width) --device $(DEVICE)
+PRETRAINING = $(COMMON) $(call option,SUBSET,limit) $(call option,PRE_EPOCHS,epochs)
+TRAINING = $(COMMON) $(call option,SUBSET,subset) $(call option,EPOCHS,epochs) $(call option,SEMI_EPOCHS,semi-epochs) \
   $(call option,BUDGET,budget) $(call option,K,k) --preset $(PRESET) --cycles $(CYCLES)
 VARIANTS = plain pre semi pre-semi
 ALL_METHODS = $(foreach s,$(STRATEGIES),$(foreach v,$(if $(filter ceal,$(s)),plain pre,$(VARIANTS)),\
@@ -58,7 +59,7 @@ $(OUT)/settings.txt: FORCE | $(OUT)
 FORCE:
 
 $(OUT)/pre.h5: $(OUT)/settings.txt
-	$(RUN) al-pretrain $(SET):$(DATA) -o $@ $(PRETRAINING) --preset $(PRESET) --overwrite
+	$(RUN) al-pretrain $(SET):$(DATA) -o $@ $(PRETRAINING) --overwrite
 
 # $(1): method, $(2): seed. Make decides what is out of date; --overwrite replaces that.
 define seed_of_method

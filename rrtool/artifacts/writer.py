@@ -71,11 +71,10 @@ class OutputFile:
             _move_durably(temporary, target)
 
     def read_part(self, number: int) -> dict[str, np.ndarray] | None:
-        """The datasets of one part; None if it is missing."""
-        path = self._part_path(number)
-        if not path.is_file():
+        """All datasets of one part by name, None if it is not there."""
+        if not self._part_path(number).is_file():
             return None
-        with h5py.File(path, "r", locking=False) as file:
+        with h5py.File(self._part_path(number), "r", locking=False) as file:
             return {name: file[name][()] for name in dataset_names(file)}
 
     def read_parts(self, name: str, n_parts: int) -> Iterator[np.ndarray]:

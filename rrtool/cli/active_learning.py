@@ -40,7 +40,9 @@ SemiBatchSize = Annotated[int | None, typer.Option(help="The same with --semi; d
 SemiLabeled = Annotated[
     int | None, typer.Option(help="Labelled images among them; default 50.")
 ]
-LearningRate = Annotated[float | None, typer.Option("--lr", help="At the start; default 0.2.")]
+LearningRate = Annotated[
+    float | None, typer.Option("--lr", "--learning-rate", help="At the start; default 0.2.")
+]
 Width = Annotated[
     float | None, typer.Option(help="Factor on the network's channel counts; default 1.")
 ]

@@ -47,6 +47,11 @@ class Dataset:
     def __len__(self) -> int:
         return len(self.images)
 
+    def all_skipped(self) -> list[tuple[str, str]]:
+        """``skipped``, and name and reason of the rows that could not be read."""
+        failed = np.flatnonzero(self.status)
+        return self.skipped + [(self.names[row], self.reasons[row]) for row in failed]
+
     def first(self, n: int) -> Dataset:
         """The first ``n`` training images; the test images stay."""
         mean, std = channel_statistics(self.images[:n], self.status[:n])

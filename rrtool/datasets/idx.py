@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import gzip
+import io
 import zlib
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -66,7 +66,7 @@ def read_idx(path: Path, n_dimensions: int) -> np.ndarray:
         raise UsageError("cannot read it", where=path, found=text) from None
 
 
-def _read(stream: BinaryIO, path: Path, n_dimensions: int) -> np.ndarray:
+def _read(stream: gzip.GzipFile | io.BufferedReader, path: Path, n_dimensions: int) -> np.ndarray:
     header = stream.read(4 + 4 * n_dimensions)
     expected = bytes([0, 0, _UNSIGNED_BYTE, n_dimensions])
     if header[:4] != expected:

@@ -7,7 +7,7 @@ from PIL import Image
 
 from rrtool.datasets.dataset import Dataset, channel_statistics
 from rrtool.images.collection import Collection, collect
-from rrtool.images.decode import DEFAULT_MAX_PIXELS, ImageError, decode_image
+from rrtool.images.decode import ImageError, decode_image
 from rrtool.images.prefetch import default_workers, prefetch
 from rrtool.progress import Progress
 
@@ -30,7 +30,6 @@ def load_photos(
     images, reasons = _decoded(collection, image_size, max_pixels, workers, progress)
     status = np.array([bool(reason) for reason in reasons], np.uint8)
     mean, std = channel_statistics(images, status)
-    failed = [(collection.names[row], reasons[row]) for row in np.flatnonzero(status)]
     return Dataset(
         images=images,
         names=collection.names,
@@ -43,7 +42,7 @@ def load_photos(
         mirrored_alike=True,
         status=status,
         reasons=reasons,
-        skipped=collection.skipped + failed,
+        skipped=collection.skipped,
         inputs=collection.inputs,
     )
 
@@ -89,6 +88,3 @@ def square(pixels: np.ndarray, size: int) -> np.ndarray:
     box = (left, top, left + side, top + side)
     image = Image.fromarray(pixels)
     return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC, box))
-
-
-__all__ = ["DEFAULT_MAX_PIXELS", "load_photos", "square"]

@@ -25,12 +25,12 @@ from rrtool.stages.al_training import (
     LearnerFactory,
     Lesson,
     Model,
-    RollingCheckpoint,
     confident,
     read_pretraining,
     train,
 )
 from rrtool.stages.network_run import write_skipped_list
+from rrtool.stages.training_run import TrainingRun
 
 _TRAINING, _ACQUISITION = 2, 3  # streams of the seed
 
@@ -214,8 +214,8 @@ def _train(
         initial,
         int(_generator(options.seed, _TRAINING, labeling.cycle).integers(2**31)),
     )
-    checkpoint = RollingCheckpoint(target)
-    return train(bench.study, lesson, options, checkpoint, bench.progress, bench.learner_factory)
+    training = TrainingRun(target)
+    return train(bench.study, lesson, options, training, bench.progress, bench.learner_factory)
 
 
 def _acquire(bench: Bench, turn: Turn, model: Model | None) -> Acquisition:

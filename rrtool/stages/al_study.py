@@ -83,8 +83,7 @@ def open_study(
     if options.subset is not None:
         dataset = _subset(dataset, options.subset, options.seed)
     failures = {row: dataset.reasons[row] for row in np.flatnonzero(dataset.status).tolist()}
-    skipped = dict(dataset.skipped) | {dataset.names[row]: why for row, why in failures.items()}
-    mistakes += [Mistake(name, reason) for name, reason in skipped.items()]
+    mistakes += [Mistake(name, reason) for name, reason in dataset.all_skipped()]
     return Study(dataset, failures, test_images, test_classes, mistakes, inputs)
 
 

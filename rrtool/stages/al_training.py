@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,14 +10,14 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from rrtool.artifacts import InputRecord, OutputFile, open_artifact
+from rrtool.artifacts import InputRecord, open_artifact
 from rrtool.core.acquisition import ceal_threshold, confident_pseudo_labels
 from rrtool.core.label_propagation import PseudoLabels, feature_graph, propagate_labels
 from rrtool.progress import Advance, Progress
 from rrtool.stages.al_options import CycleOptions
 from rrtool.stages.al_study import Study
+from rrtool.stages.training_run import TrainingRun
 
-_PART = 0
 LearnerFactory = Callable[..., Any]
 
 
@@ -76,32 +75,6 @@ class Model:
         return feature_graph(self.features, k=self.k, device=self.device)
 
 
-class RollingCheckpoint:
-    """The training's checkpoint, in the output's parts folder: each replaces the one before.
-
-    Attributes:
-        log: entries of the epochs so far, kept with the checkpoint.
-    """
-
-    def __init__(self, output: OutputFile) -> None:
-        output.missing_parts(1)  # throws a checkpoint of other options or inputs away
-        self._output = output
-        self.log: list[dict[str, Any]] = []
-
-    def load(self) -> dict[str, np.ndarray] | None:
-        arrays = self._output.read_part(_PART)
-        if arrays is None:
-            return None
-        saved = json.loads(arrays.pop("log").tobytes())
-        if not self.log:
-            self.log += saved
-        return arrays
-
-    def save(self, arrays: Mapping[str, np.ndarray]) -> None:
-        log = np.frombuffer(json.dumps(self.log).encode(), dtype=np.uint8)
-        self._output.write_part(_PART, {**arrays, "log": log})
-
-
 def confident(
     probabilities: np.ndarray | None, pool_ids: np.ndarray, cycle: int, epsilon: float, decay: float
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -129,47 +102,44 @@ def train(
     study: Study,
     lesson: Lesson,
     options: CycleOptions,
-    checkpoint: RollingCheckpoint,
+    training: TrainingRun,
     progress: Progress,
     learner_factory: LearnerFactory,
 ) -> Model:
     """SUP on L (and L̂), then SEMI with pseudo-labels of its own renewed every epoch."""
-    training = options.training
-    n_epochs = training.epochs + (training.semi_epochs if options.semi else 0)
+    n_epochs = options.training.epochs + (options.training.semi_epochs if options.semi else 0)
     with progress.task("train", n_epochs, "epochs") as advance:
         learner = learner_factory(
             study.dataset,
             lesson.n_classes,
-            training,
+            options.training,
             lesson.seed,
             initial=lesson.initial,
-            on_epoch=_reporter(checkpoint.log, advance),
+            on_epoch=_reporter(training, advance),
         )
         learner.fit_supervised(
             np.concatenate([lesson.labeled_ids, lesson.confident_ids]),
             np.concatenate([lesson.labels, lesson.confident_labels]),
-            checkpoint=checkpoint,
+            checkpoint=training,
         )
         if options.semi:
             learner.fit_semi_supervised(
                 lesson.labeled_ids,
                 lesson.labels,
                 lambda features: _propagate(features, lesson, options),
-                checkpoint=checkpoint,
+                checkpoint=training,
             )
-    return _model(learner, study, lesson, options, checkpoint.log)
+    return _model(learner, study, lesson, options, training.log)
 
 
-def _reporter(
-    log: list[dict[str, Any]], advance: Advance
-) -> Callable[[str, int, Mapping[str, float]], None]:
-    n_reported = 0
+def _reporter(training: TrainingRun, advance: Advance) -> Callable[..., None]:
+    n_shown = 0
 
-    def on_epoch(phase: str, epoch: int, values: Mapping[str, float]) -> None:
-        nonlocal n_reported
-        log.append({"phase": phase, "epoch": epoch, **values})
-        advance(len(log) - n_reported)  # the first time also what an interrupted run has done
-        n_reported = len(log)
+    def on_epoch(phase: str, epoch: int, facts: Mapping[str, float]) -> None:
+        nonlocal n_shown
+        training.record(phase, epoch, facts)
+        advance(len(training.log) - n_shown)  # with those before a kill
+        n_shown = len(training.log)
 
     return on_epoch
 
@@ -194,7 +164,7 @@ def _model(
         learner.accuracy(study.test_images, labels) if len(labels) else None,
         _propagate(predictions.features, lesson, options) if options.semi else None,
         lesson,
-        list(log),
+        log,
         options.k,
         options.training.device,
     )

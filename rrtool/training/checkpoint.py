@@ -14,7 +14,8 @@ from rrtool.errors import UsageError
 
 State = dict[str, np.ndarray]
 PHASES = ("pretraining", "supervised", "semi-supervised")
-_CLASSIFIER = "classifier."
+# Names of the parameters that belong to the classes, not to the features.
+CLASSIFIER = "classifier."
 _PARAMETERS, _MOMENTUM = "parameters/", "momentum/"
 
 
@@ -70,7 +71,7 @@ def load_parameters(network: nn.Module, parameters: Mapping[str, np.ndarray]) ->
         UsageError: they are of another network.
     """
     own = network.state_dict()
-    missing = [name for name in own if name not in parameters and not name.startswith(_CLASSIFIER)]
+    missing = [name for name in own if name not in parameters and not name.startswith(CLASSIFIER)]
     unknown = [name for name in parameters if name not in own]
     if missing or unknown:
         raise _other_network("parameters named " + (missing or unknown)[0])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from torch import nn
 from torch.nn import functional
@@ -57,18 +59,20 @@ class ConvNet13(FeatureClassifier):
     """
 
     def __init__(self, n_input_channels: int, n_classes: int, width: float = 1.0) -> None:
-        layers: list[nn.Module] = []
+        layers: OrderedDict[str, nn.Module] = OrderedDict()
         n_channels = n_input_channels
-        for number, block in enumerate(_BLOCKS):
-            for wide, kernel, padding in block:
+        for number, block in enumerate(_BLOCKS, start=1):
+            for letter, (wide, kernel, padding) in zip("abc", block, strict=True):
                 n_outputs = max(1, round(wide * width))
                 convolution = nn.Conv2d(n_channels, n_outputs, kernel, padding=padding)
-                layers += [weight_norm(convolution), nn.BatchNorm2d(n_outputs)]
-                layers.append(nn.LeakyReLU(_LEAK, inplace=True))
+                layers[f"conv{number}{letter}"] = weight_norm(convolution)
+                layers[f"norm{number}{letter}"] = nn.BatchNorm2d(n_outputs)
+                layers[f"leak{number}{letter}"] = nn.LeakyReLU(_LEAK, inplace=True)
                 n_channels = n_outputs
-            if number < 2:
-                layers += [nn.MaxPool2d(2), nn.Dropout(0.5)]
-        super().__init__(nn.Sequential(*layers), nn.Linear(n_channels, n_classes))
+            if number < len(_BLOCKS):
+                layers[f"pool{number}"] = nn.MaxPool2d(2)
+                layers[f"drop{number}"] = nn.Dropout(0.5)
+        super().__init__(nn.Sequential(layers), nn.Linear(n_channels, n_classes))
 
 
 def folded(network: ConvNet13) -> FeatureClassifier:

@@ -62,19 +62,19 @@ class TrainingOptions:
 
     def __post_init__(self) -> None:
         for name in ("epochs", "semi_epochs", "translate"):
-            _require(name, getattr(self, name), ">= 0", getattr(self, name) >= 0)
+            require(name, getattr(self, name), ">= 0", getattr(self, name) >= 0)
         for name in ("batch_size", "semi_labeled", "renew"):
-            _require(name, getattr(self, name), ">= 1", getattr(self, name) >= 1)
-        _require(
+            require(name, getattr(self, name), ">= 1", getattr(self, name) >= 1)
+        require(
             "semi_batch_size",
             self.semi_batch_size,
             f"more than the {self.semi_labeled} labelled",
             self.semi_batch_size > self.semi_labeled,
         )
         require_sgd(self.sgd())
-        _require("rampdown", self.rampdown, ">= 1", 1 <= self.rampdown < float("inf"))
+        require("rampdown", self.rampdown, ">= 1", 1 <= self.rampdown < float("inf"))
         fraction = self.semi_epoch_fraction
-        _require("semi_epoch_fraction", fraction, "(0, 100]", 0 < fraction <= 100)
+        require("semi_epoch_fraction", fraction, "(0, 100]", 0 < fraction <= 100)
         require_width(self.width)
 
     def sgd(self) -> Sgd:
@@ -92,18 +92,19 @@ class TrainingOptions:
 def require_sgd(sgd: Sgd) -> None:
     """Raises UsageError for a setting that cannot be used."""
     rate, momentum, decay = sgd.learning_rate, sgd.momentum, sgd.weight_decay
-    _require("learning_rate", rate, "(0, 100]", 0 < rate <= 100)
+    require("learning_rate", rate, "(0, 100]", 0 < rate <= 100)
     # Nesterov's form is defined for a positive momentum only.
-    _require("momentum", momentum, "(0, 1)", 0 < momentum < 1)
-    _require("weight_decay", decay, "[0, 1)", 0 <= decay < 1)
+    require("momentum", momentum, "(0, 1)", 0 < momentum < 1)
+    require("weight_decay", decay, "[0, 1)", 0 <= decay < 1)
 
 
 def require_width(width: float) -> None:
     """Raises UsageError for a width of the network that cannot be used."""
-    _require("width", width, "(0, 16]", 0 < width <= 16)
+    require("width", width, "(0, 16]", 0 < width <= 16)
 
 
-def _require(name: str, value: object, expected: str, holds: bool) -> None:
+def require(name: str, value: object, expected: str, holds: bool) -> None:
+    """Raises UsageError about an option unless its value is as expected."""
     if not holds:
         raise UsageError(f"bad --{name.replace('_', '-')}", expected=expected, found=value)
 

@@ -20,7 +20,7 @@ class Pixels:
     def __init__(
         self, images: np.ndarray, mean: np.ndarray, std: np.ndarray, device: str = "cpu"
     ) -> None:
-        self._images = torch.from_numpy(np.ascontiguousarray(images)).to(device)
+        self._images = torch.tensor(images, device=device)
         scale = 1.0 / (255.0 * np.asarray(std, np.float64))
         shift = np.asarray(mean, np.float64) / np.asarray(std, np.float64)
         self._scale = torch.from_numpy(scale.astype(np.float32)).to(device)[:, None, None]

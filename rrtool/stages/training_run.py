@@ -1,0 +1,43 @@
+"""What the stages that train share: a checkpoint beside the output, with the log of the epochs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from rrtool.artifacts import OutputFile
+
+_LOG = "log"
+
+
+class TrainingRun:
+    """The training run behind an output: kept as its first part, so that a killed run goes on.
+
+    Attributes:
+        log: phase, number and facts of every epoch so far, those before a kill too.
+    """
+
+    def __init__(self, output: OutputFile) -> None:
+        output.missing_parts(1)
+        self._output = output
+        self.log: list[dict[str, Any]] = []
+
+    def load(self) -> dict[str, np.ndarray] | None:
+        """As ``training.checkpoint.Checkpoint``."""
+        state = self._output.read_part(0)
+        if state is None:
+            return None
+        self.log = json.loads(state.pop(_LOG).tobytes())
+        return state
+
+    def save(self, state: Mapping[str, np.ndarray]) -> None:
+        """As ``training.checkpoint.Checkpoint``."""
+        log = np.frombuffer(json.dumps(self.log).encode(), np.uint8)
+        self._output.write_part(0, {**state, _LOG: log})
+
+    def record(self, phase: str, epoch: int, facts: Mapping[str, float]) -> None:
+        """Take an epoch into the log; the learner's ``on_epoch``."""
+        self.log.append({"phase": phase, "epoch": epoch, **facts})
