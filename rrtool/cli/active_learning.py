@@ -37,9 +37,7 @@ Epochs = Annotated[int | None, typer.Option(help="Passes over the labels; defaul
 SemiEpochs = Annotated[int | None, typer.Option(help="Epochs with --semi; default 200.")]
 BatchSize = Annotated[int | None, typer.Option(help="Images in a mini-batch; default 32.")]
 SemiBatchSize = Annotated[int | None, typer.Option(help="The same with --semi; default 128.")]
-SemiLabeled = Annotated[
-    int | None, typer.Option(help="Labelled images among them; default 50.")
-]
+SemiLabeled = Annotated[int | None, typer.Option(help="Labelled images among them; default 50.")]
 LearningRate = Annotated[
     float | None, typer.Option("--lr", "--learning-rate", help="At the start; default 0.2.")
 ]

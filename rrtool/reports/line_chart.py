@@ -132,10 +132,10 @@ def _titles(x_title: str, y_title: str, height: int) -> str:
 def _line(line: Line, place: float, x: _Scale, y: _Scale, ceiling: float) -> str:
     places = [(x(v.x) + _DODGE * place, y(v.y), v) for v in line.vertices]
     path = " ".join(f"{px:.1f},{py:.1f}" for px, py, _ in places)
+    ends = [(y(v.y - v.spread), y(min(v.y + v.spread, ceiling))) for v in line.vertices]
     bars = "".join(
-        f'<path d="M{px - 3:.1f} {y(v.y - v.spread):.1f}h6m-3 0V{y(min(v.y + v.spread, ceiling)):.1f}m-3 0h6" '
-        'fill="none" opacity=".6"/>'
-        for px, _, v in places
+        f'<path d="M{px - 3:.1f} {low:.1f}h6m-3 0V{high:.1f}m-3 0h6" fill="none" opacity=".6"/>'
+        for (px, _, v), (low, high) in zip(places, ends, strict=True)
         if v.spread
     )
     markers = "".join(

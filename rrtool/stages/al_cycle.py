@@ -12,6 +12,7 @@ import numpy as np
 
 from rrtool.artifacts import InputRecord, OutputFile, Provenance, create
 from rrtool.core.acquisition import Acquisition
+from rrtool.datasets import load_dataset
 from rrtool.devices import resolve_device
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
@@ -122,14 +123,17 @@ def open_bench(
     learner_factory: LearnerFactory | None,
 ) -> Bench:
     """Load the images; torch is imported only where the learner is not given."""
-    if load is None:
-        from rrtool.datasets import load_dataset as load
-    if learner_factory is None:
-        from rrtool.training.learner import Learner as learner_factory
     device = resolve_device(options.training.device)
     options = replace(options, training=replace(options.training, device=device))
-    study = open_study(sources, options, load, progress)
-    return Bench(study, options, sources.pretrain, learner_factory, overwrite, progress)
+    study = open_study(sources, options, load or load_dataset, progress)
+    learner = learner_factory or _default_learner()
+    return Bench(study, options, sources.pretrain, learner, overwrite, progress)
+
+
+def _default_learner() -> LearnerFactory:
+    from rrtool.training.learner import Learner
+
+    return Learner
 
 
 def _begin(sources: CycleSources, bench: Bench) -> Turn:

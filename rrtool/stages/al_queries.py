@@ -99,9 +99,7 @@ def _csv_line(cells: Sequence[object]) -> str:
     return line.getvalue()
 
 
-def _sheet(
-    state: Artifact, cards: list[Card], show: _Show
-) -> Iterator[str]:
+def _sheet(state: Artifact, cards: list[Card], show: _Show) -> Iterator[str]:
     shown = [Card(c.row, c.name, show(c), c.suggested, c.confidence) for c in cards]
     return render_sheet(
         f"{len(cards)} images to label",

@@ -9,7 +9,7 @@ import numpy as np
 
 from rrtool.artifacts import InputRecord
 from rrtool.datasets.dataset import Dataset, channel_statistics
-from rrtool.errors import UsageError
+from rrtool.errors import UsageError, WorkFailed
 from rrtool.networks.checkpoints import digest_of_file
 from rrtool.progress import Progress
 from rrtool.stages.al_labels import UNLABELED, KnownImages, Mistake, take_labels
@@ -74,7 +74,7 @@ def open_study(
     inputs = list(dataset.inputs)
     test_images = dataset.test_images
     test_classes = [dataset.class_names[label] for label in dataset.test_labels.tolist()]
-    mistakes = []
+    mistakes: list[Mistake] = []
     if sources.test is not None and sources.test_labels is not None:
         held_out = load(sources.test, image_size=options.image_size, progress=progress)
         inputs += [replace(record, role=f"test {record.role}") for record in held_out.inputs]
@@ -82,7 +82,7 @@ def open_study(
         test_images, test_classes, mistakes = _labeled(held_out, sources.test_labels)
     if options.subset is not None:
         dataset = _subset(dataset, options.subset, options.seed)
-    failures = {row: dataset.reasons[row] for row in np.flatnonzero(dataset.status).tolist()}
+    failures = _failures(dataset)
     mistakes += [Mistake(name, reason) for name, reason in dataset.all_skipped()]
     return Study(dataset, failures, test_images, test_classes, mistakes, inputs)
 
@@ -99,10 +99,22 @@ def file_input(role: str, path: str) -> InputRecord:
         raise UsageError(f"cannot read the {role}", where=path, found=error.strerror) from None
 
 
+def _failures(dataset: Dataset) -> dict[int, str]:
+    """Why images could not be read, by row.
+
+    Raises:
+        WorkFailed: not one could be read.
+    """
+    if dataset.status.all():
+        raise WorkFailed(
+            f"not one of {len(dataset)} images could be used", found=dataset.reasons[0]
+        )
+    return {row: dataset.reasons[row] for row in np.flatnonzero(dataset.status).tolist()}
+
+
 def _labeled(held_out: Dataset, labels: str) -> tuple[np.ndarray, list[str], list[Mistake]]:
-    failures = {row: held_out.reasons[row] for row in np.flatnonzero(held_out.status).tolist()}
     nothing = np.full(len(held_out.names), UNLABELED, dtype=np.int32)
-    taken = take_labels(labels, KnownImages(held_out.names, nothing, (), failures))
+    taken = take_labels(labels, KnownImages(held_out.names, nothing, (), _failures(held_out)))
     if not len(taken.rows):
         raise UsageError(
             "no usable label of the held-out set",

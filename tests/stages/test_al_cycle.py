@@ -233,7 +233,7 @@ def test_filled_list_comes_back_as_labels(tmp_path):
                           for line in lines[1:])]  # fmt: skip
     (tmp_path / "filled.csv").write_text("\n".join(filled))
     path = cycle(tmp_path / "s0.h5", state=str(first), labels=str(tmp_path / "filled.csv"))
-    (labels, suggested), extra = read(path, "labels", "acquired_ids")
+    (suggested,), extra = read(path, "acquired_ids")
     assert extra["n_labeled"] == 6
     assert extra["n_skipped"] == 0
     rows = list(csv.DictReader((tmp_path / "s0.to_label.csv").open()))
@@ -430,7 +430,7 @@ def test_held_out_set_of_its_own_is_measured_on(tmp_path):
         assert roles == {"images", "labels", "test images", "test labels"}
     sets["mnist:made"] = without_classes("")
     arguments["labels"] = write_labels(tmp_path / "l.csv", [0, 1])
-    with pytest.raises(UsageError, match="held-out set has a class that is not known.*fox"):
+    with pytest.raises(UsageError, match=r"held-out set has a class that is not known.*fox"):
         cycle(tmp_path / "t.h5", **arguments)
     assert not (tmp_path / "t.h5").exists()
 

@@ -114,7 +114,7 @@ def test_take_labels_of_no_rows_is_empty(tmp_path, text):
 
 def test_take_labels_names_the_line_of_a_malformed_row(tmp_path):
     path = write(tmp_path / "l.csv", "name,label\na.png,cat\nb.png\n")
-    with pytest.raises(UsageError, match="line 3.*number of fields"):
+    with pytest.raises(UsageError, match=r"line 3.*number of fields"):
         take_labels(path, known())
     with pytest.raises(UsageError, match="cannot read"):
         take_labels(tmp_path / "none.csv", known())
