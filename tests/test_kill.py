@@ -48,7 +48,7 @@ def test_killed_cycles_of_learning_are_completed_by_the_next(tmp_path):
             "--preset", "mnist", "--strategy", "jlp", "--semi", *training,
         )  # fmt: skip
 
-    _kill_and_complete(tmp_path, max(1, N_KILLS - 1), arguments)
+    _kill_and_complete(tmp_path, max(1, N_KILLS // 3), arguments)
 
 
 def _kill_and_complete(tmp_path, n_kills, arguments):

@@ -112,7 +112,7 @@ def test_discovery_pipeline_compares_whole_photos_with_their_regions(tmp_path: P
 
 
 def test_learning_pipeline_makes_the_rows_of_the_table_and_nothing_twice(tmp_path: Path) -> None:
-    make_digits(tmp_path / "digits", 40, 20)
+    make_digits(tmp_path / "digits", 60, 20)
     arguments = (
         "DATA=digits", "EPOCHS=1", "SEMI_EPOCHS=1", "PRE_EPOCHS=1", "WIDTH=0.05", "K=5",
         "DEVICE=cpu", "CYCLES=1", "SEEDS=0 1", "METHODS=random jlp-pre-semi",
