@@ -113,7 +113,7 @@ def _body(uuid: str, class_names: Sequence[str], cards: Sequence[Card], how: str
         f'<div class="bar"><span><b id="count">0</b> of {len(cards)} labelled</span>'
         '<button id="save" type="button">Save labels.csv</button></div>\n'
     )
-    options = "".join(f'<option value="{text(name)}">' for name in class_names)
+    options = "".join(f'<option value="{text(name)}"></option>' for name in class_names)
     yield f'<datalist id="classes">{options}</datalist>\n<ol>\n'
     for card in cards:
         yield _card(card)
