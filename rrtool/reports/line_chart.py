@@ -9,8 +9,8 @@ import numpy as np
 
 from rrtool.reports.html import text
 
-_WIDTH, _HEIGHT = 1000, 520
-_LEFT, _TOP, _RIGHT, _BOTTOM = 62, 18, 215, 54
+_WIDTH, _HEIGHT = 1040, 520
+_LEFT, _TOP, _RIGHT, _BOTTOM = 62, 18, 255, 54
 _DODGE = 3.0  # pixels between lines at one abscissa, so that their error bars stay apart
 _MARKER_RADIUS = 4.0
 _LEGEND_STEP = 21
@@ -153,8 +153,8 @@ def _line(line: Line, place: float, x: _Scale, y: _Scale, ceiling: float) -> str
 def _legend_entry(line: Line, position: int) -> str:
     left, middle = _WIDTH - _RIGHT + 14, _TOP + 8 + _LEGEND_STEP * position
     return (
-        f'<line x1="{left}" x2="{left + 38}" y1="{middle}" y2="{middle}" stroke="{line.colour}" '
+        f'<line x1="{left}" x2="{left + 52}" y1="{middle}" y2="{middle}" stroke="{line.colour}" '
         f'stroke-width="2.2" stroke-dasharray="{line.dash}"/>'
-        f'<circle cx="{left + 19}" cy="{middle}" r="{_MARKER_RADIUS}" fill="{line.colour}"/>'
-        f'<text x="{left + 46}" y="{middle + 4}">{text(line.title)}</text>\n'
+        f'<circle cx="{left + 26}" cy="{middle}" r="{_MARKER_RADIUS}" fill="{line.colour}"/>'
+        f'<text x="{left + 60}" y="{middle + 4}">{text(line.title)}</text>\n'
     )
