@@ -180,3 +180,12 @@ def test_oracle_and_report_go_from_digits_to_curves(tmp_path):
     assert_fails(
         rrtool("report", states[0], tmp_path / "digits", "-o", tmp_path / "c.html"), 2, "digits"
     )
+
+
+def test_inspect_shows_the_last_of_many_epochs(tmp_path, photos):
+    output = tmp_path / "s.h5"
+    labels = write(tmp_path / "l.csv", "00.png,blue", "01.png,green")
+    assert_done(cycle(photos, output, "--labels", labels), 3)
+    shown = rrtool("inspect", output).stdout
+    assert "log: 2 entries, the last: {'" in shown
+    assert len(json.loads(rrtool("inspect", output, "--json").stdout)["facts"]["log"]) == 2
