@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -45,13 +45,13 @@ class AgreeOptions:
     k: int = 50
     max_iter: int = 20
     seed: int = 0
-    device: str = field(default="auto", compare=False)
+    device: str = "auto"
 
     def __post_init__(self) -> None:
         for name in (*self.strategies, self.reference):
             if name not in STRATEGIES:
                 raise UsageError("unknown strategy", expected=", ".join(STRATEGIES), found=name)
-        if not self.strategies or len({*self.all()}) < len(self.all()):
+        if not self.strategies or len(set(self.all())) < len(self.all()):
             raise UsageError(
                 "bad --strategies",
                 expected=f"some strategies, each once, other than {self.reference}",
@@ -181,7 +181,7 @@ def _with_budget(options: AgreeOptions, state: Artifact, n_pool: int) -> AgreeOp
             expected=f"at most the {n_pool} unlabelled images of known truth",
             found=budget,
         )
-    return AgreeOptions(**{**vars(options), "budget": budget})
+    return replace(options, budget=budget)
 
 
 def _read_study(state: Artifact, names: list[str], truth: str, progress: Progress) -> _Study:
