@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from rrtool.core import joint_label_propagation
+from rrtool.core import joint_label_propagation, slow_modes
 from rrtool.core.acquisition import Acquisition
 from rrtool.core.graph import normalize
 from rrtool.core.joint_label_propagation import acquire_joint_propagation, manifold_similarity
@@ -50,14 +50,14 @@ def assert_greedy(
         np.testing.assert_allclose(score, values.min(), rtol=1e-5, atol=1e-12)
 
 
-@pytest.mark.parametrize("block", [1, 3, 64])
+@pytest.mark.parametrize(("block", "modes_pay_from"), [(1, 200), (3, 0), (64, 200), (64, 0)])
 @settings(max_examples=25, deadline=None)
 @given(
     n=st.integers(2, 50), density=st.sampled_from([0.02, 0.06, 0.2, 0.7]),
     n_labeled=st.integers(0, 4), seed=st.integers(0, 10_000), alpha=st.sampled_from([0.5, 0.99]),
 )  # fmt: skip
 def test_acquire_joint_propagation_equals_a_dense_solve_per_pick(
-    block, n, density, n_labeled, seed, alpha
+    block, modes_pay_from, n, density, n_labeled, seed, alpha
 ) -> None:
     adjacency = random_adjacency(n, density, seed=seed)
     generator = np.random.default_rng(seed)
@@ -66,6 +66,8 @@ def test_acquire_joint_propagation_equals_a_dense_solve_per_pick(
     budget = int(generator.integers(0, len(pool) + 1))
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(joint_label_propagation, "_BLOCK", block)
+        patch.setattr(joint_label_propagation, "_MODES_PAY_FROM", modes_pay_from)
+        patch.setattr(slow_modes, "N_MODES", 4)
         found = acquire_joint_propagation(
             adjacency, labeled, pool, budget, np.random.default_rng(seed), alpha=alpha, **ACCURATE
         )
