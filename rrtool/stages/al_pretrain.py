@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from rrtool.artifacts import Provenance, create, encode_texts
 from rrtool.datasets import Dataset, load_dataset
@@ -13,7 +12,7 @@ from rrtool.errors import UsageError, WorkFailed
 from rrtool.images.decode import DEFAULT_MAX_PIXELS
 from rrtool.progress import Progress
 from rrtool.stages.network_run import skipped_list_path, write_skipped_list
-from rrtool.stages.training_run import TrainingRun
+from rrtool.stages.training_run import TrainingRun, parameter_datasets
 from rrtool.training.checkpoint import State
 from rrtool.training.pretraining import Pretrained, PretrainingOptions, pretrain
 
@@ -154,11 +153,10 @@ def _pretrain(
 
 
 def _datasets(dataset: Dataset, learnt: Pretrained) -> State:
-    named: dict[str, Any] = {f"parameters/{name}": v for name, v in learnt.parameters.items()}
     return {
         **encode_texts(dataset.names, "names"),
         **encode_texts(dataset.reasons, "reasons"),
         "status": dataset.status,
         "assignments": learnt.assignments,
-        **named,
+        **parameter_datasets(learnt.parameters),
     }

@@ -8,9 +8,22 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import OutputFile
+from rrtool.artifacts import Artifact, OutputFile
+from rrtool.training.checkpoint import State
 
 _LOG = "log"
+_PARAMETERS = "parameters/"
+
+
+def parameter_datasets(parameters: State) -> State:
+    """The parameters of a network as datasets of an artifact."""
+    return {_PARAMETERS + name: values for name, values in parameters.items()}
+
+
+def read_parameters(artifact: Artifact) -> State:
+    """What ``parameter_datasets`` wrote; ``Learner`` takes it as ``initial``."""
+    names = [name for name in artifact.dataset_names() if name.startswith(_PARAMETERS)]
+    return {name.removeprefix(_PARAMETERS): artifact.read(name) for name in names}
 
 
 class TrainingRun:
@@ -25,7 +38,7 @@ class TrainingRun:
         self._output = output
         self.log: list[dict[str, Any]] = []
 
-    def load(self) -> dict[str, np.ndarray] | None:
+    def load(self) -> State | None:
         """As ``training.checkpoint.Checkpoint``."""
         state = self._output.read_part(0)
         if state is None:

@@ -60,8 +60,8 @@ def progress_of(state: Mapping[str, np.ndarray]) -> tuple[int, int]:
 
 
 def parameters_of(network: nn.Module) -> State:
-    """Parameters and buffers by name, copied."""
-    return {name: _array(tensor) for name, tensor in network.state_dict().items()}
+    """Parameters and running statistics by name, copied."""
+    return {name: _array(tensor) for name, tensor in _named_tensors(network).items()}
 
 
 def load_parameters(network: nn.Module, parameters: Mapping[str, np.ndarray]) -> None:
@@ -70,7 +70,7 @@ def load_parameters(network: nn.Module, parameters: Mapping[str, np.ndarray]) ->
     Raises:
         UsageError: they are of another network.
     """
-    own = network.state_dict()
+    own = _named_tensors(network)
     missing = [name for name in own if name not in parameters and not name.startswith(CLASSIFIER)]
     unknown = [name for name in parameters if name not in own]
     if missing or unknown:
@@ -80,6 +80,15 @@ def load_parameters(network: nn.Module, parameters: Mapping[str, np.ndarray]) ->
             raise _other_network(f"{name} of shape {values.shape}", tuple(own[name].shape))
     tensors = {name: torch.tensor(values) for name, values in parameters.items()}
     network.load_state_dict(tensors, strict=False)
+
+
+def _named_tensors(network: nn.Module) -> dict[str, torch.Tensor]:
+    # Batch norm with a fixed momentum counts its batches, but does not use the number.
+    return {
+        name: tensor
+        for name, tensor in network.state_dict().items()
+        if not name.endswith("num_batches_tracked")
+    }
 
 
 def _other_network(found: str, expected: object = None) -> UsageError:

@@ -172,7 +172,7 @@ class Learner:
     def _guess(self, pseudo_labels_of: PseudoLabeling) -> tuple[np.ndarray, np.ndarray]:
         """Labels and weights of all images at the parameters as they are."""
         guessed = pseudo_labels_of(self.predict().features)
-        labels, weights = np.asarray(guessed.labels, np.int64), np.asarray(guessed.weights)
+        labels, weights = np.array(guessed.labels, np.int64), np.array(guessed.weights)
         n = len(self._dataset)
         if labels.shape != (n,) or weights.shape != (n,):
             raise ValueError(f"{labels.shape} pseudo-labels, {weights.shape} weights of {n} images")

@@ -90,7 +90,9 @@ def folded(network: ConvNet13) -> FeatureClassifier:
             layers.append(_folded_convolution(convolution, layer))
         elif not isinstance(layer, nn.Dropout):
             layers.append(layer)
-    return FeatureClassifier(nn.Sequential(*layers), network.classifier).eval()
+    # One and a half times as fast on a CPU as with channels first; training does not care.
+    body = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+    return FeatureClassifier(body, network.classifier).eval()
 
 
 @torch.no_grad()
