@@ -177,6 +177,10 @@ def test_oracle_and_report_go_from_digits_to_curves(tmp_path):
     assert method["seeds"] == [0, 1]
     assert [point["n_seeds"] for point in method["cycles"]] == [2, 2]
     assert "<svg" in (tmp_path / "curves.html").read_text()
+    with open_artifact(states[0]) as state:
+        names = state.read_texts("names")
+    truth = write(tmp_path / "truth.csv", *(f"{name},{int(name[-5:]) % 10}" for name in names))
+    assert_done(rrtool("al-agree", states[0], "-o", tmp_path / "a.h5", "--truth", truth, "--k", 4))
     assert_fails(
         rrtool("report", states[0], tmp_path / "digits", "-o", tmp_path / "c.html"), 2, "digits"
     )
