@@ -61,10 +61,10 @@ class QueryFiles:
             return
         with open_artifact(state, "al-state") as artifact:
             cards = _cards(artifact)
-            if self.to_label in wanted and self.to_label is not None:
+            if self.to_label and self.to_label in wanted:
                 scores = artifact.read("acquired_scores").tolist()
                 write_text(self.to_label, _list_lines(cards, scores))
-            if self.sheet in wanted and self.sheet is not None:
+            if self.sheet and self.sheet in wanted:
                 show = _pictures(images, study, [card.name for card in cards])
                 write_text(self.sheet, _sheet(artifact, cards, show))
         progress.message(f"{len(cards)} images to label: " + " and ".join(map(str, wanted)))

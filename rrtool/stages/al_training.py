@@ -53,26 +53,29 @@ class Model:
         features: ``(n, d)`` float32.
         parameters: by name.
         accuracy: on the held-out set; None without one.
-        propagated: the pseudo-labels of all images by the final features, with SEMI.
-        lesson: what it learnt from.
+        lesson, options: what it learnt from, and how.
         log: one entry an epoch.
-        k, device: of the graph.
     """
 
     probabilities: np.ndarray
     features: np.ndarray
     parameters: dict[str, np.ndarray]
     accuracy: float | None
-    propagated: PseudoLabels | None
     lesson: Lesson
+    options: CycleOptions
     log: list[dict[str, Any]]
-    k: int
-    device: str
 
     @cached_property
     def graph(self) -> sparse.csr_array:
         """Reciprocal nearest neighbours of the features."""
-        return feature_graph(self.features, k=self.k, device=self.device)
+        return _graph(self.features, self.options)
+
+    @cached_property
+    def propagated(self) -> PseudoLabels | None:
+        """Pseudo-labels of all images by the final features; None without SEMI."""
+        if not self.options.semi:
+            return None
+        return _propagate(self.graph, self.lesson, self.options)
 
 
 def confident(
@@ -126,7 +129,7 @@ def train(
             learner.fit_semi_supervised(
                 lesson.labeled_ids,
                 lesson.labels,
-                lambda features: _propagate(features, lesson, options),
+                lambda features: _propagate(_graph(features, options), lesson, options),
                 checkpoint=training,
             )
     return _model(learner, study, lesson, options, training.log)
@@ -144,11 +147,17 @@ def _reporter(training: TrainingRun, advance: Advance) -> Callable[..., None]:
     return on_epoch
 
 
-def _propagate(features: np.ndarray, lesson: Lesson, options: CycleOptions) -> PseudoLabels:
-    device = options.training.device
-    graph = feature_graph(features, k=options.k, device=device)
+def _graph(features: np.ndarray, options: CycleOptions) -> sparse.csr_array:
+    return feature_graph(features, k=options.k, device=options.training.device)
+
+
+def _propagate(graph: sparse.csr_array, lesson: Lesson, options: CycleOptions) -> PseudoLabels:
     return propagate_labels(
-        graph, lesson.labeled_ids, lesson.labels, lesson.n_classes, device=device
+        graph,
+        lesson.labeled_ids,
+        lesson.labels,
+        lesson.n_classes,
+        device=options.training.device,
     )
 
 
@@ -162,9 +171,7 @@ def _model(
         predictions.features,
         learner.parameters(),
         learner.accuracy(study.test_images, labels) if len(labels) else None,
-        _propagate(predictions.features, lesson, options) if options.semi else None,
         lesson,
+        options,
         log,
-        options.k,
-        options.training.device,
     )
