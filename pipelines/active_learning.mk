@@ -5,7 +5,7 @@
 #   make -f pipelines/mnist.mk -j4 table                       every method, five seeds
 #   make -f pipelines/mnist.mk table METHODS='random random-semi' SEEDS='0 1'
 #   make -f pipelines/mnist.mk jlp-pre-semi                    one method
-#   make -f pipelines/mnist.mk table SUBSET=2000 EPOCHS=20 SEMI_EPOCHS=10 WIDTH=0.25     in small
+#   make -f pipelines/mnist.mk table SUBSET=2000 SEMI_EPOCHS=20 WIDTH=0.25     in small
 #
 # A method is a strategy with -pre, -semi or -pre-semi after it, or nothing. CEAL brings its own
 # pseudo-labels and goes without SEMI. Each seed is a job; give each job its share of the cores with
