@@ -77,9 +77,8 @@ def print_facts(facts: Mapping[str, Any]) -> None:
         if isinstance(value, Mapping):
             console.print(f"{key}:", markup=False)
             for name, entry in value.items():
-                console.print(
-                    f"  {printable(name)}: {printable(entry)}", markup=False, soft_wrap=True
-                )
+                text = f"  {printable(name)}: {printable(_shortened(entry))}"
+                console.print(text, markup=False, soft_wrap=True)
         elif isinstance(value, Sequence) and not isinstance(value, str):
             console.print(f"{key}:", markup=False)
             for entry in value:
@@ -87,6 +86,13 @@ def print_facts(facts: Mapping[str, Any]) -> None:
                 console.print(f"  {printable(text)}", markup=False, soft_wrap=True)
         else:
             console.print(f"{key}: {printable(value)}", markup=False, soft_wrap=True)
+
+
+def _shortened(entry: Any) -> Any:
+    """A log of many entries by its last one: ``--json`` has them all."""
+    if isinstance(entry, list) and len(entry) > 1 and isinstance(entry[-1], Mapping):
+        return f"{len(entry)} entries, the last: {entry[-1]}"
+    return entry
 
 
 def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:

@@ -30,19 +30,24 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_find_again_prints_both_rankings_and_read_artifact_reads_them(
-    photos: Path, tmp_path: Path
-) -> None:
-    out = tmp_path / "out"
+def run_example(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     shell = subprocess.run(
-        ["bash", str(ROOT / "examples" / "find_again.sh"), str(photos), str(out)],
+        ["bash", str(ROOT / "examples" / name), *map(str, arguments)],
         env=environment,
         capture_output=True,
         text=True,
         check=False,
     )
     assert shell.returncode == 0, shell.stderr
+    return shell
+
+
+def test_find_again_prints_both_rankings_and_read_artifact_reads_them(
+    photos: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shell = run_example("find_again.sh", photos, out)
     assert "global + DSM" in shell.stdout
     assert "untrained" in shell.stdout
     assert "broken_0.jpg" in (out / "features.skipped.tsv").read_text()
@@ -76,3 +81,24 @@ def test_discover_objects_ends_in_a_page(photos: Path, tmp_path: Path) -> None:
     page = (out / "objects.html").read_text()
     assert "What repeats in 5 photos" in page
     assert page.count("object saliency of") == 4
+
+
+def test_label_with_a_budget_asks_learns_and_tells_of_the_slip(
+    photos: Path, tmp_path: Path
+) -> None:
+    for i in range(2, 8):
+        for label in ("mug", "shoe"):
+            picture = Image.open(photos / f"{label}_{i % 2}.jpg").rotate(5 * i)
+            picture.save(photos / f"{label}_{i}.jpg")
+    names = sorted(path.name for path in photos.glob("*.jpg"))
+    answers = tmp_path / "answers.csv"
+    answers.write_text("".join(f"{name},{name.partition('_')[0]}\n" for name in names))
+    out = tmp_path / "out"
+    shell = run_example("label_with_a_budget.sh", photos, out, "mug,shoe", answers, 3)
+    assert "unknown class" in shell.stderr
+    assert "perhaps mug" in shell.stderr or "perhaps shoe" in shell.stderr
+    skipped = (out / "1.skipped.tsv").read_text()
+    assert "broken_0.jpg" in skipped
+    assert "unknown class" in skipped
+    assert "n_labeled: 5" in shell.stdout
+    assert (out / "1.to_label.html").is_file()

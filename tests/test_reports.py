@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from rrtool.errors import printable
+from rrtool.reports.contact_sheet import Card, render_sheet
 from rrtool.reports.drawing import Ellipses, draw_matches, ellipses_in_pixels
 from rrtool.reports.match_page import (
     NOT_COUNTED,
@@ -19,7 +21,7 @@ from rrtool.reports.match_page import (
     render_page,
 )
 
-VOID = {"meta", "img", "br"}
+VOID = {"meta", "img", "br", "input"}
 
 
 class Checker(HTMLParser):
@@ -40,6 +42,25 @@ class Checker(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self.open.pop() == tag
+
+
+def test_render_sheet_is_balanced_and_escapes_names() -> None:
+    evil = '</li><script>alert("&")</script>\n\udcff.jpg'
+    cards = [
+        Card(0, evil, Image.new("RGB", (8, 8)), evil, 0.5),
+        Card(7, "a.png", Image.new("RGB", (80, 8))),
+        Card(8, "b.png", None),
+    ]
+    text = "".join(render_sheet(evil, "uuid", [evil], cards, evil))
+    text.encode("utf-8")
+    checker = Checker()
+    checker.feed(text)
+    assert checker.open == []
+    assert text.count("<script>") == text.count("</script>") == 1  # the page's own
+    assert checker.alternatives == [printable(evil), "a.png"]
+    # A name that was changed to be shown must not come back as the name of an image.
+    assert 'data-id="0" data-name=""' in text
+    assert 'data-id="7" data-name="a.png"' in text
 
 
 def test_render_page_is_balanced_and_escapes_names() -> None:

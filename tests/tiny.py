@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import struct
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -29,6 +31,23 @@ def make_pictures(folder: Path, n: int, first_seed: int = 0) -> Path:
     folder.mkdir(parents=True)
     for i in range(n):
         picture(first_seed + i).save(folder / f"{i:03d}.png")
+    return folder
+
+
+def make_digits(folder: Path, n: int, n_test: int) -> Path:
+    """MNIST's four files, with a bright band at the height of the digit for a digit."""
+    folder.mkdir(parents=True)
+    generator = np.random.default_rng(0)
+    for stem, count in (("train", n), ("t10k", n_test)):
+        labels = (np.arange(count) % 10).astype(np.uint8)
+        images = generator.integers(0, 60, (count, 28, 28)).astype(np.uint8)
+        for image, label in zip(images, labels, strict=True):
+            image[2 * label + 2 : 2 * label + 6] += 180
+        for name, magic, array in (("images-idx3", 0x803, images), ("labels-idx1", 0x801, labels)):
+            header = struct.pack(f">{1 + array.ndim}I", magic, *array.shape)
+            (folder / f"{stem}-{name}-ubyte.gz").write_bytes(
+                gzip.compress(header + array.tobytes(), 1)
+            )
     return folder
 
 

@@ -87,14 +87,14 @@ class Artifact:
         return self._dataset(name).dtype
 
     def read(self, name: str, rows: slice = slice(None)) -> np.ndarray:
-        """The rows of a dataset.
+        """The rows of a dataset, or all of one without rows (a single number).
 
         Raises:
             ArtifactError: there is no such dataset, or its bytes are damaged.
         """
         dataset = self._dataset(name)
         try:
-            return dataset[rows]
+            return dataset[rows] if dataset.ndim else np.asarray(dataset[()])
         except _DAMAGE as error:
             raise _damaged(self.path, error) from None
 

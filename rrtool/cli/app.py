@@ -7,7 +7,16 @@ from typing import Annotated, Any
 import typer
 
 from rrtool import __version__, config
-from rrtool.cli import describe, graph, pretraining, rank, saliency, show
+from rrtool.cli import (
+    active_learning,
+    agreement,
+    describe,
+    graph,
+    pretraining,
+    rank,
+    saliency,
+    show,
+)
 from rrtool.console import EXIT_INTERRUPTED, reported
 
 app = typer.Typer(
@@ -18,7 +27,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"auto_envvar_prefix": "RRTOOL", "help_option_names": ["-h", "--help"]},
 )
-for module in (describe, rank, graph, saliency, pretraining, show):
+for module in (describe, rank, graph, saliency, pretraining, active_learning, agreement, show):
     app.add_typer(module.commands)
 
 

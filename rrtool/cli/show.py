@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -45,11 +45,17 @@ def inspect(
 
 @commands.command()
 def report(
-    ranking: Annotated[
-        str, typer.Argument(help="A ranking, best from rerank; or saliency, or objects.")
+    artifacts: Annotated[
+        list[str],
+        typer.Argument(
+            help="A ranking, best from rerank; saliency or objects; an al-agreement; or al-states "
+            "of any runs."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="The HTML page to write.")],
-    images: Annotated[str, typer.Option(help="The images of the database, as for extract.")],
+    images: Annotated[
+        str | None, typer.Option(help="The images of a ranking's database, as for extract.")
+    ] = None,
     query_images: Annotated[
         str | None, typer.Option(help="Those of the queries; default: the same.")
     ] = None,
@@ -70,38 +76,52 @@ def report(
         typer.Option("--max-queries", "--max-images", help="Queries, or images, on the page."),
     ] = 50,
     overwrite: Overwrite = False,
+    json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
-    """Show rankings and matches, or saliency and discovered objects, as one HTML page."""
+    """Show what an artifact holds as one HTML page: rankings, objects, learning curves."""
     with reported(quiet, verbose) as console:
         from rrtool.stages import report as stage
-        from rrtool.stages import report_saliency
+        from rrtool.stages import report_agreement, report_learning, report_saliency
+        from rrtool.stages.report_output import kind_of
+        from rrtool.tables import print_rows
 
-        artifact = path_argument(ranking)
-        of_rankings = {
+        paths = [path_argument(artifact) for artifact in artifacts]
+        common: dict[str, Any] = {"overwrite": overwrite, "progress": console}
+        of_rankings: dict[str, Any] = {
             "query_images": query_images,
             "query_local": query_local,
             "database_local": database_local,
             "ground_truth": ground_truth,
         }
-        of_saliency = {"objects": objects, "regions": regions, "boxes": boxes}
-        if report_saliency.takes(artifact):
+        of_saliency: dict[str, Any] = {"objects": objects, "regions": regions, "boxes": boxes}
+        kind = kind_of(paths)
+        if kind != "ranking":
             _refuse(of_rankings, "a ranking")
-            path = report_saliency.run(
-                artifact, output, images=images, max_images=max_queries, **of_saliency,
-                overwrite=overwrite, progress=console,
-            )  # fmt: skip
-        else:
+        if kind not in report_saliency.KINDS:
             _refuse(of_saliency, "saliency")
+        data: dict[str, Any] = {}
+        if kind == "al-state":
+            _refuse({"images": images}, "rankings and saliency")
+            path, data = report_learning.run(paths, output, **common)
+            if not json:
+                print_rows(data["table"])
+        elif kind == "al-agreement":
+            _refuse({"images": images}, "rankings and saliency")
+            path = report_agreement.run(paths[0], output, **common)
+        elif kind in report_saliency.KINDS:
+            path = report_saliency.run(
+                paths[0], output, images=images, max_images=max_queries, **of_saliency, **common
+            )
+        else:
             path = stage.run(
-                artifact, output, images=images, max_queries=max_queries, **of_rankings,
-                overwrite=overwrite, progress=console,
-            )  # fmt: skip
-        emit_path(path, False, dict)
+                paths[0], output, images=images, max_queries=max_queries, **of_rankings, **common
+            )
+        emit_path(path, json, lambda: data)
 
 
-def _refuse(options: dict[str, str | None], what: str) -> None:
+def _refuse(options: dict[str, Any], what: str) -> None:
     """Options that another kind of artifact takes."""
     from rrtool.errors import UsageError
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from rrtool.errors import UsageError
 
 
-def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+def read_table(
+    path: Path, columns: Sequence[str], *, allow_empty: bool = False
+) -> Iterator[tuple[int, list[str]]]:
     """The rows of a table, each with the number of the line it ends on.
 
     A first row that names all the columns is a header: columns may then come in any order, with
@@ -19,6 +21,7 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[s
     Args:
         path: comma-separated, or tab-separated when it ends in `.tsv` or its first line has a tab.
         columns: names of the wanted columns, in the order they are returned.
+        allow_empty: also the first of the columns may be empty.
 
     Raises:
         UsageError: the file cannot be read, or a row has another number of fields or an empty
@@ -38,7 +41,7 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[s
                 found=len(row),
             )
         values = [row[titles.index(column)] for column in columns]
-        if not values[0]:
+        if not values[0] and not allow_empty:
             raise UsageError(
                 "empty field",
                 where=f"{path}, line {line}",
@@ -46,6 +49,15 @@ def read_table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, list[s
                 found="none",
             )
         yield line, values
+
+
+def read_titles(path: Path) -> list[str]:
+    """The cells of the first row in lower case; none of an empty file.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    return next(([cell.strip().lower() for cell in row] for _, row in _split_rows(path)), [])
 
 
 def read_lines(path: Path) -> list[str]:

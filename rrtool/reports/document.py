@@ -14,12 +14,14 @@ from rrtool.errors import printable
 
 GENERATOR = "rrtool report"
 _JPEG_QUALITY = 82
+_SMALL = 64  # pixels
 
 _STYLE = """
 :root { color-scheme: light dark; --ground: #fff; --ink: #1b1b1f; --faint: #66666e;
-  --line: #d9d9df; --card: #f5f5f8; --right: #0b7a33; --wrong: #b3261e; }
+  --line: #d9d9df; --card: #f5f5f8; --accent: #1d5fb4; --right: #0b7a33; --wrong: #b3261e; }
 @media (prefers-color-scheme: dark) { :root { --ground: #16161a; --ink: #ececf1;
-  --faint: #a0a0aa; --line: #3a3a42; --card: #212127; --right: #5fd38a; --wrong: #ff8a80; } }
+  --faint: #a0a0aa; --line: #3a3a42; --card: #212127; --accent: #7db4ff; --right: #5fd38a;
+  --wrong: #ff8a80; } }
 * { box-sizing: border-box; }
 body { margin: 0 auto; max-width: 1240px; padding: 1.5rem; background: var(--ground);
   color: var(--ink); font: 15px/1.45 system-ui, sans-serif; }
@@ -34,6 +36,7 @@ dt { color: var(--faint); } dd { margin: 0; }
 section { border-top: 1px solid var(--line); padding: 1.3rem 0; }
 .row { display: flex; flex-wrap: wrap; gap: .5rem; }
 figure { margin: 0; font-size: .78rem; } img { display: block; max-width: 100%; }
+img.small { image-rendering: pixelated; }
 .missing { display: grid; place-items: center; color: var(--faint); text-align: center; }
 .name { display: block; white-space: nowrap; overflow: hidden;
   text-overflow: ellipsis; color: var(--faint); }
@@ -42,7 +45,13 @@ figure { margin: 0; font-size: .78rem; } img { display: block; max-width: 100%; 
 
 
 def document(
-    title: str, header: str, sections: Iterable[str], *, style: str = "", warning: str = ""
+    title: str,
+    header: str,
+    sections: Iterable[str],
+    *,
+    style: str = "",
+    warning: str = "",
+    generator: str = GENERATOR,
 ) -> Iterator[str]:
     """The HTML of a page, piece by piece; it refers to nothing outside itself.
 
@@ -52,10 +61,11 @@ def document(
         sections: HTML of the page's body.
         style: CSS beyond what all pages share.
         warning: a line that must not be overlooked, or empty.
+        generator: what the page says it was made by, so that a later run may replace it.
     """
     yield (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="generator" content="{GENERATOR} {__version__}">\n'
+        f'<meta name="generator" content="{generator} {__version__}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{text_of(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n"
     )
@@ -85,16 +95,21 @@ def facts_list(facts: Mapping[str, str]) -> str:
 
 
 def image_tag(picture: Image.Image | None, alt: str) -> str:
-    """A picture inlined as JPEG; a box that says so where there is none."""
+    """A picture inlined; a box that says so where there is none.
+
+    A small one is kept as it is and shown pixel by pixel: JPEG would blur its few pixels.
+    """
     if picture is None:
         return f'<div class="missing" role="img" aria-label="{text_of(alt)}">no picture</div>'
+    is_small = max(picture.size) <= _SMALL
+    kind, attributes = ("png", ' class="small"') if is_small else ("jpeg", "")
     content = io.BytesIO()
-    picture.save(content, "JPEG", quality=_JPEG_QUALITY)
+    picture.save(content, kind, quality=_JPEG_QUALITY)
     data = base64.b64encode(content.getvalue()).decode("ascii")
-    size = f'width="{picture.width}" height="{picture.height}"'
-    return f'<img {size} alt="{text_of(alt)}" src="data:image/jpeg;base64,{data}">'
+    attributes += f' width="{picture.width}" height="{picture.height}"'
+    return f'<img{attributes} alt="{text_of(alt)}" src="data:image/{kind};base64,{data}">'
 
 
-def text_of(text: str) -> str:
+def text_of(text: object) -> str:
     """Text for HTML: what would be taken for markup, or cannot be printed, is escaped."""
     return escape(printable(text), quote=True)

@@ -27,13 +27,8 @@ from rrtool.reports.pictures import Pictures
 from rrtool.reports.verified_match import MatchDrawer, MatchSide
 from rrtool.stages.compatibility import require_same_names
 from rrtool.stages.detect_local import read_local_features
-from rrtool.stages.report_output import (
-    UNTRAINED,
-    checked_output,
-    evenly_spaced,
-    facts_of,
-    write_page,
-)
+from rrtool.stages.report_output import UNTRAINED, evenly_spaced, facts_of
+from rrtool.stages.text_output import checked_page, write_text
 
 _N_FOUND = 8
 _QUERY_PICTURE = 320  # longer side in pixels
@@ -44,7 +39,7 @@ def run(
     ranking: str,
     output: str | Path,
     *,
-    images: str,
+    images: str | None,
     query_images: str | None = None,
     query_local: str | None = None,
     database_local: str | None = None,
@@ -68,7 +63,9 @@ def run(
     Raises:
         RrtoolError: an input does not fit, or the output cannot be written.
     """
-    output = checked_output(output, overwrite)
+    output = checked_page(output, overwrite)
+    if images is None:
+        raise UsageError("a ranking is shown with its images", expected="--images")
     _check(max_queries, query_local, database_local)
     with open_artifact(ranking, "ranking") as artifact:
         table = _Ranking.of(artifact)
@@ -85,7 +82,7 @@ def run(
         page = _page(artifact, table, truth, results)
     if missing := queries.missing | database.missing:
         progress.message(f"{len(missing)} images cannot be shown, e.g. {min(missing)}")
-    return write_page(output, render_page(page))
+    return write_text(output, render_page(page))
 
 
 def _check(max_queries: int, query_local: str | None, database_local: str | None) -> None:

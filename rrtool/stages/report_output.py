@@ -1,66 +1,34 @@
-"""What all reports share: where the page goes, and how its artifacts were made."""
+"""What reports share: which rows they show, and how their artifacts were made."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from rrtool.errors import UsageError, WorkFailed
-from rrtool.reports.document import GENERATOR
+from rrtool.artifacts import open_artifact
+from rrtool.errors import UsageError
 
+# Learning curves show many states on one page; every other page shows one artifact.
+KINDS = ("ranking", "saliency", "objects", "al-state", "al-agreement")
 UNTRAINED = "The network is untrained (seeded random weights)."
 
 
-def checked_output(output: str | Path, overwrite: bool) -> Path:
-    """The path of the page to be; a page of an earlier run may be replaced.
+def kind_of(paths: Sequence[str]) -> str:
+    """The kind of the artifacts of a report.
 
     Raises:
-        UsageError: it is a folder or has none, or a file that is no report is in the way.
+        RrtoolError: they are of several kinds, or several of a kind that makes a page alone.
     """
-    output = Path(output)
-    if output.is_dir():
-        raise UsageError("the output is a folder", where=output, expected="a file name")
-    if not output.parent.is_dir():
-        raise UsageError("there is no such folder for the output", where=output.parent)
-    if output.exists() and not overwrite and not _is_report(output):
-        raise UsageError(
-            "the output exists and is no report of rrtool",
-            where=output,
-            todo="use --overwrite to replace it, or choose another -o",
-        )
-    return output
-
-
-def _is_report(path: Path) -> bool:
-    try:
-        with path.open("rb") as file:
-            return f'<meta name="generator" content="{GENERATOR}'.encode() in file.read(1024)
-    except OSError:
-        return False
-
-
-def write_page(output: Path, pieces: Iterable[str]) -> Path:
-    """Write the page in one step: it is there whole, or as it was before.
-
-    Raises:
-        WorkFailed: it cannot be written.
-    """
-    temporary = output.with_name(f".{output.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8") as file:
-            file.writelines(pieces)
-        temporary.replace(output)
-    except OSError as error:
-        raise WorkFailed(
-            "cannot write the page", where=output, found=error.strerror or str(error)
-        ) from None
-    finally:
-        temporary.unlink(missing_ok=True)
-    return output
+    with open_artifact(paths[0], *KINDS) as first:
+        kind = first.kind
+    for path in paths[1:]:
+        with open_artifact(path, kind):
+            pass
+    if kind != "al-state" and len(paths) > 1:
+        raise UsageError("a page shows one such artifact", expected=f"one {kind}", found=len(paths))
+    return kind
 
 
 def evenly_spaced(n: int, most: int) -> list[int]:

@@ -29,11 +29,10 @@ from rrtool.reports.saliency_page import (
 from rrtool.stages.report_objects import Objects, about_objects
 from rrtool.stages.report_output import (
     UNTRAINED,
-    checked_output,
     evenly_spaced,
     facts_of,
-    write_page,
 )
+from rrtool.stages.text_output import checked_page, write_text
 
 KINDS = ("saliency", "objects")
 _VIEW = 380  # longer side in pixels
@@ -44,17 +43,11 @@ _HOW_TO_DISCOVER = (
 )
 
 
-def takes(artifact: str) -> bool:
-    """Whether the page of this artifact is made here."""
-    with open_artifact(artifact) as opened:
-        return opened.kind in KINDS
-
-
 def run(
     artifact: str,
     output: str | Path,
     *,
-    images: str,
+    images: str | None,
     objects: str | None = None,
     regions: str | None = None,
     boxes: str | None = None,
@@ -77,7 +70,9 @@ def run(
     Raises:
         RrtoolError: the artifacts do not belong together, or the output cannot be written.
     """
-    output = checked_output(output, overwrite)
+    output = checked_page(output, overwrite)
+    if images is None:
+        raise UsageError("saliency is shown with its images", expected="--images")
     if max_images < 1:
         raise UsageError("bad --max-images", expected="at least 1", found=max_images)
     with ExitStack() as stack:
@@ -103,7 +98,7 @@ def run(
     if pictures.missing:
         missing = pictures.missing
         progress.message(f"{len(missing)} images cannot be shown, e.g. {min(missing)}")
-    return write_page(output, render_page(page))
+    return write_text(output, render_page(page))
 
 
 def _companions(

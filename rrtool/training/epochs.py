@@ -27,6 +27,11 @@ _N_THREADS = torch.get_num_threads()
 _INFERENCE_BATCH = {"cpu": 64, "cuda": 1024}
 
 
+# Rounding depends on the number of threads, and numba's OpenMP layer changes it for torch too, from
+# its first kernel on: without this a run would depend on what the process did before.
+_N_THREADS = torch.get_num_threads()
+
+
 @dataclass(frozen=True)
 class Batches:
     """The mini-batches of an epoch, in order: image ids and labels of each."""
@@ -73,11 +78,23 @@ def seeded_torch(seed: int, device: str) -> Iterator[None]:
     """
     devices = [device] if device.startswith("cuda") else []
     with (
+        _same_threads(),
         torch.random.fork_rng(devices=devices),
         torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
     ):
         torch.manual_seed(seed)
         yield
+
+
+@contextmanager
+def _same_threads() -> Iterator[None]:
+    """torch computes with as many threads as at the start of the process."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(_N_THREADS)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def cosine_rates(
@@ -191,7 +208,7 @@ class Trainer:
         probabilities = np.zeros((n, n_classes), dtype=np.float32)
         features = np.zeros((n, network.n_features), dtype=np.float32)
         size = _INFERENCE_BATCH[self.device.partition(":")[0]]
-        with torch.inference_mode():
+        with torch.inference_mode(), _same_threads():
             for start in range(0, n, size):
                 rows = slice(start, min(start + size, n))
                 logits, found = network(pixels.batch(rows.start, rows.stop))

@@ -67,7 +67,7 @@ def test_report_does_not_replace_another_file(made: Path, tmp_path: Path) -> Non
     mine = tmp_path / "page.html"
     mine.write_text("<p>mine</p>")
     arguments = {"images": str(made / "images"), "max_queries": 1, "progress": Silent()}
-    with pytest.raises(UsageError, match="no report of rrtool"):
+    with pytest.raises(UsageError, match="no page of rrtool report"):
         report.run(str(made / "global.h5"), mine, **arguments)  # type: ignore[arg-type]
     assert mine.read_text() == "<p>mine</p>"
     report.run(str(made / "global.h5"), mine, overwrite=True, **arguments)  # type: ignore[arg-type]

@@ -1,0 +1,182 @@
+"""Which images to have labelled next: random, uncertain, CoreSet, and CEAL's pseudo-labels.
+
+Every strategy takes the pool in an order drawn from the generator and resolves ties by it, so a
+seed decides everything that the scores leave open, whatever the order of ``pool_ids``. Joint
+label propagation is in ``joint_label_propagation``.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numba import njit, prange
+from scipy.special import entr
+
+
+@dataclass(frozen=True)
+class Acquisition:
+    """Images to be labelled.
+
+    Attributes:
+        ids: ``(b,)`` int64, in the order of picking.
+        scores: ``(b,)`` float64, the value that each was picked for: its entropy (uncertain), its
+            Euclidean distance to the nearest labelled or picked image (CoreSet), its manifold
+            similarity to them (jLP); 0 where the pick is random.
+    """
+
+    ids: np.ndarray
+    scores: np.ndarray
+
+
+def check_budget(
+    pool_ids: np.ndarray, budget: int, labeled_ids: np.ndarray | None = None
+) -> np.ndarray:
+    """The pool as ascending int64 ids.
+
+    Raises:
+        ValueError: the budget is negative or larger than the pool, an id is in the pool twice or
+            negative, or an image of the pool is labelled.
+    """
+    pool = np.sort(np.asarray(pool_ids, dtype=np.int64).ravel())
+    if not 0 <= budget <= len(pool):
+        raise ValueError(f"a budget of {budget} from a pool of {len(pool)}")
+    if (pool[1:] == pool[:-1]).any():
+        raise ValueError("an id is in the pool twice")
+    if len(pool) and pool[0] < 0:
+        raise ValueError(f"id {pool[0]} in the pool")
+    if labeled_ids is not None and np.isin(pool, labeled_ids).any():
+        raise ValueError("an image of the pool is labelled")
+    return pool
+
+
+def acquire_random(
+    pool_ids: np.ndarray, budget: int, generator: np.random.Generator
+) -> Acquisition:
+    """A uniform sample without replacement."""
+    pool = generator.permutation(check_budget(pool_ids, budget))
+    return Acquisition(pool[:budget], np.zeros(budget))
+
+
+def entropy(probabilities: np.ndarray) -> np.ndarray:
+    """``H(p) = −Σ_k p_k log p_k`` of each row (eq. 3.5), natural logarithm, 0 log 0 = 0.
+
+    Args:
+        probabilities: ``(n, c)``, finite and not negative.
+
+    Returns:
+        ``(n,)`` float64 in ``[0, log c]``.
+    """
+    p = np.asarray(probabilities, dtype=np.float64)
+    if not (p >= 0).all() or not np.isfinite(p).all():
+        raise ValueError("a probability is negative or not finite")
+    return entr(p).sum(axis=1)
+
+
+def acquire_uncertain(
+    probabilities: np.ndarray, pool_ids: np.ndarray, budget: int, generator: np.random.Generator
+) -> Acquisition:
+    """The ``budget`` images of the pool with the largest entropy (eq. 3.6).
+
+    Args:
+        probabilities: ``(n, c)`` of all images.
+    """
+    pool = generator.permutation(check_budget(pool_ids, budget))
+    scores = entropy(np.asarray(probabilities)[pool])
+    best = np.argsort(-scores, kind="stable")[:budget]
+    return Acquisition(pool[best], scores[best])
+
+
+def confident_pseudo_labels(
+    probabilities: np.ndarray, pool_ids: np.ndarray, epsilon: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """The images of the pool with ``H(p) ≤ ε`` and their most probable class (eq. 3.7, CEAL).
+
+    Returns:
+        ``ids (m,)`` int64, ascending, and ``labels (m,)`` int32; equal probabilities go to the
+        lower class.
+    """
+    pool = check_budget(pool_ids, 0)
+    p = np.asarray(probabilities)[pool]
+    confident = entropy(p) <= epsilon
+    return pool[confident], p[confident].argmax(axis=1).astype(np.int32)
+
+
+def ceal_threshold(cycle: int, epsilon0: float = 0.005, decay: float = 0.0033) -> float:
+    """``ε`` of a cycle, counted from 0: ``max(0, ε₀ − decay · cycle)``.
+
+    The thesis gives no values; the form and the defaults are those of CEAL (Wang et al. 2017,
+    §III-B and its first data set).
+    """
+    return max(0.0, epsilon0 - decay * cycle)
+
+
+def acquire_coreset(
+    features: np.ndarray,
+    labeled_ids: np.ndarray,
+    pool_ids: np.ndarray,
+    budget: int,
+    generator: np.random.Generator,
+) -> Acquisition:
+    """Greedy k-centre (eq. 3.4): each pick is the farthest from its nearest labelled image.
+
+    One pass over the pool a pick; only the distance to the nearest centre is kept, in float64.
+    Without a labelled image the first pick is the farthest from the mean of the pool (our
+    choice), scored by that distance.
+
+    Args:
+        features: ``(n, d)`` float32 of all images; those of pool and labelled ones finite.
+    """
+    pool = generator.permutation(check_budget(pool_ids, budget, labeled_ids))
+    vectors = _finite_rows(features, pool)
+    nearest = _squared_distances(vectors, _finite_rows(features, labeled_ids))
+    picks, scores = np.empty(budget, dtype=np.int64), np.empty(budget)
+    for step in range(budget):
+        key = nearest
+        if step == 0 and not len(labeled_ids):
+            key = _squared_distances(vectors, vectors.mean(axis=0, dtype=np.float64)[None])
+        picks[step] = key.argmax()
+        scores[step] = np.sqrt(key[picks[step]])
+        _approach(vectors, vectors[picks[step : step + 1]], nearest)
+        nearest[picks[step]] = -1  # below every distance
+    return Acquisition(pool[picks], scores)
+
+
+def nearest_labeled_distance(
+    features: np.ndarray, labeled_ids: np.ndarray, pool_ids: np.ndarray
+) -> np.ndarray:
+    """Euclidean distance of each image of the pool to the nearest labelled one (eq. 3.4).
+
+    Returns:
+        ``(len(pool_ids),)`` float64; inf where nothing is labelled.
+    """
+    rows = _finite_rows(features, pool_ids)
+    return np.sqrt(_squared_distances(rows, _finite_rows(features, labeled_ids)))
+
+
+def _finite_rows(features: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    rows = np.ascontiguousarray(features[np.asarray(ids, dtype=np.int64)], dtype=np.float32)
+    if not np.isfinite(rows).all():
+        raise ValueError("a feature is not finite")
+    return rows
+
+
+def _squared_distances(vectors: np.ndarray, centers: np.ndarray) -> np.ndarray:
+    """Of each vector to the nearest centre, ``(n,)`` float64; inf without centres."""
+    nearest = np.full(len(vectors), np.inf)
+    _approach(vectors, centers, nearest)
+    return nearest
+
+
+@njit(parallel=True, fastmath=True, cache=True)
+def _approach(vectors, centers, nearest):
+    """``nearest`` made the smaller of itself and the squared distances to ``centers``."""
+    for i in prange(len(vectors)):
+        smallest = nearest[i]
+        for c in range(len(centers)):
+            total = 0.0
+            for j in range(vectors.shape[1]):
+                difference = np.float64(vectors[i, j]) - np.float64(centers[c, j])
+                total += difference * difference
+            smallest = min(smallest, total)
+        nearest[i] = smallest
