@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 import typer
@@ -58,6 +59,8 @@ def _option_names(group: Any, prefix: str = "") -> dict[str, set[str]]:
 
 def main() -> None:
     """Entry point of the ``rrtool`` command."""
+    # Threads that wait spinning starve everything else on a machine that others use too.
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         app()
     except KeyboardInterrupt:  # before a command has begun
