@@ -4,8 +4,7 @@ The other side is the authors' way: solve for all of h(δ(L)) anew (eq. 3.9–3.
 float64), take the argmin, repeat. It is run at picks spread over the run and for the first ones,
 each from the labels that our run had there (so the runs are the same up to the first difference);
 its time for all picks is the mean of the former times their number. Processor time is that of all
-threads. Where the two pick differently,
-a solve to 1e-12 tells which one was right.
+threads. Where the two pick differently, a solve to 1e-12 tells which one was right.
 """
 
 from __future__ import annotations
