@@ -120,7 +120,9 @@ def acquire_coreset(
 ) -> Acquisition:
     """Greedy k-centre (eq. 3.4): each pick is the farthest from its nearest labelled image.
 
-    One pass over the pool a pick; only the distance to the nearest centre is kept, in float64.
+    Distances to the nearest centre only shrink, so the last known one bounds each image from
+    above, and it is compared with the centres it has missed only when that bound comes first:
+    the picks are those of the loop over all images, for a fraction of the distances. In float64.
     Without a labelled image the first pick is the farthest from the mean of the pool (our
     choice), scored by that distance.
 
@@ -129,17 +131,18 @@ def acquire_coreset(
     """
     pool = generator.permutation(check_budget(pool_ids, budget, labeled_ids))
     vectors = _finite_rows(features, pool)
-    nearest = _squared_distances(vectors, _finite_rows(features, labeled_ids))
+    centers = _finite_rows(features, labeled_ids)
     picks, scores = np.empty(budget, dtype=np.int64), np.empty(budget)
-    for step in range(budget):
-        key = nearest
-        if step == 0 and not len(labeled_ids):
-            key = _squared_distances(vectors, vectors.mean(axis=0, dtype=np.float64)[None])
-        picks[step] = key.argmax()
-        scores[step] = np.sqrt(key[picks[step]])
-        _approach(vectors, vectors[picks[step : step + 1]], nearest)
-        nearest[picks[step]] = -1  # below every distance
-    return Acquisition(pool[picks], scores)
+    n_known = 0
+    if budget and not len(centers):
+        from_mean = _squared_distances(vectors, vectors.mean(axis=0, dtype=np.float64)[None])
+        picks[0], scores[0], n_known = from_mean.argmax(), from_mean.max(), 1
+        centers = vectors[picks[:1]]
+    nearest = _squared_distances(vectors, centers)
+    nearest[picks[:n_known]] = -1  # below every distance
+    order = np.argsort(-nearest, kind="stable")
+    _farthest_first(vectors, nearest, order, picks[n_known:], scores[n_known:])
+    return Acquisition(pool[picks], np.sqrt(scores))
 
 
 def nearest_labeled_distance(
@@ -172,11 +175,54 @@ def _squared_distances(vectors: np.ndarray, centers: np.ndarray) -> np.ndarray:
 def _approach(vectors, centers, nearest):
     """``nearest`` made the smaller of itself and the squared distances to ``centers``."""
     for i in prange(len(vectors)):
-        smallest = nearest[i]
         for c in range(len(centers)):
-            total = 0.0
-            for j in range(vectors.shape[1]):
-                difference = np.float64(vectors[i, j]) - np.float64(centers[c, j])
-                total += difference * difference
-            smallest = min(smallest, total)
-        nearest[i] = smallest
+            nearest[i] = min(nearest[i], _squared_distance(vectors[i], centers[c]))
+
+
+@njit(fastmath=True, cache=True)
+def _squared_distance(first, second):
+    total = 0.0
+    for j in range(len(first)):
+        difference = np.float64(first[j]) - np.float64(second[j])
+        total += difference * difference
+    return total
+
+
+@njit(cache=True)
+def _farthest_first(vectors, nearest, heap, picks, scores):
+    """Fills ``picks`` and ``scores``; ``heap`` holds all vertices, the farthest first."""
+    n_left, n_picked = len(heap), 0
+    n_compared = np.zeros(len(vectors), dtype=np.int64)  # with how many of the picks
+    while n_picked < len(picks):
+        top = heap[0]
+        if n_compared[top] == n_picked:
+            picks[n_picked], scores[n_picked] = top, nearest[top]
+            n_picked += 1
+            n_left -= 1
+            heap[0] = heap[n_left]
+        else:
+            for c in range(n_compared[top], n_picked):
+                distance = _squared_distance(vectors[top], vectors[picks[c]])
+                nearest[top] = min(nearest[top], distance)
+            n_compared[top] = n_picked
+        _sift_down(heap, n_left, nearest)
+
+
+@njit(cache=True)
+def _sift_down(heap, n, key):
+    """Restores the heap after its first entry has changed: largest key first, ties by id."""
+    place, moved = 0, heap[0]
+    while 2 * place + 1 < n:
+        child = 2 * place + 1
+        if child + 1 < n and _comes_before(heap[child + 1], heap[child], key):
+            child += 1
+        if not _comes_before(heap[child], moved, key):
+            break
+        heap[place] = heap[child]
+        place = child
+    heap[place] = moved
+
+
+@njit(cache=True)
+def _comes_before(i, j, key):
+    return key[i] > key[j] or (key[i] == key[j] and i < j)
