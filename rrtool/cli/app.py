@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from rrtool import __version__, config
-from rrtool.cli import describe, graph, rank, saliency, show
+from rrtool.cli import describe, graph, rank, regions, saliency, show
 from rrtool.console import EXIT_INTERRUPTED, reported
 
 app = typer.Typer(
@@ -18,7 +18,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"auto_envvar_prefix": "RRTOOL", "help_option_names": ["-h", "--help"]},
 )
-for module in (describe, rank, graph, saliency, show):
+for module in (describe, regions, rank, graph, saliency, show):
     app.add_typer(module.commands)
 
 

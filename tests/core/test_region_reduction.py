@@ -1,0 +1,245 @@
+"""Reduction of regions: plain EM from the equations, hand-worked clusters, degenerate input."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import multivariate_normal
+
+from rrtool.core.region_reduction import (
+    MIN_VARIANCE,
+    TOLERANCE,
+    RegionMixture,
+    fit_region_mixture,
+    reduce_regions,
+)
+from rrtool.core.whitening import l2_normalize
+
+
+def unit_vectors(seed: int, n: int, d: int = 6) -> np.ndarray:
+    """Of positive entries, as descriptors are: they overlap, so that responsibilities are soft."""
+    return l2_normalize(np.random.default_rng(seed).random((n, d)).astype(np.float32))
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def plain_seeds(points: list[list[float]], m: int, generator: np.random.Generator) -> list[int]:
+    seeds = [int(generator.integers(len(points)))]
+    while len(seeds) < m:
+        to_nearest = [min(math.dist(p, points[s]) ** 2 for s in seeds) for p in points]
+        shares = [value / sum(to_nearest) for value in to_nearest]
+        seeds.append(int(generator.choice(len(points), p=shares)))
+    return seeds
+
+
+def plain_mixture(points: np.ndarray, m: int, generator: np.random.Generator):
+    """EM in loops over points and components, in float64, with scipy's densities."""
+    points = sorted(points.astype(np.float64).tolist())
+    n, d = len(points), len(points[0])
+    seeds = plain_seeds(points, m, generator)
+    nearest = [min(range(m), key=lambda k: math.dist(p, points[seeds[k]])) for p in points]
+    gamma = [[float(nearest[i] == k) for k in range(m)] for i in range(n)]
+    before, likelihood, iteration = -math.inf, 0.0, 0
+    while abs(likelihood - before) > TOLERANCE:
+        before, iteration = likelihood if iteration else before, iteration + 1
+        weights, means, variances = [], [], []
+        for k in range(m):
+            mass = sum(gamma[i][k] for i in range(n))
+            mean = [sum(gamma[i][k] * points[i][j] for i in range(n)) / mass for j in range(d)]
+            spread = sum(gamma[i][k] * math.dist(points[i], mean) ** 2 for i in range(n))
+            weights.append(mass / n)
+            means.append(mean)
+            variances.append(max(spread / (mass * d), MIN_VARIANCE))
+        likelihood = 0.0
+        for i in range(n):
+            joint = [
+                math.log(weights[k])
+                + multivariate_normal.logpdf(points[i], means[k], variances[k] * np.eye(d))
+                for k in range(m)
+            ]
+            total = np.logaddexp.reduce(joint)
+            gamma[i] = [math.exp(value - total) for value in joint]
+            likelihood += total / n
+    return np.array(weights), np.array(means), np.array(variances), iteration
+
+
+def log_likelihood(points: np.ndarray, mixture: RegionMixture) -> float:
+    joint = [
+        math.log(weight)
+        + multivariate_normal.logpdf(points, mean, variance * np.eye(points.shape[1]))
+        for weight, mean, variance in zip(
+            mixture.weights, mixture.means, mixture.variances, strict=True
+        )
+    ]
+    return float(np.logaddexp.reduce(joint, axis=0).mean())
+
+
+@pytest.mark.parametrize(("seed", "n", "d", "m"), [(1, 14, 6, 3), (2, 30, 3, 5), (3, 20, 12, 4)])
+def test_fit_region_mixture_equals_plain_em(seed: int, n: int, d: int, m: int) -> None:
+    points = unit_vectors(seed, n, d)
+    mixture = fit_region_mixture(points, m, rng(seed))
+    weights, means, variances, n_iterations = plain_mixture(points, m, rng(seed))
+    assert mixture.converged
+    assert mixture.n_iterations == n_iterations > 2
+    np.testing.assert_allclose(mixture.weights, weights, atol=1e-9)
+    np.testing.assert_allclose(mixture.means, means, atol=1e-9)
+    np.testing.assert_allclose(mixture.variances, variances, rtol=1e-7)
+
+
+def test_fit_region_mixture_never_loses_likelihood() -> None:
+    points = unit_vectors(4, 40, 4).astype(np.float64)
+    reached = [
+        log_likelihood(points, fit_region_mixture(points, 4, rng(1), max_iterations=i))
+        for i in range(1, 12)
+    ]
+    assert (np.diff(reached) >= -1e-12).all()
+    assert reached[-1] > reached[0]
+
+
+def test_fit_region_mixture_says_whether_it_converged() -> None:
+    points = unit_vectors(4, 40, 4)
+    short = fit_region_mixture(points, 4, rng(1), max_iterations=2)
+    assert (short.n_iterations, short.converged) == (2, False)
+
+
+def test_fit_region_mixture_responsibilities_are_those_of_the_parameters() -> None:
+    points = unit_vectors(5, 25, 5).astype(np.float64)
+    mixture = fit_region_mixture(points, 3, rng())
+    joint = np.stack(
+        [
+            weight * multivariate_normal.pdf(points, mean, variance * np.eye(5))
+            for weight, mean, variance in zip(
+                mixture.weights, mixture.means, mixture.variances, strict=True
+            )
+        ],
+        axis=1,
+    )
+    expected = joint / joint.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(mixture.responsibilities, expected, atol=1e-9)
+    assert mixture.weights.sum() == pytest.approx(1)
+
+
+def test_fit_region_mixture_of_separated_clusters_by_hand() -> None:
+    # Two pairs and a single point: means in the middle, half the distance from it as deviation.
+    points = np.array([[0, 0], [0, 0.2], [10, 0], [10.4, 0], [0, 30]])
+    mixture = fit_region_mixture(points, 3, rng())
+    order = np.argsort(mixture.means @ [1, 2])
+    np.testing.assert_allclose(mixture.means[order], [[0, 0.1], [10.2, 0], [0, 30]], atol=1e-12)
+    np.testing.assert_allclose(mixture.weights[order], [0.4, 0.4, 0.2], atol=1e-12)
+    # Σ ‖x − μ‖² over points and two dimensions: 0.1² / 2, 0.2² / 2, and the least.
+    np.testing.assert_allclose(mixture.variances[order], [0.005, 0.02, MIN_VARIANCE], atol=1e-12)
+    np.testing.assert_allclose(
+        mixture.responsibilities[:, order],
+        [[1, 0, 0], [1, 0, 0], [0, 1, 0], [0, 1, 0], [0, 0, 1]],
+        atol=1e-12,
+    )
+
+
+def test_reduce_regions_is_the_normalised_means() -> None:
+    regions = unit_vectors(6, 14)
+    mixture = fit_region_mixture(regions, 5, rng(3))
+    reduced = reduce_regions(regions, 5, rng(3))
+    expected = mixture.means / np.linalg.norm(mixture.means, axis=1, keepdims=True)
+    assert reduced.descriptors.dtype == np.float32
+    np.testing.assert_allclose(reduced.descriptors, expected, atol=1e-6)
+    assert reduced.members.shape == (14, 5)
+    assert reduced.members.any(axis=0).all()
+
+
+def test_reduce_regions_finds_clusters_whatever_the_order_and_the_seed() -> None:
+    centers = np.eye(8)[[0, 3, 5]]
+    noise = rng(7).normal(scale=0.01, size=(12, 8))
+    regions = l2_normalize((np.repeat(centers, 4, axis=0) + noise).astype(np.float32))
+    for seed in range(5):
+        order = rng(seed).permutation(12)
+        reduced = reduce_regions(regions[order], 3, rng(seed))
+        found = reduced.descriptors @ centers.T
+        assert (found.max(axis=0) > 0.999).all()
+        groups = {tuple(sorted(order[column])) for column in reduced.members.T}
+        assert groups == {(0, 1, 2, 3), (4, 5, 6, 7), (8, 9, 10, 11)}
+
+
+def test_reduce_regions_does_not_depend_on_the_order_of_the_regions() -> None:
+    regions = unit_vectors(8, 14)
+    order = rng(9).permutation(14)
+    one, other = reduce_regions(regions, 5, rng(2)), reduce_regions(regions[order], 5, rng(2))
+    assert np.array_equal(one.descriptors, other.descriptors)
+    assert np.array_equal(one.members[order], other.members)
+
+
+def test_reduce_regions_of_few_keeps_them_as_they_are() -> None:
+    regions = unit_vectors(10, 4)
+    regions[3] = regions[1]
+    for n_regions in (4, 5, 100):
+        reduced = reduce_regions(regions, n_regions, rng())
+        assert np.array_equal(reduced.descriptors, regions)
+        assert np.array_equal(reduced.members, np.eye(4, dtype=bool))
+        assert reduced.converged
+
+
+def test_reduce_regions_of_copies_gives_the_distinct_ones() -> None:
+    distinct = unit_vectors(11, 2)
+    reduced = reduce_regions(np.repeat(distinct, 5, axis=0), 4, rng())
+    assert reduced.descriptors.shape == (2, 6)
+    similarities = reduced.descriptors @ distinct.T
+    np.testing.assert_allclose(similarities.max(axis=0), 1, atol=1e-6)
+    assert reduced.members.sum(axis=0).tolist() == [5, 5]
+    one = reduce_regions(np.repeat(distinct[:1], 5, axis=0), 3, rng())
+    np.testing.assert_allclose(one.descriptors, distinct[:1], atol=1e-6)
+
+
+def test_reduce_regions_to_one_is_the_normalised_mean() -> None:
+    regions = unit_vectors(12, 9)
+    reduced = reduce_regions(regions, 1, rng())
+    mean = regions.astype(np.float64).mean(axis=0)
+    np.testing.assert_allclose(reduced.descriptors[0], mean / np.linalg.norm(mean), atol=1e-6)
+    assert reduced.members.all()
+
+
+def test_reduce_regions_leaves_out_what_says_nothing() -> None:
+    good = unit_vectors(13, 7)
+    regions = np.insert(good, [0, 4], [[np.nan] * 6, [0] * 6], axis=0).astype(np.float32)
+    expected = reduce_regions(good, 3, rng())
+    reduced = reduce_regions(regions, 3, rng())
+    assert np.array_equal(reduced.descriptors, expected.descriptors)
+    said = np.flatnonzero(np.isfinite(regions).all(axis=1) & regions.any(axis=1))
+    assert np.array_equal(reduced.members[said], expected.members)
+    assert not np.delete(reduced.members, said, axis=0).any()
+
+
+def test_reduce_regions_of_nothing() -> None:
+    zeros = reduce_regions(np.zeros((3, 4), np.float32), 2, rng())
+    assert zeros.descriptors.tolist() == [[0, 0, 0, 0]]
+    assert zeros.members.tolist() == [[True], [False], [False]]
+    for nothing in (np.zeros((0, 4), np.float32), np.full((2, 4), np.nan, np.float32)):
+        reduced = reduce_regions(nothing, 2, rng())
+        assert reduced.descriptors.shape == (0, 4)
+        assert reduced.members.shape == (len(nothing), 0)
+
+
+def test_region_reduction_leaves_its_arguments_alone() -> None:
+    regions = unit_vectors(14, 9)
+    regions.flags.writeable = False
+    reduce_regions(regions, 3, rng())
+
+
+@pytest.mark.parametrize(
+    ("points", "m", "options"),
+    [
+        (np.zeros((0, 3)), 2, {}),
+        (np.zeros(3), 2, {}),
+        (np.array([[1, np.nan]]), 1, {}),
+        (np.ones((4, 2)), 0, {}),
+        (np.ones((4, 2)), 1, {"max_iterations": 0}),
+        (np.ones((4, 2)), 1, {"tolerance": np.nan}),
+    ],
+)
+def test_fit_region_mixture_refuses_unfit_input(points, m, options) -> None:
+    with pytest.raises(ValueError, match=r"point|expected"):
+        fit_region_mixture(points, m, rng(), **options)
+    with pytest.raises(ValueError, match="0 regions"):
+        reduce_regions(np.ones((4, 2), np.float32), 0, rng())
