@@ -4,8 +4,10 @@
 #
 # make -f pipelines/discovery.mk PHOTOS=~/photos BOXES=queries.csv GROUPS='prefix:^(.*)_' WEIGHTS=net.pth
 #
-# BOXES has the queries, name,x0,y0,x1,y1 a row: the object alone, as the method wants it.
+# BOXES has the queries, name,x0,y0,x1,y1 a row: the object alone, as the method wants it. BOXES=
+# takes whole photos; QUERIES says which, where they are others than PHOTOS.
 PHOTOS ?= photos
+QUERIES ?= $(PHOTOS)
 BOXES ?= queries.csv
 GROUPS ?=
 OUT ?= build/discovery
@@ -14,8 +16,9 @@ WEIGHTS ?= imagenet
 CENTRALITY ?= katz
 K ?=
 KQ ?=
+SCALES ?=
 RRTOOL ?= rrtool
-NETWORK_OPTIONS = --network $(NETWORK) --weights $(WEIGHTS)
+NETWORK_OPTIONS = --network $(NETWORK) --weights $(WEIGHTS) $(if $(SCALES),--scales $(SCALES))
 RUN = run() { "$$@" || { code=$$?; test $$code -eq 3 || exit $$code; }; }; run $(RRTOOL)
 KINDS = gem fs os
 RANKINGS = $(KINDS:%=$(OUT)/%.h5) $(KINDS:%=$(OUT)/%-d.h5)
@@ -30,7 +33,7 @@ $(OUT):
 	mkdir -p $@
 
 $(OUT)/photos.txt: FORCE | $(OUT)
-	@find $(PHOTOS) -type f -printf '%p\t%s\t%T@\n' | sort > $@.new
+	@find $(sort $(PHOTOS) $(QUERIES)) -type f -printf '%p\t%s\t%T@\n' | sort > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 FORCE:
 
@@ -38,7 +41,7 @@ $(OUT)/gem-features.h5: $(OUT)/photos.txt
 	$(RUN) extract $(PHOTOS) -o $@ $(NETWORK_OPTIONS) --overwrite
 
 $(OUT)/queries.h5: $(OUT)/photos.txt $(BOXES)
-	$(RUN) extract $(PHOTOS) --boxes $(BOXES) -o $@ $(NETWORK_OPTIONS) --overwrite
+	$(RUN) extract $(QUERIES) $(if $(BOXES),--boxes $(BOXES)) -o $@ $(NETWORK_OPTIONS) --overwrite
 
 $(OUT)/regions.h5: $(OUT)/photos.txt
 	$(RUN) saliency fs $(PHOTOS) -o $@ --features $(OUT)/fs-features.h5 $(NETWORK_OPTIONS) \

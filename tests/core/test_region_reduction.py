@@ -43,9 +43,8 @@ def plain_mixture(points: np.ndarray, m: int, generator: np.random.Generator):
     seeds = plain_seeds(points, m, generator)
     nearest = [min(range(m), key=lambda k: math.dist(p, points[seeds[k]])) for p in points]
     gamma = [[float(nearest[i] == k) for k in range(m)] for i in range(n)]
-    before, likelihood, iteration = -math.inf, 0.0, 0
-    while abs(likelihood - before) > TOLERANCE:
-        before, iteration = likelihood if iteration else before, iteration + 1
+    reached = [-math.inf]
+    while len(reached) < 2 or abs(reached[-1] - reached[-2]) > TOLERANCE:
         weights, means, variances = [], [], []
         for k in range(m):
             mass = sum(gamma[i][k] for i in range(n))
@@ -54,7 +53,7 @@ def plain_mixture(points: np.ndarray, m: int, generator: np.random.Generator):
             weights.append(mass / n)
             means.append(mean)
             variances.append(max(spread / (mass * d), MIN_VARIANCE))
-        likelihood = 0.0
+        reached.append(0.0)
         for i in range(n):
             joint = [
                 math.log(weights[k])
@@ -63,8 +62,8 @@ def plain_mixture(points: np.ndarray, m: int, generator: np.random.Generator):
             ]
             total = np.logaddexp.reduce(joint)
             gamma[i] = [math.exp(value - total) for value in joint]
-            likelihood += total / n
-    return np.array(weights), np.array(means), np.array(variances), iteration
+            reached[-1] += total / n
+    return np.array(weights), np.array(means), np.array(variances), len(reached) - 1
 
 
 def log_likelihood(points: np.ndarray, mixture: RegionMixture) -> float:
