@@ -3,9 +3,9 @@
 # FS.EGM and OS.EGM, with and without diffusion. The table has mAP and the vectors an image;
 # benchmarks/regional.py times the queries.
 #
-# make -f pipelines/regional.mk PHOTOS=~/photos QUERIES=~/queries BOXES= GROUPS='prefix:^(.*)_'
+# make -f pipelines/regional.mk PHOTOS=~/photos QUERIES=~/queries GROUPS='prefix:^(.*)_' WEIGHTS=net.pth
 #
-# Other variables are those of discovery.mk; REGION_K and REGION_KQ are for graphs of regions.
+# The other variables are those of discovery.mk; REGION_K and REGION_KQ are for graphs of regions.
 REGIONS ?= 3
 N_REGIONS ?= 10 5
 REGION_K ?=
@@ -18,30 +18,37 @@ include $(dir $(lastword $(MAKEFILE_LIST)))discovery.mk
 REDUCED = $(N_REGIONS:%=gmm%)
 REGIONAL = uniform $(REDUCED)
 REGIONAL_RANKINGS = $(REGIONAL:%=$(OUT)/%.h5) $(REGIONAL:%=$(OUT)/%-d.h5)
+W = $(if $(WHITENING),-whitened)
+REGIONS_OF = $(OUT)/%-regions$(W).h5
+QUERIES_OF = $(OUT)/%-queries$(W).h5
 
 .PHONY: figure
 figure: $(RANKINGS) $(REGIONAL_RANKINGS)
 	@$(RRTOOL) evaluate $^ --ground-truth '$(GROUPS)'
 
-$(OUT)/uniform-regions.h5: $(OUT)/photos.txt
+$(OUT)/uniform-regions.h5: $(PHOTOS_STAMP) | $(OUT)
 	$(RUN) extract $(PHOTOS) --regions $(REGIONS) -o $@ $(NETWORK_OPTIONS) --overwrite
 
-$(OUT)/uniform-queries.h5: $(OUT)/photos.txt $(BOXES)
+$(OUT)/uniform-queries.h5: $(PHOTOS_STAMP) $(BOXES) | $(OUT)
 	$(RUN) extract $(QUERIES) $(if $(BOXES),--boxes $(BOXES)) --regions $(REGIONS) -o $@ \
 	  $(NETWORK_OPTIONS) --overwrite
 
-$(REDUCED:%=$(OUT)/%-regions.h5): $(OUT)/gmm%-regions.h5: $(OUT)/uniform-regions.h5
+$(OUT)/uniform-regions-whitened.h5 $(OUT)/uniform-queries-whitened.h5: %-whitened.h5: %.h5 \
+  $(OUT)/uniform-regions.h5 $(WHITENING)
+	$(RUN) whiten apply $< $(WHITENING) --center $(OUT)/uniform-regions.h5 -o $@ --overwrite
+
+$(REDUCED:%=$(REGIONS_OF)): $(OUT)/gmm%-regions$(W).h5: $(OUT)/uniform-regions$(W).h5
 	$(RUN) reduce-regions $< --n-regions $* -o $@ --overwrite
 
-$(REDUCED:%=$(OUT)/%-queries.h5): $(OUT)/gmm%-queries.h5: $(OUT)/uniform-queries.h5
+$(REDUCED:%=$(QUERIES_OF)): $(OUT)/gmm%-queries$(W).h5: $(OUT)/uniform-queries$(W).h5
 	$(RUN) reduce-regions $< --n-regions $* -o $@ --overwrite
 
-$(REGIONAL:%=$(OUT)/%.h5): $(OUT)/%.h5: $(OUT)/%-queries.h5 $(OUT)/%-regions.h5
+$(REGIONAL:%=$(OUT)/%.h5): $(OUT)/%.h5: $(QUERIES_OF) $(REGIONS_OF)
 	$(RUN) search $^ --regional -o $@ --overwrite
 
-$(REGIONAL:%=$(OUT)/%-graph.h5): $(OUT)/%-graph.h5: $(OUT)/%-regions.h5
+$(REGIONAL:%=$(OUT)/%-graph.h5): $(OUT)/%-graph.h5: $(REGIONS_OF)
 	$(RUN) build-graph $< $(if $(REGION_K),--k $(REGION_K)) -o $@ --overwrite
 
-$(REGIONAL:%=$(OUT)/%-d.h5): $(OUT)/%-d.h5: $(OUT)/%-graph.h5 $(OUT)/%-queries.h5 $(OUT)/%-regions.h5
-	$(RUN) diffuse --graph $< --queries $(OUT)/$*-queries.h5 --database $(OUT)/$*-regions.h5 \
+$(REGIONAL:%=$(OUT)/%-d.h5): $(OUT)/%-d.h5: $(OUT)/%-graph.h5 $(QUERIES_OF) $(REGIONS_OF)
+	$(RUN) diffuse --graph $< --queries $(word 2,$^) --database $(word 3,$^) \
 	  $(if $(REGION_KQ),--kq $(REGION_KQ)) -o $@ --overwrite

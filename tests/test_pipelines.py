@@ -118,7 +118,7 @@ def test_regional_pipeline_compares_regions_with_one_descriptor_an_image(tmp_pat
             picture("ab".index(name), (160 - 8 * i, 128)).save(
                 tmp_path / folder / f"{name}_{folder[0]}{i}.png"
             )
-    arguments = ("PHOTOS=photos", "QUERIES=queries", "BOXES=", "GROUPS=prefix:(.)_", "SCALES=1")
+    arguments = ("PHOTOS=photos", "QUERIES=queries", "GROUPS=prefix:(.)_", "SCALES=1")
     table = make(tmp_path, "regional.mk", *arguments, "N_REGIONS=3", "REGIONS=2", "REGION_K=3")
     for name in ("gem", "os", "os-d", "uniform", "gmm3", "uniform-d", "gmm3-d"):
         assert f"out/{name}.h5" in table

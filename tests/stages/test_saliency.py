@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -12,8 +14,11 @@ from PIL import Image
 from typer.testing import Result
 
 from rrtool.artifacts import Artifact, open_artifact
+from rrtool.core import knn
 from rrtool.core.expanding_gaussian_mixture import fit_mixture, rectangles
 from rrtool.core.saliency import feature_saliency, prepare_for_detection
+from rrtool.stages.saliency_fs import RegionOptions
+from rrtool.stages.saliency_os import ObjectSaliencyOptions
 from tests.tiny import (
     CPU,
     NETWORK,
@@ -197,6 +202,39 @@ def test_object_saliency_describes_images_by_the_regions_it_finds(
     assert_done(rrtool("search", made / "f.h5", tmp_path / "os.h5", "-o", tmp_path / "d.h5"))
 
 
+def test_object_saliency_by_inverted_lists_is_that_of_all_regions(
+    made: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("faiss")
+    found = {}
+    for method in ("auto", "ivf"):  # so few regions are one list
+        (tmp_path / method).mkdir()
+        assert saliency_os(made, tmp_path / method, "--method", method).exit_code == 3
+        with open_artifact(tmp_path / method / "s.h5") as saliency:
+            found[method] = saliency.read("maps/values")
+            assert saliency.options["method"] == {"auto": "exact"}.get(method, method)
+    np.testing.assert_allclose(found["ivf"], found["auto"], atol=1e-5)
+
+
+def test_object_saliency_searches_many_regions_by_inverted_lists(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = ObjectSaliencyOptions(RegionOptions(rho=2.0))
+    assert options.search_method(10_000) == "exact"
+    assert options.search_method(10_001) == ("ivf" if knn.has_faiss() else "exact")
+    assert replace(options, method="exact").search_method(10_001) == "exact"
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    assert options.search_method(10_001) == "exact"
+
+
+def test_object_saliency_without_faiss_says_what_to_do(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    result = saliency_os(made, tmp_path, "--method", "ivf", "-q")
+    assert_fails(result, 1, "--method ivf needs faiss", "--method exact")
+
+
 def test_saliency_again_is_up_to_date(made: Path, tmp_path: Path) -> None:
     assert saliency_os(made, tmp_path).exit_code == 3
     before = digest_of(tmp_path / "s.h5"), digest_of(tmp_path / "os.h5")
@@ -233,6 +271,7 @@ def test_saliency_bad_input(made: Path, tmp_path: Path) -> None:
     assert_fails(wrong, 4, "not that of these regions", "build-graph")
     assert_fails(saliency_os(made, tmp_path, "--theta", -1), 2, "--theta")
     assert_fails(saliency_os(made, tmp_path, "--patch", 0), 2, "--patch")
+    assert_fails(saliency_os(made, tmp_path, "--method", "lsh"), 2, "--method", "exact, ivf, hnsw")
     assert_fails(saliency_os(made, tmp_path, "--rho", 0), 2, "--rho")
     assert_fails(saliency_os(made, tmp_path, "--aggregate", "max"), 2, "--aggregate")
     assert_fails(saliency_os(made, tmp_path, "--gem-exponent", 2), 4, "--gem-exponent")
