@@ -108,11 +108,13 @@ def test_fit_region_mixture_never_loses_likelihood() -> None:
 
 def test_fit_region_mixture_takes_the_likeliest_of_its_starts() -> None:
     points = unit_vectors(5, 30, 3)
-    likelihoods = [
-        fit_region_mixture(points, 6, rng(2), MixtureOptions(n)).log_likelihood for n in (1, 5, 20)
-    ]
-    assert likelihoods == sorted(likelihoods)
-    assert likelihoods[-1] > likelihoods[0]
+
+    def reached(seed: int, n_starts: int) -> float:
+        return fit_region_mixture(points, 6, rng(seed), MixtureOptions(n_starts)).log_likelihood
+
+    single = [reached(seed, 1) for seed in range(8)]
+    assert reached(0, 40) >= max(single) - TOLERANCE
+    assert min(single) < max(single) - 0.01
 
 
 def test_fit_region_mixture_says_whether_it_converged() -> None:
