@@ -13,7 +13,13 @@ from rrtool.core.ranking import rank_by_similarity, top_rows
 from rrtool.core.regional import cross_match
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
-from rrtool.stages.descriptors import DESCRIPTION, read_descriptors, read_usable, require_comparable
+from rrtool.stages.descriptors import (
+    DESCRIPTION,
+    Descriptors,
+    read_descriptors,
+    read_usable,
+    require_comparable,
+)
 
 
 @dataclass(frozen=True)
@@ -142,17 +148,21 @@ def _cross_match(
     similarities = np.full((n_queries, top), -np.inf, dtype=np.float32)
     with progress.task("search", n_queries, "queries") as advance:
         for query in range(n_queries):
-            own = slice(*q.offsets[query : query + 2].tolist())
-            own_vectors = q.vectors[own][q.usable[own]]
-            to_regions = own_vectors @ d.vectors.T
-            to_regions[:, ~d.usable] = -np.inf
-            offsets = np.array([0, len(own_vectors)])
-            scores = cross_match(to_regions, offsets, d.offsets)[0]
+            scores = match_regions(q, query, d)
             found = top_rows(scores, top)
             ids[query, : len(found)] = found
             similarities[query, : len(found)] = scores[found]
             advance(1)
     return ids, similarities
+
+
+def match_regions(queries: Descriptors, query: int, database: Descriptors) -> np.ndarray:
+    """``(n,)`` scores of all images by cross-matching with one query, −inf for none."""
+    own = slice(*queries.offsets[query : query + 2].tolist())
+    vectors = queries.vectors[own][queries.usable[own]]
+    to_regions = vectors @ database.vectors.T
+    to_regions[:, ~database.usable] = -np.inf
+    return cross_match(to_regions, np.array([0, len(vectors)]), database.offsets)[0]
 
 
 def describe(queries: Artifact, database: Artifact, options: SearchOptions) -> dict[str, object]:
