@@ -48,6 +48,7 @@ def _describe(ranking: Mapping[str, Any]) -> dict[str, str]:
     texts = {
         "method": how["method"],
         "described by": how.get("described_by", "whole images"),
+        "vectors an image": f"{how.get('vectors_per_image', 1):.3g}",
         "network": network["name"] + ("" if network["trained"] else " (untrained)"),
         "weights": f"{network['weights']} {network['weights_digest'][:8]}",
         "upsampled": "yes" if network["upsample"] else "no",

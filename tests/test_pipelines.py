@@ -197,3 +197,21 @@ def test_learning_pipeline_has_every_row_of_the_table(tmp_path: Path, pipeline: 
             found = [" ".join(planned.split()) for planned in plan.splitlines()]
             assert sum(line in planned for planned in found) == expected
     assert plan.count("al-pretrain") == 1
+
+
+def test_regional_pipeline_compares_regions_with_one_descriptor_an_image(tmp_path: Path) -> None:
+    for folder, names in (("photos", "aabb"), ("queries", "ab")):
+        (tmp_path / folder).mkdir()
+        for i, name in enumerate(names):
+            picture("ab".index(name), (160 - 8 * i, 128)).save(
+                tmp_path / folder / f"{name}_{folder[0]}{i}.png"
+            )
+    arguments = ("PHOTOS=photos", "QUERIES=queries", "GROUPS=prefix:(.)_", "SCALES=1")
+    table = make(tmp_path, "regional.mk", *arguments, "N_REGIONS=3", "REGIONS=2", "REGION_K=3")
+    for name in ("gem", "os-katz", "os-katz-d", "uniform", "gmm3", "uniform-d", "gmm3-d"):
+        assert f"out/{name}.h5" in table
+    for text in ("R-Match + D", "uniform, 2 levels, GMM 3", "vectors an image", "query crop: no"):
+        assert text in table
+    with open_artifact(tmp_path / "out/gmm3.h5", "ranking") as ranking:
+        assert ranking.shape("ids") == (2, 4)
+        assert ranking.extra["description"]["vectors_per_image"] == 3

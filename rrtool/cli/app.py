@@ -15,6 +15,7 @@ from rrtool.cli import (
     graph,
     pretraining,
     rank,
+    regions,
     saliency,
     show,
 )
@@ -28,7 +29,18 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"auto_envvar_prefix": "RRTOOL", "help_option_names": ["-h", "--help"]},
 )
-for module in (describe, rank, graph, saliency, pretraining, active_learning, agreement, show):
+_COMMANDS = (
+    describe,
+    regions,
+    rank,
+    graph,
+    saliency,
+    pretraining,
+    active_learning,
+    agreement,
+    show,
+)
+for module in _COMMANDS:
     app.add_typer(module.commands)
 
 

@@ -27,8 +27,8 @@ commands = typer.Typer()
 
 @commands.command()
 def search(
-    queries: Annotated[str, typer.Argument(help="Features of the queries.")],
-    database: Annotated[str, typer.Argument(help="Features of the database.")],
+    queries: Annotated[str, typer.Argument(help="Features or regions of the queries.")],
+    database: Annotated[str, typer.Argument(help="Features or regions of the database.")],
     output: Output,
     top: Annotated[int | None, typer.Option(help="Entries per query; default: all.")] = None,
     expand: Annotated[
@@ -40,6 +40,9 @@ def search(
     augment: Annotated[
         int, typer.Option(help="First average each database image with its nearest N; 0 = no.")
     ] = 0,
+    regional: Annotated[
+        bool, typer.Option("--regional", help="Insist on cross-matching: both must be regions.")
+    ] = False,
     overwrite: Overwrite = False,
     json: Json = False,
     quiet: Quiet = False,
@@ -54,6 +57,7 @@ def search(
             path_argument(database),
             output,
             stage.SearchOptions(top, expand, expand_alpha, augment),
+            regional=regional,
             overwrite=overwrite,
             progress=console,
         )

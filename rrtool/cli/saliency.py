@@ -138,6 +138,9 @@ def saliency_os(
     ] = None,
     k: Annotated[int, typer.Option("--k", help="Regions that a patch is compared with.")] = 50,
     gamma: Annotated[float, typer.Option(help="Exponent of their similarity.")] = 3.0,
+    method: Annotated[
+        str, typer.Option(help="exact, ivf, hnsw; auto: ivf among more than 10,000 regions.")
+    ] = "auto",
     rho: Annotated[float, typer.Option(help="Power of the map before detection.")] = 2.0,
     sigma: Sigma = 2.5,
     overlap: Overlap = 0.55,
@@ -180,7 +183,12 @@ def saliency_os(
             output,
             inference,
             stage.ObjectSaliencyOptions(
-                RegionOptions(rho, sigma, overlap, gem_exponent, aggregate), theta, patch, k, gamma
+                RegionOptions(rho, sigma, overlap, gem_exponent, aggregate),
+                theta,
+                patch,
+                k,
+                gamma,
+                method,
             ),
             regions=regions,
             centrality=centrality,

@@ -21,18 +21,22 @@ class KnnOptions:
             and may miss some. HNSW built by several threads differs a little from run to run.
         device: of the exact search.
         seed: of the clustering.
+        n_probe: of the inverted lists, how many are searched; None: a sixteenth of them and 8.
     """
 
     k: int = 50
     method: str = "exact"
     device: str = "cpu"
     seed: int = 0
+    n_probe: int | None = None
 
     def __post_init__(self) -> None:
         if self.k < 1:
             raise ValueError(f"k must be at least 1, not {self.k}")
         if self.method not in METHODS:
             raise ValueError(f"unknown method {self.method!r}: expected {', '.join(METHODS)}")
+        if self.n_probe is not None and self.n_probe < 1:
+            raise ValueError(f"{self.n_probe} lists to search, expected at least 1")
 
 
 class Searcher:
@@ -126,6 +130,11 @@ def _in_order(ids: np.ndarray, similarities: np.ndarray) -> tuple[np.ndarray, np
     return ids, np.where(ids < 0, 0, similarities).astype(np.float32)
 
 
+def has_faiss() -> bool:
+    """Whether the approximate methods are there."""
+    return _faiss_or_none() is not None
+
+
 def _faiss_or_none() -> Any:
     try:
         import faiss
@@ -151,7 +160,7 @@ def _build_index(vectors: np.ndarray, options: KnnOptions) -> Any:
     index.cp.max_points_per_centroid = 64
     index.train(vectors)
     index.add(vectors)
-    index.nprobe = max(1, min(n_lists, n_lists // 16 + 8))
+    index.nprobe = min(n_lists, options.n_probe or n_lists // 16 + 8)
     return index
 
 

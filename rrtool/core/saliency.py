@@ -61,7 +61,8 @@ def feature_saliency(activation_map: np.ndarray, weights: np.ndarray | None = No
         weights = channel_weights(channel_density(activation_map))
     n_channels, height, width = activation_map.shape
     flat = activation_map.reshape(n_channels, height * width)
-    weighted_sum = np.asarray(weights, np.float32) @ flat
+    # Not as a product: BLAS would leave threads spinning that the next steps want the cores of.
+    weighted_sum = np.einsum("k,kp->p", np.asarray(weights, np.float32), flat)
     return _unit_maximum(np.sqrt(_unit_maximum(weighted_sum))).reshape(height, width)
 
 

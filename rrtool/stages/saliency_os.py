@@ -17,7 +17,7 @@ from rrtool.core.region_description import DescribedImage, describe_by_regions, 
 from rrtool.core.region_pooling import pool_windows
 from rrtool.core.saliency import feature_saliency
 from rrtool.core.whitening import apply_whitening, l2_normalize
-from rrtool.errors import ArtifactError, UsageError
+from rrtool.errors import ArtifactError, UsageError, WorkFailed
 from rrtool.progress import Progress
 from rrtool.stages.activation_input import ActivationInput, open_activations
 from rrtool.stages.descriptors import read_descriptors
@@ -35,6 +35,12 @@ from rrtool.stages.whiten import read_whitening
 # Positions of less significance cannot reach the threshold of detection, and are not searched for.
 _LEAST_SIGNIFICANCE = 1e-3
 
+# A map has thousands of patches: among more regions than this an exact search takes most of the
+# time, and inverted lists find the same maps (docs/benchmarks.md).
+_EXACT_LIMIT = 10_000
+_N_PROBE = 24
+METHODS = ("auto", *knn.METHODS)
+
 
 @dataclass(frozen=True)
 class ObjectSaliencyOptions:
@@ -46,6 +52,8 @@ class ObjectSaliencyOptions:
         patch: side of the patches in cells; None: a third of the map's shorter side.
         k: regions that a patch is compared with.
         gamma: exponent of their similarity.
+        method: of the search for them: ``exact``, ``ivf``, ``hnsw``, or ``auto``: exact among at
+            most 10,000 regions, ``ivf`` among more where faiss is there.
     """
 
     regions: RegionOptions
@@ -53,8 +61,11 @@ class ObjectSaliencyOptions:
     patch: int | None = None
     k: int = 50
     gamma: float = 3.0
+    method: str = "auto"
 
     def __post_init__(self) -> None:
+        if self.method not in METHODS:
+            raise UsageError("unknown --method", expected=", ".join(METHODS), found=self.method)
         if not 0 <= self.theta <= 100:
             raise UsageError("bad --theta", expected="[0, 100]", found=self.theta)
         if not 0 < self.gamma <= 100:
@@ -63,14 +74,21 @@ class ObjectSaliencyOptions:
             if value is not None and value < 1:
                 raise UsageError(f"bad {name}", expected="at least 1", found=value)
 
-    def identity(self) -> dict[str, Any]:
+    def identity(self, n_regions: int) -> dict[str, Any]:
         return {
             **self.regions.identity(),
             "theta": self.theta,
             "patch": self.patch,
             "k": self.k,
             "gamma": self.gamma,
+            "method": self.search_method(n_regions),
         }
+
+    def search_method(self, n_regions: int) -> str:
+        """What ``auto`` stands for."""
+        if self.method != "auto":
+            return self.method
+        return "ivf" if n_regions > _EXACT_LIMIT and knn.has_faiss() else "exact"
 
 
 def run(
@@ -115,7 +133,8 @@ def run(
             r.as_input("regions"),
             c.as_input("centrality"),
         ]
-        identity = {**activations.options, **options.identity(), "boxes": False}
+        n_regions = r.shape("descriptors")[0]
+        identity = {**activations.options, **options.identity(n_regions), "boxes": False}
         outputs = [
             stack.enter_context(
                 create(
@@ -133,7 +152,7 @@ def run(
             progress.message(f"{outputs[0].path} is up to date")
             return outputs[0].path
         activations.mention_untrained(progress)
-        mapper = _Mapper.of(r, c, whiten, options, progress)
+        mapper = Mapper.of(r, c, whiten, options, progress)
         channels, n_scales = activations.n_channels, activations.n_scales
 
         def columns(
@@ -202,8 +221,19 @@ def _whitener(
     return (parameters[0], parameters[1]) if parameters else None
 
 
+def searcher_of(vectors: np.ndarray, options: ObjectSaliencyOptions, method: str) -> knn.Searcher:
+    search = knn.KnnOptions(min(options.k, len(vectors)), method, n_probe=_N_PROBE)
+    try:
+        return knn.Searcher(vectors, search)
+    except ImportError:
+        raise WorkFailed(
+            f"--method {method} needs faiss",
+            todo="pip install faiss-cpu, or use --method exact",
+        ) from None
+
+
 @dataclass(frozen=True)
-class _Mapper:
+class Mapper:
     """Object saliency of one batch of images after the other."""
 
     searcher: knn.Searcher
@@ -220,11 +250,11 @@ class _Mapper:
         whitening: tuple[np.ndarray, np.ndarray] | None,
         options: ObjectSaliencyOptions,
         progress: Progress,
-    ) -> _Mapper:
+    ) -> Mapper:
         found = read_descriptors(regions, progress)
         usable = np.flatnonzero(found.usable & found.vectors.any(axis=1)).astype(np.int32)
-        return _Mapper(
-            knn.Searcher(found.vectors[usable], knn.KnnOptions(min(options.k, len(usable)))),
+        return Mapper(
+            searcher_of(found.vectors[usable], options, options.search_method(len(found.vectors))),
             usable,
             regions.read("region_saliencies"),
             centrality.read("centrality"),

@@ -41,7 +41,8 @@ def describe_all(
     batches = activations.source.batches([(number, parts[number]) for number in missing])
 
     def work(maps: list[torch.Tensor]) -> list[DescribedImage]:
-        return describe([scale.cpu().numpy() for scale in maps])
+        # Networks give channels last, which every step would copy for itself.
+        return describe([scale.cpu().contiguous().numpy() for scale in maps])
 
     for number, common, results in run_parts(batches, parts, missing, work, progress, label):
         contents = columns(parts[number], common, results)

@@ -11,9 +11,15 @@ from rrtool.artifacts import Artifact, Provenance, create, encode_texts, open_ar
 from rrtool.core.query_expansion import augment_database, expand_queries
 from rrtool.core.ranking import rank_by_similarity, top_rows
 from rrtool.core.regional import cross_match
-from rrtool.errors import UsageError
+from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
-from rrtool.stages.descriptors import DESCRIPTION, read_descriptors, read_usable, require_comparable
+from rrtool.stages.descriptors import (
+    DESCRIPTION,
+    Descriptors,
+    read_descriptors,
+    read_usable,
+    require_comparable,
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,7 @@ def run(
     output: str | Path,
     options: SearchOptions,
     *,
+    regional: bool = False,
     overwrite: bool = False,
     progress: Progress,
 ) -> Path:
@@ -74,6 +81,9 @@ def run(
     Rows that failed in ``extract`` are in no ranking; a failed query has an empty one. With
     query expansion or database augmentation the similarities are those of the last search.
 
+    Args:
+        regional: accept nothing but regions; the result is the same without.
+
     Returns:
         The path of the ``ranking`` artifact.
 
@@ -82,6 +92,8 @@ def run(
     """
     kinds = ("features", "regions")
     with open_artifact(queries, *kinds) as q, open_artifact(database, *kinds) as d:
+        for artifact in (q, d) if regional else ():
+            _require_regions(artifact)
         require_comparable(q, d)
         provenance = Provenance(
             "ranking",
@@ -108,6 +120,17 @@ def run(
             )
 
 
+def _require_regions(artifact: Artifact) -> None:
+    if artifact.kind != "regions":
+        raise ArtifactError(
+            "--regional matches regions of images, and this has one descriptor an image",
+            where=artifact.path,
+            expected="regions",
+            found=artifact.kind,
+            todo="make both with extract --regions, or leave --regional out",
+        )
+
+
 def is_regional(queries: Artifact, database: Artifact) -> bool:
     """Whether one of them has several descriptors an image."""
     return "regions" in (queries.kind, database.kind)
@@ -125,12 +148,7 @@ def _cross_match(
     similarities = np.full((n_queries, top), -np.inf, dtype=np.float32)
     with progress.task("search", n_queries, "queries") as advance:
         for query in range(n_queries):
-            own = slice(*q.offsets[query : query + 2].tolist())
-            own_vectors = q.vectors[own][q.usable[own]]
-            to_regions = own_vectors @ d.vectors.T
-            to_regions[:, ~d.usable] = -np.inf
-            offsets = np.array([0, len(own_vectors)])
-            scores = cross_match(to_regions, offsets, d.offsets)[0]
+            scores = match_regions(q, query, d)
             found = top_rows(scores, top)
             ids[query, : len(found)] = found
             similarities[query, : len(found)] = scores[found]
@@ -138,12 +156,22 @@ def _cross_match(
     return ids, similarities
 
 
+def match_regions(queries: Descriptors, query: int, database: Descriptors) -> np.ndarray:
+    """``(n,)`` scores of all images by cross-matching with one query, −inf for none."""
+    own = slice(*queries.offsets[query : query + 2].tolist())
+    vectors = queries.vectors[own][queries.usable[own]]
+    to_regions = vectors @ database.vectors.T
+    to_regions[:, ~database.usable] = -np.inf
+    return cross_match(to_regions, np.array([0, len(vectors)]), database.offsets)[0]
+
+
 def describe(queries: Artifact, database: Artifact, options: SearchOptions) -> dict[str, object]:
     """What a score that is computed from this ranking has to carry."""
     return {
         "method": "R-Match" if is_regional(queries, database) else options.method(),
         "network": database.network,
-        "described_by": database.options.get("described_by", "whole images"),
+        "described_by": _described_by(database),
+        "vectors_per_image": _vectors_per_image(database),
         **{key: database.options.get(key) for key in DESCRIPTION},
         "query_crop": bool(queries.options.get("boxes")),
         "top": options.top,
@@ -151,6 +179,19 @@ def describe(queries: Artifact, database: Artifact, options: SearchOptions) -> d
         "n_failed_queries": int(np.count_nonzero(queries.read("status"))),
         "n_failed_database": int(np.count_nonzero(database.read("status"))),
     }
+
+
+def _described_by(artifact: Artifact) -> str:
+    what = artifact.options.get("described_by", artifact.options.get("regions"))
+    return what or "whole images"
+
+
+def _vectors_per_image(artifact: Artifact) -> float:
+    """Mean over the images that did not fail."""
+    n_images = np.count_nonzero(artifact.read("status") == 0)
+    if artifact.kind != "regions" or not n_images:
+        return 1.0
+    return artifact.shape("descriptors")[0] / n_images
 
 
 def _rank(

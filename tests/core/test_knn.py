@@ -173,6 +173,18 @@ def test_approximate_methods_of_very_few_rows(method):
     np.testing.assert_allclose(similarities, expected[1], atol=TOLERANCE)
 
 
+def test_ivf_of_all_lists_is_exact_and_of_fewer_finds_fewer():
+    pytest.importorskip("faiss")
+    vectors = clustered_vectors(1500, 300)
+    exact = Searcher(vectors, KnnOptions(9)).search(vectors[:99], 9)
+    every = Searcher(vectors, KnnOptions(9, "ivf", n_probe=10_000)).search(vectors[:99], 9)
+    one = Searcher(vectors, KnnOptions(9, "ivf", n_probe=1)).search(vectors[:99], 9)
+    np.testing.assert_array_equal(every[0], exact[0])
+    assert recall(one[1], exact[1]) < 1
+    with pytest.raises(ValueError, match="0 lists"):
+        KnnOptions(n_probe=0)
+
+
 def test_ivf_of_one_seed_repeats():
     pytest.importorskip("faiss")
     vectors = clustered_vectors(1500, 300)

@@ -12,7 +12,15 @@ from PIL import Image
 
 from rrtool.artifacts import open_artifact
 from rrtool.core.pooling import gem, rmac_regions
-from tests.tiny import assert_done, assert_fails, extract, make_pictures, picture, rrtool
+from tests.tiny import (
+    assert_done,
+    assert_fails,
+    digest_of,
+    extract,
+    make_pictures,
+    picture,
+    rrtool,
+)
 
 
 @pytest.fixture(scope="module")
@@ -137,6 +145,35 @@ def test_search_of_regions_is_cross_matching(made: Path, tmp_path: Path, queries
         np.testing.assert_allclose(similarities[query], found, atol=1e-6)
     result = rrtool("search", made / "r.h5", made / "r.h5", "-o", tmp_path / "x.h5", "--expand", 2)
     assert_fails(result, 2, "--expand")
+
+
+def test_search_regional_asks_for_regions_on_both_sides(made: Path, tmp_path: Path) -> None:
+    pair = (made / "r.h5", made / "r.h5")
+    assert_done(rrtool("search", *pair, "-o", tmp_path / "plain.h5"))
+    assert_done(rrtool("search", *pair, "-o", tmp_path / "regional.h5", "--regional"))
+    assert digest_of(tmp_path / "regional.h5") == digest_of(tmp_path / "plain.h5")
+    for queries, database in (("f.h5", "r.h5"), ("r.h5", "f.h5"), ("f.h5", "f.h5")):
+        result = rrtool(
+            "search", made / queries, made / database, "--regional", "-o", tmp_path / "x.h5"
+        )
+        assert_fails(result, 4, "--regional", "expected regions, found features", "f.h5")
+
+
+def test_ranking_says_how_many_vectors_an_image_has(made: Path, tmp_path: Path) -> None:
+    names = {"f.h5": (1, "whole images"), "r.h5": (None, "uniform, 2 levels")}
+    with open_artifact(made / "r.h5") as regions:
+        n_regions = regions.shape("descriptors")[0] / 9
+    for database, (n_vectors, what) in names.items():
+        output = tmp_path / f"s-{database}"
+        assert_done(rrtool("search", made / "f.h5", made / database, "-o", output))
+        with open_artifact(output) as ranking:
+            description = ranking.extra["description"]
+            assert description["vectors_per_image"] == (n_vectors or n_regions)
+            assert description["described_by"] == what
+    table = rrtool(
+        "evaluate", *sorted(tmp_path.glob("s-*.h5")), "--ground-truth", "prefix:(..)"
+    ).stdout  # fmt: skip
+    assert f"{n_regions:.3g}" in table
 
 
 def test_whiten_apply_whitens_every_region(made: Path, tmp_path: Path) -> None:

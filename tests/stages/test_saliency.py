@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 from typer.testing import Result
 
-from rrtool.artifacts import Artifact, open_artifact
+from rrtool.artifacts import Artifact, Provenance, create, open_artifact
+from rrtool.core import knn
 from rrtool.core.expanding_gaussian_mixture import fit_mixture, rectangles
 from rrtool.core.saliency import feature_saliency, prepare_for_detection
+from rrtool.stages.saliency_fs import RegionOptions
+from rrtool.stages.saliency_os import ObjectSaliencyOptions
 from tests.tiny import (
     CPU,
     NETWORK,
@@ -197,6 +202,39 @@ def test_object_saliency_describes_images_by_the_regions_it_finds(
     assert_done(rrtool("search", made / "f.h5", tmp_path / "os.h5", "-o", tmp_path / "d.h5"))
 
 
+def test_object_saliency_by_inverted_lists_is_that_of_all_regions(
+    made: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("faiss")
+    found = {}
+    for method in ("auto", "ivf"):  # so few regions are one list
+        (tmp_path / method).mkdir()
+        assert saliency_os(made, tmp_path / method, "--method", method).exit_code == 3
+        with open_artifact(tmp_path / method / "s.h5") as saliency:
+            found[method] = saliency.read("maps/values")
+            assert saliency.options["method"] == {"auto": "exact"}.get(method, method)
+    np.testing.assert_allclose(found["ivf"], found["auto"], atol=1e-5)
+
+
+def test_object_saliency_searches_many_regions_by_inverted_lists(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = ObjectSaliencyOptions(RegionOptions(rho=2.0))
+    assert options.search_method(10_000) == "exact"
+    assert options.search_method(10_001) == ("ivf" if knn.has_faiss() else "exact")
+    assert replace(options, method="exact").search_method(10_001) == "exact"
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    assert options.search_method(10_001) == "exact"
+
+
+def test_object_saliency_without_faiss_says_what_to_do(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    result = saliency_os(made, tmp_path, "--method", "ivf", "-q")
+    assert_fails(result, 1, "--method ivf needs faiss", "--method exact")
+
+
 def test_saliency_again_is_up_to_date(made: Path, tmp_path: Path) -> None:
     assert saliency_os(made, tmp_path).exit_code == 3
     before = digest_of(tmp_path / "s.h5"), digest_of(tmp_path / "os.h5")
@@ -233,6 +271,7 @@ def test_saliency_bad_input(made: Path, tmp_path: Path) -> None:
     assert_fails(wrong, 4, "not that of these regions", "build-graph")
     assert_fails(saliency_os(made, tmp_path, "--theta", -1), 2, "--theta")
     assert_fails(saliency_os(made, tmp_path, "--patch", 0), 2, "--patch")
+    assert_fails(saliency_os(made, tmp_path, "--method", "lsh"), 2, "--method", "exact, ivf, hnsw")
     assert_fails(saliency_os(made, tmp_path, "--rho", 0), 2, "--rho")
     assert_fails(saliency_os(made, tmp_path, "--aggregate", "max"), 2, "--aggregate")
     assert_fails(saliency_os(made, tmp_path, "--gem-exponent", 2), 4, "--gem-exponent")
@@ -242,22 +281,125 @@ def test_saliency_bad_input(made: Path, tmp_path: Path) -> None:
     assert_fails(rrtool(*fs, *NETWORK, "--sigma", 0), 2, "sigma")
 
 
-def test_image_without_activations_has_no_region_and_its_row_says_so(tmp_path: Path) -> None:
+def edit_maps(made: Path, output: Path, edit: Callable[[list[np.ndarray]], None]) -> Path:
+    """The maps of ``made`` after ``edit`` has changed the activations of its images in place."""
+    with open_artifact(made / "m.h5") as maps:
+        columns = {name: maps.read(name) for name in maps.dataset_names()}
+        sizes, offsets = columns["map_sizes"][:, 0], columns["offsets"]
+        images = [
+            columns["activations"][start:stop].reshape(-1, height, width)
+            for (width, height), (start, stop) in zip(sizes, pairwise(offsets), strict=True)
+            if stop > start
+        ]
+        edit(images)
+        provenance = Provenance(maps.kind, maps.options, maps.inputs, maps.network, maps.device)
+        with create(output, provenance) as target:
+            target.publish(columns, extra=maps.extra)
+    return output
+
+
+def run_on_maps(made: Path, folder: Path, maps: Path) -> None:
+    """Regions, FS.EGM, graph, centrality, object saliency and OS.EGM from these maps."""
+    common = ("--maps", maps, "--keep-maps", "--features", folder / "fs.h5")
+    assert rrtool("saliency", "fs", made / "photos", "-o", folder / "r.h5", *common).exit_code == 3
+    assert_done(rrtool("build-graph", folder / "r.h5", "-o", folder / "g.h5", "--k", 4, "-q"))
+    centrality = ("centrality", folder / "g.h5", "-o", folder / "c.h5", "--measure", "katz", "-q")
+    assert_done(rrtool(*centrality))
+    object_saliency_on_maps(made, folder, maps)
+
+
+def object_saliency_on_maps(made: Path, folder: Path, maps: Path) -> None:
+    result = rrtool(
+        "saliency", "os", made / "photos", "-o", folder / "s.h5", "--features", folder / "os.h5",
+        "--regions", folder / "r.h5", "--centrality", folder / "c.h5", "--maps", maps, "--k", 4,
+    )  # fmt: skip
+    assert result.exit_code == 3, result.stderr
+
+
+def test_all_zero_map_has_no_region_and_its_row_says_so(made: Path, tmp_path: Path) -> None:
+    def silence(images: list[np.ndarray]) -> None:
+        images[2][:] = 0
+
+    run_on_maps(made, tmp_path, edit_maps(made, tmp_path / "m.h5", silence))
+    for regions, features in (("r.h5", "fs.h5"), ("s.h5", "os.h5")):
+        with open_artifact(tmp_path / regions) as found, open_artifact(tmp_path / features) as f:
+            counts = np.diff(found.read("offsets"))
+            assert counts[2] == 0
+            assert (counts[[0, 1, 3]] > 0).all()
+            assert not map_of(found, 2).any()
+            for without in (found, f):
+                assert without.read("n_scales_without_regions").tolist() == [0, 0, 1, 0, 0, 0, 0, 0]
+            assert not f.read("descriptors")[2].any()
+            assert np.isfinite(f.read("descriptors")).all()
+
+
+def test_constant_map_is_described_all_over(made: Path, tmp_path: Path) -> None:
+    def flatten(images: list[np.ndarray]) -> None:
+        images[1][:] = images[1].mean(axis=(1, 2), keepdims=True)
+
+    run_on_maps(made, tmp_path, edit_maps(made, tmp_path / "m.h5", flatten))
+    for regions, features in (("r.h5", "fs.h5"), ("s.h5", "os.h5")):
+        with open_artifact(tmp_path / regions) as found, open_artifact(tmp_path / features) as f:
+            np.testing.assert_allclose(map_of(found, 1), 1, atol=1e-5)
+            assert np.diff(found.read("offsets"))[1] > 0
+            # Every region of a constant map has the descriptor of the whole.
+            with open_artifact(tmp_path / "m.h5") as maps:
+                whole = unit(activations_of(maps, 1)[:, 0, 0].astype(np.float64))
+            np.testing.assert_allclose(f.read("descriptors")[1], whole, atol=1e-5)
+
+
+def test_image_like_no_region_is_described_as_a_whole(made: Path, tmp_path: Path) -> None:
+    def silence(images: list[np.ndarray]) -> None:
+        images[3][:] = 0
+        for activations in images:
+            activations[:9] = 0
+
+    run_on_maps(made, tmp_path, edit_maps(made, tmp_path / "m.h5", silence))
+    unlike = np.random.default_rng(1).random((9, 20, 20)).astype(np.float32)
+
+    def estrange(images: list[np.ndarray]) -> None:
+        silence(images)
+        height, width = images[3].shape[1:]
+        images[3][:9] = unlike[:, :height, :width]
+
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("r.h5", "c.h5"):
+        (other / name).symlink_to(tmp_path / name)
+    object_saliency_on_maps(made, other, edit_maps(made, other / "m.h5", estrange))
+    with (
+        open_artifact(other / "s.h5") as saliency,
+        open_artifact(other / "os.h5") as features,
+        open_artifact(other / "m.h5") as maps,
+    ):
+        assert not map_of(saliency, 3).any()
+        assert np.diff(saliency.read("offsets"))[3] == 0
+        assert features.read("n_scales_without_regions").tolist() == [0, 0, 0, 1, 0, 0, 0, 0]
+        activations = activations_of(maps, 3)
+        whole = gem(activations, 0, 0, activations.shape[2], activations.shape[1])
+        np.testing.assert_allclose(features.read("descriptors")[3], whole, atol=1e-5)
+
+
+def test_map_of_one_position_is_one_region(made: Path, tmp_path: Path) -> None:
     photos = tmp_path / "photos"
     photos.mkdir()
-    picture(1, (160, 128)).save(photos / "a.png")
-    Image.new("RGB", (160, 128)).save(photos / "black.png")
+    picture(1, (32, 32)).save(photos / "a.png")
+    tiny = ("saliency", "fs", photos, "-o", tmp_path / "r.h5", "--features", tmp_path / "f.h5")
+    assert_done(rrtool(*tiny, *NETWORK, *CPU, "--keep-maps", *SIZE, "-q"))
     result = rrtool(
-        "saliency", "fs", photos, "-o", tmp_path / "r.h5", "--features", tmp_path / "f.h5",
-        *NETWORK, *CPU, *SIZE,
+        "saliency", "os", photos, "-o", tmp_path / "s.h5", "--features", tmp_path / "os.h5",
+        "--regions", made / "r.h5", "--centrality", made / "c.h5", *NETWORK, *CPU, *SIZE, "-q",
     )  # fmt: skip
-    assert result.exit_code == 0, result.stderr
-    with open_artifact(tmp_path / "r.h5") as regions, open_artifact(tmp_path / "f.h5") as features:
-        counts = np.diff(regions.read("offsets"))
-        without = regions.read("n_scales_without_regions")
-        np.testing.assert_array_equal(without == 1, counts == 0)
-        np.testing.assert_array_equal(features.read("n_scales_without_regions"), without)
-        assert np.isfinite(features.read("descriptors")).all()
+    assert_done(result)
+    assert_done(extract(photos, tmp_path / "whole.h5", *SIZE, "-q"))
+    with open_artifact(tmp_path / "whole.h5") as features:
+        whole = features.read("descriptors")
+    for regions, features in (("r.h5", "f.h5"), ("s.h5", "os.h5")):
+        with open_artifact(tmp_path / regions) as found, open_artifact(tmp_path / features) as f:
+            assert found.read("map_sizes").tolist() == [[[1, 1]]]
+            assert found.read("region_boxes").tolist() == [[0, 0, 32, 32]]
+            assert map_of(found, 0).tolist() == [[1]]
+            np.testing.assert_allclose(f.read("descriptors"), whole, atol=1e-5)
 
 
 def test_evaluate_saliency_by_boxes_equals_a_hand_count(made: Path, tmp_path: Path) -> None:
