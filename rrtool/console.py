@@ -14,7 +14,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from rrtool.errors import RrtoolError, printable
+from rrtool.errors import RrtoolError, WorkFailed, printable
 from rrtool.progress import Advance
 
 EXIT_SKIPPED, EXIT_INTERRUPTED = 3, 130
@@ -98,6 +98,7 @@ def reported(quiet: bool = False, verbose: bool = False) -> Iterator[Console]:
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         yield Console(quiet, verbose)
+        sys.stdout.flush()
     except RrtoolError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -108,8 +109,15 @@ def reported(quiet: bool = False, verbose: bool = False) -> Iterator[Console]:
         # The reader of our output has gone; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
+    except OSError as error:
+        refused = WorkFailed("the system failed", where=error.filename, found=_reason(error))
+        _fail(str(refused), refused.exit_code)
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error) or type(error).__name__
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:

@@ -133,26 +133,37 @@ def create(
     ``overwrite`` only, and only when the new one is complete.
 
     Raises:
-        UsageError: nothing can be written there, or a file that is no artifact is in the way.
-        ArtifactError: the artifact there was made with other options or inputs.
+        UsageError: nothing can be written there, or it is one of the inputs.
+        ArtifactError: the artifact there was made with other options or inputs, or a file that is
+            no artifact is in the way.
         WorkFailed: another run is writing it.
     """
     path = Path(output)
-    _check_place(path)
+    _check_place(path, provenance)
     with output_lock(path):
-        is_current = path.exists() and _is_current(path, provenance, overwrite)
+        is_current = os.path.exists(path) and _is_current(path, provenance, overwrite)
         if is_current:
             os.utime(path)
         yield OutputFile(path, provenance, is_current)
 
 
-def _check_place(path: Path) -> None:
-    if path.is_dir():
+def _check_place(path: Path, provenance: Provenance) -> None:
+    # os.path, unlike Path, answers no where the name is too long or leads in a circle.
+    if os.path.isdir(path):
         raise UsageError("the output is a folder", where=path, expected="a file name")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise UsageError(
             "there is no such folder for the output", where=path.parent, todo="make it first"
         )
+    for record in provenance.inputs:
+        # Even --overwrite must not: the input would be gone, and nothing could be made again.
+        if record.uuid and os.path.exists(path) and os.path.samefile(path, record.path):
+            raise UsageError(
+                "the output is one of the inputs",
+                where=path,
+                found=record.role,
+                todo="choose another -o",
+            )
 
 
 def _is_current(path: Path, provenance: Provenance, overwrite: bool) -> bool:

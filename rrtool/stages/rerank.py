@@ -57,7 +57,7 @@ class RerankOptions:
                 self.inlier_threshold, self.max_scale_change, one_to_one=self.score == "fused"
             )
         except ValueError as error:
-            raise UsageError(str(error)) from None
+            raise UsageError.of_options(error) from None
 
     def identity(self) -> dict[str, Any]:
         return {key: value for key, value in asdict(self).items() if key != "device"}
