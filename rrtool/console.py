@@ -175,4 +175,6 @@ def path_argument(text: str) -> str:
             found=f"{len(lines)} lines",
             todo="did the stage before in the pipe fail?",
         )
+    if "\0" in lines[0]:
+        raise UsageError("'-' reads one path from standard input", found="a NUL byte in it")
     return lines[0]

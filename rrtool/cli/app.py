@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -20,12 +21,21 @@ _ClickUsageError: Any = typer.BadParameter.__base__
 class Group(TyperGroup):
     """Tells wrong usage in one line, like every other failure."""
 
-    def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
         """Run a command line; see Click's ``BaseCommand.main``."""
+        given = (args, prog_name, complete_var, False, windows_expand_args)
         if not standalone_mode:
-            return super().main(*args, standalone_mode=False, **options)
+            return super().main(*given, **extra)
         try:
-            code = super().main(*args, standalone_mode=False, **options)
+            code = super().main(*given, **extra)
         except typer.Abort:
             code = EXIT_INTERRUPTED
         except _ClickUsageError as error:

@@ -62,6 +62,7 @@ def report(
     ] = None,
     max_queries: Annotated[int, typer.Option(help="Queries on the page.")] = 50,
     overwrite: Overwrite = False,
+    json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -81,7 +82,7 @@ def report(
             overwrite=overwrite,
             progress=console,
         )
-        emit_path(path, False, dict)
+        emit_path(path, json, dict)
 
 
 @commands.command()
@@ -93,6 +94,7 @@ def demo(
     ] = "auto",
     short: Annotated[bool, typer.Option("--short", help="Fewer and smaller scenes.")] = False,
     seed: Seed = 0,
+    json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -105,5 +107,7 @@ def demo(
         evaluated, page = stage.run(
             folder, network=network, weights=weights, seed=seed, short=short, progress=console
         )
-        print_scores(summarize(evaluated))
-        emit_path(page, False, dict)
+        scores = summarize(evaluated)
+        if not json:
+            print_scores(scores)
+        emit_path(page, json, lambda: {"rankings": scores})

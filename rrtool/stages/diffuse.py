@@ -16,6 +16,7 @@ from rrtool.progress import Progress
 from rrtool.stages.compatibility import require_graph_of, require_same_names
 from rrtool.stages.descriptors import require_comparable
 from rrtool.stages.diffusion_ranker import Ranker
+from rrtool.stages.graph_input import require_iterations
 from rrtool.stages.parts import parts_of
 from rrtool.stages.search import SearchOptions, describe
 
@@ -58,11 +59,12 @@ class DiffuseOptions:
             raise UsageError("bad --tol", expected="between 0 and 1", found=self.tolerance)
         if self.transductive and (self.truncate, self.kq) != (None, None):
             raise UsageError("--transductive starts at the queries: no --truncate, no --kq with it")
-        limits = {"--max-iter": self.max_iterations, "--verified": self.n_verified, "--kq": self.kq,
-                  "--truncate": self.truncate, "--top": self.top}  # fmt: skip
+        limits = {"--verified": self.n_verified, "--kq": self.kq, "--truncate": self.truncate,
+                  "--top": self.top}  # fmt: skip
         for name, value in limits.items():
             if value is not None and value < 1:
                 raise UsageError(f"bad {name}", expected="at least 1", found=value)
+        require_iterations(self.max_iterations)
 
     def identity(self) -> dict[str, Any]:
         return {key: value for key, value in asdict(self).items() if key != "device"}

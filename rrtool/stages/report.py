@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rrtool import ground_truth as ground_truths
-from rrtool.artifacts import Artifact, open_artifact
+from rrtool.artifacts import Artifact, open_artifact, require_no_input
 from rrtool.core.evaluation import QueryGroundTruth, RetrievalScores, retrieval_scores
 from rrtool.errors import UsageError, WorkFailed
 from rrtool.progress import Progress
@@ -66,6 +66,8 @@ def run(
     """
     output = Path(output)
     _check(output, max_queries, query_local, database_local, overwrite)
+    local = {"query-local": query_local, "database-local": database_local}
+    require_no_input(output, {"ranking": ranking, **local})
     with open_artifact(ranking, "ranking") as artifact:
         table = _Ranking.of(artifact)
         truth = _Truth.of(artifact, table, ground_truth)
@@ -100,11 +102,11 @@ def _check(
             expected="--query-local and --database-local",
             found="one of the two",
         )
-    if output.is_dir():
+    if os.path.isdir(output):
         raise UsageError("the output is a folder", where=output, expected="a file name")
-    if not output.parent.is_dir():
+    if not os.path.isdir(output.parent):
         raise UsageError("there is no such folder for the output", where=output.parent)
-    if output.exists() and not overwrite and not _is_report(output):
+    if os.path.exists(output) and not overwrite and not _is_report(output):
         raise UsageError(
             "the output exists and is no report of rrtool",
             where=output,

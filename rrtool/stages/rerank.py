@@ -144,6 +144,13 @@ def _check(ranking: Artifact, query_local: Artifact, database_local: Artifact) -
             ranking.read_texts(names), ranking.path, local.read_texts("names"), local.path
         )
     require_same_network(query_local, database_local)
+    if (query_local.options["role"], database_local.options["role"]) == ("database", "query"):
+        raise UsageError(
+            "--query-local and --database-local are swapped",
+            where=query_local.path,
+            expected="features of the role query",
+            found="database",
+        )
     require_same_network(ranking, database_local)
     for key in ("max_size", "scales"):
         require_equal(
