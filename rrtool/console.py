@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,9 +25,8 @@ _PLAIN_INTERVAL_S = 10.0
 class Console:
     """The progress of one command (see ``rrtool.progress.Progress``)."""
 
-    def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
+    def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
-        self.verbose = verbose
 
     def message(self, text: str) -> None:
         if not self._quiet:
@@ -94,10 +94,16 @@ def _plain_lines(description: str, total: int, unit: str) -> Advance:
 
 @contextmanager
 def reported(quiet: bool = False, verbose: bool = False) -> Iterator[Console]:
-    """Run a command: failures become one line on stderr and the right exit code."""
+    """Run a command: failures become one line on stderr and the right exit code.
+
+    Args:
+        quiet: say nothing but failures.
+        verbose: before the line, the traceback.
+    """
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        yield Console(quiet, verbose)
+        with _traced(verbose):
+            yield Console(quiet)
         sys.stdout.flush()
     except RrtoolError as error:
         _fail(str(error), error.exit_code)
@@ -114,6 +120,16 @@ def reported(quiet: bool = False, verbose: bool = False) -> Iterator[Console]:
         _fail(str(refused), refused.exit_code)
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def _traced(wanted: bool) -> Iterator[None]:
+    try:
+        yield
+    except (RrtoolError, OSError, MemoryError):
+        if wanted:
+            traceback.print_exc()
+        raise
 
 
 def _reason(error: OSError) -> str:
