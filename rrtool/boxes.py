@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +45,7 @@ def load_boxes(source: str) -> list[QueryBox]:
         UsageError: the source is missing or malformed.
     """
     path = Path(source)
-    if path.is_dir():
+    if os.path.isdir(path):  # unlike Path's, it takes names of any length
         return [QueryBox(query.image, query.box) for query in load_oxford(source).queries]
     if path.suffix.lower() in (".pkl", ".pickle", ".mat"):
         return [QueryBox(query.name, query.box) for query in load_revisited(source).queries]

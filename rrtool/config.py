@@ -35,7 +35,7 @@ def read_defaults(known: Mapping[str, set[str]]) -> dict[str, Any]:
         UsageError: the file is no TOML, or has a table or key that means nothing here.
     """
     path = Path(os.environ.get("RRTOOL_CONFIG", FILE_NAME))
-    if not path.is_file():
+    if not os.path.isfile(path):
         if "RRTOOL_CONFIG" in os.environ:
             raise UsageError("RRTOOL_CONFIG names no file", found=path)
         return {}

@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from rrtool.errors import RrtoolError, printable
+from rrtool.errors import RrtoolError, WorkFailed, printable
 from rrtool.progress import Advance
 
 EXIT_SKIPPED, EXIT_INTERRUPTED = 3, 130
@@ -24,9 +25,8 @@ _PLAIN_INTERVAL_S = 10.0
 class Console:
     """The progress of one command (see ``rrtool.progress.Progress``)."""
 
-    def __init__(self, quiet: bool = False, verbose: bool = False) -> None:
+    def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
-        self.verbose = verbose
 
     def message(self, text: str) -> None:
         if not self._quiet:
@@ -94,10 +94,17 @@ def _plain_lines(description: str, total: int, unit: str) -> Advance:
 
 @contextmanager
 def reported(quiet: bool = False, verbose: bool = False) -> Iterator[Console]:
-    """Run a command: failures become one line on stderr and the right exit code."""
+    """Run a command: failures become one line on stderr and the right exit code.
+
+    Args:
+        quiet: say nothing but failures.
+        verbose: before the line, the traceback.
+    """
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        yield Console(quiet, verbose)
+        with _traced(verbose):
+            yield Console(quiet)
+        sys.stdout.flush()
     except RrtoolError as error:
         _fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -108,8 +115,25 @@ def reported(quiet: bool = False, verbose: bool = False) -> Iterator[Console]:
         # The reader of our output has gone; there is nobody left to tell.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
+    except OSError as error:
+        refused = WorkFailed("the system failed", where=error.filename, found=_reason(error))
+        _fail(str(refused), refused.exit_code)
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+@contextmanager
+def _traced(wanted: bool) -> Iterator[None]:
+    try:
+        yield
+    except (RrtoolError, OSError, MemoryError):
+        if wanted:
+            traceback.print_exc()
+        raise
+
+
+def _reason(error: OSError) -> str:
+    return error.strerror or str(error) or type(error).__name__
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
@@ -167,4 +191,6 @@ def path_argument(text: str) -> str:
             found=f"{len(lines)} lines",
             todo="did the stage before in the pipe fail?",
         )
+    if "\0" in lines[0]:
+        raise UsageError("'-' reads one path from standard input", found="a NUL byte in it")
     return lines[0]

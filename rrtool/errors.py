@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 class RrtoolError(Exception):
     """A failure the user can act on, told in one line: what, where, expected, found, what to do.
@@ -53,6 +55,12 @@ class UsageError(RrtoolError):
     """An option, an argument or a file the user wrote is wrong: exit status 2."""
 
     exit_code = 2
+
+    @classmethod
+    def of_options(cls, error: ValueError) -> UsageError:
+        """What ``core`` says about a value, with the options named as the user writes them."""
+        option = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
+        return cls(option.sub(lambda name: "--" + name[0].replace("_", "-"), str(error)))
 
 
 class ArtifactError(RrtoolError):

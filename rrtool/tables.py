@@ -64,7 +64,7 @@ def _describe(ranking: Mapping[str, Any]) -> dict[str, str]:
     }
     if "verification" in how:
         texts["verification"] = ", ".join(f"{k} {v}" for k, v in how["verification"].items())
-    return {**texts, **ranking["rules"]} if "rules" in ranking else texts
+    return texts | {key.replace("_", " "): rule for key, rule in ranking["rules"].items()}
 
 
 def _percent(value: float | None) -> str:

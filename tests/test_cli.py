@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 import subprocess
 import sys
+import time
 
 import pytest
 
 from rrtool.artifacts import open_artifact
+from rrtool.console import Console
 from tests.tiny import assert_done, assert_fails, extract, make_pictures, rrtool
 
 
@@ -95,6 +99,45 @@ def test_environment_gives_defaults(tmp_path, images, monkeypatch):
     monkeypatch.setenv("RRTOOL_EXTRACT_POOL", "crow")
     assert_done(extract(images, tmp_path / "f.h5"))
     assert _options(tmp_path / "f.h5")["pool"] == "crow"
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_on_a_terminal_has_rate_and_time_left(monkeypatch):
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "100")
+    with Console().task("extract", 40, "images") as advance:
+        for _ in range(4):
+            time.sleep(0.01)
+            advance(10)
+    shown = terminal.getvalue()
+    assert "extract" in shown
+    assert "40/40" in shown
+    assert re.search(r"\d+\.\d images/s", shown)
+    assert re.search(r"\d:\d\d:\d\d", shown)
+
+
+def test_progress_without_a_terminal_is_plain_lines_and_quiet_none(capsys):
+    for quiet in (False, True):
+        with Console(quiet).task("extract", 40, "images") as advance:
+            advance(40)
+    assert re.fullmatch(
+        r"extract: 40/40 images, [\d.]+ images/s, 0 s left\n", capsys.readouterr().err
+    )
+
+
+def test_verbose_shows_the_traceback_before_the_line(tmp_path, images):
+    arguments = ("search", tmp_path / "no.h5", tmp_path / "no.h5", "-o", tmp_path / "r.h5")
+    assert_fails(rrtool(*arguments), 2)
+    result = rrtool(*arguments, "-v")
+    assert result.exit_code == 2
+    first, *_, last = result.stderr.splitlines()
+    assert first.startswith("Traceback")
+    assert last.startswith("rrtool: ")
 
 
 def test_pipe_and_json(tmp_path, images):

@@ -2,25 +2,38 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
+import io
+import urllib.error
+import urllib.request
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+import torchvision
+from torchvision.models.vgg import cfgs, make_layers
 
-from rrtool.errors import UsageError
+from rrtool.errors import UsageError, WorkFailed
 from rrtool.networks import load_network
+from rrtool.networks.backbones import cut_backbone, seeded_classifier
 
 
 @pytest.mark.parametrize("name", ["resnet18", "vgg16"])
 def test_upsampled_network_agrees_with_the_original_at_every_second_cell(name):
     image = torch.rand(1, 3, 256, 256, generator=torch.Generator().manual_seed(1))
+    # Its classifier, which is cut off again, would take the longest to initialise.
+    vgg = SimpleNamespace(features=make_layers(cfgs["D"], batch_norm=False))
+    model = vgg if name == "vgg16" else seeded_classifier(name, 0).eval()
     with torch.inference_mode():
-        network = load_network(name, "none").backbone
+        network = cut_backbone(copy.deepcopy(model), name, upsample=False)
         if name == "vgg16":
             # Its pool4 is dropped, not kept at stride 1: compare with plain sub-sampling there.
             assert isinstance(network[23], torch.nn.MaxPool2d)
             network[23] = torch.nn.MaxPool2d(1, 2)
         plain = network(image)
-        double = load_network(name, "none", upsample=True).backbone(image)
+        double = cut_backbone(model, name, upsample=True)(image)
     sampled = double[..., ::2, ::2]
     assert double.shape[-1] == 2 * plain.shape[-1]
     scale = float(plain.abs().max())
@@ -97,10 +110,76 @@ def test_malicious_or_foreign_checkpoint_is_refused(tmp_path, capsys, content):
 def test_unreadable_weights_and_unknown_names_are_usage_errors(tmp_path):
     (tmp_path / "text.pth").write_text("words")
     (tmp_path / "empty.pth").write_bytes(b"")
-    for weights in ("text.pth", "empty.pth", "missing.pth", ""):
-        with pytest.raises(UsageError):
+    torch.save({"a": torch.zeros(999)}, tmp_path / "whole.pth")
+    content = (tmp_path / "whole.pth").read_bytes()
+    (tmp_path / "cut.pth").write_bytes(content[: len(content) // 2])
+    for weights, reason in (
+        ("text.pth", "found another kind of file"),
+        ("empty.pth", "found an empty file"),
+        ("cut.pth", "not a readable weights file"),
+        ("missing.pth", "no such weights file"),
+        ("", "found Is a directory"),
+    ):
+        with pytest.raises(UsageError, match=reason) as failure:
             load_network("resnet18", str(tmp_path / weights))
+        assert len(str(failure.value)) < 300 + len(str(tmp_path))
     with pytest.raises(UsageError, match="unknown network"):
         load_network("resnet19", "none")
     with pytest.raises(UsageError, match="no up-sampled form"):
         load_network("alexnet", "none", upsample=True)
+
+
+class _Answer(io.BytesIO):
+    """What ``urlopen`` gives."""
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+    return tmp_path / "checkpoints"
+
+
+@pytest.mark.parametrize(
+    "failure", [urllib.error.URLError("no route to host"), TimeoutError("timed out"), OSError(5)]
+)
+def test_imagenet_weights_out_of_reach_give_up_and_say_what_to_do(cache, monkeypatch, failure):
+    waits = []
+
+    def refuse(url, timeout):
+        waits.append(timeout)
+        raise failure
+
+    monkeypatch.setattr(urllib.request, "urlopen", refuse)
+    with pytest.raises(WorkFailed, match=r"cannot be downloaded.*--weights none"):
+        load_network("squeezenet1_1", "imagenet")
+    assert len(waits) == 1  # no second try
+    assert waits[0] <= 10
+    assert list(cache.iterdir()) == []
+
+
+def test_imagenet_weights_that_arrive_damaged_are_not_kept(cache, monkeypatch):
+    monkeypatch.setattr(urllib.request, "urlopen", lambda url, timeout: _Answer(b"half a file"))
+    with pytest.raises(WorkFailed, match=r"damaged \(expected SHA-256"):
+        load_network("squeezenet1_1", "imagenet")
+    assert list(cache.iterdir()) == []
+
+
+def test_imagenet_weights_are_downloaded_once(cache, monkeypatch):
+    buffer = io.BytesIO()
+    torch.save(seeded_classifier("squeezenet1_1", 5).state_dict(), buffer)
+    digest = hashlib.sha256(buffer.getvalue()).hexdigest()[:8]
+    entry = torchvision.models.SqueezeNet1_1_Weights.DEFAULT
+    requests = []
+
+    def answer(url, timeout):
+        requests.append(url)
+        return _Answer(buffer.getvalue())
+
+    monkeypatch.setattr(urllib.request, "urlopen", answer)
+    monkeypatch.setattr(type(entry), "url", f"https://example.org/squeezenet-{digest}.pth")
+    network = load_network("squeezenet1_1", "imagenet")
+    assert network.trained
+    assert network.weights.startswith("imagenet")
+    again = load_network("squeezenet1_1", "imagenet")
+    assert again.weights_digest == network.weights_digest
+    assert len(requests) == 1

@@ -4,7 +4,7 @@ from rrtool.artifacts.failures import write_failures
 from rrtool.artifacts.names import decode_texts, encode_texts
 from rrtool.artifacts.provenance import InputRecord, Provenance, image_input
 from rrtool.artifacts.reader import Artifact, open_artifact
-from rrtool.artifacts.writer import OutputFile, create
+from rrtool.artifacts.writer import OutputFile, create, require_no_input
 
 __all__ = [
     "Artifact",
@@ -16,5 +16,6 @@ __all__ = [
     "encode_texts",
     "image_input",
     "open_artifact",
+    "require_no_input",
     "write_failures",
 ]

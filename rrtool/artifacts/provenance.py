@@ -113,8 +113,11 @@ def library_versions() -> dict[str, str]:
 
 
 def first_difference(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, str, str] | None:
-    """The first thing in which two identities differ: ``(what, old value, new value)``."""
-    for section, label in (("options", "--{}"), ("network", "network {}"), ("inputs", "{}")):
+    """The first option in which two identities differ: ``(what, old value, new value)``.
+
+    None if only their inputs differ, whose digests tell nobody anything.
+    """
+    for section, label in (("options", "--{}"), ("network", "network {}")):
         before, now = old.get(section, {}), new.get(section, {})
         # An option that is set in one only often follows from another, e.g. an exponent of GeM.
         both = {key for key in {*before, *now} if None not in (before.get(key), now.get(key))}

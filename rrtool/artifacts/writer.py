@@ -140,26 +140,50 @@ def create(
     ``overwrite`` only, and only when the new one is complete.
 
     Raises:
-        UsageError: nothing can be written there, or a file that is no artifact is in the way.
-        ArtifactError: the artifact there was made with other options or inputs.
+        UsageError: nothing can be written there, or it is one of the inputs.
+        ArtifactError: the artifact there was made with other options or inputs, or a file that is
+            no artifact is in the way.
         WorkFailed: another run is writing it.
     """
     path = Path(output)
-    _check_place(path)
+    _check_place(path, provenance)
     with output_lock(path):
-        is_current = path.exists() and _is_current(path, provenance, overwrite)
+        is_current = os.path.exists(path) and _is_current(path, provenance, overwrite)
         if is_current:
             os.utime(path)
         yield OutputFile(path, provenance, is_current)
 
 
-def _check_place(path: Path) -> None:
-    if path.is_dir():
+def _check_place(path: Path, provenance: Provenance) -> None:
+    # os.path, unlike Path, answers no where the name is too long or leads in a circle.
+    if os.path.isdir(path):
         raise UsageError("the output is a folder", where=path, expected="a file name")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         raise UsageError(
             "there is no such folder for the output", where=path.parent, todo="make it first"
         )
+    require_no_input(path, {r.role: r.path for r in provenance.inputs if r.uuid})
+
+
+def require_no_input(output: Path, inputs: Mapping[str, str | None]) -> None:
+    """Not even ``--overwrite`` may put the output in the place of an artifact that it is made of.
+
+    Args:
+        inputs: paths by role.
+
+    Raises:
+        UsageError: the output is one of them.
+    """
+    if not os.path.exists(output):
+        return
+    for role, path in inputs.items():
+        if path is not None and os.path.exists(path) and os.path.samefile(output, path):
+            raise UsageError(
+                "the output is one of the inputs",
+                where=output,
+                found=role,
+                todo="choose another -o",
+            )
 
 
 def _is_current(path: Path, provenance: Provenance, overwrite: bool) -> bool:
@@ -179,17 +203,32 @@ def _is_current(path: Path, provenance: Provenance, overwrite: bool) -> bool:
             return True
         if overwrite:
             return False
-        if existing.kind != provenance.kind:
-            difference: tuple[str, str, str] | None = ("kind", existing.kind, provenance.kind)
-        else:
-            difference = first_difference(existing.identity(), provenance.identity())
-    what, before, now = difference or ("content", "another", "this")
-    raise ArtifactError(
-        f"the output exists and was made with another {what}",
+        raise _made_otherwise(path, existing.identity(), provenance)
+
+
+def _made_otherwise(path: Path, existing: dict[str, Any], wanted: Provenance) -> ArtifactError:
+    todo = "use --overwrite to replace it, or choose another -o"
+    identity = wanted.identity()
+    if existing["kind"] != wanted.kind:
+        difference: tuple[str, str, str] | None = ("kind", existing["kind"], wanted.kind)
+    else:
+        difference = first_difference(existing, identity)
+    if difference is not None:
+        what, before, now = difference
+        return ArtifactError(
+            f"the output exists and was made with another {what}",
+            where=path,
+            expected=now,
+            found=before,
+            todo=todo,
+        )
+    roles = {*existing["inputs"], *identity["inputs"]}
+    changed = [r for r in roles if existing["inputs"].get(r) != identity["inputs"].get(r)]
+    return ArtifactError(
+        f"the output exists and was made from other {' and '.join(sorted(changed))}, or they have "
+        "changed since",
         where=path,
-        expected=now,
-        found=before,
-        todo="use --overwrite to replace it, or choose another -o",
+        todo=todo,
     )
 
 

@@ -203,8 +203,8 @@ def detect_local(
             options,
             boxes=boxes,
             gallery=gallery,
-            maps=maps,
-            levels_from=levels_from,
+            maps=maps and path_argument(maps),
+            levels_from=levels_from and path_argument(levels_from),
             overwrite=overwrite,
             progress=console,
         )
@@ -272,7 +272,7 @@ def whiten_apply(
             path_argument(features),
             path_argument(whitening),
             output,
-            center=center,
+            center=center and path_argument(center),
             overwrite=overwrite,
             progress=console,
         )

@@ -15,7 +15,7 @@ Overwrite = Annotated[
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON document on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Errors only.")]
-Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")]
+Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Before an error its traceback.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:<i>.")]
 Workers = Annotated[int, typer.Option(help="Decoding threads; 0 = as many as cores.")]
 Seed = Annotated[int, typer.Option(help="Of everything random.")]

@@ -92,8 +92,8 @@ def rerank(
             path_argument(ranking),
             output,
             stage.RerankOptions(shortlist, score, inlier_threshold, max_scale_change, device),
-            query_local=query_local,
-            database_local=database_local,
+            query_local=path_argument(query_local),
+            database_local=path_argument(database_local),
             overwrite=overwrite,
             progress=console,
         )
@@ -148,13 +148,15 @@ def diffuse(
         from rrtool.stages import diffuse_prepare
 
         if prepare:
-            if queries or seeds or offline or transductive or kq or top:
+            if transductive or any(x is not None for x in (queries, seeds, offline, kq, top)):
                 raise UsageError("--prepare knows no queries", expected="--graph and --database")
             prepared = diffuse_prepare.run(
-                graph,
-                database,
+                path_argument(graph),
+                path_argument(database),
                 output,
-                diffuse_prepare.PrepareOptions(truncate or 1000, alpha, tol, max_iter),
+                diffuse_prepare.PrepareOptions(
+                    1000 if truncate is None else truncate, alpha, tol, max_iter
+                ),
                 overwrite=overwrite,
                 progress=console,
             )
@@ -163,15 +165,15 @@ def diffuse(
         if queries is None:
             raise UsageError("no queries", expected="--queries, or --prepare")
         path = stage.run(
-            graph,
-            queries,
-            database,
+            path_argument(graph),
+            path_argument(queries),
+            path_argument(database),
             output,
             stage.DiffuseOptions(
                 kq, verified, alpha, tol, max_iter, truncate, transductive, top, device
             ),
-            seeds=seeds,
-            offline=offline,
+            seeds=seeds and path_argument(seeds),
+            offline=offline and path_argument(offline),
             overwrite=overwrite,
             progress=console,
         )

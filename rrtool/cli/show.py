@@ -142,6 +142,7 @@ def demo(
         bool, typer.Option("--scenes-only", help="Make the scenes and stop.")
     ] = False,
     seed: Seed = 0,
+    json: Json = False,
     quiet: Quiet = False,
     verbose: Verbose = False,
 ) -> None:
@@ -158,5 +159,7 @@ def demo(
         evaluated, page = stage.run(
             folder, network=network, weights=weights, seed=seed, short=short, progress=console
         )
-        print_scores(summarize(evaluated))
-        emit_path(page, False, dict)
+        scores = summarize(evaluated)
+        if not json:
+            print_scores(scores)
+        emit_path(page, json, lambda: {"rankings": scores})

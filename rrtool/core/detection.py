@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -201,7 +202,8 @@ def _check_role(role: str) -> None:
 
 def _check_range(name: str, value: float | None, low: float, high: float) -> None:
     if value is not None and not low <= value <= high:
-        raise ValueError(f"{name} is {value}, expected {low} to {high}")
+        limits = f"{low} to {high}" if math.isfinite(high) else f"at least {low}"
+        raise ValueError(f"{name} is {value}, expected {limits}")
 
 
 def _common_n_channels(detections_per_scale: Sequence[Detections]) -> int:

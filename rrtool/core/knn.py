@@ -156,7 +156,7 @@ def _build_index(vectors: np.ndarray, options: KnnOptions) -> Any:
     # At least 39 points a list, below which faiss warns of a poor clustering.
     n_lists = max(1, min(int(4 * np.sqrt(n)), n // 39))
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(d), d, n_lists, faiss.METRIC_INNER_PRODUCT)
-    index.cp.seed = options.seed + 1
+    index.cp.seed = (options.seed + 1) % 2**31
     index.cp.max_points_per_centroid = 64
     index.train(vectors)
     index.add(vectors)

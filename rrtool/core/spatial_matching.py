@@ -53,10 +53,10 @@ class MatchingOptions:
     max_refinements: int = 20
 
     def __post_init__(self) -> None:
-        if not (np.isfinite(self.inlier_threshold) and self.inlier_threshold > 0):
-            raise ValueError(f"inlier_threshold must be positive, got {self.inlier_threshold}")
-        if not self.max_scale_change >= 1:
-            raise ValueError(f"max_scale_change must be at least 1, got {self.max_scale_change}")
+        if not 0 < self.inlier_threshold <= 1e6:
+            raise ValueError(f"inlier_threshold is {self.inlier_threshold}, expected (0, 1e6]")
+        if not 1 <= self.max_scale_change <= 1e6:
+            raise ValueError(f"max_scale_change is {self.max_scale_change}, expected 1 to 1e6")
         if self.max_refinements < 0:
             raise ValueError(f"max_refinements must not be negative, got {self.max_refinements}")
 

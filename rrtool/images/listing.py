@@ -18,6 +18,7 @@ IMAGE_SUFFIXES = frozenset(
         *(".ppm", ".pgm", ".pnm", ".jp2", ".avif"),
     }
 )
+_HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _HEADERS = frozenset({"name", "path", "file", "filename", "image"})
 
 
@@ -108,6 +109,10 @@ def _is_image_name(name: str) -> bool:
 
 
 def _from_list(content: bytes, source: str, folder: Path) -> ImageList:
+    if content.startswith(_HDF5_SIGNATURE):
+        raise UsageError(
+            "this is an artifact", where=source, expected="a folder, a text or CSV list, or -"
+        )
     try:
         names = list(_listed_names(content))
     except csv.Error as error:

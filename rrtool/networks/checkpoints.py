@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import http.client
 import pickle  # only for the error that torch's weights-only unpickler raises
+import re
 import urllib.error
 import urllib.request
+import warnings
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -63,17 +65,37 @@ def read_checkpoint(path: str) -> Checkpoint:
 def _load_safely(path: str) -> Any:
     """torch's weights-only loader, with the numpy constructors that ``meta['Lw']`` needs."""
     try:
-        with torch.serialization.safe_globals(_numpy_constructors()):
+        with (
+            warnings.catch_warnings(),
+            torch.serialization.safe_globals(_numpy_constructors()),
+        ):
+            warnings.simplefilter("ignore")  # of what ends in an error anyway
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise UsageError(
             "no such weights file", where=path, todo="give a path, 'imagenet' or 'none'"
         ) from None
     except OSError as error:
-        raise UsageError("cannot read the weights file", where=path, found=str(error)) from None
+        found = error.strerror or str(error)
+        raise UsageError("cannot read the weights file", where=path, found=found) from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else "empty file"
-        raise UsageError("not a readable weights file", where=path, found=reason) from None
+        raise UsageError(
+            "not a readable weights file",
+            where=path,
+            expected="a state dict or a retrieval checkpoint",
+            found=_why_unreadable(error),
+        ) from None
+
+
+def _why_unreadable(error: Exception) -> str:
+    """The heart of torch's message, which also explains how to switch the safety off."""
+    text = str(error).strip()
+    forbidden = re.search(r"Unsupported (?:global|class): .*?(?= was not|$)", text, re.MULTILINE)
+    if forbidden:
+        return f"code to run ({forbidden[0]})"
+    if isinstance(error, pickle.UnpicklingError):
+        return "another kind of file"
+    return text.splitlines()[0].split(". ")[0] if text else "an empty file"
 
 
 def _numpy_constructors() -> list[Any]:

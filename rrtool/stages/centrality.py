@@ -15,7 +15,7 @@ from rrtool.core.centrality import CentralityResult
 from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
-from rrtool.stages.graph_input import damaged_graph, read_adjacency
+from rrtool.stages.graph_input import damaged_graph, read_adjacency, require_iterations
 
 MAX_EXACT = 30_000
 
@@ -63,8 +63,8 @@ class CentralityOptions:
             raise UsageError("bad --samples", expected="at least 2", found=self.samples)
         if self.tol is not None and not 0 < self.tol < 1:
             raise UsageError("bad --tol", expected="between 0 and 1", found=self.tol)
-        if self.max_iter is not None and self.max_iter < 1:
-            raise UsageError("bad --max-iter", expected="at least 1", found=self.max_iter)
+        if self.max_iter is not None:
+            require_iterations(self.max_iter)
         if not 0 <= self.seed < 2**63:
             raise UsageError("bad --seed", expected="0 or more", found=self.seed)
         for name in ("alpha", "samples", "tol", "max_iter"):

@@ -57,7 +57,7 @@ class DetectLocalOptions:
         try:
             return DetectLocalOptions(inference, DetectionOptions(*detection), delta)
         except ValueError as error:
-            raise UsageError(str(error)) from None
+            raise UsageError.of_options(error) from None
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from rrtool.progress import Progress
 from rrtool.stages.compatibility import require_graph_of, require_same_names
 from rrtool.stages.descriptors import require_comparable
 from rrtool.stages.diffusion_ranker import Ranker
+from rrtool.stages.graph_input import require_iterations
 from rrtool.stages.parts import parts_of
 from rrtool.stages.search import SearchOptions, describe
 
@@ -58,11 +59,12 @@ class DiffuseOptions:
             raise UsageError("bad --tol", expected="between 0 and 1", found=self.tolerance)
         if self.transductive and (self.truncate, self.kq) != (None, None):
             raise UsageError("--transductive starts at the queries: no --truncate, no --kq with it")
-        limits = {"--max-iter": self.max_iterations, "--verified": self.n_verified, "--kq": self.kq,
-                  "--truncate": self.truncate, "--top": self.top}  # fmt: skip
+        limits = {"--verified": self.n_verified, "--kq": self.kq, "--truncate": self.truncate,
+                  "--top": self.top}  # fmt: skip
         for name, value in limits.items():
             if value is not None and value < 1:
                 raise UsageError(f"bad {name}", expected="at least 1", found=value)
+        require_iterations(self.max_iterations)
 
     def identity(self) -> dict[str, Any]:
         return {key: value for key, value in asdict(self).items() if key != "device"}
@@ -119,23 +121,29 @@ def run(
             return target.path
         _warn_of_graph(g, progress)
         ranker = Ranker.of(g, q, d, verified, prepared, options, device, progress)
-        parts = parts_of(ranker.n_queries, _QUERIES_PER_PART)
-        with progress.task("diffuse", ranker.n_queries, "queries") as advance:
-            missing = target.missing_parts(len(parts))
-            advance(ranker.n_queries - sum(len(parts[number]) for number in missing))
-            for number in missing:
-                target.write_part(number, ranker.rank(parts[number]))
-                advance(len(parts[number]))
-        convergence = _convergence(target, len(parts), options, progress)
+        n_parts = _rank_all(ranker, target, progress)
+        convergence = _convergence(target, n_parts, options, progress)
         return target.publish(
             {
                 **encode_texts(q.read_texts("names"), "query_names"),
                 **encode_texts(d.read_texts("names"), "database_names"),
                 "query_boxes": q.read("boxes"),
             },
-            n_parts=len(parts),
+            n_parts=n_parts,
             extra={"description": description, "convergence": convergence},
         )
+
+
+def _rank_all(ranker: Ranker, target: OutputFile, progress: Progress) -> int:
+    """Write the parts that are missing; returns how many there are in all."""
+    parts = parts_of(ranker.n_queries, _QUERIES_PER_PART)
+    missing = target.missing_parts(len(parts))
+    with progress.task("diffuse", ranker.n_queries, "queries") as advance:
+        advance(ranker.n_queries - sum(len(parts[number]) for number in missing))
+        for number in missing:
+            target.write_part(number, ranker.rank(parts[number]))
+            advance(len(parts[number]))
+    return len(parts)
 
 
 def _check(

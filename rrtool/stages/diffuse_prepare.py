@@ -16,7 +16,7 @@ from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.stages.compatibility import require_graph_of
 from rrtool.stages.descriptors import read_usable
-from rrtool.stages.graph_input import read_adjacency
+from rrtool.stages.graph_input import read_adjacency, require_iterations
 from rrtool.stages.parts import parts_of
 
 _ROWS_PER_PART = 1024
@@ -39,9 +39,11 @@ class PrepareOptions:
     def __post_init__(self) -> None:
         if not 0 < self.alpha < 1:
             raise UsageError("bad --alpha", expected="between 0 and 1", found=self.alpha)
-        for name, value in (("--truncate", self.truncate), ("--max-iter", self.max_iterations)):
-            if value < 1:
-                raise UsageError(f"bad {name}", expected="at least 1", found=value)
+        if not 0 < self.tolerance < 1:
+            raise UsageError("bad --tol", expected="between 0 and 1", found=self.tolerance)
+        if self.truncate < 1:
+            raise UsageError("bad --truncate", expected="at least 1", found=self.truncate)
+        require_iterations(self.max_iterations)
 
     def solver(self) -> dict[str, Any]:
         return {

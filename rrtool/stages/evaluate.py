@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,11 +29,13 @@ class EvaluatedRanking:
         path: of the ranking.
         description: how it was made (network, scales, query crop, …).
         scores: one per setup of the protocol.
+        rules: of the protocol: what counts as positive and as junk, how precision is averaged.
     """
 
     path: str
     description: dict[str, Any]
     scores: list[RetrievalScores]
+    rules: dict[str, str]
 
 
 def run(
@@ -65,7 +69,7 @@ def run(
     _mention_missing(evaluated, progress)
     if output is not None:
         records.append(_truth_record(ground_truth))
-        _write(output, evaluated, truth.describe(), records, overwrite, progress)
+        _write(output, evaluated, records, overwrite, progress)
     return evaluated
 
 
@@ -83,6 +87,7 @@ def _evaluate(ranking: Artifact, truth: ground_truths.GroundTruthSource) -> Eval
             retrieval_scores(ids, queries, protocol=truth.protocol, setup=setup, cutoffs=CUTOFFS)
             for setup, queries in setups.items()
         ],
+        truth.describe(),
     )
 
 
@@ -97,14 +102,18 @@ def _mention_missing(evaluated: Sequence[EvaluatedRanking], progress: Progress) 
 
 
 def _truth_record(source: str) -> InputRecord:
-    digest = digest_of_file(source) if Path(source).is_file() else source
+    if os.path.isdir(source):  # of Oxford5k: many small files
+        files = sorted(Path(source).glob("*.txt"))
+        lines = "".join(f"{digest_of_file(str(path))} {path.name}\n" for path in files)
+        digest = hashlib.blake2b(os.fsencode(lines), digest_size=16).hexdigest()
+    else:
+        digest = digest_of_file(source) if os.path.isfile(source) else source
     return InputRecord("ground-truth", source, "ground-truth", "", digest)
 
 
 def _write(
     output: str | Path,
     evaluated: Sequence[EvaluatedRanking],
-    rules: dict[str, str],
     records: list[InputRecord],
     overwrite: bool,
     progress: Progress,
@@ -121,7 +130,7 @@ def _write(
                 columns[f"{base}/average_precisions"] = scores.average_precisions
                 for k, values in scores.query_precisions.items():
                     columns[f"{base}/precisions_at_{k}"] = values
-        target.publish(columns, extra={"rules": rules, "rankings": summarize(evaluated)})
+        target.publish(columns, extra={"rankings": summarize(evaluated)})
 
 
 def summarize(evaluated: Sequence[EvaluatedRanking]) -> list[dict[str, Any]]:
@@ -130,6 +139,7 @@ def summarize(evaluated: Sequence[EvaluatedRanking]) -> list[dict[str, Any]]:
         {
             "ranking": ranking.path,
             "description": ranking.description,
+            "rules": ranking.rules,
             "scores": [
                 {
                     "protocol": scores.protocol,

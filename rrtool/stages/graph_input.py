@@ -1,4 +1,4 @@
-"""Read the adjacency matrix of a graph artifact."""
+"""What the stages on a graph share: its adjacency matrix, and limits of their solvers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import numpy as np
 from scipy.sparse import csr_array
 
 from rrtool.artifacts import Artifact
-from rrtool.errors import ArtifactError
+from rrtool.errors import ArtifactError, UsageError
+
+MAX_ITERATIONS = 1_000_000
 
 
 def read_adjacency(graph: Artifact) -> csr_array:
@@ -28,6 +30,16 @@ def read_adjacency(graph: Artifact) -> csr_array:
     if not np.allclose(columns, rows, rtol=1e-4):
         raise damaged_graph(graph, "an adjacency that is not symmetric")
     return adjacency
+
+
+def require_iterations(found: int) -> None:
+    """The range of ``--max-iter``.
+
+    Raises:
+        UsageError: it is outside.
+    """
+    if not 1 <= found <= MAX_ITERATIONS:
+        raise UsageError("bad --max-iter", expected=f"1 to {MAX_ITERATIONS}", found=found)
 
 
 def damaged_graph(graph: Artifact, found: str) -> ArtifactError:

@@ -22,6 +22,7 @@ from rrtool.progress import Progress
 
 GOOD, FAILED = 0, 1
 DEFAULT_SCALES = (1.0, 0.7071, 0.5)
+MAX_WORKERS, MAX_BATCH_SIZE, MAX_SEED = 1024, 4096, 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -61,11 +62,12 @@ class NetworkOptions:
                     expected="at least 1",
                     found=getattr(self, name),
                 )
-        for name in ("workers", "batch_size"):
-            if getattr(self, name) < 0:
+        limits = {"workers": MAX_WORKERS, "batch_size": MAX_BATCH_SIZE, "seed": MAX_SEED}
+        for name, most in limits.items():
+            if not 0 <= getattr(self, name) <= most:
                 raise UsageError(
                     f"bad --{name.replace('_', '-')}",
-                    expected="at least 0",
+                    expected=f"0 to {most}",
                     found=getattr(self, name),
                 )
 

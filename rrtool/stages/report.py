@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rrtool import ground_truth as ground_truths
-from rrtool.artifacts import Artifact, open_artifact
+from rrtool.artifacts import Artifact, open_artifact, require_no_input
 from rrtool.core.evaluation import QueryGroundTruth, RetrievalScores, retrieval_scores
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
@@ -67,6 +67,8 @@ def run(
     if images is None:
         raise UsageError("a ranking is shown with its images", expected="--images")
     _check(max_queries, query_local, database_local)
+    local = {"query-local": query_local, "database-local": database_local}
+    require_no_input(output, {"ranking": ranking, **local})
     with open_artifact(ranking, "ranking") as artifact:
         table = _Ranking.of(artifact)
         truth = _Truth.of(artifact, table, ground_truth)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import Artifact, Provenance, create, encode_texts, open_artifact
+from rrtool.artifacts import Artifact, OutputFile, Provenance, create, encode_texts, open_artifact
 from rrtool.core.fusion import SCORES, fuse, strength_agreement
 from rrtool.core.local_features import LocalFeatures
 from rrtool.core.ranking import reorder_shortlist
@@ -57,7 +57,7 @@ class RerankOptions:
                 self.inlier_threshold, self.max_scale_change, one_to_one=self.score == "fused"
             )
         except ValueError as error:
-            raise UsageError(str(error)) from None
+            raise UsageError.of_options(error) from None
 
     def identity(self) -> dict[str, Any]:
         return {key: value for key, value in asdict(self).items() if key != "device"}
@@ -111,20 +111,10 @@ def run(
                 options,
                 device,
             )
-            ids, similarities = initial.read("ids"), initial.read("similarities")
-            parts = parts_of(len(ids))
-            missing = target.missing_parts(len(parts))
-            with progress.task("rerank", len(ids), "queries") as advance:
-                advance(len(ids) - sum(len(parts[number]) for number in missing))
-                for number in missing:
-                    rows = parts[number]
-                    results = []
-                    for query in rows:
-                        results.append(verifier(query, ids[query], similarities[query]))
-                        advance(1)
-                    target.write_part(number, _stack(results))
-            description = initial.extra["description"] | {
-                "method": f"{initial.extra['description']['method']} + DSM",
+            n_parts = _verify_all(initial, verifier, target, progress)
+            before = initial.extra["description"]
+            description = before | {
+                "method": f"{before['method']} + DSM",
                 "verification": options.identity(),
             }
             return target.publish(
@@ -133,9 +123,27 @@ def run(
                     **encode_texts(initial.read_texts("database_names"), "database_names"),
                     "query_boxes": initial.read("query_boxes"),
                 },
-                n_parts=len(parts),
+                n_parts=n_parts,
                 extra={"description": description},
             )
+
+
+def _verify_all(
+    initial: Artifact, verifier: _Verifier, target: OutputFile, progress: Progress
+) -> int:
+    """Write the parts that are missing; returns how many there are in all."""
+    ids, similarities = initial.read("ids"), initial.read("similarities")
+    parts = parts_of(len(ids))
+    missing = target.missing_parts(len(parts))
+    with progress.task("rerank", len(ids), "queries") as advance:
+        advance(len(ids) - sum(len(parts[number]) for number in missing))
+        for number in missing:
+            results = []
+            for query in parts[number]:
+                results.append(verifier(query, ids[query], similarities[query]))
+                advance(1)
+            target.write_part(number, _stack(results))
+    return len(parts)
 
 
 def _check(ranking: Artifact, query_local: Artifact, database_local: Artifact) -> None:
@@ -144,6 +152,13 @@ def _check(ranking: Artifact, query_local: Artifact, database_local: Artifact) -
             ranking.read_texts(names), ranking.path, local.read_texts("names"), local.path
         )
     require_same_network(query_local, database_local)
+    if (query_local.options["role"], database_local.options["role"]) == ("database", "query"):
+        raise UsageError(
+            "--query-local and --database-local are swapped",
+            where=query_local.path,
+            expected="features of the role query",
+            found="database",
+        )
     require_same_network(ranking, database_local)
     for key in ("max_size", "scales"):
         require_equal(

@@ -17,11 +17,11 @@ def checked_page(output: str | Path, overwrite: bool, generator: str = GENERATOR
         UsageError: a page of ``generator`` cannot go there.
     """
     output = Path(output)
-    if output.is_dir():
+    if os.path.isdir(output):  # unlike Path's, it takes names of any length
         raise UsageError("the output is a folder", where=output, expected="a file name")
-    if not output.parent.is_dir():
+    if not os.path.isdir(output.parent):
         raise UsageError("there is no such folder for the output", where=output.parent)
-    if output.exists() and not overwrite and not _is_page(output, generator):
+    if os.path.exists(output) and not overwrite and not _is_page(output, generator):
         raise UsageError(
             f"the output exists and is no page of {generator}",
             where=output,

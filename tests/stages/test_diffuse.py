@@ -452,7 +452,7 @@ def test_diffuse_transductive_takes_no_other_start(folder, tmp_path, options):
         (("--alpha", 1), ("bad --alpha", "found 1.0")),
         (("--alpha", "nan"), ("bad --alpha", "found nan")),
         (("--tol", 0), ("bad --tol",)),
-        (("--max-iter", 0), ("bad --max-iter", "at least 1")),
+        (("--max-iter", 0), ("bad --max-iter", "expected 1 to")),
         (("--kq", 0), ("bad --kq", "at least 1")),
         (("--kq", N), ("bad --kq", "more than there are images", f"found {N}")),
         (("--truncate", 0), ("bad --truncate",)),

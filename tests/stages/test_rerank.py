@@ -156,5 +156,5 @@ def test_evaluate_records_scores_that_equal_its_answer(made: Path, tmp_path: Pat
         )
         summary = recorded.extra["rankings"][0]
         assert summary["description"]["network"]["trained"] is False
-        assert "trapezoid" in recorded.extra["rules"]["average_precision_rule"]
+        assert "trapezoid" in summary["rules"]["average_precision_rule"]
     assert summary["scores"][0]["mAP"] == scores.mean_average_precision
