@@ -144,13 +144,13 @@ class _Propagation:
     def columns(self, ids: np.ndarray) -> np.ndarray:
         """``h(e_i)`` of each id, one a row, float32."""
         places = self._place[ids]
+        unit = np.zeros((len(self._place), len(ids)))
+        unit[places, np.arange(len(ids))] = 1
         if self._modes is None:
-            unit = np.zeros((len(self._place), len(ids)))
-            unit[places, np.arange(len(ids))] = 1
             found = self._solve(unit)
         else:
-            start, remainder = self._modes.start(places)
-            found = self._solve(remainder)
+            start = self._modes.start(places)
+            found = self._solve(unit - start + self._alpha * (self._matrix @ start))
             found += (1 - self._alpha) * start[self._rows]
         return np.ascontiguousarray(found.T, dtype=np.float32)
 

@@ -23,27 +23,22 @@ class SlowModes:
 
     Attributes:
         basis: ``(n, q)`` float32, V, orthonormal.
-        image: ``(n, q)`` float32, ``A V`` with ``A = I − αW``.
-        galerkin: ``(q, q)`` float64, ``Vᵀ A V``.
+        galerkin: ``(q, q)`` float64, ``Vᵀ A V`` with ``A = I − αW``.
     """
 
     basis: np.ndarray
-    image: np.ndarray
     galerkin: np.ndarray
 
-    def start(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The best solutions within V for unit vectors, and what remains to be solved for.
+    def start(self, ids: np.ndarray) -> np.ndarray:
+        """The best solutions within V for the unit vectors ``e_i``, ``(n, m)`` float64.
+
+        Good to single precision: what remains is to be solved for, and makes up for it.
 
         Args:
-            ids: ``(m,)`` int64, the right-hand sides ``e_i``.
-
-        Returns:
-            ``x (n, m)`` and ``b − A x (n, m)``, float64.
+            ids: ``(m,)`` int64.
         """
-        coefficients = np.linalg.solve(self.galerkin, self.basis[ids].T).astype(np.float32)
-        remainder = -(self.image @ coefficients).astype(np.float64)
-        remainder[ids, np.arange(len(ids))] += 1
-        return (self.basis @ coefficients).astype(np.float64), remainder
+        coefficients = np.linalg.solve(self.galerkin, self.basis[ids].T)
+        return (self.basis @ coefficients.astype(np.float32)).astype(np.float64)
 
 
 def find_slow_modes(
@@ -62,7 +57,7 @@ def find_slow_modes(
         basis = np.linalg.qr(_filter(w, basis))[0]
     image = basis - np.float32(alpha) * (w @ basis)
     galerkin = basis.T.astype(np.float64) @ image
-    return SlowModes(basis, image, (galerkin + galerkin.T) / 2)
+    return SlowModes(basis, (galerkin + galerkin.T) / 2)
 
 
 def _filter(w: sparse.csr_array, vectors: np.ndarray) -> np.ndarray:
