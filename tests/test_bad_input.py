@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -450,6 +451,23 @@ def test_full_disk_in_hdf5_is_one_line(tmp_path, monkeypatch):
         _is_full_disk_failure(extract(images, output), output)
     assert_done(extract(images, output))
     assert leftovers(tmp_path) == []
+
+
+def test_write_that_the_system_refuses_leaves_no_broken_part(tmp_path):
+    """HDF5 writes when it closes a file: a failure there must not pass for a finished part."""
+    images, output = make_pictures(tmp_path / "images", 40), tmp_path / "f.h5"
+    done = subprocess.run(
+        command_line("extract", images, "-o", output, *NETWORK, *CPU, "-q"),
+        capture_output=True, text=True, check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)),
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    assert done.stderr.count("\n") == 1
+    assert "cannot write the output (found [Errno 27] File too large)" in done.stderr
+    assert os.listdir(tmp_path / ".f.h5.parts") == ["key"]
+    assert_done(extract(images, output))
+    assert_done(extract(images, tmp_path / "g.h5"))
+    assert digest_of(output) == digest_of(tmp_path / "g.h5")
 
 
 def test_full_disk_for_the_list_of_skipped_inputs_is_one_line(tmp_path, monkeypatch):

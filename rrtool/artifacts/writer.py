@@ -19,6 +19,7 @@ from rrtool.artifacts.failures import write_failures
 from rrtool.artifacts.lock import output_lock
 from rrtool.artifacts.provenance import Provenance, first_difference
 from rrtool.artifacts.reader import FORMAT_VERSION, content_digest, dataset_names, open_artifact
+from rrtool.artifacts.storage import new_hdf5
 from rrtool.errors import ArtifactError, UsageError
 
 _COPY_ROWS = 1 << 16
@@ -64,7 +65,7 @@ class OutputFile:
         """
         target = self._part_path(number)
         temporary = target.with_suffix(".tmp")
-        with write_failures(self.path), _new_file(temporary) as file:
+        with write_failures(self.path), new_hdf5(temporary) as file:
             for name, values in datasets.items():
                 file.create_dataset(name, data=values)
         with write_failures(self.path):
@@ -103,7 +104,7 @@ class OutputFile:
             WorkFailed: the disk is full or fails; the finished parts are kept.
         """
         temporary = self.path.with_name(f".{self.path.name}.tmp")
-        with write_failures(self.path), _new_file(temporary) as file:
+        with write_failures(self.path), new_hdf5(temporary) as file:
             parts = [self._part_path(number) for number in range(n_parts)]
             _join(parts, file, compress)
             for name, values in datasets.items():
@@ -271,17 +272,6 @@ def _append(target: h5py.Dataset, source: h5py.Dataset, name: str, written: dict
         values = source[block : block + _COPY_ROWS]
         target[start + block : start + block + len(values)] = values
     written[name] += len(source)
-
-
-@contextmanager
-def _new_file(path: Path) -> Iterator[h5py.File]:
-    """A fresh HDF5 file, removed again if writing it fails."""
-    try:
-        with h5py.File(path, "w", libver=("v110", "v110"), locking=False) as file:
-            yield file
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
 
 
 def _move_durably(temporary: Path, target: Path) -> None:
