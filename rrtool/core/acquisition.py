@@ -102,7 +102,7 @@ def confident_pseudo_labels(
     return pool[confident], p[confident].argmax(axis=1).astype(np.int32)
 
 
-def ceal_threshold(cycle: int, epsilon0: float = 0.005, decay: float = 0.0033) -> float:
+def ceal_threshold(cycle: int, epsilon0: float = 0.005, decay: float = 0.00033) -> float:
     """``ε`` of a cycle, counted from 0: ``max(0, ε₀ − decay · cycle)``.
 
     The thesis gives no values; the form and the defaults are those of CEAL (Wang et al. 2017,
