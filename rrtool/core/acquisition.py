@@ -105,8 +105,8 @@ def confident_pseudo_labels(
 def ceal_threshold(cycle: int, epsilon0: float = 0.005, decay: float = 0.00033) -> float:
     """``ε`` of a cycle, counted from 0: ``max(0, ε₀ − decay · cycle)``.
 
-    The thesis gives no values; the form and the defaults are those of CEAL (Wang et al. 2017,
-    §III-B and its first data set).
+    The thesis gives no values; the form and the defaults are those of CEAL (Wang et al. 2017) on
+    Caltech-256.
     """
     return max(0.0, epsilon0 - decay * cycle)
 
