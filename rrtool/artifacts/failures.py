@@ -16,7 +16,7 @@ def write_failures(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, RuntimeError) as error:
-        # h5py reports a full disk as OSError or, when closing, as RuntimeError.
+        # What h5py raises by itself is either of the two.
         text = str(error)
         full = "No space left" in text or getattr(error, "errno", None) == errno.ENOSPC
         raise WorkFailed(

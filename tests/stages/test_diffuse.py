@@ -537,3 +537,22 @@ def test_diffuse_of_a_damaged_graph_is_an_artifact_error(folder, tmp_path):
     for variant in ((), ("--truncate", 9)):
         result = diffuse(folder, tmp_path / "r.h5", *variant, graph=tmp_path / "g.h5")
         assert_fails(result, 4, "g.h5", "damaged graph", "not finite")
+
+
+@pytest.mark.parametrize(
+    ("group_size", "k", "warned"),
+    [(20, 9, False), (2, 20, True), (200, 9, True)],
+    ids=["large-groups", "more-neighbors-than-the-group-has", "one-group-is-all"],
+)
+def test_diffuse_warns_where_it_has_nothing_to_walk_on(tmp_path, group_size, k, warned):
+    generator = np.random.default_rng(2)
+    groups = np.arange(200) // group_size
+    vectors = generator.normal(size=(groups.max() + 1, 32))[groups]
+    vectors += 0.1 * generator.normal(size=vectors.shape)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    features = write_features(tmp_path / "f.h5", [f"{i}.png" for i in range(200)], vectors)
+    graph = tmp_path / "g.h5"
+    assert_done(rrtool("build-graph", features, "-o", graph, "--k", k, "--device", "cpu"))
+    result = diffuse(tmp_path, tmp_path / "r.h5", graph=graph, queries=features, database=features)
+    assert_done(result)
+    assert ("expect it to rank worse than similarity alone" in result.stderr) == warned
