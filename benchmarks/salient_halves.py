@@ -1,0 +1,84 @@
+"""What queries find in the salient half of each photo, and in what is left: how much the scene tells.
+
+python benchmarks/salient_halves.py MAPS.h5 SALIENCY.h5 QUERIES.h5 --groups 'prefix:^(.*)_'
+
+Each photo is described by GeM at its first scale from all positions, from the half where object
+saliency is highest, and from the other half. Queries are given as features of one scale, and, leaving
+one out, the photos themselves.
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import numpy as np
+
+from rrtool.artifacts import Artifact, open_artifact
+from rrtool.core.average_precision import average_precision, ranks_without_junk
+from rrtool.core.whitening import l2_normalize
+from rrtool.ground_truth.groups import load_groups
+
+EXPONENT = 3.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("maps", help="of extract --save-maps")
+    parser.add_argument("saliency", help="of saliency os, on the same images")
+    parser.add_argument("queries", help="features of one scale")
+    parser.add_argument("--groups", required=True, help="as for rrtool evaluate")
+    arguments = parser.parse_args()
+    groups = load_groups(arguments.groups)
+    with open_artifact(arguments.queries, "features") as queries:
+        asked = queries.read("descriptors")
+        asked_labels = [groups.label_of(name) for name in queries.read_texts("names")]
+    with (
+        open_artifact(arguments.maps, "activation-maps") as maps,
+        open_artifact(arguments.saliency, "saliency") as saliency,
+    ):
+        labels = [groups.label_of(name) for name in maps.read_texts("names")]
+        halves = described(maps, saliency)
+    itself = list(range(len(labels)))
+    print("described by | queries | leaving one out")
+    for name, vectors in halves.items():
+        by_queries = mean_ap(asked @ vectors.T, asked_labels, labels, [-1] * len(asked))
+        leaving_out = mean_ap(vectors @ vectors.T, labels, labels, itself)
+        print(f"{name} | {100 * by_queries:.2f} | {100 * leaving_out:.2f}")
+
+
+def described(maps: Artifact, saliency: Artifact) -> dict[str, np.ndarray]:
+    """Descriptors ``(n, k)`` of all photos by all positions and by each half."""
+    found: dict[str, list[np.ndarray]] = {"all positions": [], "salient half": [], "the rest": []}
+    n_scales = maps.shape("map_sizes")[1]
+    starts, map_starts = maps.read("offsets")[::n_scales], saliency.read("maps/offsets")[::n_scales]
+    sizes = maps.read("map_sizes")[:, 0].prod(axis=1)
+    for row, size in enumerate(sizes.tolist()):
+        first = int(map_starts[row])
+        significance = saliency.read("maps/values", slice(first, first + size))
+        stop = int(maps.read("offsets")[row * n_scales + 1])
+        activations = maps.read("activations", slice(int(starts[row]), stop)).reshape(-1, size)
+        is_salient = significance >= np.median(significance)
+        for name, part in zip(found, (np.ones(size, bool), is_salient, ~is_salient), strict=True):
+            found[name].append(gem(activations[:, part]))
+    return {name: l2_normalize(np.array(vectors)) for name, vectors in found.items()}
+
+
+def gem(activations: np.ndarray) -> np.ndarray:
+    powers = activations.astype(np.float64) ** EXPONENT
+    return (powers.mean(axis=1) ** (1 / EXPONENT)).astype(np.float32)
+
+
+def mean_ap(
+    similarities: np.ndarray, asked: list[str | None], labels: list[str | None], itself: list[int]
+) -> float:
+    scores = []
+    for row, (label, own) in enumerate(zip(asked, itself, strict=True)):
+        order = np.argsort(-similarities[row], kind="stable")
+        is_positive = np.array([labels[i] == label for i in order]) & (order != own)
+        ranks = ranks_without_junk(is_positive, order == own)
+        scores.append(average_precision(ranks, int(is_positive.sum())))
+    return float(np.nanmean(scores))
+
+
+if __name__ == "__main__":
+    main()
