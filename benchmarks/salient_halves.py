@@ -1,10 +1,10 @@
-"""What queries find in the salient half of each photo, and in what is left: how much the scene tells.
+"""What queries find in the salient half of each photo, and in the rest of it.
 
 python benchmarks/salient_halves.py MAPS.h5 SALIENCY.h5 QUERIES.h5 --groups 'prefix:^(.*)_'
 
 Each photo is described by GeM at its first scale from all positions, from the half where object
-saliency is highest, and from the other half. Queries are given as features of one scale, and, leaving
-one out, the photos themselves.
+saliency is highest, and from the other half. Queries are features of one scale and, leaving one
+out, the photos themselves.
 """
 
 from __future__ import annotations
