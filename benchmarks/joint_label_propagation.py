@@ -5,6 +5,9 @@ float64), take the argmin, repeat. It is run at picks spread over the run and fo
 each from the labels that our run had there (so the runs are the same up to the first difference);
 its time for all picks is the mean of the former times their number. Processor time is that of all
 threads. Where the two pick differently, a solve to 1e-12 tells which one was right.
+
+Run it with OPENBLAS_NUM_THREADS=1 on a machine that others use: the other side's inner products
+would otherwise wait for each other's threads most of the time.
 """
 
 from __future__ import annotations

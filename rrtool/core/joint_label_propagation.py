@@ -138,7 +138,7 @@ class _Propagation:
         return self._solve(delta)[:, 0]
 
     def find_modes(self, generator: np.random.Generator) -> None:
-        """Makes ``columns`` three times faster."""
+        """Saves ``columns`` two thirds of their iterations."""
         self._modes = find_slow_modes(self._matrix, self._alpha, generator)
 
     def columns(self, ids: np.ndarray) -> np.ndarray:
