@@ -61,7 +61,8 @@ def feature_saliency(activation_map: np.ndarray, weights: np.ndarray | None = No
         weights = channel_weights(channel_density(activation_map))
     n_channels, height, width = activation_map.shape
     flat = activation_map.reshape(n_channels, height * width)
-    # Not as a product: BLAS would leave threads spinning that the next steps want the cores of.
+    # Not a BLAS product: its threads spin on, on the cores that the next steps want (their time
+    # grew by half).
     weighted_sum = np.einsum("k,kp->p", np.asarray(weights, np.float32), flat)
     return _unit_maximum(np.sqrt(_unit_maximum(weighted_sum))).reshape(height, width)
 

@@ -222,6 +222,11 @@ def _whitener(
 
 
 def searcher_of(vectors: np.ndarray, options: ObjectSaliencyOptions, method: str) -> knn.Searcher:
+    """Finds the regions that patches resemble.
+
+    Raises:
+        WorkFailed: the method needs faiss, which is not there.
+    """
     search = knn.KnnOptions(min(options.k, len(vectors)), method, n_probe=_N_PROBE)
     try:
         return knn.Searcher(vectors, search)
