@@ -27,7 +27,7 @@ format: install
 	$(BIN)/ruff format .
 
 bench: install
-	for script in mser fsm extract adjacency diffusion build_graph egm saliency; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in mser fsm extract adjacency diffusion build_graph egm saliency coreset joint_label_propagation training; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 install: $(VENV)/installed-$(FAISS)
 

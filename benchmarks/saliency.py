@@ -29,7 +29,7 @@ from rrtool.core.region_pooling import (  # noqa: E402
 from rrtool.core.saliency import feature_saliency  # noqa: E402
 from rrtool.core.whitening import l2_normalize  # noqa: E402
 from rrtool.stages.saliency_fs import RegionOptions, describe_batch  # noqa: E402
-from rrtool.stages.saliency_os import Mapper, ObjectSaliencyOptions, searcher_of  # noqa: E402
+from rrtool.stages.saliency_mapper import Mapper, ObjectSaliencyOptions, searcher_of  # noqa: E402
 
 DATA = Path(os.environ.get("RRTOOL_SHARED_DATA", ROOT.parent / "shared" / "data"))
 N_MEASURED = 4

@@ -4,25 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rrtool.artifacts import Artifact, Provenance, create, open_artifact
-from rrtool.core import knn
-from rrtool.core.object_saliency import object_saliency
-from rrtool.core.region_description import DescribedImage, describe_by_regions, detect_regions
-from rrtool.core.region_pooling import pool_windows
-from rrtool.core.saliency import feature_saliency
-from rrtool.core.whitening import apply_whitening, l2_normalize
-from rrtool.errors import ArtifactError, UsageError, WorkFailed
+from rrtool.core.region_description import DescribedImage
+from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
 from rrtool.stages.activation_input import ActivationInput, open_activations
-from rrtool.stages.descriptors import read_descriptors
 from rrtool.stages.network_run import NetworkOptions
-from rrtool.stages.saliency_fs import RegionOptions
+from rrtool.stages.saliency_mapper import Mapper, ObjectSaliencyOptions
 from rrtool.stages.saliency_output import (
     Columns,
     describe_all,
@@ -31,64 +23,6 @@ from rrtool.stages.saliency_output import (
     region_columns,
 )
 from rrtool.stages.whiten import read_whitening
-
-# Positions of less significance cannot reach the threshold of detection, and are not searched for.
-_LEAST_SIGNIFICANCE = 1e-3
-
-# A map has thousands of patches: among more regions than this an exact search takes most of the
-# time, and inverted lists find the same maps (docs/benchmarks.md).
-_EXACT_LIMIT = 10_000
-_N_PROBE = 24
-METHODS = ("auto", *knn.METHODS)
-
-
-@dataclass(frozen=True)
-class ObjectSaliencyOptions:
-    """Options of ``saliency os`` (METHODS §7).
-
-    Attributes:
-        regions: how regions are found on the maps and described.
-        theta: θ of (5.14), how much feature saliency counts.
-        patch: side of the patches in cells; None: a third of the map's shorter side.
-        k: regions that a patch is compared with.
-        gamma: exponent of their similarity.
-        method: of the search for them: ``exact``, ``ivf``, ``hnsw``, or ``auto``: exact among at
-            most 10,000 regions, ``ivf`` among more where faiss is there.
-    """
-
-    regions: RegionOptions
-    theta: float = 3.0
-    patch: int | None = None
-    k: int = 50
-    gamma: float = 3.0
-    method: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise UsageError("unknown --method", expected=", ".join(METHODS), found=self.method)
-        if not 0 <= self.theta <= 100:
-            raise UsageError("bad --theta", expected="[0, 100]", found=self.theta)
-        if not 0 < self.gamma <= 100:
-            raise UsageError("bad --gamma", expected="(0, 100]", found=self.gamma)
-        for name, value in (("--patch", self.patch), ("--k", self.k)):
-            if value is not None and value < 1:
-                raise UsageError(f"bad {name}", expected="at least 1", found=value)
-
-    def identity(self, n_regions: int) -> dict[str, Any]:
-        return {
-            **self.regions.identity(),
-            "theta": self.theta,
-            "patch": self.patch,
-            "k": self.k,
-            "gamma": self.gamma,
-            "method": self.search_method(n_regions),
-        }
-
-    def search_method(self, n_regions: int) -> str:
-        """What ``auto`` stands for."""
-        if self.method != "auto":
-            return self.method
-        return "ivf" if n_regions > _EXACT_LIMIT and knn.has_faiss() else "exact"
 
 
 def run(
@@ -180,6 +114,10 @@ def _check(
             expected=f"that of a graph of {regions.path}",
             todo="build-graph on these regions, then centrality on the graph",
         )
+    if "region_saliencies" not in regions:
+        raise ArtifactError(
+            "these regions have no saliency", where=regions.path, todo="make them by saliency fs"
+        )
     for key in ("name", "weights_digest", "upsample"):
         if regions.network.get(key) != activations.network.get(key):
             raise ArtifactError(
@@ -219,90 +157,3 @@ def _whitener(
             todo="give --whitening and --center as for whiten apply",
         )
     return (parameters[0], parameters[1]) if parameters else None
-
-
-def searcher_of(vectors: np.ndarray, options: ObjectSaliencyOptions, method: str) -> knn.Searcher:
-    """Finds the regions that patches resemble.
-
-    Raises:
-        WorkFailed: the method needs faiss, which is not there.
-    """
-    search = knn.KnnOptions(min(options.k, len(vectors)), method, n_probe=_N_PROBE)
-    try:
-        return knn.Searcher(vectors, search)
-    except ImportError:
-        raise WorkFailed(
-            f"--method {method} needs faiss",
-            todo="pip install faiss-cpu, or use --method exact",
-        ) from None
-
-
-@dataclass(frozen=True)
-class Mapper:
-    """Object saliency of one batch of images after the other."""
-
-    searcher: knn.Searcher
-    usable: np.ndarray
-    saliencies: np.ndarray
-    centrality: np.ndarray
-    whitening: tuple[np.ndarray, np.ndarray] | None
-    options: ObjectSaliencyOptions
-
-    @staticmethod
-    def of(
-        regions: Artifact,
-        centrality: Artifact,
-        whitening: tuple[np.ndarray, np.ndarray] | None,
-        options: ObjectSaliencyOptions,
-        progress: Progress,
-    ) -> Mapper:
-        found = read_descriptors(regions, progress)
-        usable = np.flatnonzero(found.usable & found.vectors.any(axis=1)).astype(np.int32)
-        return Mapper(
-            searcher_of(found.vectors[usable], options, options.search_method(len(found.vectors))),
-            usable,
-            regions.read("region_saliencies"),
-            centrality.read("centrality"),
-            whitening,
-            options,
-        )
-
-    def __call__(self, scales: list[np.ndarray]) -> list[DescribedImage]:
-        """Saliency, regions and descriptors from ``(b, k, h, w)`` activations at each scale."""
-        n_images = len(scales[0])
-        saliencies = [[self._saliency(maps[i]) for maps in scales] for i in range(n_images)]
-        flat = [saliency for image in saliencies for saliency in image]
-        options = self.options.regions
-        regions = detect_regions(flat, options.rho, options.mixture())
-        return [
-            describe_by_regions(
-                [maps[i] for maps in scales],
-                saliencies[i],
-                regions[i * len(scales) : (i + 1) * len(scales)],
-                options.gem_exponent,
-                options.aggregation,
-            )
-            for i in range(n_images)
-        ]
-
-    def _saliency(self, activations: np.ndarray) -> np.ndarray:
-        """``(h, w)`` of one map; all positions are searched for at once."""
-        if not activations.size:
-            return np.zeros((0, 0), dtype=np.float32)
-        height, width = activations.shape[1:]
-        features = feature_saliency(activations)
-        positions = np.flatnonzero(features.ravel() ** self.options.theta > _LEAST_SIGNIFICANCE)
-        side = self.options.patch or max(1, round(min(height, width) / 3))
-        exponent = self.options.regions.gem_exponent
-        patches = l2_normalize(pool_windows(activations, side, exponent)[positions])
-        if self.whitening is not None:
-            patches = apply_whitening(patches, *self.whitening)
-        k = min(self.options.k, len(self.usable))
-        ids = np.full((height * width, k), -1, dtype=np.int32)
-        similarities = np.zeros((height * width, k), dtype=np.float32)
-        found, similarities[positions] = self.searcher.search(patches, k)
-        ids[positions] = np.where(found >= 0, self.usable[found], -1)
-        return object_saliency(
-            features, ids, similarities, self.saliencies, self.centrality,
-            theta=self.options.theta, gamma=self.options.gamma,
-        )  # fmt: skip

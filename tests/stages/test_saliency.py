@@ -18,7 +18,7 @@ from rrtool.core import knn
 from rrtool.core.expanding_gaussian_mixture import fit_mixture, rectangles
 from rrtool.core.saliency import feature_saliency, prepare_for_detection
 from rrtool.stages.saliency_fs import RegionOptions
-from rrtool.stages.saliency_os import ObjectSaliencyOptions
+from rrtool.stages.saliency_mapper import ObjectSaliencyOptions
 from tests.tiny import (
     CPU,
     NETWORK,
