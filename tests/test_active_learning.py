@@ -180,7 +180,13 @@ def test_oracle_and_report_go_from_digits_to_curves(tmp_path):
     with open_artifact(states[0]) as state:
         names = state.read_texts("names")
     truth = write(tmp_path / "truth.csv", *(f"{name},{int(name[-5:]) % 10}" for name in names))
-    assert_done(rrtool("al-agree", states[0], "-o", tmp_path / "a.h5", "--truth", truth, "--k", 4))
+    for output, labels in (("a.h5", truth), ("d.h5", f"mnist:{digits}")):
+        agree = ("al-agree", states[0], "-o", tmp_path / output, "--truth", labels, "--k", 4)
+        assert_done(rrtool(*agree))
+    with open_artifact(tmp_path / "a.h5") as table, open_artifact(tmp_path / "d.h5") as dataset:
+        np.testing.assert_array_equal(table.read("truth"), dataset.read("truth"))
+    assert_done(rrtool("report", tmp_path / "a.h5", "-o", tmp_path / "agreement.html"))
+    assert "Spearman" in (tmp_path / "agreement.html").read_text()
     assert_fails(
         rrtool("report", states[0], tmp_path / "digits", "-o", tmp_path / "c.html"), 2, "digits"
     )

@@ -16,7 +16,9 @@ commands = typer.Typer()
 def al_agree(
     state: Annotated[str, typer.Argument(help="A state, from al-cycle.")],
     output: Output,
-    truth: Annotated[str, typer.Option(help="True labels: CSV or TSV name,label.")],
+    truth: Annotated[
+        str, typer.Option(help="True labels: CSV or TSV name,label; or mnist:FOLDER and the like.")
+    ],
     strategies: Annotated[
         str, typer.Option(help="Compared with the reference: random, entropy, coreset, jlp.")
     ] = "random,coreset,jlp",

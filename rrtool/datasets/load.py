@@ -44,14 +44,20 @@ def load_dataset(
     """
     if limit is not None and limit < 1:
         raise UsageError("bad --limit", expected="at least 1", found=limit)
-    prefix, separator, folder = source.partition(":")
-    if separator and prefix in _STANDARD:
+    prefix, _, folder = source.partition(":")
+    if is_standard(source):
         dataset = _STANDARD[prefix](source, Path(folder))
     else:
         if not 16 <= image_size <= 1024:
             raise UsageError("bad --image-size", expected="16 to 1024", found=image_size)
         dataset = load_photos(source, image_size, max_pixels, workers, progress or Silent())
     return dataset if limit is None else dataset.first(limit)
+
+
+def is_standard(source: str) -> bool:
+    """Whether it names a standard data set, such as ``mnist:FOLDER``, and no photos."""
+    prefix, separator, _ = source.partition(":")
+    return bool(separator) and prefix in _STANDARD
 
 
 def _mnist(source: str, folder: Path) -> Dataset:

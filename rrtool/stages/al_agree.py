@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from rrtool.artifacts import Artifact, InputRecord, Provenance, create, encode_texts, open_artifact
+from rrtool.artifacts import Artifact, Provenance, create, encode_texts, open_artifact
 from rrtool.core import acquisition
 from rrtool.core.agreement import acquisition_ranks, measure_agreement, rank_correlation
 from rrtool.core.joint_label_propagation import acquire_joint_propagation, manifold_similarity
 from rrtool.core.label_propagation import PseudoLabels, feature_graph, propagate_labels
 from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError, UsageError
-from rrtool.ground_truth.tables import read_table
-from rrtool.networks.checkpoints import digest_of_file
 from rrtool.progress import Progress
+from rrtool.stages.al_truth import read_truth, truth_input
 
 STRATEGIES = ("random", "entropy", "coreset", "jlp")
 
@@ -122,7 +121,7 @@ def run(
 
     Args:
         state: an ``al-state`` artifact.
-        truth: CSV or TSV ``name,label`` of the true labels.
+        truth: of the labels, see ``read_truth``.
 
     Returns:
         The path of the ``al-agreement`` artifact.
@@ -138,7 +137,7 @@ def run(
         identity = {key: value for key, value in asdict(options).items() if key != "device"}
         records = [
             source.as_input("state"),
-            InputRecord("truth", truth, "labels", "", digest_of_file(truth)),
+            truth_input(truth),
         ]
         provenance = Provenance(
             "al-agreement",
@@ -199,7 +198,7 @@ def _read_study(state: Artifact, names: list[str], truth: str, progress: Progres
             todo="make it again",
         )
     labels, usable = columns["labels"].astype(np.int32), columns["status"] == 0
-    true_labels = read_labels(truth, names, class_names)
+    true_labels = read_truth(truth, names, class_names)
     unlabeled = usable & (labels < 0)
     if n_unknown := int((unlabeled & (true_labels < 0)).sum()):
         progress.message(f"{n_unknown} unlabelled images have no true label and take no part")
@@ -211,33 +210,6 @@ def _read_study(state: Artifact, names: list[str], truth: str, progress: Progres
         np.flatnonzero(unlabeled & (true_labels >= 0)),
         class_names,
     )
-
-
-def read_labels(path: str, names: list[str], class_names: list[str]) -> np.ndarray:
-    """The class of each named image, ``(n,)`` int32; −1 where the table is silent.
-
-    Raises:
-        UsageError: the table cannot be read, names an image or a class that is not there, or
-            gives one image two labels.
-    """
-    rows = {name: row for row, name in enumerate(names)}
-    classes = {name: label for label, name in enumerate(class_names)}
-    labels = np.full(len(names), -1, dtype=np.int32)
-    for line, (name, label) in read_table(Path(path), ("name", "label")):
-        where = f"{path}, line {line}"
-        if name not in rows:
-            raise UsageError(
-                "no such image", where=where, expected=f"names such as {names[0]}", found=name
-            )
-        if label not in classes:
-            raise UsageError(
-                "no such class", where=where, expected=", ".join(class_names[:10]), found=label
-            )
-        if labels[rows[name]] not in (-1, classes[label]):
-            other = class_names[labels[rows[name]]]
-            raise UsageError(f"{name} has two labels", where=where, expected=other, found=label)
-        labels[rows[name]] = classes[label]
-    return labels
 
 
 def _outcomes(
