@@ -15,10 +15,12 @@ import pytest
 from tests.tiny import (
     CPU,
     NETWORK,
+    assert_done,
     command_line,
     digest_of,
     leftovers,
     make_pictures,
+    rrtool,
     run_process,
 )
 
@@ -55,7 +57,6 @@ def test_killed_run_is_completed_by_the_next(tmp_path, images, command):
         process.wait()
         if output.exists():  # whole, or not there
             assert digest_of(output) == expected
-        rerun = run_process(*arguments(output))
-        assert rerun.returncode == 0, rerun.stderr
+        assert_done(rrtool(*arguments(output)))
         assert digest_of(output) == expected, f"killed after {delay:.2f} s of {duration:.2f} s"
         assert leftovers(tmp_path) == []
