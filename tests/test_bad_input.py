@@ -455,11 +455,11 @@ def test_full_disk_in_hdf5_is_one_line(tmp_path, monkeypatch):
 
 def test_write_that_the_system_refuses_leaves_no_broken_part(tmp_path):
     """HDF5 writes when it closes a file: a failure there must not pass for a finished part."""
-    images, output = make_pictures(tmp_path / "images", 40), tmp_path / "f.h5"
+    images, output = make_pictures(tmp_path / "images", 12), tmp_path / "f.h5"
     done = subprocess.run(
         command_line("extract", images, "-o", output, *NETWORK, *CPU, "-q"),
         capture_output=True, text=True, check=False,
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
     )  # fmt: skip
     assert done.returncode == 1, done.stderr
     assert done.stderr.count("\n") == 1

@@ -15,11 +15,13 @@ import pytest
 from tests.tiny import (
     CPU,
     NETWORK,
+    assert_done,
     command_line,
     digest_of,
     leftovers,
     make_digits,
     make_pictures,
+    rrtool,
     run_process,
 )
 
@@ -72,7 +74,6 @@ def _kill_and_complete(tmp_path, n_kills, arguments):
         process.wait()
         if output.exists():  # whole, or not there
             assert digest_of(output) == expected
-        rerun = run_process(*arguments(output))
-        assert rerun.returncode == 0, rerun.stderr
+        assert_done(rrtool(*arguments(output)))
         assert digest_of(output) == expected, f"killed after {delay:.2f} s of {duration:.2f} s"
         assert leftovers(tmp_path) == []

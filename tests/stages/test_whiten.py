@@ -211,7 +211,7 @@ def test_whiten_fit_again_is_up_to_date_and_other_options_are_refused(features: 
     fitted(features, "--groups", "folder")
     assert "up to date" in fit(features, "--groups", "folder").stderr
     assert_fails(fit(features, "--groups", "folder", "--dim", 2), 4, "another --dim")
-    assert_fails(fit(features, "--groups", "prefix:[a-h]"), 4, "another groups")
+    assert_fails(fit(features, "--groups", "prefix:[a-h]"), 4, "made from other groups")
     result = fit(features, "--groups", "folder", "--dim", 2, "--overwrite", "--json")
     assert json.loads(result.stdout)["kind"] == "whitening"
 
