@@ -1,0 +1,30 @@
+"""Run the pipelines of the project."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from rrtool.artifacts import open_artifact
+
+PIPELINES = Path(__file__).parents[2] / "pipelines"
+RRTOOL = f"{sys.executable} -m rrtool"
+
+
+def make(folder: Path, pipeline: str, *arguments: str) -> str:
+    done = subprocess.run(
+        ["make", "-j2", "-f", PIPELINES / pipeline, f"RRTOOL={RRTOOL}", "WEIGHTS=none",
+         "NETWORK=squeezenet1_1", "OUT=out", *arguments],
+        cwd=folder, capture_output=True, text=True, check=False, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def uuids(folder: Path) -> dict[str, str]:
+    found = {}
+    for path in sorted(folder.glob("*.h5")):
+        with open_artifact(path) as artifact:
+            found[path.name] = artifact.uuid
+    return found
