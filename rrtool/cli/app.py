@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Annotated, Any
@@ -123,8 +122,6 @@ def _option_names(group: Any, prefix: str = "") -> dict[str, set[str]]:
 
 def main() -> None:
     """Entry point of the ``rrtool`` command."""
-    # Threads that wait spinning starve everything else on a machine that others use too.
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     try:
         app()
     except KeyboardInterrupt:  # before a command has begun
