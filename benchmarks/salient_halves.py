@@ -50,13 +50,13 @@ def described(maps: Artifact, saliency: Artifact) -> dict[str, np.ndarray]:
     """Descriptors ``(n, k)`` of all photos by all positions and by each half."""
     found: dict[str, list[np.ndarray]] = {"all positions": [], "salient half": [], "the rest": []}
     n_scales = maps.shape("map_sizes")[1]
-    starts, map_starts = maps.read("offsets")[::n_scales], saliency.read("maps/offsets")[::n_scales]
+    bounds, map_starts = maps.read("offsets"), saliency.read("maps/offsets")[::n_scales]
     sizes = maps.read("map_sizes")[:, 0].prod(axis=1)
     for row, size in enumerate(sizes.tolist()):
         first = int(map_starts[row])
         significance = saliency.read("maps/values", slice(first, first + size))
-        stop = int(maps.read("offsets")[row * n_scales + 1])
-        activations = maps.read("activations", slice(int(starts[row]), stop)).reshape(-1, size)
+        start, stop = bounds[row * n_scales : row * n_scales + 2].tolist()
+        activations = maps.read("activations", slice(start, stop)).reshape(-1, size)
         is_salient = significance >= np.median(significance)
         for name, part in zip(found, (np.ones(size, bool), is_salient, ~is_salient), strict=True):
             found[name].append(gem(activations[:, part]))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,16 +148,20 @@ def run(
         return outputs[0].path
 
 
-def describe_batch(scales: list[np.ndarray], options: RegionOptions) -> list[DescribedImage]:
-    """Feature saliency, its regions and their descriptors of each image of a batch.
+def describe_batch(
+    scales: list[np.ndarray],
+    options: RegionOptions,
+    saliency_of: Callable[[np.ndarray], np.ndarray] = feature_saliency,
+) -> list[DescribedImage]:
+    """Saliency, its regions and their descriptors of each image of a batch.
 
     Args:
         scales: ``(b, k, h, w)`` float32 at each scale.
+        saliency_of: from the activations ``(k, h, w)`` of an image at one scale to its ``(h, w)``.
     """
     n_images = len(scales[0])
     saliencies = [
-        [feature_saliency(maps[i]) if maps.size else _NO_MAP for maps in scales]
-        for i in range(n_images)
+        [saliency_of(maps[i]) if maps.size else _NO_MAP for maps in scales] for i in range(n_images)
     ]
     flat = [saliency for image in saliencies for saliency in image]
     regions = detect_regions(flat, options.rho, options.mixture())

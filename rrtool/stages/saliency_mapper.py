@@ -10,14 +10,14 @@ import numpy as np
 from rrtool.artifacts import Artifact
 from rrtool.core import knn
 from rrtool.core.object_saliency import object_saliency
-from rrtool.core.region_description import DescribedImage, describe_by_regions, detect_regions
+from rrtool.core.region_description import DescribedImage
 from rrtool.core.region_pooling import pool_windows
 from rrtool.core.saliency import feature_saliency
 from rrtool.core.whitening import apply_whitening, l2_normalize
 from rrtool.errors import UsageError, WorkFailed
 from rrtool.progress import Progress
 from rrtool.stages.descriptors import read_descriptors
-from rrtool.stages.saliency_fs import RegionOptions
+from rrtool.stages.saliency_fs import RegionOptions, describe_batch
 
 # Positions of less significance cannot reach the threshold of detection, and are not searched for.
 _LEAST_SIGNIFICANCE = 1e-3
@@ -126,26 +126,10 @@ class Mapper:
 
     def __call__(self, scales: list[np.ndarray]) -> list[DescribedImage]:
         """Saliency, regions and descriptors from ``(b, k, h, w)`` activations at each scale."""
-        n_images = len(scales[0])
-        saliencies = [[self._saliency(maps[i]) for maps in scales] for i in range(n_images)]
-        flat = [saliency for image in saliencies for saliency in image]
-        options = self.options.regions
-        regions = detect_regions(flat, options.rho, options.mixture())
-        return [
-            describe_by_regions(
-                [maps[i] for maps in scales],
-                saliencies[i],
-                regions[i * len(scales) : (i + 1) * len(scales)],
-                options.gem_exponent,
-                options.aggregation,
-            )
-            for i in range(n_images)
-        ]
+        return describe_batch(scales, self.options.regions, self._saliency)
 
     def _saliency(self, activations: np.ndarray) -> np.ndarray:
         """``(h, w)`` of one map; all positions are searched for at once."""
-        if not activations.size:
-            return np.zeros((0, 0), dtype=np.float32)
         height, width = activations.shape[1:]
         features = feature_saliency(activations)
         positions = np.flatnonzero(features.ravel() ** self.options.theta > _LEAST_SIGNIFICANCE)
