@@ -130,13 +130,10 @@ def _pretrain(
     progress: Progress,
 ) -> Pretrained:
     with progress.task("pretrain", options.pretraining.epochs, "epochs") as advance:
-        n_shown = 0
+        record = training.recorder(advance)
 
         def on_epoch(phase: str, epoch: int, facts: dict[str, float]) -> None:
-            nonlocal n_shown
-            training.record(phase, epoch, facts)
-            advance(len(training.log) - n_shown)  # with those before a kill
-            n_shown = len(training.log)
+            record(phase, epoch, facts)
             if facts["n_reseeded"]:
                 progress.message(
                     f"epoch {epoch}: {facts['n_reseeded']:.0f} empty clusters were re-seeded"

@@ -13,7 +13,7 @@ from scipy import sparse
 from rrtool.artifacts import InputRecord, open_artifact
 from rrtool.core.acquisition import ceal_threshold, confident_pseudo_labels
 from rrtool.core.label_propagation import PseudoLabels, feature_graph, propagate_labels
-from rrtool.progress import Advance, Progress
+from rrtool.progress import Progress
 from rrtool.stages.al_options import CycleOptions
 from rrtool.stages.al_study import Study
 from rrtool.stages.training_run import TrainingRun
@@ -118,7 +118,7 @@ def train(
             options.training,
             lesson.seed,
             initial=lesson.initial,
-            on_epoch=_reporter(training, advance),
+            on_epoch=training.recorder(advance),
         )
         learner.fit_supervised(
             np.concatenate([lesson.labeled_ids, lesson.confident_ids]),
@@ -133,18 +133,6 @@ def train(
                 checkpoint=training,
             )
     return _model(learner, study, lesson, options, training.log)
-
-
-def _reporter(training: TrainingRun, advance: Advance) -> Callable[..., None]:
-    n_shown = 0
-
-    def on_epoch(phase: str, epoch: int, facts: Mapping[str, float]) -> None:
-        nonlocal n_shown
-        training.record(phase, epoch, facts)
-        advance(len(training.log) - n_shown)  # with those before a kill
-        n_shown = len(training.log)
-
-    return on_epoch
 
 
 def _graph(features: np.ndarray, options: CycleOptions) -> sparse.csr_array:

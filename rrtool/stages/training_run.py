@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
 from rrtool.artifacts import Artifact, OutputFile
+from rrtool.progress import Advance
 from rrtool.training.checkpoint import State
 
 _LOG = "log"
@@ -51,6 +52,14 @@ class TrainingRun:
         log = np.frombuffer(json.dumps(self.log).encode(), np.uint8)
         self._output.write_part(0, {**state, _LOG: log})
 
-    def record(self, phase: str, epoch: int, facts: Mapping[str, float]) -> None:
-        """Take an epoch into the log; the learner's ``on_epoch``."""
-        self.log.append({"phase": phase, "epoch": epoch, **facts})
+    def recorder(self, advance: Advance) -> Callable[[str, int, Mapping[str, float]], None]:
+        """Takes epochs into the log, and shows how many there are; the learner's ``on_epoch``."""
+        n_shown = 0
+
+        def record(phase: str, epoch: int, facts: Mapping[str, float]) -> None:
+            nonlocal n_shown
+            self.log.append({"phase": phase, "epoch": epoch, **facts})
+            advance(len(self.log) - n_shown)  # with those before a kill
+            n_shown = len(self.log)
+
+        return record
