@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 from timing import compare, print_machine
 
-from rrtool.core.graph import build_adjacency, edge_weight
+from rrtool.core.diffusion.graph import build_adjacency, edge_weight
 
 
 def make_lists(n: int, k: int) -> tuple[np.ndarray, np.ndarray]:

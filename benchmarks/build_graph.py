@@ -12,7 +12,7 @@ from timing import compare, print_machine
 
 from rrtool.artifacts import Provenance, create, encode_texts
 from rrtool.progress import Silent
-from rrtool.stages import build_graph
+from rrtool.stages.diffusion import build_graph
 
 
 def make_vectors(n: int, d: int) -> np.ndarray:

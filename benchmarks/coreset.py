@@ -16,7 +16,7 @@ import numpy as np
 from scipy.spatial import distance_matrix
 from timing import compare, print_machine
 
-from rrtool.core.acquisition import acquire_coreset, nearest_labeled_distance
+from rrtool.core.learning.acquisition import acquire_coreset, nearest_labeled_distance
 
 _ROWS = 2000  # of the pool at a time, so that the naive side's matrix fits the memory
 

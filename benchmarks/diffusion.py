@@ -14,9 +14,9 @@ from scipy import sparse
 from scipy.sparse.linalg import cg
 from timing import compare, print_machine
 
-from rrtool.core.centrality import katz
-from rrtool.core.diffusion import Diffusion, Seeds
-from rrtool.core.graph import locality_ordering, normalize
+from rrtool.core.diffusion.diffusion import Diffusion, Seeds
+from rrtool.core.diffusion.graph import locality_ordering, normalize
+from rrtool.core.discovery.centrality import katz
 
 
 def make_graph(n: int, degree: int) -> sparse.csr_array:

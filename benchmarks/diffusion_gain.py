@@ -14,16 +14,16 @@ import numpy as np
 
 from rrtool import ground_truth
 from rrtool.artifacts import open_artifact
-from rrtool.core import knn
-from rrtool.core.diffusion import (
+from rrtool.core.diffusion import knn
+from rrtool.core.diffusion.diffusion import (
     Diffusion,
     diffusion_spread,
     rank_reached,
     seeds_from_similarities,
 )
-from rrtool.core.evaluation import QueryGroundTruth, retrieval_scores
-from rrtool.core.graph import build_adjacency, locality_ordering
-from rrtool.stages.diffuse import SMALL_COLLECTION, WIDE_SPREAD
+from rrtool.core.diffusion.graph import build_adjacency, locality_ordering
+from rrtool.core.evaluation.evaluation import QueryGroundTruth, retrieval_scores
+from rrtool.stages.diffusion.diffuse import SMALL_COLLECTION, WIDE_SPREAD
 
 GROUP_SIZES = (3, 5, 8, 15, 10_000)
 NEIGHBORS = (3, 5, 10, 20, 50)

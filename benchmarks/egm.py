@@ -18,10 +18,10 @@ from timing import compare, print_machine
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from rrtool.core.expanding_gaussian_mixture import fit_mixture, fit_mixtures  # noqa: E402
-from rrtool.core.region_pooling import pool_windows  # noqa: E402
-from rrtool.core.saliency import feature_saliency, prepare_for_detection  # noqa: E402
-from tests.core.plain_egm import fit_plain  # noqa: E402
+from rrtool.core.discovery.expanding_gaussian_mixture import fit_mixture, fit_mixtures
+from rrtool.core.discovery.region_pooling import pool_windows
+from rrtool.core.discovery.saliency import feature_saliency, prepare_for_detection
+from tests.core.discovery.plain_egm import fit_plain
 
 DATA = Path(os.environ.get("RRTOOL_SHARED_DATA", ROOT.parent / "shared" / "data"))
 
@@ -42,8 +42,8 @@ def real_activations() -> np.ndarray | None:
     import torch
     from PIL import Image
 
-    from rrtool.activations import activation_maps
     from rrtool.networks import load_network
+    from rrtool.stages.activations.sources import activation_maps
 
     image = Image.open(photos[0]).convert("RGB")
     image.thumbnail((1024, 1024))

@@ -20,13 +20,13 @@ import torch
 from PIL import Image
 from timing import compare, print_machine
 
-from rrtool.activations import _resized
 from rrtool.images.decode import decode_image
 from rrtool.images.listing import list_images
 from rrtool.networks import Network, load_network
 from rrtool.progress import Silent
-from rrtool.stages import extract
-from rrtool.stages.network_run import DEFAULT_SCALES, NetworkOptions
+from rrtool.stages.activations.run import DEFAULT_SCALES, NetworkOptions
+from rrtool.stages.activations.sources import _resized
+from rrtool.stages.retrieval import extract
 
 SHARED = Path(os.environ.get("RRTOOL_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 

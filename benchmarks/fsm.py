@@ -17,9 +17,9 @@ from timing import compare, print_machine
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from rrtool.core.local_features import LocalFeatures
-from rrtool.core.spatial_matching import Matches, MatchingOptions, match
-from tests.core.plain_fsm import match_plain
+from rrtool.core.matching.local_features import LocalFeatures
+from rrtool.core.matching.spatial_matching import Matches, MatchingOptions, match
+from tests.core.matching.plain_fsm import match_plain
 
 MAP_SIZES = (64, 45, 32)  # cells, three scales
 
@@ -123,7 +123,7 @@ def main() -> None:
         compare(sides, min(arguments.repeats, 3))
     sides = {"numba": lambda: match(query, 0, database, candidates, options)}
     if arguments.device:
-        from rrtool.core import spatial_matching_torch
+        from rrtool.core.matching import spatial_matching_torch
 
         def on_device() -> Matches:
             return spatial_matching_torch.match(

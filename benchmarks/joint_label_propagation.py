@@ -20,10 +20,10 @@ from scipy import sparse
 from scipy.sparse.linalg import cg
 from timing import print_machine
 
-from rrtool.core.acquisition import Acquisition
-from rrtool.core.graph import normalize
-from rrtool.core.joint_label_propagation import acquire_joint_propagation
-from rrtool.core.label_propagation import feature_graph
+from rrtool.core.diffusion.graph import normalize
+from rrtool.core.learning.acquisition import Acquisition
+from rrtool.core.learning.joint_label_propagation import acquire_joint_propagation
+from rrtool.core.learning.label_propagation import feature_graph
 
 ALPHA = 0.99
 

@@ -17,8 +17,8 @@ from timing import compare, print_machine
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from rrtool.core.mser import ActivationHistogram, detect_regions, quantize  # noqa: E402
-from tests import vlfeat  # noqa: E402
+from rrtool.core.matching.mser import ActivationHistogram, detect_regions, quantize
+from tests import vlfeat
 
 DATA = Path(os.environ.get("RRTOOL_SHARED_DATA", ROOT.parent / "shared" / "data"))
 

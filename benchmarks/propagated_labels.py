@@ -10,7 +10,7 @@ import argparse
 import numpy as np
 
 from rrtool.artifacts import open_artifact
-from rrtool.core.label_propagation import feature_graph, propagate_labels
+from rrtool.core.learning.label_propagation import feature_graph, propagate_labels
 from rrtool.datasets import load_dataset
 
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from timing import compare, print_machine
 
 from rrtool.artifacts import Artifact, open_artifact
-from rrtool.core.ranking import rank_by_similarity, top_rows
+from rrtool.core.retrieval.ranking import rank_by_similarity, top_rows
 from rrtool.progress import Silent
-from rrtool.stages.descriptors import Descriptors, read_descriptors
-from rrtool.stages.diffuse import DiffuseOptions
-from rrtool.stages.diffusion_ranker import Ranker
-from rrtool.stages.search import match_regions
+from rrtool.stages.diffusion.diffuse import DiffuseOptions
+from rrtool.stages.diffusion.ranker import Ranker
+from rrtool.stages.retrieval.descriptors import Descriptors, read_descriptors
+from rrtool.stages.retrieval.search import match_regions
 
 
 def searcher(queries: Descriptors, database: Descriptors, n_queries: int) -> Callable[[], None]:

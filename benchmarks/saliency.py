@@ -20,16 +20,16 @@ from timing import compare, print_machine
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from rrtool.core import knn  # noqa: E402
-from rrtool.core.region_pooling import (  # noqa: E402
-    pool_regions,
-    pool_windows,
-    region_saliency,
+from rrtool.core.diffusion import knn
+from rrtool.core.discovery.region_pooling import pool_regions, pool_windows, region_saliency
+from rrtool.core.discovery.saliency import feature_saliency
+from rrtool.core.retrieval.whitening import l2_normalize
+from rrtool.stages.discovery.saliency_fs import RegionOptions, describe_batch
+from rrtool.stages.discovery.saliency_mapper import (
+    Mapper,
+    ObjectSaliencyOptions,
+    searcher_of,
 )
-from rrtool.core.saliency import feature_saliency  # noqa: E402
-from rrtool.core.whitening import l2_normalize  # noqa: E402
-from rrtool.stages.saliency_fs import RegionOptions, describe_batch  # noqa: E402
-from rrtool.stages.saliency_mapper import Mapper, ObjectSaliencyOptions, searcher_of  # noqa: E402
 
 DATA = Path(os.environ.get("RRTOOL_SHARED_DATA", ROOT.parent / "shared" / "data"))
 N_MEASURED = 4
@@ -54,8 +54,8 @@ def real_activations(n_maps: int) -> list[np.ndarray] | None:
     import torch
     from PIL import Image
 
-    from rrtool.activations import activation_maps
     from rrtool.networks import load_network
+    from rrtool.stages.activations.sources import activation_maps
 
     network = load_network("squeezenet1_1", str(weights))
     maps = []

@@ -14,8 +14,11 @@ import argparse
 import numpy as np
 
 from rrtool.artifacts import Artifact, open_artifact
-from rrtool.core.average_precision import average_precision, ranks_without_junk
-from rrtool.core.whitening import l2_normalize
+from rrtool.core.evaluation.average_precision import (
+    average_precision,
+    ranks_without_junk,
+)
+from rrtool.core.retrieval.whitening import l2_normalize
 from rrtool.ground_truth.groups import load_groups
 
 EXPONENT = 3.0

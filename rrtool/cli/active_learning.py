@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rrtool.cli.console import reported
 from rrtool.cli.options import (
     Device,
     Json,
@@ -18,7 +19,6 @@ from rrtool.cli.options import (
     finish,
     say_skipped,
 )
-from rrtool.console import reported
 
 commands = typer.Typer()
 
@@ -105,10 +105,10 @@ def al_cycle(
     """Learn from the labels so far, and ask for those that help most (al-state)."""
     with reported(quiet, verbose) as console:
         from rrtool.errors import UsageError
-        from rrtool.stages import al_cycle as stage
-        from rrtool.stages import al_oracle
-        from rrtool.stages.al_options import CycleOptions, CycleSources, class_list
-        from rrtool.stages.al_queries import QueryFiles
+        from rrtool.stages.learning import cycle as stage
+        from rrtool.stages.learning import oracle as al_oracle
+        from rrtool.stages.learning.al_options import CycleOptions, CycleSources, class_list
+        from rrtool.stages.learning.queries import QueryFiles
 
         training, preset_budget = training_options(
             preset,

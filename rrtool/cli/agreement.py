@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from rrtool.cli.console import emit_json, path_argument, reported
 from rrtool.cli.options import Device, Json, Output, Overwrite, Quiet, Seed, Verbose
-from rrtool.console import emit_json, path_argument, reported
 
 commands = typer.Typer()
 
@@ -38,9 +38,9 @@ def al_agree(
     """Measure how far acquisition strategies agree (al-agreement)."""
     with reported(quiet, verbose) as console:
         from rrtool.artifacts import open_artifact
+        from rrtool.cli.tables import print_rows
         from rrtool.reports.agreement_page import table_rows
-        from rrtool.stages import al_agree as stage
-        from rrtool.tables import print_rows
+        from rrtool.stages.learning import agree as stage
 
         names = tuple(part.strip() for part in strategies.split(",") if part.strip())
         path = stage.run(

@@ -9,10 +9,11 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from rrtool import __version__, config
+from rrtool import __version__
 from rrtool.cli import (
     active_learning,
     agreement,
+    config,
     describe,
     graph,
     pretraining,
@@ -21,7 +22,7 @@ from rrtool.cli import (
     saliency,
     show,
 )
-from rrtool.console import EXIT_INTERRUPTED, reported
+from rrtool.cli.console import EXIT_INTERRUPTED, reported
 from rrtool.errors import UsageError
 
 # Click's own, which newer versions of Typer carry inside.

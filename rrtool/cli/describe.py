@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rrtool.cli.console import path_argument, reported
 from rrtool.cli.options import (
     BatchSize,
     Boxes,
@@ -29,10 +30,6 @@ from rrtool.cli.options import (
     finish,
     network_options,
     say_skipped,
-)
-from rrtool.console import (
-    path_argument,
-    reported,
 )
 
 commands = typer.Typer()
@@ -84,7 +81,7 @@ def extract(
 ) -> None:
     """Describe every image by one vector (features)."""
     with reported(quiet, verbose) as console:
-        from rrtool.stages import extract as stage
+        from rrtool.stages.retrieval import extract as stage
 
         inference = network_options(
             network,
@@ -102,7 +99,7 @@ def extract(
         options = stage.ExtractOptions(inference, pool, gem_exponent, whitening)
         if regions is not None:
             from rrtool.errors import UsageError
-            from rrtool.stages import extract_regions
+            from rrtool.stages.retrieval import extract_regions
 
             if save_maps is not None:
                 raise UsageError("--regions and --save-maps do not go together")
@@ -178,7 +175,7 @@ def detect_local(
 ) -> None:
     """Detect local features in the activation maps of every image (local-features)."""
     with reported(quiet, verbose) as console:
-        from rrtool.stages import detect_local as stage
+        from rrtool.stages.matching import detect_local as stage
 
         inference = network_options(
             network,
@@ -238,7 +235,7 @@ def whiten_fit(
 ) -> None:
     """Learn a whitening from features and matching images (whitening)."""
     with reported(quiet, verbose) as console:
-        from rrtool.stages import whiten_fit as stage
+        from rrtool.stages.retrieval import whiten_fit as stage
 
         path = stage.run(
             path_argument(features),
@@ -266,7 +263,7 @@ def whiten_apply(
 ) -> None:
     """Whiten features (features)."""
     with reported(quiet, verbose) as console:
-        from rrtool.stages import whiten as stage
+        from rrtool.stages.retrieval import whiten as stage
 
         path = stage.apply(
             path_argument(features),
@@ -294,7 +291,7 @@ def whiten_export(
 ) -> None:
     """Take a checkpoint's own whitening out of it (whitening)."""
     with reported(quiet, verbose) as console:
-        from rrtool.stages import whiten as stage
+        from rrtool.stages.retrieval import whiten as stage
 
         path = stage.export(checkpoint, output, set_name=set, overwrite=overwrite, progress=console)
         finish(path, json)

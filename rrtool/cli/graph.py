@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rrtool.cli.console import path_argument, reported
 from rrtool.cli.options import (
     Device,
     Json,
@@ -15,10 +16,6 @@ from rrtool.cli.options import (
     Seed,
     Verbose,
     finish,
-)
-from rrtool.console import (
-    path_argument,
-    reported,
 )
 
 commands = typer.Typer()
@@ -48,7 +45,7 @@ def build_graph(
 ) -> None:
     """Connect descriptors with their nearest neighbours (graph)."""
     with reported(quiet, verbose) as console:
-        from rrtool.stages import build_graph as stage
+        from rrtool.stages.diffusion import build_graph as stage
 
         path = stage.run(
             path_argument(features),
@@ -94,7 +91,7 @@ def centrality(
 ) -> None:
     """Measure how significant each vertex of a graph is (centrality)."""
     with reported(quiet, verbose) as console:
-        from rrtool.stages import centrality as stage
+        from rrtool.stages.discovery import centrality as stage
 
         path = stage.run(
             path_argument(graph),

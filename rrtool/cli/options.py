@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rrtool.console import EXIT_SKIPPED, Console, emit_path
+from rrtool.cli.console import EXIT_SKIPPED, Console, emit_path
 
 Output = Annotated[Path, typer.Option("--output", "-o", help="The artifact to write.")]
 Overwrite = Annotated[
@@ -71,7 +71,7 @@ def finish(path: Path, as_json: bool) -> None:
 
 def say_skipped(console: Console, path: Path) -> None:
     from rrtool.artifacts import open_artifact
-    from rrtool.stages.network_run import skipped_list_path
+    from rrtool.stages.activations.run import skipped_list_path
 
     with open_artifact(path) as artifact:
         n_skipped = artifact.extra.get("n_skipped", 0)
@@ -103,7 +103,7 @@ def network_options(
 ) -> Any:
     """``NetworkOptions`` of a command that runs a network, or reads maps in its place."""
     from rrtool.errors import UsageError
-    from rrtool.stages.network_run import NetworkOptions
+    from rrtool.stages.activations.run import NetworkOptions
 
     if maps is None and (network is None or weights is None):
         raise UsageError("no activations", expected="--network and --weights, or --maps")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from rrtool.cli.console import reported
 from rrtool.cli.options import (
     Device,
     Json,
@@ -19,7 +20,6 @@ from rrtool.cli.options import (
     finish,
     say_skipped,
 )
-from rrtool.console import reported
 
 commands = typer.Typer()
 
@@ -66,7 +66,7 @@ def al_pretrain(
 ) -> None:
     """Learn a network's features from unlabelled images, by DeepCluster (al-pretraining)."""
     with reported(quiet, verbose) as console:
-        from rrtool.stages import al_pretrain as stage
+        from rrtool.stages.learning import pretrain as stage
         from rrtool.training.pretraining import PretrainingOptions
 
         pretraining = PretrainingOptions(

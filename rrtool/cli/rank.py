@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rrtool.cli.console import emit_json, path_argument, reported
 from rrtool.cli.options import (
     Device,
     Json,
@@ -15,11 +16,6 @@ from rrtool.cli.options import (
     Quiet,
     Verbose,
     finish,
-)
-from rrtool.console import (
-    emit_json,
-    path_argument,
-    reported,
 )
 
 commands = typer.Typer()
@@ -50,7 +46,7 @@ def search(
 ) -> None:
     """Rank the database by similarity to each query (ranking)."""
     with reported(quiet, verbose) as console:
-        from rrtool.stages import search as stage
+        from rrtool.stages.retrieval import search as stage
 
         path = stage.run(
             path_argument(queries),
@@ -86,7 +82,7 @@ def rerank(
 ) -> None:
     """Verify the head of each ranking spatially and re-order it (ranking)."""
     with reported(quiet, verbose) as console:
-        from rrtool.stages import rerank as stage
+        from rrtool.stages.matching import rerank as stage
 
         path = stage.run(
             path_argument(ranking),
@@ -144,8 +140,8 @@ def diffuse(
     """Rank the database by diffusion on its graph (ranking)."""
     with reported(quiet, verbose) as console:
         from rrtool.errors import UsageError
-        from rrtool.stages import diffuse as stage
-        from rrtool.stages import diffuse_prepare
+        from rrtool.stages.diffusion import diffuse as stage
+        from rrtool.stages.diffusion import diffuse_prepare
 
         if prepare:
             if transductive or any(x is not None for x in (queries, seeds, offline, kq, top)):
@@ -209,14 +205,14 @@ def evaluate(
 ) -> None:
     """Score rankings by a protocol, or saliency by true boxes, side by side (evaluation)."""
     with reported(quiet, verbose) as console:
+        from rrtool.cli.tables import print_rows, print_scores
         from rrtool.errors import UsageError
-        from rrtool.stages import evaluate as stage
-        from rrtool.tables import print_rows, print_scores
+        from rrtool.stages.evaluation import evaluate as stage
 
         if (ground_truth is None) == (boxes is None):
             raise UsageError("say what to score by", expected="--ground-truth or --boxes")
         if boxes is not None:
-            from rrtool.stages import evaluate_saliency
+            from rrtool.stages.evaluation import evaluate_saliency
 
             scores = evaluate_saliency.run(
                 [path_argument(path) for path in rankings],

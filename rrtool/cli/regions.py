@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from rrtool.cli.console import path_argument, reported
 from rrtool.cli.options import Json, Output, Overwrite, Quiet, Seed, Verbose, finish
-from rrtool.console import path_argument, reported
 
 commands = typer.Typer()
 
@@ -25,7 +25,7 @@ def reduce_regions(
 ) -> None:
     """Describe every image by fewer regions: the means of a Gaussian mixture (regions)."""
     with reported(quiet, verbose) as console:
-        from rrtool.stages import reduce_regions as stage
+        from rrtool.stages.retrieval import reduce_regions as stage
 
         path = stage.run(
             path_argument(regions),

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from rrtool.cli.console import path_argument, reported
 from rrtool.cli.options import (
     BatchSize,
     Device,
@@ -29,10 +30,6 @@ from rrtool.cli.options import (
     finish,
     network_options,
     say_skipped,
-)
-from rrtool.console import (
-    path_argument,
-    reported,
 )
 
 commands = typer.Typer()
@@ -85,7 +82,7 @@ def saliency_fs(
 ) -> None:
     """Find and describe the regions of feature saliency (regions)."""
     with reported(quiet, verbose) as console:
-        from rrtool.stages import saliency_fs as stage
+        from rrtool.stages.discovery import saliency_fs as stage
 
         inference = network_options(
             network,
@@ -162,8 +159,8 @@ def saliency_os(
 ) -> None:
     """Map what repeats in a collection, and describe its images by that (saliency, features)."""
     with reported(quiet, verbose) as console:
-        from rrtool.stages import saliency_os as stage
-        from rrtool.stages.saliency_fs import RegionOptions
+        from rrtool.stages.discovery import saliency_os as stage
+        from rrtool.stages.discovery.saliency_fs import RegionOptions
 
         inference = network_options(
             network,
@@ -227,7 +224,7 @@ def discover(
 ) -> None:
     """Find the objects that repeat in a collection (objects)."""
     with reported(quiet, verbose) as console:
-        from rrtool.stages import discover as stage
+        from rrtool.stages.discovery import discover as stage
 
         path = stage.run(
             path_argument(regions),

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from rrtool.cli.console import emit_json, emit_path, path_argument, reported
 from rrtool.cli.options import (
     Json,
     NetworkName,
@@ -14,12 +15,6 @@ from rrtool.cli.options import (
     Quiet,
     Seed,
     Verbose,
-)
-from rrtool.console import (
-    emit_json,
-    emit_path,
-    path_argument,
-    reported,
 )
 
 commands = typer.Typer()
@@ -33,8 +28,8 @@ def inspect(
 ) -> None:
     """Tell what an artifact is and where it comes from."""
     with reported():
+        from rrtool.cli.tables import print_facts
         from rrtool.stages import inspect as stage
-        from rrtool.tables import print_facts
 
         facts = stage.run(path_argument(artifact), verify=verify)
         if json:
@@ -82,10 +77,10 @@ def report(
 ) -> None:
     """Show what an artifact holds as one HTML page: rankings, objects, learning curves."""
     with reported(quiet, verbose) as console:
-        from rrtool.stages import report as stage
-        from rrtool.stages import report_agreement, report_learning, report_saliency
-        from rrtool.stages.report_output import kind_of
-        from rrtool.tables import print_rows
+        from rrtool.cli.tables import print_rows
+        from rrtool.stages.reports import report_agreement, report_learning, report_saliency
+        from rrtool.stages.reports import report_ranking as stage
+        from rrtool.stages.reports.report_output import kind_of
 
         paths = [path_argument(artifact) for artifact in artifacts]
         common: dict[str, Any] = {"overwrite": overwrite, "progress": console}
@@ -148,9 +143,9 @@ def demo(
 ) -> None:
     """Make scenes with planted objects, run the main job on them, and show the result."""
     with reported(quiet, verbose) as console:
+        from rrtool.cli.tables import print_scores
         from rrtool.stages import demo as stage
-        from rrtool.stages.evaluate import summarize
-        from rrtool.tables import print_scores
+        from rrtool.stages.evaluation.evaluate import summarize
 
         if scenes_only:
             scenes, _ = stage.make(folder, seed=seed, short=short)

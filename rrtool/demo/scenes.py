@@ -28,7 +28,7 @@ class Scenes:
 
     Attributes:
         images: folder of the JPEG files ``object_03_view_2.jpg`` and ``distractor_07.jpg``.
-        boxes: CSV ``name,x0,y0,x1,y1`` of the query views, in pixels (see ``rrtool.boxes``).
+        boxes: CSV ``name,x0,y0,x1,y1`` of the query views, in pixels (see ``ground_truth.boxes``).
         all_boxes: the same for every view of every object.
         groups: CSV ``name,label`` of every image; distractors have an empty label.
         n_images, n_queries: how many there are.

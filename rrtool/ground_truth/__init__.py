@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from rrtool.core.evaluation import QueryGroundTruth
+from rrtool.core.evaluation.evaluation import QueryGroundTruth
 from rrtool.errors import UsageError
 from rrtool.ground_truth import groups, oxford, revisited
 

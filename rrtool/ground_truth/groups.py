@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rrtool.core.evaluation import SCORING_RULES, QueryGroundTruth
+from rrtool.core.evaluation.evaluation import SCORING_RULES, QueryGroundTruth
 from rrtool.errors import UsageError
 from rrtool.ground_truth.names import find_entry, first_few
 from rrtool.ground_truth.tables import read_table

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from rrtool.core.evaluation import QueryGroundTruth
+from rrtool.core.evaluation.evaluation import QueryGroundTruth
 from rrtool.errors import UsageError
 
 _Entry = TypeVar("_Entry")

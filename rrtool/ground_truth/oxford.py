@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rrtool.core.evaluation import SCORING_RULES, QueryGroundTruth
+from rrtool.core.evaluation.evaluation import SCORING_RULES, QueryGroundTruth
 from rrtool.errors import UsageError
 from rrtool.ground_truth.names import find_queries, restrict, rows_of_entries
 from rrtool.ground_truth.tables import read_lines, unreadable

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rrtool.core.evaluation import SCORING_RULES, QueryGroundTruth
+from rrtool.core.evaluation.evaluation import SCORING_RULES, QueryGroundTruth
 from rrtool.errors import UsageError
 from rrtool.ground_truth.matlab import load_matlab
 from rrtool.ground_truth.names import find_queries, restrict, rows_of_entries

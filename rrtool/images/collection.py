@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from rrtool.artifacts import InputRecord, encode_texts, image_input
-from rrtool.boxes import load_boxes, match_boxes
 from rrtool.errors import UsageError
+from rrtool.ground_truth.boxes import load_boxes, match_boxes
 from rrtool.ground_truth.names import rows_of_entries
 from rrtool.ground_truth.revisited import load_revisited
 from rrtool.images.decode import Box

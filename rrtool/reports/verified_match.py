@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from rrtool.core.local_features import LocalFeatures
+from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.reports.drawing import (
     Ellipses,
     distinct_colours,

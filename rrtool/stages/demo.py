@@ -6,13 +6,16 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rrtool.core.detection import DetectionOptions
+from rrtool.core.matching.detection import DetectionOptions
 from rrtool.demo.scenes import Scenes, make_scenes
 from rrtool.errors import UsageError, WorkFailed
 from rrtool.networks import load_network
 from rrtool.progress import Progress
-from rrtool.stages import detect_local, evaluate, extract, report, rerank, search
-from rrtool.stages.network_run import NetworkOptions
+from rrtool.stages.activations.run import NetworkOptions
+from rrtool.stages.evaluation import evaluate
+from rrtool.stages.matching import detect_local, rerank
+from rrtool.stages.reports import report_ranking as report
+from rrtool.stages.retrieval import extract, search
 
 _MARKER = ".rrtool-demo"
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from rrtool.core.kmeans import kmeans, normalized_mutual_information
+from rrtool.core.learning.kmeans import kmeans, normalized_mutual_information
 from rrtool.datasets.dataset import Dataset
 from rrtool.errors import UsageError
 from rrtool.training.checkpoint import (

@@ -9,7 +9,8 @@ import pytest
 from rrtool.artifacts import open_artifact
 from rrtool.errors import UsageError
 from rrtool.progress import Silent
-from rrtool.stages import demo, report
+from rrtool.stages import demo
+from rrtool.stages.reports import report_ranking as report
 
 
 @pytest.fixture(scope="module")

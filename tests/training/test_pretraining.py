@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from rrtool.core.kmeans import normalized_mutual_information
+from rrtool.core.learning.kmeans import normalized_mutual_information
 from rrtool.errors import UsageError
 from rrtool.training.learner import Learner
 from rrtool.training.options import TrainingOptions

@@ -1,0 +1,1 @@
+"""Saliency, regions, centrality, objects (thesis ch. 5)."""

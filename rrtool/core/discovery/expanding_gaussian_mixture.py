@@ -1,0 +1,194 @@
+"""Rectangular regions of a saliency map by an expanding Gaussian mixture (thesis §5.3.4).
+
+The map is a sum of Gaussian samples ``s_i = S_i N(p_i, σ I)`` (5.3), which a mixture of Gaussian
+components with diagonal covariance explains. Every sample starts a component; each iteration
+shares samples out among components (E, 5.5), moves the components there (M, 5.6–5.8) and purges
+those that stronger ones cover (P).
+
+Where the thesis leaves a choice:
+
+* σ is a variance, as eq. 5.3 has it, in square cells.
+* Samples count by their saliency: ``ℓ_κ = Σ_i S_i γ_iκ``, and likewise in 5.7 and 5.8. In (5.5)
+  the saliency of a sample cancels, so that (5.6–5.8) as printed forget the map after the first
+  iteration: all of it is tiled by equal regions, whatever the exponent ρ, against Figure 5.5a.
+  ``weigh_samples=False`` gives the printed form.
+* Variances are at least 1/12, that of one cell.
+* Mixing coefficients sum to 1 after each purge too; equal ones (to 1e-9) are in raster order.
+* It ends when an iteration keeps all components and no mean moves by 0.1 cells.
+* A region reaches 2 standard deviations from the mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from rrtool.core.discovery.expanding_gaussian_mixture_numba import fit_map, fit_maps
+
+SIGMA = 2.5
+OVERLAP_THRESHOLD = 0.55
+N_DEVIATIONS = 2.0
+MAX_ITERATIONS = 20
+MEAN_TOLERANCE = 0.1
+
+# Cells that are fitted at a time: bounds the memory of a batch (40 bytes a cell).
+_BATCH_CELLS = 1 << 20
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """Components of one map, by falling weight, equal ones (to 1e-9) in raster order.
+
+    Attributes:
+        weights: ``(m,)`` float64, mixing coefficients π, of sum 1.
+        means: ``(m, 2)`` float64, ``(x, y)`` in cells, centres at integers.
+        variances: ``(m, 2)`` float64, along x and y, in square cells.
+        component_counts: ``(n_iterations,)`` int32, components kept by each iteration.
+        converged: False where the iterations ran out.
+    """
+
+    weights: np.ndarray
+    means: np.ndarray
+    variances: np.ndarray
+    component_counts: np.ndarray
+    converged: bool
+
+    def __len__(self) -> int:
+        return len(self.weights)
+
+
+@dataclass(frozen=True)
+class MixtureOptions:
+    """How mixtures are fitted.
+
+    Attributes:
+        sigma: σ of eq. 5.3, the variance of a sample in square cells.
+        overlap_threshold: τ of the purge, in (0, 1): larger keeps fewer components.
+        max_iterations: at most so many.
+        mean_tolerance: cells.
+        weigh_samples: count samples by saliency, see the module's docstring.
+    """
+
+    sigma: float = SIGMA
+    overlap_threshold: float = OVERLAP_THRESHOLD
+    max_iterations: int = MAX_ITERATIONS
+    mean_tolerance: float = MEAN_TOLERANCE
+    weigh_samples: bool = True
+
+    def __post_init__(self) -> None:
+        if not 0 < self.sigma < np.inf:
+            raise ValueError(f"sigma is {self.sigma}, expected a positive number")
+        if not 0 < self.overlap_threshold < 1:
+            raise ValueError(f"the overlap threshold is {self.overlap_threshold}, expected (0, 1)")
+        if self.max_iterations < 1:
+            raise ValueError(f"{self.max_iterations} iterations, expected at least 1")
+        if not self.mean_tolerance > 0:
+            raise ValueError(f"the tolerance is {self.mean_tolerance}, expected more than 0")
+
+
+_DEFAULTS = MixtureOptions()
+
+
+def fit_mixture(saliency_map: np.ndarray, options: MixtureOptions = _DEFAULTS) -> Mixture:
+    """Fits one map; see :func:`fit_mixtures`."""
+    return fit_mixtures([saliency_map], options)[0]
+
+
+def fit_mixtures(
+    saliency_maps: Sequence[np.ndarray], options: MixtureOptions = _DEFAULTS
+) -> list[Mixture]:
+    """Fits every map, several at a time.
+
+    Args:
+        saliency_maps: ``(h, w)`` each, non-negative, of any sizes; see
+            :func:`rrtool.core.discovery.saliency.prepare_for_detection`.
+
+    Returns:
+        One mixture a map, without components where the map is zero; the same whatever the number
+        of threads, the other maps and the map's scale.
+
+    Raises:
+        ValueError: a map is not two-dimensional or holds negative, NaN or infinite values.
+    """
+    maps = [_scaled(saliency_map, i) for i, saliency_map in enumerate(saliency_maps)]
+    return [mixture for batch in _batches(maps) for mixture in _fit_batch(batch, options)]
+
+
+def rectangles(
+    mixture: Mixture, shape: tuple[int, int], n_deviations: float = N_DEVIATIONS
+) -> np.ndarray:
+    """Axis-aligned regions around the means, in the order of the components.
+
+    A cell is inside when its centre lies within ``n_deviations`` standard deviations (our choice
+    of 2: nine tenths of a Gaussian's mass), so is the one nearest to the mean.
+
+    Args:
+        shape: ``(h, w)`` of the map, to which regions are clipped.
+
+    Returns:
+        ``(m, 4)`` int32 ``(x0, y0, x1, y1)`` in cells, half-open, none of them empty.
+    """
+    if not n_deviations >= 0:
+        raise ValueError(f"{n_deviations} standard deviations, expected 0 or more")
+    extent = n_deviations * np.sqrt(mixture.variances)
+    size = np.array(shape[::-1])
+    nearest = np.clip(np.rint(mixture.means), 0, size - 1)
+    first = np.minimum(np.ceil(mixture.means - extent), nearest)
+    last = np.maximum(np.floor(mixture.means + extent), nearest)
+    boxes = np.hstack([np.maximum(first, 0), np.minimum(last + 1, size)])
+    return boxes.astype(np.int32)
+
+
+def _scaled(saliency_map: np.ndarray, index: int) -> np.ndarray:
+    values = np.asarray(saliency_map, np.float64)
+    if values.ndim != 2:
+        raise ValueError(f"saliency map {index} is {values.shape}, expected (h, w)")
+    largest = values.max(initial=0)
+    if not (values.min(initial=0) >= 0 and largest < np.inf):
+        raise ValueError(f"saliency map {index} holds negative, NaN or infinite values")
+    return values / largest if largest > 0 else values
+
+
+def _batches(maps: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
+    batch: list[np.ndarray] = []
+    n_cells = 0
+    for saliency_map in maps:
+        if batch and n_cells + saliency_map.size > _BATCH_CELLS:
+            yield batch
+            batch, n_cells = [], 0
+        batch.append(saliency_map)
+        n_cells += saliency_map.size
+    if batch:
+        yield batch
+
+
+def _fit_batch(maps: list[np.ndarray], options: MixtureOptions) -> list[Mixture]:
+    shapes = np.array([saliency_map.shape for saliency_map in maps], np.int64)
+    offsets = np.concatenate([[0], np.cumsum(shapes.prod(axis=1))])
+    components = np.empty((offsets[-1], 5))
+    counts = np.zeros((len(maps), options.max_iterations), np.int32)
+    numbers = (
+        float(options.sigma),
+        float(options.overlap_threshold),
+        float(options.mean_tolerance),
+        float(options.weigh_samples),
+    )
+    if len(maps) == 1:  # waking threads would take longer than the map
+        plain = np.require(maps[0], requirements=["C", "W"])
+        n_iterations = [fit_map(plain, numbers, components, counts[0])]
+    else:
+        values = np.concatenate([saliency_map.ravel() for saliency_map in maps])
+        n_iterations = fit_maps(values, offsets, shapes, numbers, components, counts).tolist()
+    return [
+        _mixture(components[first:], counts[i, : abs(n)], n >= 0)
+        for i, (first, n) in enumerate(zip(offsets[:-1], n_iterations, strict=True))
+    ]
+
+
+def _mixture(components: np.ndarray, counts: np.ndarray, converged: bool) -> Mixture:
+    found = components[: counts[-1] if len(counts) else 0]
+    order = np.argsort(-np.rint(np.log(found[:, 0]) * 1e9), kind="stable")
+    found = found[order]
+    return Mixture(found[:, 0], found[:, 1:3], found[:, 3:5], counts.copy(), converged)

@@ -1,0 +1,151 @@
+"""Object saliency, and how well saliency and regions agree with true boxes (§5.3.8, §5.4.2).
+
+Boxes are ``(x0, y0, x1, y1)`` in cells, from the corner of the top-left cell, which covers
+``[0, 1]``: half-open rectangles of cells are such boxes, and so are pixels over the stride.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rrtool.core.diffusion.graph import edge_weight
+
+THETA = 3.0
+GAMMA = 3.0
+
+
+def object_saliency(
+    feature_saliency: np.ndarray,
+    neighbor_ids: np.ndarray,
+    similarities: np.ndarray,
+    region_saliencies: np.ndarray,
+    centrality: np.ndarray,
+    *,
+    theta: float = THETA,
+    gamma: float = GAMMA,
+) -> np.ndarray:
+    """Object saliency ``S_p = F̂_p^θ Σ_{i ∈ N_p} s(v_i, z_p) f_i^θ u_i`` (eq. 5.14), of maximum 1.
+
+    Args:
+        feature_saliency: ``(h, w)`` F̂ of the image, non-negative.
+        neighbor_ids: ``(h·w, k)`` regions nearest to the patch at each position, positions in
+            raster order; negative for none.
+        similarities: ``(h·w, k)`` inner products of their descriptors with the patch's; s is
+            their positive part to the power γ, as in the graph (§2.4). Read where there is a
+            neighbour only.
+        region_saliencies: ``(n,)`` f of each region (eq. 5.9), non-negative.
+        centrality: ``(n,)`` u of each region, non-negative.
+        theta: θ, 3 in the thesis; 0 takes feature saliency out.
+        gamma: γ; 1 is the plain inner product.
+
+    Returns:
+        ``(h, w)`` float32 in [0, 1]; zeros where no position has a neighbour of weight.
+
+    Raises:
+        ValueError: the shapes don't fit, an id is not below ``n``, or a value that counts is
+            NaN, infinite or, but for similarities, negative; or an exponent is negative.
+    """
+    _check(feature_saliency, neighbor_ids, similarities, region_saliencies, centrality)
+    if not (theta >= 0 and gamma > 0):
+        raise ValueError(f"theta is {theta} and gamma {gamma}, expected theta >= 0 and gamma > 0")
+    significance = np.asarray(region_saliencies, np.float64) ** theta * centrality
+    found = neighbor_ids >= 0
+    weights = edge_weight(np.where(found, similarities, 0), gamma)
+    # One more region without significance stands for no neighbour, and for n = 0.
+    significance = np.append(significance, 0.0)
+    sums = np.einsum("pk,pk->p", weights, significance[np.where(found, neighbor_ids, -1)])
+    saliency = np.asarray(feature_saliency, np.float64) ** theta
+    saliency = saliency * sums.reshape(saliency.shape)
+    largest = saliency.max(initial=0)
+    return (saliency / largest if largest > 0 else saliency).astype(np.float32)
+
+
+def saliency_precision(saliency_map: np.ndarray, box: np.ndarray) -> float:
+    """Share of the map's mass inside a true box (§5.4.2).
+
+    A cell that the box covers partly counts by the covered share. A box may leave the map.
+
+    Args:
+        saliency_map: ``(h, w)``, non-negative.
+        box: ``(4,)``, see the module.
+
+    Returns:
+        0 to 1; 0 for a map without mass, which points at nothing.
+
+    Raises:
+        ValueError: the map holds negative, NaN or infinite values, or the box is malformed.
+    """
+    _check_values("saliency map", saliency_map)
+    x0, y0, x1, y1 = _checked_boxes(np.asarray(box)[None])[0]
+    height, width = saliency_map.shape
+    mass = np.asarray(saliency_map, np.float64)
+    total = mass.sum()
+    inside = _covered(height, y0, y1) @ mass @ _covered(width, x0, x1)
+    return float(inside / total) if total > 0 else 0.0
+
+
+def best_iou(boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Intersection over union of each true box with the box that fits it best.
+
+    Args:
+        boxes: ``(r, 4)`` found.
+        truth: ``(t, 4)``.
+
+    Returns:
+        ``(t,)`` float64; zeros where nothing was found. The share above a threshold is recall.
+
+    Raises:
+        ValueError: boxes are malformed: not four numbers, NaN, or of no area.
+    """
+    boxes, truth = _checked_boxes(boxes), _checked_boxes(truth)
+    low = np.maximum(boxes[None, :, :2], truth[:, None, :2])
+    high = np.minimum(boxes[None, :, 2:], truth[:, None, 2:])
+    shared = np.maximum(high - low, 0).prod(axis=2)
+    union = _areas(boxes)[None] + _areas(truth)[:, None] - shared
+    return (shared / union).max(axis=1, initial=0)
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+
+
+def _covered(length: int, start: float, end: float) -> np.ndarray:
+    """``(length,)`` share of each cell ``[i, i + 1]`` that lies in ``[start, end]``."""
+    cells = np.arange(length)
+    return np.clip(np.minimum(cells + 1, end) - np.maximum(cells, start), 0, None)
+
+
+def _checked_boxes(boxes: np.ndarray) -> np.ndarray:
+    boxes = np.asarray(boxes, np.float64)
+    if boxes.ndim != 2 or boxes.shape[1] != 4:
+        raise ValueError(f"boxes are {boxes.shape}, expected (n, 4)")
+    if not (np.isfinite(boxes).all() and (boxes[:, :2] < boxes[:, 2:]).all()):
+        raise ValueError("a box is not finite or has no area, expected x0 < x1 and y0 < y1")
+    return boxes
+
+
+def _check(feature_saliency, neighbor_ids, similarities, region_saliencies, centrality) -> None:
+    n_positions, n_regions = feature_saliency.size, len(region_saliencies)
+    if feature_saliency.ndim != 2 or centrality.shape != region_saliencies.shape:
+        raise ValueError(
+            f"feature saliency is {feature_saliency.shape}, expected (h, w); regions have"
+            f" {region_saliencies.shape} saliencies and {centrality.shape} centralities"
+        )
+    if neighbor_ids.shape != similarities.shape or neighbor_ids.shape[:1] != (n_positions,):
+        raise ValueError(
+            f"neighbours are {neighbor_ids.shape} and similarities {similarities.shape},"
+            f" expected ({n_positions}, k) both"
+        )
+    if neighbor_ids.max(initial=-1) >= n_regions:
+        raise ValueError(f"region {neighbor_ids.max()} is a neighbour, but there are {n_regions}")
+    _check_values("feature saliency", feature_saliency)
+    _check_values("region saliencies", region_saliencies)
+    _check_values("centrality", centrality)
+    if not np.isfinite(similarities[neighbor_ids >= 0]).all():
+        raise ValueError("a similarity is NaN or infinite")
+
+
+def _check_values(name: str, values: np.ndarray) -> None:
+    # NaN fails every comparison, so it fails these too.
+    if not (values.min(initial=0) >= 0 and values.max(initial=0) < np.inf):
+        raise ValueError(f"the {name} holds negative, NaN or infinite values")

@@ -1,0 +1,1 @@
+"""Average precision and the protocols (thesis §2.5)."""

@@ -1,0 +1,1 @@
+"""Acquisition, label propagation, clustering (thesis ch. 3)."""

@@ -1,0 +1,430 @@
+"""Compiled kernels of `core.matching.mser`, one channel at a time, channels in parallel.
+
+The map is handled with a frame one pixel wide, so that neighbours need no bounds check: pixel (x,
+y) is y' * stride + x' with x' = x + 1, y' = y + 1, stride = w + 2. Only pixels above the map's
+smallest level are touched: the others belong to the root alone. Framed index 0, a corner of the
+frame, is no pixel and stands for none.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+
+N_LEVELS = 256
+
+# A region whose correlation coefficient has 1 - r^2 below this is a line of pixels. Exact lines
+# give rounding errors of 1e-16; the thinnest true region of 1000 pixels gives 1e-8.
+COLLINEARITY_TOLERANCE = 1e-12
+
+# The eight neighbours as (dy, dx), clockwise, so that successive ones touch.
+_RING = ((-1, -1), (-1, 0), (-1, 1), (0, 1), (1, 1), (1, 0), (1, -1), (0, -1))
+
+
+def _contacts(inside: int) -> list[int]:
+    """One of ``_RING`` for each group that already hangs together, of those ``inside`` marks.
+
+    Neighbours that touch one another are in one component before the pixel joins them, so one
+    look-up serves them all; most pixels need a single one.
+    """
+    groups: list[list[int]] = []
+    for i in (i for i in range(8) if inside >> i & 1):
+        touching = [group for group in groups if any(_touch(i, j) for j in group)]
+        groups = [group for group in groups if group not in touching]
+        groups.append(sum(touching, [i]))
+    return [group[0] for group in groups]
+
+
+def _touch(i: int, j: int) -> bool:
+    (y1, x1), (y2, x2) = _RING[i], _RING[j]
+    return max(abs(y1 - y2), abs(x1 - x2)) <= 1
+
+
+_CONTACTS = np.array([(_contacts(inside) + [-1] * 4)[:4] for inside in range(256)], np.int8)
+
+
+class Limits(NamedTuple):
+    """VLFeat's thresholds; areas in pixels, single precision as VLFeat computes them."""
+
+    delta: int
+    min_diversity: np.float32
+    max_variation: np.float32
+    min_area: np.float32
+    max_area: np.float32
+
+
+class _Scratch(NamedTuple):
+    """One thread's buffers. Pixels are framed indices; nodes are numbered parents first."""
+
+    nonzero: np.ndarray  # pixels in raster order
+    order: np.ndarray  # pixels by falling level, raster order within a level
+    climb: np.ndarray  # pixel -> shortened way to the root of its component, 0 outside
+    parent: np.ndarray  # pixel -> the later pixel that took it in, 0 for none
+    area: np.ndarray  # pixel -> area of the component that it completes
+    node: np.ndarray  # pixel -> its smallest extremal region
+    value: np.ndarray  # pixel -> level
+    node_parent: np.ndarray
+    node_pixel: np.ndarray
+    node_level: np.ndarray
+    node_area: np.ndarray
+    node_top: np.ndarray
+    node_variation: np.ndarray
+    node_stable: np.ndarray
+    node_kept: np.ndarray  # node -> nearest kept node at or around it, 0 (the root) for none
+    node_row: np.ndarray  # kept node -> its row below
+    row_node: np.ndarray
+    row_seed: np.ndarray
+    row_order: np.ndarray
+    row_sums: np.ndarray  # Σx, Σy, Σxx, Σxy, Σyy
+    row_box: np.ndarray
+    row_strength: np.ndarray
+
+
+class Output(NamedTuple):
+    """The fields of :class:`Regions`, with a fixed number of places for each channel."""
+
+    levels: np.ndarray
+    seeds: np.ndarray
+    areas: np.ndarray
+    means: np.ndarray
+    covariances: np.ndarray
+    strengths: np.ndarray
+    boxes: np.ndarray
+
+
+@numba.njit(cache=True, nogil=True)
+def _make_scratch(height, width, capacity):
+    n_framed, n_nodes = (height + 2) * (width + 2), height * width + 1
+    return _Scratch(
+        nonzero=np.empty(n_nodes, np.uint32),
+        order=np.empty(n_nodes, np.uint32),
+        climb=np.zeros(n_framed, np.uint32),
+        parent=np.empty(n_framed, np.uint32),
+        area=np.empty(n_framed, np.int32),
+        node=np.empty(n_framed, np.uint32),
+        value=np.empty(n_framed, np.int32),
+        node_parent=np.empty(n_nodes, np.uint32),
+        node_pixel=np.empty(n_nodes, np.uint32),
+        node_level=np.empty(n_nodes, np.int32),
+        node_area=np.empty(n_nodes, np.int32),
+        node_top=np.empty(n_nodes, np.uint32),
+        node_variation=np.empty(n_nodes, np.float32),
+        node_stable=np.empty(n_nodes, np.bool_),
+        node_kept=np.empty(n_nodes, np.uint32),
+        node_row=np.empty(n_nodes, np.uint32),
+        row_node=np.empty(n_nodes, np.uint32),
+        row_seed=np.empty(capacity, np.int32),
+        row_order=np.empty(capacity, np.uint32),
+        row_sums=np.empty((capacity, 5), np.int64),
+        row_box=np.empty((capacity, 4), np.int32),
+        row_strength=np.empty(capacity, np.float32),
+    )
+
+
+@numba.njit(cache=True, nogil=True, parallel=True)
+def detect_channels(levels, activations, limits, n_blocks, out, counts):
+    n_channels = levels.shape[0]
+    for block in numba.prange(n_blocks):
+        start = block * n_channels // n_blocks
+        stop = (block + 1) * n_channels // n_blocks
+        _detect_block(levels, activations, limits, start, stop, out, counts)
+
+
+@numba.njit(cache=True, nogil=True)
+def _detect_block(levels, activations, limits, start, stop, out, counts):
+    height, width = levels.shape[1], levels.shape[2]
+    capacity = out.seeds.shape[1]
+    scratch = _make_scratch(height, width, capacity)
+    for channel in range(start, stop):
+        background, n_nonzero, n_pixels = _sort_pixels(levels[channel], scratch)
+        _grow_forest(scratch, n_pixels, width + 2)
+        n_nodes = _number_nodes(scratch, n_pixels, background, height * width)
+        _measure_variation(scratch, n_nodes, limits.delta)
+        n_kept = _select(scratch, n_nodes, limits)
+        counts[channel] = n_kept
+        if 0 < n_kept <= capacity:
+            _measure_regions(scratch, n_nonzero, n_nodes, n_kept, activations[channel])
+            counts[channel] = _emit(scratch, n_kept, width, out, channel)
+
+
+@numba.njit(cache=True, nogil=True)
+def _sort_pixels(levels, s):
+    """Counting sort of the pixels above the smallest level, the background.
+
+    Returns:
+        The background's level, the number of pixels above zero, that of pixels above background.
+    """
+    height, width = levels.shape
+    n_nonzero = 0
+    for y in range(height):
+        first = (y + 1) * (width + 2) + 1
+        for x in range(width):
+            # A zero is written too, and overwritten by the next pixel: cheaper than a branch.
+            s.nonzero[n_nonzero], s.value[first + x] = first + x, levels[y, x]
+            n_nonzero += levels[y, x] != 0
+    ends = np.zeros(N_LEVELS, np.int32)
+    for i in range(n_nonzero):
+        ends[s.value[s.nonzero[i]]] += 1
+    background = 0
+    if n_nonzero == height * width:
+        while ends[background] == 0:
+            background += 1
+    n_pixels = 0
+    for level in range(N_LEVELS - 1, background, -1):
+        n_pixels, ends[level] = n_pixels + ends[level], n_pixels
+    for i in range(n_nonzero):
+        pixel = s.nonzero[i]
+        level = s.value[pixel]
+        if level == background:
+            s.node[pixel] = 0
+        else:
+            s.order[ends[level]] = pixel
+            ends[level] += 1
+    return background, n_nonzero, n_pixels
+
+
+@numba.njit(cache=True, nogil=True)
+def _neighbors_inside(climb, pixel, stride):
+    """Bit i tells whether ``_RING[i]`` around the pixel is in the forest."""
+    # Unsigned indices spare numba's test for negative ones, a third of the whole loop's time.
+    here, one = np.uint64(pixel), np.uint64(1)
+    above, below = here - np.uint64(stride), here + np.uint64(stride)
+    return (
+        np.int64(climb[above - one] != 0)
+        | np.int64(climb[above] != 0) << 1
+        | np.int64(climb[above + one] != 0) << 2
+        | np.int64(climb[here + one] != 0) << 3
+        | np.int64(climb[below + one] != 0) << 4
+        | np.int64(climb[below] != 0) << 5
+        | np.int64(climb[below - one] != 0) << 6
+        | np.int64(climb[here - one] != 0) << 7
+    )
+
+
+@numba.njit(cache=True, nogil=True)
+def _find(climb, pixel):
+    """The root of the pixel's component; shortens the way for the next one."""
+    root = climb[pixel]
+    while root != pixel:
+        climb[pixel] = climb[root]
+        pixel = climb[root]
+        root = climb[pixel]
+    return root
+
+
+@numba.njit(cache=True, nogil=True)
+def _grow_forest(s, n_pixels, stride):
+    """Union-find over falling levels: the newest pixel always becomes its component's root.
+
+    Without union by rank the roots stand in the order of the sort, which makes every later pass a
+    plain scan; halving the climbs keeps them short.
+    """
+    climb, parent, area = s.climb, s.parent, s.area
+    offsets = np.empty(8, np.int32)
+    for i in range(8):
+        offsets[i] = _RING[i][0] * stride + _RING[i][1]
+    for i in range(n_pixels):
+        pixel = s.order[i]
+        inside = _neighbors_inside(climb, pixel, stride)
+        climb[pixel], parent[pixel] = pixel, 0
+        total = 1
+        for slot in range(4):  # four corners at most stand apart
+            contact = _CONTACTS[inside, slot]
+            if contact < 0:
+                break
+            root = _find(climb, np.uint32(pixel + offsets[contact]))
+            if root != pixel:
+                climb[root], parent[root] = pixel, pixel
+                total += area[root]
+        area[pixel] = total
+    for i in range(n_pixels):
+        climb[s.order[i]] = 0
+
+
+@numba.njit(cache=True, nogil=True)
+def _number_nodes(s, n_pixels, background, n_elements):
+    """Numbers the extremal regions, parents first; node 0 is the whole map."""
+    s.node_parent[0], s.node_pixel[0] = 0, 0
+    s.node_level[0], s.node_area[0] = background, n_elements
+    n_nodes = 1
+    for i in range(n_pixels - 1, -1, -1):
+        pixel = s.order[i]
+        parent = s.parent[pixel]
+        outer = np.uint32(0) if parent == 0 else s.node[parent]
+        if parent != 0 and s.value[parent] == s.value[pixel]:
+            s.node[pixel] = outer
+            continue
+        s.node[pixel] = n_nodes
+        s.node_parent[n_nodes], s.node_pixel[n_nodes] = outer, pixel
+        s.node_level[n_nodes], s.node_area[n_nodes] = s.value[pixel], s.area[pixel]
+        n_nodes += 1
+    return n_nodes
+
+
+@numba.njit(cache=True, nogil=True)
+def _measure_variation(s, n_nodes, delta):
+    """Growth of each region over ``delta`` levels down; children first.
+
+    A parent's search starts where the search of its children ended: its level is lower, so it
+    reaches at least as far.
+    """
+    for node in range(n_nodes):
+        s.node_top[node] = node
+    for node in range(n_nodes - 1, -1, -1):
+        floor = s.node_level[node] - delta
+        top = s.node_top[node]
+        while top != 0 and s.node_level[s.node_parent[top]] >= floor:
+            top = s.node_parent[top]
+        area = s.node_area[node]
+        s.node_variation[node] = np.float32(s.node_area[top] - area) / np.float32(area)
+        outer = s.node_parent[node]
+        # Of two nodes on one branch the outer one has the lower number.
+        s.node_top[outer] = min(s.node_top[outer], top)
+
+
+@numba.njit(cache=True, nogil=True)
+def _select(s, n_nodes, limits):
+    """VLFeat's filters; fills ``node_kept`` and ``node_row`` and returns how many are kept."""
+    for node in range(n_nodes):
+        s.node_stable[node] = True
+    for node in range(n_nodes):
+        outer = s.node_parent[node]
+        if s.node_level[outer] < s.node_level[node] - 1:
+            continue
+        child_wins = s.node_variation[node] < s.node_variation[outer]
+        s.node_stable[outer if child_wins else node] = False
+    s.node_kept[0] = 0
+    n_kept = 0
+    for node in range(1, n_nodes):
+        around = s.node_kept[s.node_parent[node]]
+        s.node_kept[node] = around
+        if s.node_stable[node] and _passes(s, node, around, limits):
+            s.node_kept[node], s.node_row[node] = node, n_kept
+            s.row_node[n_kept] = node
+            n_kept += 1
+    return n_kept
+
+
+@numba.njit(cache=True, nogil=True)
+def _passes(s, node, around, limits):
+    area, area_around = s.node_area[node], s.node_area[around]
+    if s.node_variation[node] >= limits.max_variation:
+        return False
+    if np.float32(area) > limits.max_area or np.float32(area) < limits.min_area:
+        return False
+    # VLFeat looks for duplicates only below 1: at 1 and above its own test would drop all.
+    if limits.min_diversity >= np.float32(1):
+        return True
+    diversity = np.float32(area_around - area) / np.float32(area_around)
+    return diversity >= limits.min_diversity
+
+
+@numba.njit(cache=True, nogil=True)
+def _measure_regions(s, n_nonzero, n_nodes, n_kept, activations):
+    """Sums each pixel into the smallest kept region around it, then regions into those outside."""
+    stride = activations.shape[1] + 2
+    s.row_sums[:n_kept] = 0
+    s.row_box[:n_kept, :2] = stride * activations.shape[0]
+    s.row_box[:n_kept, 2:] = -1
+    s.row_strength[:n_kept] = -np.inf
+    y = -1
+    row_start, row_end = 0, stride
+    for i in range(n_nonzero):
+        pixel = s.nonzero[i]
+        while pixel >= row_end:  # pixels come in raster order: no division
+            y, row_start, row_end = y + 1, row_end, row_end + stride
+        kept = s.node_kept[s.node[pixel]]
+        if kept != 0:
+            x = pixel - row_start - 1
+            _add_pixel(s, s.node_row[kept], x, y, activations[y, x])
+    for node in range(n_nodes - 1, 0, -1):
+        outer = s.node_kept[s.node_parent[node]]
+        if s.node_kept[node] == node and outer != 0:
+            _add_row(s, s.node_row[outer], s.node_row[node])
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_pixel(s, row, x, y, activation):
+    sums, box = s.row_sums[row], s.row_box[row]
+    sums[0] += x
+    sums[1] += y
+    sums[2] += x * x
+    sums[3] += x * y
+    sums[4] += y * y
+    box[0], box[1] = min(box[0], x), min(box[1], y)
+    box[2], box[3] = max(box[2], x), max(box[3], y)
+    s.row_strength[row] = max(s.row_strength[row], activation)
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_row(s, row, inner):
+    box, inner_box = s.row_box[row], s.row_box[inner]
+    for column in range(5):
+        s.row_sums[row, column] += s.row_sums[inner, column]
+    box[0], box[1] = min(box[0], inner_box[0]), min(box[1], inner_box[1])
+    box[2], box[3] = max(box[2], inner_box[2]), max(box[3], inner_box[3])
+    s.row_strength[row] = max(s.row_strength[row], s.row_strength[inner])
+
+
+@numba.njit(cache=True, nogil=True)
+def _emit(s, n_kept, width, out, channel):
+    """Writes the channel's regions by falling strength, then seed, less lines; returns how many."""
+    _sort_rows(s, n_kept, width)
+    n_out = 0
+    for i in range(n_kept):
+        row = s.row_order[i]
+        node = s.row_node[row]
+        area = np.int64(s.node_area[node])
+        sums = s.row_sums[row]
+        # Exact integers until here (area squared times the covariance), so lines stay lines.
+        xx = np.float64(area * sums[2] - sums[0] * sums[0])
+        xy = np.float64(area * sums[3] - sums[0] * sums[1])
+        yy = np.float64(area * sums[4] - sums[1] * sums[1])
+        if xx * yy - xy * xy <= COLLINEARITY_TOLERANCE * xx * yy:
+            continue
+        square = np.float64(area) * np.float64(area)
+        out.levels[channel, n_out] = s.node_level[node]
+        out.seeds[channel, n_out] = s.row_seed[row]
+        out.areas[channel, n_out] = area
+        out.means[channel, n_out] = (sums[0] / area, sums[1] / area)
+        out.covariances[channel, n_out] = (xx / square, xy / square, yy / square)
+        out.strengths[channel, n_out] = s.row_strength[row]
+        out.boxes[channel, n_out] = s.row_box[row]
+        n_out += 1
+    return n_out
+
+
+@numba.njit(cache=True, nogil=True)
+def _sort_rows(s, n_kept, width):
+    """Insertion sort: a channel keeps a handful of regions (those with more than 20 go unused)."""
+    for row in range(n_kept):
+        pixel = s.node_pixel[s.row_node[row]]
+        s.row_seed[row] = (pixel // (width + 2) - 1) * width + pixel % (width + 2) - 1
+        position = row
+        while position > 0 and _goes_before(s, row, s.row_order[position - 1]):
+            s.row_order[position] = s.row_order[position - 1]
+            position -= 1
+        s.row_order[position] = row
+
+
+@numba.njit(cache=True, nogil=True)
+def _goes_before(s, row, other):
+    strength, other_strength = s.row_strength[row], s.row_strength[other]
+    if strength != other_strength:
+        return strength > other_strength
+    return s.row_seed[row] < s.row_seed[other]
+
+
+@numba.njit(cache=True, nogil=True, parallel=True)
+def quantize_values(activations, scale):
+    levels = np.empty(activations.size, np.uint8)
+    n_bad = 0
+    top = np.float32(N_LEVELS - 1)
+    for i in numba.prange(activations.size):
+        value = activations[i]
+        n_bad += not np.isfinite(value)
+        level = min(max(np.rint(value * scale), np.float32(0)), top)
+        levels[i] = np.uint8(level)
+    return levels, n_bad

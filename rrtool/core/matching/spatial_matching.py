@@ -1,0 +1,391 @@
+"""Fast spatial matching of local features with LO-RANSAC (thesis §4.3.5).
+
+Channels play the visual words: two features are a tentative correspondence when they lie in the
+same channel. One correspondence alone gives a hypothesis (the map between its two ellipses that
+keeps the y direction, 5 dof); all are enumerated, promising ones refined to a full affine map.
+
+`match` runs on the CPU (numba); `spatial_matching_torch.match` gives the same result on a device.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+
+from rrtool.core.matching.local_features import LocalFeatures
+from rrtool.core.matching.spatial_matching_numba import (
+    AffineFrames,
+    Correspondences,
+    Limits,
+    count_correspondences,
+    keep_one_to_one,
+    list_correspondences,
+    measure_inliers,
+    search_transforms,
+)
+
+GRID_BITS = 21  # positions in the least squares are rounded to 2⁻²¹ of the group's largest
+MAX_CORRESPONDENCES = 1 << 20  # of one scale pair: 2 · 21 + 20 bits leave int64 moments exact
+WEIGHT_BITS = 30  # channel weights are rounded to 2⁻³⁰ of the largest
+
+
+@dataclass(frozen=True)
+class MatchingOptions:
+    """Options of spatial matching.
+
+    Attributes:
+        inlier_threshold: largest transfer error of an inlier, in cells of the activation map of
+            the database scale.
+        max_scale_change: a transform is rejected when ``sqrt(det A)`` exceeds this or lies below
+            its inverse (and, for a refined transform, when ``det A ≤ 0``). The thesis's "scale
+            change" is not further defined; the determinant treats both axes and directions alike.
+        one_to_one: reduce the inliers of each scale pair to a greedy one-to-one assignment.
+        local_optimization: refine promising hypotheses by least squares (LO).
+        max_refinements: most refinements in a row of one hypothesis.
+    """
+
+    inlier_threshold: float = 2.0
+    max_scale_change: float = 3.0
+    one_to_one: bool = False
+    local_optimization: bool = True
+    max_refinements: int = 20
+
+    def __post_init__(self) -> None:
+        if not 0 < self.inlier_threshold <= 1e6:
+            raise ValueError(f"inlier_threshold is {self.inlier_threshold}, expected (0, 1e6]")
+        if not 1 <= self.max_scale_change <= 1e6:
+            raise ValueError(f"max_scale_change is {self.max_scale_change}, expected 1 to 1e6")
+        if self.max_refinements < 0:
+            raise ValueError(f"max_refinements must not be negative, got {self.max_refinements}")
+
+
+@dataclass(frozen=True)
+class Matches:
+    """One query against ``c`` candidate images: the best scale pair of each.
+
+    Attributes:
+        n_inliers: ``(c,)`` int32.
+        scores: ``(c,)`` float64, what the best pair was chosen by: the number of inliers, or the
+            sum of their channel weights when weights were given.
+        scale_pairs: ``(c, 2)`` int8, (query scale, database scale); −1 when nothing matches.
+        M_1to2: ``(c, 2, 3)`` float64, query cells to database cells of the best pair; NaN when
+            nothing matches.
+        n_tentative: ``(c,)`` int32, tentative correspondences of the best pair (0 when none).
+        n_tentative_all: ``(c,)`` int32, of all scale pairs together.
+        inlier_offsets: ``(c + 1,)`` int64.
+        inliers: ``(m, 2)`` int32, (index within the query image's features, index within the
+            candidate image's features), over all scales of the image; in the order of the
+            correspondences, by query feature, then database feature.
+    """
+
+    n_inliers: np.ndarray
+    scores: np.ndarray
+    scale_pairs: np.ndarray
+    M_1to2: np.ndarray
+    n_tentative: np.ndarray
+    n_tentative_all: np.ndarray
+    inlier_offsets: np.ndarray
+    inliers: np.ndarray
+
+
+@dataclass(frozen=True)
+class MatchingProblem:
+    """Everything a search reads: frames, tentative correspondences, weights.
+
+    Problem ``p = (candidate · query scales + query scale) · database scales + database scale``.
+    """
+
+    query: AffineFrames
+    database: AffineFrames
+    correspondences: Correspondences
+    n_candidates: int
+    n_scales: tuple[int, int]
+    score_unit: float
+
+
+def match(
+    query: LocalFeatures,
+    query_image: int,
+    database: LocalFeatures,
+    candidate_ids: np.ndarray,
+    options: MatchingOptions,
+    channel_weights: np.ndarray | None = None,
+) -> Matches:
+    """Match one query image against candidate images of a database (thesis §4.3.5–4.3.6).
+
+    For each pair of scales, every same-channel pair of features ``(μ₁, Σ₁), (μ₂, Σ₂)`` gives the
+    hypothesis ``A = L₂ L₁⁻¹, t = μ₂ − A μ₁`` with ``Σ = L Lᵀ``, ``L`` lower triangular. It is
+    evaluated on all tentative correspondences of the pair: inliers have
+    ``‖A μ₁ + t − μ₂‖ ≤ inlier_threshold``. Scanning hypotheses in the order (query feature,
+    database feature), one that strictly beats the best so far is refined: full affine least
+    squares on its inliers, repeated while its score grows. The best scale pair wins; ties go to
+    the first in (query scale, database scale) order.
+
+    Features whose mean or covariance is not finite, or whose covariance is not positive definite,
+    take no part. The least squares reads positions rounded to 2⁻²¹ of the largest coordinate of
+    their group and weights are rounded to 2⁻³⁰ of the largest, so that all sums are exact in
+    integers and the result is the same on any number of threads and on any device.
+
+    Args:
+        query: local features that hold the query.
+        query_image: index of the query image in ``query``.
+        database: local features of the database.
+        candidate_ids: ``(c,)`` int, images of ``database``; repetitions are allowed.
+        options: see `MatchingOptions`.
+        channel_weights: ``(k,)`` float64, non-negative; an inlier of channel j then scores
+            ``channel_weights[j]`` in place of 1.
+
+    Returns:
+        The matches, in the order of ``candidate_ids``.
+
+    Raises:
+        ValueError: an image id out of range, weights that don't fit, channels that are not
+            sorted, or more than 2²⁰ correspondences in one scale pair.
+    """
+    problem = prepare(query, query_image, database, candidate_ids, channel_weights)
+    with numba.parallel_chunksize(4):  # costs differ much: don't deal the problems out up front
+        transforms, scores = search_transforms(
+            problem.query, problem.database, problem.correspondences, search_limits(options)
+        )
+    return assemble(problem, transforms, scores, options)
+
+
+def search_limits(options: MatchingOptions) -> Limits:
+    """The options as the scalars of the search."""
+    return Limits(
+        float(options.inlier_threshold) ** 2,
+        float(options.max_scale_change) ** 2,
+        int(options.max_refinements) if options.local_optimization else 0,
+    )
+
+
+def prepare(
+    query: LocalFeatures,
+    query_image: int,
+    database: LocalFeatures,
+    candidate_ids: np.ndarray,
+    channel_weights: np.ndarray | None,
+) -> MatchingProblem:
+    """Frames and tentative correspondences of one query and its candidates; see `match`."""
+    candidate_ids = np.asarray(candidate_ids, np.int64).reshape(-1)
+    query_frames = affine_frames(query, np.array([query_image], np.int64))
+    database_frames = affine_frames(database, candidate_ids)
+    n_scales = (query.n_scales, database.n_scales)
+    correspondences, score_unit = _tentative_correspondences(
+        query_frames, database_frames, n_scales, channel_weights
+    )
+    return MatchingProblem(
+        query_frames, database_frames, correspondences, len(candidate_ids), n_scales, score_unit
+    )
+
+
+def affine_frames(features: LocalFeatures, image_ids: np.ndarray) -> AffineFrames:
+    """The usable features of some images with the Cholesky factors of their covariances.
+
+    Args:
+        features: local features.
+        image_ids: ``(c,)`` int64.
+
+    Returns:
+        Frames in ``c * n_scales`` groups.
+
+    Raises:
+        ValueError: an image id out of range, or channels that are not sorted inside a group.
+    """
+    rows, feature_ids, groups = _rows_of_images(features, image_ids)
+    channels = np.asarray(features.channels[rows], np.int32)
+    if np.any((channels[1:] < channels[:-1]) & (groups[1:] == groups[:-1])):
+        raise ValueError("local features must be sorted by channel inside each image and scale")
+    positions = np.asarray(features.means[rows], np.float64)
+    from_circle, to_circle, usable = _cholesky(np.asarray(features.covariances[rows], np.float64))
+    usable &= np.isfinite(positions[:, 0]) & np.isfinite(positions[:, 1])
+    groups, positions = groups[usable], positions[usable]
+    n_groups = len(image_ids) * features.n_scales
+    offsets = np.searchsorted(groups, np.arange(n_groups + 1)).astype(np.int64)
+    grid_scales = _grid_scales(positions, groups, n_groups)
+    return AffineFrames(
+        positions,
+        np.rint(positions * grid_scales[groups, None]).astype(np.int64),
+        from_circle[usable],
+        to_circle[usable],
+        channels[usable],
+        feature_ids[usable],
+        offsets,
+        grid_scales,
+    )
+
+
+def _rows_of_images(
+    features: LocalFeatures, image_ids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Feature rows of the images one after the other, their index in the image, their group."""
+    if len(image_ids) and not (image_ids.min() >= 0 and image_ids.max() < features.n_images):
+        raise ValueError(
+            f"image ids must lie in 0..{features.n_images - 1}, "
+            f"found {image_ids.min()}..{image_ids.max()}"
+        )
+    group_ids = image_ids[:, None] * features.n_scales + np.arange(features.n_scales)
+    offsets = np.asarray(features.offsets)
+    sizes = (offsets[group_ids + 1] - offsets[group_ids]).reshape(-1)
+    groups = np.repeat(np.arange(group_ids.size), sizes)
+    image_sizes = sizes.reshape(group_ids.shape).sum(axis=1)
+    starts = np.cumsum(image_sizes) - image_sizes
+    feature_ids = np.arange(len(groups)) - np.repeat(starts, image_sizes)
+    rows = feature_ids + np.repeat(offsets[image_ids * features.n_scales], image_sizes)
+    return rows, feature_ids.astype(np.int32), groups
+
+
+def _cholesky(covariances: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Entries (11, 21, 22) of ``L`` and ``L⁻¹``, ``Σ = L Lᵀ``, and whether ``Σ`` has them."""
+    xx, xy, yy = covariances.T
+    with np.errstate(all="ignore"):  # what is not positive definite ends as NaN or infinity
+        l11 = np.sqrt(xx)
+        l21 = xy / l11
+        l22 = np.sqrt(yy - l21 * l21)
+        from_circle = np.stack([l11, l21, l22], axis=1)
+        i11, i21, i22 = 1 / l11, -l21 / (l11 * l22), 1 / l22
+        to_circle = np.stack([i11, i21, i22], axis=1)
+        usable = np.isfinite(l11 + l21 + l22 + i11 + i21 + i22)
+    return from_circle, to_circle, usable
+
+
+def _grid_scales(positions: np.ndarray, groups: np.ndarray, n_groups: int) -> np.ndarray:
+    """Per group the power of two that brings its largest coordinate to at most 2²¹."""
+    largest = np.zeros(n_groups)
+    sizes = np.maximum(np.abs(positions[:, 0]), np.abs(positions[:, 1]))
+    np.maximum.at(largest, groups, sizes)
+    _, exponents = np.frexp(largest)
+    return np.where(largest > 0, np.ldexp(1.0, GRID_BITS - exponents), 1.0)
+
+
+def _tentative_correspondences(
+    query: AffineFrames,
+    database: AffineFrames,
+    n_scales: tuple[int, int],
+    channel_weights: np.ndarray | None,
+) -> tuple[Correspondences, float]:
+    """All same-channel pairs of every problem, and the unit of their integer scores."""
+    n_candidates = len(database.grid_scales) // n_scales[1]
+    query_groups = np.tile(np.repeat(np.arange(n_scales[0]), n_scales[1]), n_candidates)
+    by_candidate = np.arange(n_candidates * n_scales[1]).reshape(n_candidates, 1, n_scales[1])
+    database_groups = by_candidate.repeat(n_scales[0], axis=1).reshape(-1)
+    counts = count_correspondences(query, database, query_groups, database_groups)
+    if np.any(counts > MAX_CORRESPONDENCES):
+        raise ValueError(f"{counts.max()} tentative correspondences, more than 2^20, in one pair")
+    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+    query_rows, database_rows = list_correspondences(
+        query, database, query_groups, database_groups, offsets
+    )
+    scores, unit = _integer_scores(query.channels[query_rows], channel_weights)
+    return (
+        Correspondences(query_rows, database_rows, scores, offsets, query_groups, database_groups),
+        unit,
+    )
+
+
+def _integer_scores(
+    channels: np.ndarray, channel_weights: np.ndarray | None
+) -> tuple[np.ndarray, float]:
+    """Score of each correspondence as an integer, and the weight that 1 stands for."""
+    if channel_weights is None:
+        return np.ones(len(channels), np.int64), 1.0
+    weights = np.asarray(channel_weights, np.float64).reshape(-1)
+    if not (np.isfinite(weights).all() and (weights >= 0).all()):
+        raise ValueError("channel weights must be finite and not negative")
+    if len(channels) and not (channels.min() >= 0 and channels.max() < len(weights)):
+        raise ValueError(f"{len(weights)} channel weights, but channel {channels.max()} occurs")
+    largest = float(weights.max(initial=0.0))
+    unit = largest / (1 << WEIGHT_BITS) if largest > 0 else 1.0
+    return np.rint(weights / unit).astype(np.int64)[channels], unit
+
+
+def assemble(
+    problem: MatchingProblem, transforms: np.ndarray, scores: np.ndarray, options: MatchingOptions
+) -> Matches:
+    """Choose the best scale pair of each candidate and list its inliers.
+
+    Args:
+        problem: what was searched.
+        transforms: ``(p, 6)`` float64, ``(a, b, c, d, tx, ty)``; NaN when none.
+        scores: ``(p,)`` int64.
+        options: see `MatchingOptions`.
+
+    Returns:
+        The matches.
+    """
+    pairs_per_image = problem.n_scales[0] * problem.n_scales[1]
+    counts = np.diff(problem.correspondences.offsets).reshape(-1, pairs_per_image)
+    if options.one_to_one:
+        is_inlier = _find_inliers(problem, transforms, options)
+        scores = _sum_per_problem(problem.correspondences, is_inlier)
+    best = np.argmax(scores.reshape(-1, pairs_per_image), axis=1)  # the first of equals
+    best_problems = np.arange(problem.n_candidates) * pairs_per_image + best
+    best_scores = scores[best_problems]
+    matched = best_scores > 0
+    chosen = np.full(transforms.shape, np.nan)
+    chosen[best_problems[matched]] = transforms[best_problems[matched]]
+    if not options.one_to_one:
+        is_inlier = _find_inliers(problem, chosen, options)
+    inliers, n_inliers = _inliers_of(problem, is_inlier, best_problems, matched)
+    best_transforms = chosen[best_problems]
+    return Matches(
+        n_inliers=n_inliers.astype(np.int32),
+        scores=best_scores * problem.score_unit,
+        scale_pairs=_scale_pairs(best, matched, problem.n_scales[1]),
+        M_1to2=best_transforms[:, [0, 1, 4, 2, 3, 5]].reshape(-1, 2, 3),
+        n_tentative=np.where(matched, counts.reshape(-1)[best_problems], 0).astype(np.int32),
+        n_tentative_all=counts.sum(axis=1).astype(np.int32),
+        inlier_offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(n_inliers)]),
+        inliers=inliers,
+    )
+
+
+def _find_inliers(
+    problem: MatchingProblem, transforms: np.ndarray, options: MatchingOptions
+) -> np.ndarray:
+    """Which correspondences agree with their problem's transform, ``(m,)`` bool."""
+    query, database, correspondences = problem.query, problem.database, problem.correspondences
+    squared_errors = measure_inliers(
+        query, database, correspondences, transforms, search_limits(options).squared_threshold
+    )
+    is_inlier = squared_errors >= 0
+    if not options.one_to_one:
+        return is_inlier
+    inliers = np.flatnonzero(is_inlier)
+    problems = np.searchsorted(correspondences.offsets, inliers, side="right")
+    order = inliers[np.lexsort((inliers, squared_errors[inliers], problems))]
+    return keep_one_to_one(order, correspondences, len(query.positions), len(database.positions))
+
+
+def _sum_per_problem(correspondences: Correspondences, is_inlier: np.ndarray) -> np.ndarray:
+    """Sum of the scores of the inliers of each problem, ``(p,)`` int64."""
+    running = np.concatenate([np.zeros(1, np.int64), np.cumsum(correspondences.scores * is_inlier)])
+    return np.diff(running[correspondences.offsets])
+
+
+def _scale_pairs(best: np.ndarray, matched: np.ndarray, n_database_scales: int) -> np.ndarray:
+    pairs = np.stack(np.divmod(best, n_database_scales), axis=1).astype(np.int8)
+    return np.where(matched[:, None], pairs, np.int8(-1))
+
+
+def _inliers_of(
+    problem: MatchingProblem, is_inlier: np.ndarray, problems: np.ndarray, matched: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Inliers ``(m, 2)`` int32 of the chosen problems that matched, and their number in each."""
+    correspondences = problem.correspondences
+    sizes = np.diff(correspondences.offsets)
+    is_chosen = np.zeros(len(sizes), bool)
+    is_chosen[problems[matched]] = True
+    kept = np.flatnonzero(is_inlier & np.repeat(is_chosen, sizes))
+    running = np.searchsorted(kept, correspondences.offsets)
+    n_inliers = np.where(matched, np.diff(running)[problems], 0)
+    inliers = np.stack(
+        [
+            problem.query.feature_ids[correspondences.query_rows[kept]],
+            problem.database.feature_ids[correspondences.database_rows[kept]],
+        ],
+        axis=1,
+    )
+    return inliers, n_inliers

@@ -1,0 +1,345 @@
+"""Spatial matching on a torch device: all candidates and scale pairs in batches.
+
+Gives what `spatial_matching.match` gives, inlier by inlier: the same float64 operations in the same
+order, one kernel each (no fused multiply-add), and integer sums. The sequential scan of LO-RANSAC
+becomes: score every hypothesis in batches, then walk the records (the first hypothesis that beats
+the best so far), refining the current record of all problems at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from rrtool.core.matching.local_features import LocalFeatures
+from rrtool.core.matching.spatial_matching import (
+    Matches,
+    MatchingOptions,
+    MatchingProblem,
+    assemble,
+    prepare,
+    search_limits,
+)
+from rrtool.core.matching.spatial_matching_numba import COLLINEAR, Limits
+
+SMALLEST_FILL = 0.7  # a batch of problems is padded to the largest, none below this fraction of it
+BYTES_PER_ERROR = 40  # temporaries of one hypothesis on one correspondence
+BYTES_PER_CORRESPONDENCE = 400  # temporaries of the walk per padded correspondence
+
+
+class _Correspondences(NamedTuple):
+    """Flat correspondences of all problems on the device; the names are those of the kernels.
+
+    ``points`` ``(4, m)`` float64 and ``grid`` ``(4, m)`` int64 hold ``x, y, u, v``; ``scores`` is
+    None when every correspondence scores 1; ``hypotheses`` ``(6, m)`` float64 holds the transform
+    of each correspondence alone, ``allowed`` ``(m,)`` bool says whether it may be tried.
+    """
+
+    points: torch.Tensor
+    grid: torch.Tensor
+    scores: torch.Tensor | None
+    hypotheses: torch.Tensor
+    allowed: torch.Tensor
+
+
+class _Batch(NamedTuple):
+    """Correspondences of some problems, padded to the largest.
+
+    ``where`` ``(b, n)`` int64 into the flat ones, ``valid`` ``(b, n)`` bool, ``points`` and
+    ``grid`` ``(4, b, n)``, ``scores`` ``(b, n)`` int64 or None, ``scales`` ``(2, b)`` float64.
+    Padded points are infinitely far, so they are never inliers.
+    """
+
+    where: torch.Tensor
+    valid: torch.Tensor
+    points: torch.Tensor
+    grid: torch.Tensor
+    scores: torch.Tensor | None
+    scales: torch.Tensor
+
+    def rows(self, rows: torch.Tensor) -> _Batch:
+        scores = None if self.scores is None else self.scores[rows]
+        return _Batch(
+            self.where[rows],
+            self.valid[rows],
+            self.points[:, rows],
+            self.grid[:, rows],
+            scores,
+            self.scales[:, rows],
+        )
+
+
+def match(
+    query: LocalFeatures,
+    query_image: int,
+    database: LocalFeatures,
+    candidate_ids: np.ndarray,
+    options: MatchingOptions,
+    channel_weights: np.ndarray | None = None,
+    *,
+    device: str | torch.device = "cpu",
+    max_bytes: int | None = None,
+) -> Matches:
+    """Match one query image against candidate images; see `spatial_matching.match`.
+
+    Enumerating the correspondences and the greedy one-to-one assignment are sequential and short:
+    they run on the host.
+
+    Args:
+        query: local features that hold the query.
+        query_image: index of the query image in ``query``.
+        database: local features of the database.
+        candidate_ids: ``(c,)`` int.
+        options: see `MatchingOptions`.
+        channel_weights: ``(k,)`` float64 or None.
+        device: a torch device with float64.
+        max_bytes: bound on the device memory of temporaries (one row of errors always fits); by
+            default 1 GiB, on the CPU 64 MiB, where larger ones cost more in page faults.
+
+    Returns:
+        The same matches as `spatial_matching.match`.
+
+    Raises:
+        ValueError: as `spatial_matching.match`.
+    """
+    problem = prepare(query, query_image, database, candidate_ids, channel_weights)
+    device = torch.device(device)
+    if max_bytes is None:
+        max_bytes = 1 << (26 if device.type == "cpu" else 30)
+    with torch.inference_mode():
+        transforms, scores = _search_transforms(problem, search_limits(options), device, max_bytes)
+    return assemble(problem, transforms, scores, options)
+
+
+def _search_transforms(
+    problem: MatchingProblem, limits: Limits, device: torch.device, max_bytes: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Best transform ``(p, 6)`` float64 (NaN when none) and score ``(p,)`` int64 per problem."""
+    offsets = problem.correspondences.offsets
+    sizes = np.diff(offsets)
+    order = np.argsort(-sizes, kind="stable")
+    order = order[sizes[order] > 0]
+    transforms = np.full((len(sizes), 6), np.nan)
+    best_scores = np.zeros(len(sizes), np.int64)
+    if not len(order):
+        return transforms, best_scores
+    flat = _to_device(problem, limits, device)
+    hypothesis_scores = torch.zeros(len(flat.allowed), dtype=torch.int64, device=device)
+    for problems in _split(order, sizes, SMALLEST_FILL, max_bytes // BYTES_PER_ERROR):
+        batch = _pad(flat, problem, problems)
+        _score_hypotheses(flat, batch, limits, max_bytes, hypothesis_scores)
+    for problems in _split(order, sizes, 0.0, max_bytes // BYTES_PER_CORRESPONDENCE):
+        batch = _pad(flat, problem, problems)
+        best, best_score = _walk_records(flat, batch, limits, hypothesis_scores)
+        transforms[problems] = best.T.cpu().numpy()
+        best_scores[problems] = best_score.cpu().numpy()
+    return transforms, best_scores
+
+
+def _split(
+    order: np.ndarray, sizes: np.ndarray, fill: float, max_elements: int
+) -> Iterator[np.ndarray]:
+    """Cut problems, largest first, into batches of similar size and bounded padded size."""
+    start = 0
+    while start < len(order):
+        largest = sizes[order[start]]
+        most = max(1, max_elements // int(largest))
+        similar = np.searchsorted(-sizes[order[start:]], -fill * largest, side="right")
+        end = start + max(1, min(most, int(similar)))
+        yield order[start:end]
+        start = end
+
+
+def _to_device(problem: MatchingProblem, limits: Limits, device: torch.device) -> _Correspondences:
+    """Move the frames to the device, gather them by correspondence, build the hypotheses."""
+    query, database, listed = problem.query, problem.database, problem.correspondences
+    query_rows = torch.from_numpy(listed.query_rows).to(device).long()
+    database_rows = torch.from_numpy(listed.database_rows).to(device).long()
+
+    def gather(of_query: np.ndarray, of_database: np.ndarray) -> torch.Tensor:
+        first = torch.from_numpy(of_query).to(device)[query_rows]
+        second = torch.from_numpy(of_database).to(device)[database_rows]
+        return torch.cat([first, second], dim=1).T.contiguous()
+
+    points = gather(query.positions, database.positions)
+    grid = gather(query.grid_positions, database.grid_positions)
+    hypotheses = _hypotheses(gather(query.to_circle, database.from_circle), points)
+    allowed = _scale_change_allowed(
+        hypotheses[0] * hypotheses[3], torch.ones_like(query_rows, dtype=torch.bool), limits
+    )
+    uniform = bool(np.all(listed.scores == 1))
+    scores = None if uniform else torch.from_numpy(listed.scores).to(device)
+    return _Correspondences(points, grid, scores, hypotheses, allowed)
+
+
+def _hypotheses(factors: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+    """``A = L₂ L₁⁻¹``, ``t = μ₂ − A μ₁`` from ``(6, m)`` factors, ``(6, m)`` float64."""
+    i11, i21, i22, l11, l21, l22 = factors
+    x, y, u, v = points
+    a = l11 * i11
+    c = l21 * i11 + l22 * i21
+    d = l22 * i22
+    return torch.stack([a, torch.zeros_like(a), c, d, u - a * x, v - (c * x + d * y)])
+
+
+def _scale_change_allowed(
+    determinant: torch.Tensor, determined: torch.Tensor, limits: Limits
+) -> torch.Tensor:
+    largest = limits.squared_scale_change
+    in_range = (determinant <= largest) & (determinant * largest >= 1.0)
+    return determined & (determinant > 0.0) & in_range
+
+
+def _pad(flat: _Correspondences, problem: MatchingProblem, problems: np.ndarray) -> _Batch:
+    """The correspondences of some problems, padded to the first, which is the largest."""
+    device = flat.points.device
+    listed = problem.correspondences
+    starts = torch.from_numpy(listed.offsets[problems]).to(device)
+    sizes = torch.from_numpy(listed.offsets[problems + 1]).to(device) - starts
+    columns = torch.arange(
+        int(listed.offsets[problems[0] + 1] - listed.offsets[problems[0]]), device=device
+    )
+    valid = columns < sizes[:, None]
+    index = torch.where(valid, starts[:, None] + columns, starts[:, None])
+    points = flat.points[:, index]
+    points[2:].masked_fill_(~valid, torch.inf)
+    scales = np.stack(
+        [
+            problem.query.grid_scales[listed.query_groups[problems]],
+            problem.database.grid_scales[listed.database_groups[problems]],
+        ]
+    )
+    scores = None if flat.scores is None else torch.where(valid, flat.scores[index], 0)
+    return _Batch(
+        index, valid, points, flat.grid[:, index], scores, torch.from_numpy(scales).to(device)
+    )
+
+
+def _score_hypotheses(
+    flat: _Correspondences,
+    batch: _Batch,
+    limits: Limits,
+    max_bytes: int,
+    hypothesis_scores: torch.Tensor,
+) -> None:
+    """Write the score of every allowed hypothesis of the batch into the flat scores."""
+    n_problems, n = batch.where.shape
+    step = max(1, max_bytes // (BYTES_PER_ERROR * n_problems * n))
+    for start in range(0, n, step):
+        index = batch.where[:, start : start + step]
+        hypotheses = flat.hypotheses[:, index, None]
+        inlier = _inliers(hypotheses, batch.points[:, :, None, :], limits)
+        scores = _sum_scores(inlier, None if batch.scores is None else batch.scores[:, None, :])
+        valid = batch.valid[:, start : start + step]
+        kept = torch.where(flat.allowed[index], scores, 0)[valid]
+        hypothesis_scores[index[valid]] = kept
+
+
+def _inliers(transforms: torch.Tensor, points: torch.Tensor, limits: Limits) -> torch.Tensor:
+    """Whether transforms and correspondences, broadcast, agree; in place to save memory."""
+    a, b, c, d, tx, ty = transforms
+    x, y, u, v = points
+    ex = a * x
+    ex += b * y
+    ex += tx
+    ex -= u
+    ex *= ex
+    ey = c * x
+    ey += d * y
+    ey += ty
+    ey -= v
+    ey *= ey
+    ex += ey
+    return ex <= limits.squared_threshold
+
+
+def _sum_scores(inlier: torch.Tensor, scores: torch.Tensor | None) -> torch.Tensor:
+    if scores is None:
+        return inlier.sum(dim=-1)
+    return (inlier * scores).sum(dim=-1)
+
+
+def _walk_records(
+    flat: _Correspondences, batch: _Batch, limits: Limits, hypothesis_scores: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Best transforms ``(6, b)`` and scores ``(b,)`` int64 by the scan of LO-RANSAC."""
+    n_problems, n = batch.where.shape
+    scores = torch.where(batch.valid, hypothesis_scores[batch.where], 0)
+    columns = torch.arange(n, device=scores.device)
+    best = torch.full((6, n_problems), torch.nan, dtype=torch.float64, device=scores.device)
+    best_score = torch.zeros(n_problems, dtype=torch.int64, device=scores.device)
+    while True:
+        # What came before the last record can't beat it, so no position needs to be kept.
+        first = torch.where(scores > best_score[:, None], columns, n).amin(dim=1)
+        rows = torch.nonzero(first < n).squeeze(1)
+        if not len(rows):
+            return best, best_score
+        record = first[rows]
+        best[:, rows], best_score[rows] = _refine(
+            flat.hypotheses[:, batch.where[rows, record]],
+            scores[rows, record],
+            batch.rows(rows),
+            limits,
+        )
+
+
+def _refine(
+    transforms: torch.Tensor, scores: torch.Tensor, batch: _Batch, limits: Limits
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """LO: refit each transform ``(6, b)`` to its inliers while its score grows."""
+    active = torch.arange(len(scores), device=scores.device)
+    inlier = _inliers(transforms[:, :, None], batch.points, limits)
+    for _ in range(limits.max_refinements):
+        determined, fitted = _fit_affine(inlier, batch.grid, batch.scales)
+        determinant = fitted[0] * fitted[3] - fitted[1] * fitted[2]
+        allowed = _scale_change_allowed(determinant, determined, limits)
+        inlier = _inliers(fitted[:, :, None], batch.points, limits)
+        fitted_scores = _sum_scores(inlier, batch.scores)
+        grew = torch.nonzero(allowed & (fitted_scores > scores[active])).squeeze(1)
+        if not len(grew):
+            break
+        active, inlier, batch = active[grew], inlier[grew], batch.rows(grew)
+        transforms[:, active] = fitted[:, grew]
+        scores[active] = fitted_scores[grew]
+    return transforms, scores
+
+
+def _fit_affine(
+    inlier: torch.Tensor, grid: torch.Tensor, scales: torch.Tensor
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Least-squares affine transforms ``(6, b)`` and whether the inliers determine them."""
+    x, y, u, v = grid * inlier
+    n = inlier.sum(dim=-1)
+    sums = {"x": x.sum(-1), "y": y.sum(-1), "u": u.sum(-1), "v": v.sum(-1)}
+
+    def scatter(p: torch.Tensor, q: torch.Tensor, name_p: str, name_q: str) -> torch.Tensor:
+        return _scatter((p * q).sum(-1), sums[name_p], sums[name_q], n.clamp(min=1))
+
+    xx, xy, yy = scatter(x, x, "x", "x"), scatter(x, y, "x", "y"), scatter(y, y, "y", "y")
+    ux, uy = scatter(u, x, "u", "x"), scatter(u, y, "u", "y")
+    vx, vy = scatter(v, x, "v", "x"), scatter(v, y, "v", "y")
+    det = xx * yy - xy * xy
+    trace = xx + yy
+    ratio = scales[0] / scales[1]
+    a, b = (ux * yy - uy * xy) / det * ratio, (uy * xx - ux * xy) / det * ratio
+    c, d = (vx * yy - vy * xy) / det * ratio, (vy * xx - vx * xy) / det * ratio
+    mean_x, mean_y = (sums[name].double() / n.double() / scales[0] for name in "xy")
+    mean_u, mean_v = (sums[name].double() / n.double() / scales[1] for name in "uv")
+    tx = mean_u - (a * mean_x + b * mean_y)
+    ty = mean_v - (c * mean_x + d * mean_y)
+    determined = (n >= 3) & (det > COLLINEAR * (trace * trace))
+    return determined, torch.stack([a, b, c, d, tx, ty])
+
+
+def _scatter(
+    s_pq: torch.Tensor, s_p: torch.Tensor, s_q: torch.Tensor, n: torch.Tensor
+) -> torch.Tensor:
+    """``Σ (p − p̄)(q − q̄)`` from integer sums; the kernel of the same name."""
+    mean_p = torch.div(s_p, n, rounding_mode="floor")
+    mean_q = torch.div(s_q, n, rounding_mode="floor")
+    rest_p, rest_q = s_p - n * mean_p, s_q - n * mean_q
+    whole = s_pq - mean_p * s_q - mean_q * rest_p
+    return whole.double() - rest_p.double() * rest_q.double() / n.double()

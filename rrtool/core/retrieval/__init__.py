@@ -1,0 +1,1 @@
+"""Descriptors, search, expansion, whitening (thesis ch. 2)."""

@@ -1,0 +1,1 @@
+"""A network over a collection: what all stages on activations share."""

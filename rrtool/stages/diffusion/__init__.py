@@ -1,0 +1,1 @@
+"""build-graph, diffuse (thesis §2.4)."""

@@ -1,0 +1,1 @@
+"""saliency, centrality, discover (thesis ch. 5)."""

@@ -1,0 +1,1 @@
+"""al-cycle, al-pretrain, al-agree (thesis ch. 3)."""

@@ -1,0 +1,121 @@
+"""What people label from: ``to_label.csv`` and a contact sheet."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image
+
+from rrtool.artifacts import Artifact, open_artifact
+from rrtool.errors import UsageError
+from rrtool.progress import Progress
+from rrtool.reports.contact_sheet import Card, render_sheet
+from rrtool.reports.pictures import Pictures
+from rrtool.stages.learning.study import Study
+from rrtool.stages.reports.text_output import write_text
+
+_Show = Callable[[Card], Image.Image | None]
+TITLES = ("id", "name", "label", "score", "suggested", "confidence")
+
+
+@dataclass(frozen=True)
+class QueryFiles:
+    """Where the list and the sheet go; None writes none."""
+
+    to_label: Path | None
+    sheet: Path | None
+
+    @staticmethod
+    def beside(output: Path) -> QueryFiles:
+        """``<stem>.to_label.csv`` and ``<stem>.to_label.html``."""
+        stem = output.with_name(output.stem)
+        return QueryFiles(Path(f"{stem}.to_label.csv"), Path(f"{stem}.to_label.html"))
+
+    def check(self, output: Path, labels: str | None, overwrite: bool) -> None:
+        """Nobody's labels may be lost: a file that is there is only replaced on request.
+
+        Raises:
+            UsageError: one is in the way.
+        """
+        for path in (self.to_label, self.sheet):
+            if path is None:
+                continue
+            if labels is not None and path.absolute() == Path(labels).absolute():
+                raise UsageError("the list of images to label would replace --labels", where=path)
+            if path.exists() and not overwrite and not output.exists():
+                raise UsageError(
+                    "the file is there already, and may hold labels", where=path,
+                    todo="move it away, use --overwrite, or name another with --to-label, --sheet",
+                )  # fmt: skip
+
+    def write(
+        self, state: str | Path, images: str, study: Study, *, replace: bool, progress: Progress
+    ) -> None:
+        """Write what is missing, and all of it with ``replace``."""
+        wanted = [p for p in (self.to_label, self.sheet) if p and (replace or not p.exists())]
+        if not wanted:
+            return
+        with open_artifact(state, "al-state") as artifact:
+            cards = _cards(artifact)
+            if self.to_label and self.to_label in wanted:
+                scores = artifact.read("acquired_scores").tolist()
+                write_text(self.to_label, _list_lines(cards, scores))
+            if self.sheet and self.sheet in wanted:
+                show = _pictures(images, study, [card.name for card in cards])
+                write_text(self.sheet, _sheet(artifact, cards, show))
+        progress.message(f"{len(cards)} images to label: " + " and ".join(map(str, wanted)))
+
+
+def _cards(state: Artifact) -> list[Card]:
+    names, class_names = state.read_texts("names"), state.read_texts("class_names")
+    rows = state.read("acquired_ids").tolist()
+    if "probabilities" not in state:
+        return [Card(row, names[row], None) for row in rows]
+    probabilities = state.read("probabilities")
+    return [
+        Card(
+            row, names[row], None,
+            class_names[int(probabilities[row].argmax())], float(probabilities[row].max()),
+        )
+        for row in rows
+    ]  # fmt: skip
+
+
+def _list_lines(cards: list[Card], scores: list[float]) -> Iterator[str]:
+    """The rows of the CSV; its empty column ``label`` is for people to fill in."""
+    yield _csv_line(TITLES)
+    for card, score in zip(cards, scores, strict=True):
+        confidence = f"{card.confidence:.4f}" if card.suggested else ""
+        yield _csv_line([card.row, card.name, "", f"{score:.6g}", card.suggested, confidence])
+
+
+def _csv_line(cells: Sequence[object]) -> str:
+    line = io.StringIO()
+    csv.writer(line, lineterminator="\n").writerow(cells)
+    return line.getvalue()
+
+
+def _sheet(state: Artifact, cards: list[Card], show: _Show) -> Iterator[str]:
+    shown = [Card(c.row, c.name, show(c), c.suggested, c.confidence) for c in cards]
+    return render_sheet(
+        f"{len(cards)} images to label",
+        state.uuid,
+        state.read_texts("class_names"),
+        shown,
+        "Type a class under each image, or click the suggestion; Enter goes on to the next. "
+        "Leave out what you cannot tell. Save the labels and give the file to the next cycle: "
+        f"rrtool al-cycle IMAGES --state {state.path} --labels labels.csv -o NEXT.h5",
+    )
+
+
+def _pictures(images: str, study: Study, names: list[str]) -> _Show:
+    """Photos are shown larger than they are trained on; standard data sets have no more pixels."""
+    if names and Path(images).exists():
+        pictures = Pictures(images, names)
+        return lambda card: pictures.thumbnail(card.name)
+    pixels = study.dataset.images
+    return lambda card: Image.fromarray(pixels[card.row].squeeze())

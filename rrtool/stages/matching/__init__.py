@@ -1,0 +1,1 @@
+"""detect-local, rerank (thesis ch. 4)."""

@@ -1,0 +1,1 @@
+"""report: artifacts as HTML pages."""

@@ -1,0 +1,1 @@
+"""extract, search, whiten, reduce-regions (thesis ch. 2)."""

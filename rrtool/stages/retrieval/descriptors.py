@@ -1,0 +1,88 @@
+"""Descriptors of features (one a row) and of regions (several an image), read and compared."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from rrtool.artifacts import Artifact
+from rrtool.artifacts.compatibility import require_equal, require_same_network
+from rrtool.errors import ArtifactError
+from rrtool.progress import Progress
+
+# Options that must agree before descriptors are compared, and that a score depends on.
+DESCRIPTION = ("max_size", "scales", "pool", "gem_exponent", "whitening")
+
+
+@dataclass(frozen=True)
+class Descriptors:
+    """Descriptors of a list of images.
+
+    Attributes:
+        vectors: ``(r, d)`` float32; those that are not usable are zero.
+        usable: ``(r,)`` bool.
+        offsets: ``(n + 1,)`` int64, the vectors of each image; one each for features.
+    """
+
+    vectors: np.ndarray
+    usable: np.ndarray
+    offsets: np.ndarray
+
+    @property
+    def usable_images(self) -> np.ndarray:
+        """``(n,)`` bool, images with at least one usable vector."""
+        totals = np.concatenate([[0], np.cumsum(self.usable)])
+        return totals[self.offsets[1:]] > totals[self.offsets[:-1]]
+
+
+def require_comparable(first: Artifact, second: Artifact) -> None:
+    """Descriptors are comparable if they were made alike.
+
+    Raises:
+        ArtifactError: naming the first difference.
+    """
+    require_same_network(first, second)
+    for key in DESCRIPTION:
+        require_equal(
+            f"--{key.replace('_', '-')}", first, first.options.get(key), second,
+            second.options.get(key),
+        )  # fmt: skip
+    dimensions = [artifact.shape("descriptors")[1] for artifact in (first, second)]
+    require_equal("dimension", first, dimensions[0], second, dimensions[1])
+
+
+def read_descriptors(artifact: Artifact, progress: Progress) -> Descriptors:
+    """Of a ``features`` or a ``regions`` artifact.
+
+    Raises:
+        ArtifactError: not one vector is usable.
+    """
+    vectors = artifact.read("descriptors").astype(np.float32, copy=False)
+    good = artifact.read("status") == 0
+    offsets = artifact.read("offsets") if "offsets" in artifact else np.arange(len(good) + 1)
+    usable = np.repeat(good, np.diff(offsets))
+    broken = usable & ~np.isfinite(vectors).all(axis=1)
+    usable = usable & ~broken
+    zero = usable & ~vectors.any(axis=1)
+    for found, what in (
+        (broken, "are not finite and are left out"),
+        (zero, "are zero and similar to nothing"),
+    ):
+        if found.any():
+            row = int(np.searchsorted(offsets, np.argmax(found), side="right")) - 1
+            progress.message(
+                f"{artifact.path}: {found.sum()} descriptors {what}, "
+                f"e.g. {artifact.read_texts('names')[row]}"
+            )
+    if not usable.any():
+        raise ArtifactError("no row is usable", where=artifact.path)
+    if not usable.all():
+        vectors = np.where(usable[:, None], vectors, np.float32(0))
+    return Descriptors(vectors, usable, offsets.astype(np.int64))
+
+
+def read_usable(features: Artifact, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors and which of them are usable; see ``read_descriptors``."""
+    found = read_descriptors(features, progress)
+    return found.vectors, found.usable

@@ -1,0 +1,152 @@
+"""The command line: start-up, usage errors, defaults from file and environment, pipes, JSON."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import subprocess
+import sys
+import time
+
+import pytest
+
+from rrtool.artifacts import open_artifact
+from rrtool.cli.console import Console
+from tests.tiny import assert_done, assert_fails, extract, make_pictures, rrtool
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return make_pictures(tmp_path_factory.mktemp("cli") / "images", 2)
+
+
+def test_help_imports_no_heavy_library():
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "rrtool", "--help"],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    imported = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "typer" in imported
+    assert not imported & {"torch", "torchvision", "numba", "h5py", "scipy", "PIL"}
+    for command in ("extract", "detect-local", "whiten", "search", "rerank", "evaluate", "inspect"):
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--scales", "1,x"), ("--scales", "0"), ("--scales", "1,1"), ("--max-size", "0"),
+        ("--pool", "sum"), ("--gem-exponent", "0"), ("--network", "lenet"),
+        ("--whitening", "sfm"), ("--device", "tpu"), ("--workers", "-1"), ("--upsample",),
+    ],
+)  # fmt: skip
+def test_extract_wrong_option_value_exits_2(tmp_path, images, options):
+    assert_fails(extract(images, tmp_path / "f.h5", *options), 2)
+    assert not (tmp_path / "f.h5").exists()
+
+
+@pytest.mark.parametrize("arguments", [("fly",), ("extract",), ("extract", "x", "--no-such")])
+def test_wrong_usage_exits_2(arguments):
+    assert rrtool(*arguments).exit_code == 2
+
+
+def _options(path):
+    with open_artifact(path) as artifact:
+        return artifact.options
+
+
+def test_config_file_gives_defaults_and_refuses_unknown_keys(tmp_path, images, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rrtool.toml").write_text(
+        "[extract]\npool = 'mac'\n[common]\npool = 'spoc'\nmax-pixels = 99999\n"
+    )
+    assert_done(extract(images, tmp_path / "f.h5"))
+    assert _options(tmp_path / "f.h5")["pool"] == "mac"
+    assert _options(tmp_path / "f.h5")["max_pixels"] == 99999
+    for text, message in (
+        ("[extract]\npol = 1\n", "unknown key 'pol'"),
+        ("[extrat]\n", "unknown entry"),
+        ("[extract\n", "cannot read the options"),
+    ):
+        (tmp_path / "rrtool.toml").write_text(text)
+        assert_fails(extract(images, tmp_path / "g.h5"), 2, message)
+    monkeypatch.setenv("RRTOOL_CONFIG", "absent.toml")
+    assert_fails(extract(images, tmp_path / "g.h5"), 2, "RRTOOL_CONFIG")
+
+
+def test_config_file_gives_defaults_to_the_commands_of_a_group(tmp_path, images, monkeypatch):
+    assert_done(extract(images, tmp_path / "f.h5"))
+    monkeypatch.chdir(tmp_path)
+    fit = ("whiten", "fit", "f.h5", "-o", "w.h5")
+    (tmp_path / "rrtool.toml").write_text("[whiten.fit]\nmethod = 'pca'\n[common]\ndim = 1\n")
+    assert_done(rrtool(*fit))
+    assert _options(tmp_path / "w.h5") == {"method": "pca", "dim": 1, "shrinkage": None}
+    monkeypatch.setenv("RRTOOL_WHITEN_FIT_METHOD", "lda")
+    assert_fails(rrtool(*fit), 2, "unknown --method", "found lda")
+    for text, message in (
+        ("[whiten.fit]\nmetod = 'pca'\n", "unknown key 'metod' in [whiten.fit]"),
+        ("[whiten.fits]\n", "unknown entry [whiten.fits]"),
+        ("[whiten]\nmethod = 'pca'\n", "unknown entry [whiten.method]"),
+        ("whiten = 1\n", "unknown entry [whiten]"),
+        ("['whiten.fit'.x]\n", "unknown key 'x' in [whiten.fit]"),
+    ):
+        (tmp_path / "rrtool.toml").write_text(text)
+        assert_fails(rrtool(*fit), 2, message)
+
+
+def test_environment_gives_defaults(tmp_path, images, monkeypatch):
+    monkeypatch.setenv("RRTOOL_EXTRACT_POOL", "crow")
+    assert_done(extract(images, tmp_path / "f.h5"))
+    assert _options(tmp_path / "f.h5")["pool"] == "crow"
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_on_a_terminal_has_rate_and_time_left(monkeypatch):
+    terminal = _Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("COLUMNS", "100")
+    with Console().task("extract", 40, "images") as advance:
+        for _ in range(4):
+            time.sleep(0.01)
+            advance(10)
+    shown = terminal.getvalue()
+    assert "extract" in shown
+    assert "40/40" in shown
+    assert re.search(r"\d+\.\d images/s", shown)
+    assert re.search(r"\d:\d\d:\d\d", shown)
+
+
+def test_progress_without_a_terminal_is_plain_lines_and_quiet_none(capsys):
+    for quiet in (False, True):
+        with Console(quiet).task("extract", 40, "images") as advance:
+            advance(40)
+    assert re.fullmatch(
+        r"extract: 40/40 images, [\d.]+ images/s, 0 s left\n", capsys.readouterr().err
+    )
+
+
+def test_verbose_shows_the_traceback_before_the_line(tmp_path, images):
+    arguments = ("search", tmp_path / "no.h5", tmp_path / "no.h5", "-o", tmp_path / "r.h5")
+    assert_fails(rrtool(*arguments), 2)
+    result = rrtool(*arguments, "-v")
+    assert result.exit_code == 2
+    first, *_, last = result.stderr.splitlines()
+    assert first.startswith("Traceback")
+    assert last.startswith("rrtool: ")
+
+
+def test_pipe_and_json(tmp_path, images):
+    first = extract(images, tmp_path / "f.h5")
+    path = first.stdout_bytes
+    result = rrtool("search", "-", tmp_path / "f.h5", "-o", tmp_path / "r.h5", "--json", stdin=path)
+    assert_done(result)
+    assert json.loads(result.stdout)["kind"] == "ranking"
+    described = json.loads(rrtool("inspect", tmp_path / "r.h5", "--json").stdout)
+    assert [record["role"] for record in described["inputs"]] == ["queries", "database"]
+    result = rrtool("search", "-", tmp_path / "f.h5", "-o", tmp_path / "s.h5", stdin=b"")
+    assert_fails(result, 2, "'-' reads one path")

@@ -1,0 +1,450 @@
+"""Saliency from images to regions, object saliency and descriptors, through the command line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import Result
+
+from rrtool.artifacts import Artifact, Provenance, create, open_artifact
+from rrtool.core.diffusion import knn
+from rrtool.core.discovery.expanding_gaussian_mixture import fit_mixture, rectangles
+from rrtool.core.discovery.saliency import feature_saliency, prepare_for_detection
+from rrtool.stages.discovery.saliency_fs import RegionOptions
+from rrtool.stages.discovery.saliency_mapper import ObjectSaliencyOptions
+from tests.tiny import (
+    CPU,
+    NETWORK,
+    assert_done,
+    assert_fails,
+    digest_of,
+    extract,
+    leftovers,
+    picture,
+    rrtool,
+)
+
+SIZE = ("--max-size", 160)
+
+
+def saliency_os(made: Path, output: Path, *options: object, **inputs: Path) -> Result:
+    return rrtool(
+        "saliency", "os", made / "photos", "-o", output / "s.h5", "--features", output / "os.h5",
+        "--regions", inputs.get("regions", made / "r.h5"),
+        "--centrality", inputs.get("centrality", made / "c.h5"),
+        *NETWORK, *CPU, *SIZE, "--k", 4, *options,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Regions, FS.EGM features, graph, centrality and maps of eight pictures, one broken."""
+    folder = tmp_path_factory.mktemp("saliency")
+    (folder / "photos").mkdir()
+    for i in range(7):
+        canvas = picture(40 + i, (160, 128))
+        canvas.paste(picture(i % 2, (60, 60)), (10 + 9 * i, 8 * i))
+        canvas.save(folder / "photos" / f"{i}.png")
+    (folder / "photos" / "bad.png").write_bytes(b"no picture")
+    result = rrtool(
+        "saliency", "fs", folder / "photos", "-o", folder / "r.h5", "--features", folder / "fs.h5",
+        "--keep-maps", *NETWORK, *CPU, *SIZE,
+    )  # fmt: skip
+    assert result.exit_code == 3, result.stderr
+    result = extract(folder / "photos", folder / "f.h5", "--save-maps", folder / "m.h5", *SIZE)
+    assert result.exit_code == 3
+    assert_done(rrtool("build-graph", folder / "r.h5", "-o", folder / "g.h5", "--k", 4))
+    assert_done(
+        rrtool("centrality", folder / "g.h5", "-o", folder / "c.h5", "--measure", "katz", "-q")
+    )
+    return folder
+
+
+def activations_of(maps: Artifact, row: int) -> np.ndarray:
+    """``(k, h, w)`` of one image at its only scale."""
+    start, stop = maps.read("offsets")[row : row + 2].tolist()
+    width, height = maps.read("map_sizes")[row, 0].tolist()
+    return maps.read("activations")[start:stop].reshape(-1, height, width)
+
+
+def map_of(saliency: Artifact, row: int) -> np.ndarray:
+    start, stop = saliency.read("maps/offsets")[row : row + 2].tolist()
+    width, height = saliency.read("map_sizes")[row, 0].tolist()
+    return saliency.read("maps/values")[start:stop].reshape(height, width)
+
+
+def unit(vector: np.ndarray) -> np.ndarray:
+    norm = np.linalg.norm(vector)
+    return vector / norm if norm else vector
+
+
+def gem(activations: np.ndarray, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+    values = activations[:, y0:y1, x0:x1].astype(np.float64)
+    pooled = (values**3).mean(axis=(1, 2)) ** (1 / 3)
+    return pooled / np.linalg.norm(pooled)
+
+
+def test_saliency_fs_finds_and_describes_the_regions_of_the_map(made: Path) -> None:
+    with open_artifact(made / "r.h5", "regions") as regions, open_artifact(made / "m.h5") as maps:
+        offsets, names = regions.read("offsets"), regions.read_texts("names")
+        boxes, vectors = regions.read("region_boxes"), regions.read("descriptors")
+        for row, name in enumerate(names):
+            if name == "bad.png":
+                assert offsets[row] == offsets[row + 1]
+                continue
+            activations = activations_of(maps, row)
+            saliency = feature_saliency(activations)
+            np.testing.assert_allclose(map_of(regions, row), saliency, atol=1e-5)
+            found = rectangles(fit_mixture(prepare_for_detection(saliency, 7)), saliency.shape)
+            assert len(found) == offsets[row + 1] - offsets[row] > 0
+            height, width = saliency.shape
+            for i, box in enumerate(found.tolist()):
+                place = offsets[row] + i
+                share = np.array(box) / [width, height, width, height]
+                np.testing.assert_allclose(boxes[place], share * [160, 128, 160, 128], atol=1e-3)
+                np.testing.assert_allclose(vectors[place], gem(activations, *box), atol=1e-5)
+                x0, y0, x1, y1 = box
+                mean = saliency[y0:y1, x0:x1].mean()
+                assert regions.read("region_saliencies")[place] == pytest.approx(mean, abs=1e-5)
+
+
+def test_fs_descriptor_is_the_weighted_sum_of_its_regions(made: Path, tmp_path: Path) -> None:
+    with open_artifact(made / "r.h5") as regions, open_artifact(made / "fs.h5") as features:
+        vectors, descriptors = regions.read("descriptors"), features.read("descriptors")
+        weights = regions.read("region_weights")
+        result = rrtool(
+            "saliency", "fs", made / "photos", "-o", tmp_path / "r.h5", "--maps", made / "m.h5",
+            "--features", tmp_path / "f.h5", "--aggregate", "sum",
+        )  # fmt: skip
+        assert result.exit_code == 3
+        with open_artifact(tmp_path / "f.h5") as summed:
+            plain = summed.read("descriptors")
+        assert features.options["described_by"] == "FS.EGM"
+        for row, (first, last) in enumerate(pairwise(regions.read("offsets"))):
+            own = weights[first:last]
+            assert own.sum() == pytest.approx(1 if last > first else 0, abs=1e-5)
+            expected = unit(own @ vectors[first:last].astype(np.float64))
+            np.testing.assert_allclose(descriptors[row], expected, atol=1e-5)
+            expected = unit(vectors[first:last].astype(np.float64).sum(axis=0))
+            np.testing.assert_allclose(plain[row], expected, atol=1e-5)
+
+
+def test_saliency_fs_reads_maps_in_place_of_the_network(made: Path, tmp_path: Path) -> None:
+    result = rrtool(
+        "saliency", "fs", made / "photos", "-o", tmp_path / "r.h5", "--maps", made / "m.h5",
+        "--keep-maps",
+    )  # fmt: skip
+    assert result.exit_code == 3
+    with open_artifact(tmp_path / "r.h5") as one, open_artifact(made / "r.h5") as other:
+        for name in ("offsets", "region_boxes"):
+            np.testing.assert_array_equal(one.read(name), other.read(name))
+        np.testing.assert_allclose(one.read("descriptors"), other.read("descriptors"), atol=1e-6)
+
+
+def test_object_saliency_equals_a_loop_over_positions(made: Path, tmp_path: Path) -> None:
+    assert saliency_os(made, tmp_path, "--patch", 3).exit_code == 3
+    with (
+        open_artifact(made / "r.h5") as regions,
+        open_artifact(made / "c.h5") as centrality,
+        open_artifact(made / "m.h5") as maps,
+        open_artifact(tmp_path / "s.h5", "saliency") as found,
+    ):
+        vectors = regions.read("descriptors").astype(np.float64)
+        significance = regions.read("region_saliencies").astype(np.float64) ** 3
+        significance *= centrality.read("centrality")
+        for row in (0, 3):
+            activations = activations_of(maps, row)
+            features = feature_saliency(activations).astype(np.float64)
+            height, width = features.shape
+            expected = np.zeros((height, width))
+            for y in range(height):
+                for x in range(width):
+                    box = max(x - 1, 0), max(y - 1, 0), min(x + 2, width), min(y + 2, height)
+                    if (
+                        features[y, x] ** 3 <= 1e-3
+                        or not activations[:, box[1] : box[3], box[0] : box[2]].any()
+                    ):
+                        continue
+                    similarities = vectors @ gem(activations, *box)
+                    nearest = np.argsort(-similarities, kind="stable")[:4]
+                    weights = np.maximum(similarities[nearest], 0) ** 3
+                    expected[y, x] = features[y, x] ** 3 * (weights @ significance[nearest])
+            np.testing.assert_allclose(map_of(found, row), expected / expected.max(), atol=2e-4)
+
+
+def test_object_saliency_describes_images_by_the_regions_it_finds(
+    made: Path, tmp_path: Path
+) -> None:
+    assert saliency_os(made, tmp_path).exit_code == 3
+    with (
+        open_artifact(tmp_path / "s.h5") as saliency,
+        open_artifact(tmp_path / "os.h5", "features") as features,
+        open_artifact(made / "m.h5") as maps,
+    ):
+        assert features.options["described_by"] == "OS.EGM"
+        offsets, boxes = saliency.read("offsets"), saliency.read("region_boxes")
+        row = 2
+        activations = activations_of(maps, row)
+        height, width = activations.shape[1:]
+        cells = boxes[offsets[row] : offsets[row + 1]] / [160, 128, 160, 128]
+        cells = np.rint(cells * [width, height, width, height]).astype(int)
+        weights = saliency.read("region_weights")[offsets[row] : offsets[row + 1]]
+        pooled = [gem(activations, *box) for box in cells.tolist()]
+        expected = unit(weights @ np.array(pooled))
+        np.testing.assert_allclose(features.read("descriptors")[row], expected, atol=1e-5)
+    assert_done(rrtool("search", made / "f.h5", tmp_path / "os.h5", "-o", tmp_path / "d.h5"))
+
+
+def test_object_saliency_by_inverted_lists_is_that_of_all_regions(
+    made: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("faiss")
+    found = {}
+    for method in ("auto", "ivf"):  # so few regions are one list
+        (tmp_path / method).mkdir()
+        assert saliency_os(made, tmp_path / method, "--method", method).exit_code == 3
+        with open_artifact(tmp_path / method / "s.h5") as saliency:
+            found[method] = saliency.read("maps/values")
+            assert saliency.options["method"] == {"auto": "exact"}.get(method, method)
+    np.testing.assert_allclose(found["ivf"], found["auto"], atol=1e-5)
+
+
+def test_object_saliency_searches_many_regions_by_inverted_lists(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    options = ObjectSaliencyOptions(RegionOptions(rho=2.0))
+    assert options.search_method(10_000) == "exact"
+    assert options.search_method(10_001) == ("ivf" if knn.has_faiss() else "exact")
+    assert replace(options, method="exact").search_method(10_001) == "exact"
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    assert options.search_method(10_001) == "exact"
+
+
+def test_object_saliency_without_faiss_says_what_to_do(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    result = saliency_os(made, tmp_path, "--method", "ivf", "-q")
+    assert_fails(result, 1, "--method ivf needs faiss", "--method exact")
+
+
+def test_saliency_again_is_up_to_date(made: Path, tmp_path: Path) -> None:
+    assert saliency_os(made, tmp_path).exit_code == 3
+    before = digest_of(tmp_path / "s.h5"), digest_of(tmp_path / "os.h5")
+    (tmp_path / "os.h5").unlink()
+    result = saliency_os(made, tmp_path)
+    assert result.exit_code == 3
+    assert (digest_of(tmp_path / "s.h5"), digest_of(tmp_path / "os.h5")) == before
+    assert "is up to date" in saliency_os(made, tmp_path).stderr
+    assert leftovers(tmp_path) == []
+    assert_fails(saliency_os(made, tmp_path, "--theta", 2, "-q"), 4, "another --theta")
+
+
+def test_whitened_regions_take_patches_whitened_alike(made: Path, tmp_path: Path) -> None:
+    fit = ("whiten", "fit", made / "f.h5", "--method", "pca", "--dim", 5)
+    assert_done(rrtool(*fit, "-o", tmp_path / "w.h5", "-q"))
+    apply = ("whiten", "apply", made / "r.h5", tmp_path / "w.h5", "-o", tmp_path / "rw.h5")
+    assert_done(rrtool(*apply))
+    assert_done(rrtool("build-graph", tmp_path / "rw.h5", "-o", tmp_path / "g.h5", "--k", 4))
+    measure = ("--measure", "degree", "-q")
+    assert_done(rrtool("centrality", tmp_path / "g.h5", "-o", tmp_path / "c.h5", *measure))
+    inputs = {"regions": tmp_path / "rw.h5", "centrality": tmp_path / "c.h5"}
+    missing = saliency_os(made, tmp_path, **inputs)
+    assert_fails(missing, 4, "whitened otherwise", "--whitening")
+    result = saliency_os(made, tmp_path, "--whitening", tmp_path / "w.h5", **inputs)
+    assert result.exit_code == 3, result.stderr
+
+
+def test_saliency_bad_input(made: Path, tmp_path: Path) -> None:
+    other = ("build-graph", made / "f.h5", "-o", tmp_path / "g.h5", "--k", 2)
+    assert_done(rrtool(*other))
+    measure = ("--measure", "degree", "-q")
+    assert_done(rrtool("centrality", tmp_path / "g.h5", "-o", tmp_path / "c.h5", *measure))
+    wrong = saliency_os(made, tmp_path, centrality=tmp_path / "c.h5")
+    assert_fails(wrong, 4, "not that of these regions", "build-graph")
+    assert_fails(saliency_os(made, tmp_path, "--theta", -1), 2, "--theta")
+    assert_fails(saliency_os(made, tmp_path, "--patch", 0), 2, "--patch")
+    assert_fails(saliency_os(made, tmp_path, "--method", "lsh"), 2, "--method", "exact, ivf, hnsw")
+    assert_fails(saliency_os(made, tmp_path, "--rho", 0), 2, "--rho")
+    assert_fails(saliency_os(made, tmp_path, "--aggregate", "max"), 2, "--aggregate")
+    assert_fails(saliency_os(made, tmp_path, "--gem-exponent", 2), 4, "--gem-exponent")
+    assert_fails(saliency_os(made, tmp_path, "--seed", 5), 4, "another network")
+    fs = ("saliency", "fs", made / "photos", "-o", tmp_path / "x.h5")
+    assert_fails(rrtool(*fs), 2, "--maps")
+    assert_fails(rrtool(*fs, *NETWORK, "--sigma", 0), 2, "sigma")
+
+
+def edit_maps(made: Path, output: Path, edit: Callable[[list[np.ndarray]], None]) -> Path:
+    """The maps of ``made`` after ``edit`` has changed the activations of its images in place."""
+    with open_artifact(made / "m.h5") as maps:
+        columns = {name: maps.read(name) for name in maps.dataset_names()}
+        sizes, offsets = columns["map_sizes"][:, 0], columns["offsets"]
+        images = [
+            columns["activations"][start:stop].reshape(-1, height, width)
+            for (width, height), (start, stop) in zip(sizes, pairwise(offsets), strict=True)
+            if stop > start
+        ]
+        edit(images)
+        provenance = Provenance(maps.kind, maps.options, maps.inputs, maps.network, maps.device)
+        with create(output, provenance) as target:
+            target.publish(columns, extra=maps.extra)
+    return output
+
+
+def run_on_maps(made: Path, folder: Path, maps: Path) -> None:
+    """Regions, FS.EGM, graph, centrality, object saliency and OS.EGM from these maps."""
+    common = ("--maps", maps, "--keep-maps", "--features", folder / "fs.h5")
+    assert rrtool("saliency", "fs", made / "photos", "-o", folder / "r.h5", *common).exit_code == 3
+    assert_done(rrtool("build-graph", folder / "r.h5", "-o", folder / "g.h5", "--k", 4, "-q"))
+    centrality = ("centrality", folder / "g.h5", "-o", folder / "c.h5", "--measure", "katz", "-q")
+    assert_done(rrtool(*centrality))
+    object_saliency_on_maps(made, folder, maps)
+
+
+def object_saliency_on_maps(made: Path, folder: Path, maps: Path) -> None:
+    result = rrtool(
+        "saliency", "os", made / "photos", "-o", folder / "s.h5", "--features", folder / "os.h5",
+        "--regions", folder / "r.h5", "--centrality", folder / "c.h5", "--maps", maps, "--k", 4,
+    )  # fmt: skip
+    assert result.exit_code == 3, result.stderr
+
+
+def test_all_zero_map_has_no_region_and_its_row_says_so(made: Path, tmp_path: Path) -> None:
+    def silence(images: list[np.ndarray]) -> None:
+        images[2][:] = 0
+
+    run_on_maps(made, tmp_path, edit_maps(made, tmp_path / "m.h5", silence))
+    for regions, features in (("r.h5", "fs.h5"), ("s.h5", "os.h5")):
+        with open_artifact(tmp_path / regions) as found, open_artifact(tmp_path / features) as f:
+            counts = np.diff(found.read("offsets"))
+            assert counts[2] == 0
+            assert (counts[[0, 1, 3]] > 0).all()
+            assert not map_of(found, 2).any()
+            for without in (found, f):
+                assert without.read("n_scales_without_regions").tolist() == [0, 0, 1, 0, 0, 0, 0, 0]
+            assert not f.read("descriptors")[2].any()
+            assert np.isfinite(f.read("descriptors")).all()
+
+
+def test_constant_map_is_described_all_over(made: Path, tmp_path: Path) -> None:
+    def flatten(images: list[np.ndarray]) -> None:
+        images[1][:] = images[1].mean(axis=(1, 2), keepdims=True)
+
+    run_on_maps(made, tmp_path, edit_maps(made, tmp_path / "m.h5", flatten))
+    for regions, features in (("r.h5", "fs.h5"), ("s.h5", "os.h5")):
+        with open_artifact(tmp_path / regions) as found, open_artifact(tmp_path / features) as f:
+            np.testing.assert_allclose(map_of(found, 1), 1, atol=1e-5)
+            assert np.diff(found.read("offsets"))[1] > 0
+            # Every region of a constant map has the descriptor of the whole.
+            with open_artifact(tmp_path / "m.h5") as maps:
+                whole = unit(activations_of(maps, 1)[:, 0, 0].astype(np.float64))
+            np.testing.assert_allclose(f.read("descriptors")[1], whole, atol=1e-5)
+
+
+def test_image_like_no_region_is_described_as_a_whole(made: Path, tmp_path: Path) -> None:
+    def silence(images: list[np.ndarray]) -> None:
+        images[3][:] = 0
+        for activations in images:
+            activations[:9] = 0
+
+    run_on_maps(made, tmp_path, edit_maps(made, tmp_path / "m.h5", silence))
+    unlike = np.random.default_rng(1).random((9, 20, 20)).astype(np.float32)
+
+    def estrange(images: list[np.ndarray]) -> None:
+        silence(images)
+        height, width = images[3].shape[1:]
+        images[3][:9] = unlike[:, :height, :width]
+
+    other = tmp_path / "other"
+    other.mkdir()
+    for name in ("r.h5", "c.h5"):
+        (other / name).symlink_to(tmp_path / name)
+    object_saliency_on_maps(made, other, edit_maps(made, other / "m.h5", estrange))
+    with (
+        open_artifact(other / "s.h5") as saliency,
+        open_artifact(other / "os.h5") as features,
+        open_artifact(other / "m.h5") as maps,
+    ):
+        assert not map_of(saliency, 3).any()
+        assert np.diff(saliency.read("offsets"))[3] == 0
+        assert features.read("n_scales_without_regions").tolist() == [0, 0, 0, 1, 0, 0, 0, 0]
+        activations = activations_of(maps, 3)
+        whole = gem(activations, 0, 0, activations.shape[2], activations.shape[1])
+        np.testing.assert_allclose(features.read("descriptors")[3], whole, atol=1e-5)
+
+
+def test_map_of_one_position_is_one_region(made: Path, tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    picture(1, (32, 32)).save(photos / "a.png")
+    tiny = ("saliency", "fs", photos, "-o", tmp_path / "r.h5", "--features", tmp_path / "f.h5")
+    assert_done(rrtool(*tiny, *NETWORK, *CPU, "--keep-maps", *SIZE, "-q"))
+    result = rrtool(
+        "saliency", "os", photos, "-o", tmp_path / "s.h5", "--features", tmp_path / "os.h5",
+        "--regions", made / "r.h5", "--centrality", made / "c.h5", *NETWORK, *CPU, *SIZE, "-q",
+    )  # fmt: skip
+    assert_done(result)
+    assert_done(extract(photos, tmp_path / "whole.h5", *SIZE, "-q"))
+    with open_artifact(tmp_path / "whole.h5") as features:
+        whole = features.read("descriptors")
+    for regions, features in (("r.h5", "f.h5"), ("s.h5", "os.h5")):
+        with open_artifact(tmp_path / regions) as found, open_artifact(tmp_path / features) as f:
+            assert found.read("map_sizes").tolist() == [[[1, 1]]]
+            assert found.read("region_boxes").tolist() == [[0, 0, 32, 32]]
+            assert map_of(found, 0).tolist() == [[1]]
+            np.testing.assert_allclose(f.read("descriptors"), whole, atol=1e-5)
+
+
+def test_evaluate_saliency_by_boxes_equals_a_hand_count(made: Path, tmp_path: Path) -> None:
+    assert saliency_os(made, tmp_path).exit_code == 3
+    boxes = {"0.png": (0, 0, 80, 128), "3.png": (40, 16, 160, 128), "bad.png": (0, 0, 9, 9)}
+    lines = [",".join(map(str, (name, *box))) for name, box in boxes.items()]
+    (tmp_path / "boxes.csv").write_text("name,x0,y0,x1,y1\n" + "\n".join(lines) + "\n")
+    command = ("evaluate", tmp_path / "s.h5", made / "r.h5", "--boxes", tmp_path / "boxes.csv")
+    result = rrtool(*command, "--json", "-o", tmp_path / "e.h5")
+    assert_done(result)
+    first, second, third = json.loads(result.stdout)
+    assert (first["method"], second["method"], third["method"]) == ("OS", "FS", "FS^3")
+    assert (first["n_images"], first["n_boxes"]) == (2, 2)
+
+    def hand_counted(artifact: Artifact, power: int) -> list[float]:
+        shares = []
+        for name in ("0.png", "3.png"):
+            found = map_of(artifact, artifact.read_texts("names").index(name)).astype(np.float64)
+            fine = np.kron(found**power, np.ones((128, 160)))  # a pixel is height × width of them
+            fine = fine.reshape(128, found.shape[0], 160, found.shape[1]).sum(axis=(1, 3))
+            x0, y0, x1, y1 = boxes[name]
+            shares.append(fine[y0:y1, x0:x1].sum() / fine.sum())
+        return shares
+
+    with open_artifact(tmp_path / "s.h5") as saliency, open_artifact(made / "r.h5") as regions:
+        expected = hand_counted(saliency, 1)
+        for score, shares in (
+            (first, expected),
+            (second, hand_counted(regions, 1)),
+            (third, hand_counted(regions, 3)),
+        ):
+            assert score["saliency_precision"] == pytest.approx(np.mean(shares), abs=1e-5)
+    assert third["region_recall@0.5"] is None
+    with open_artifact(tmp_path / "e.h5", "evaluation") as evaluation:
+        per_image = evaluation.read("0/saliency_precisions")
+        np.testing.assert_allclose(per_image[~np.isnan(per_image)], expected, atol=1e-5)
+    assert "region recall" in rrtool(*command).stdout
+
+
+def test_evaluate_by_boxes_bad_input(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "boxes.csv").write_text("name,x0,y0,x1,y1\nelsewhere.png,0,0,5,5\n")
+    boxes = ("--boxes", tmp_path / "boxes.csv")
+    assert_fails(rrtool("evaluate", made / "r.h5", *boxes), 2, "none of the boxes")
+    assert_fails(rrtool("evaluate", made / "r.h5"), 2, "--ground-truth or --boxes")
+    assert_fails(rrtool("evaluate", made / "f.h5", *boxes), 4, "another kind")
+    plain = ("saliency", "fs", made / "photos", "-o", tmp_path / "r.h5", "--maps", made / "m.h5")
+    assert rrtool(*plain).exit_code == 3
+    assert_fails(rrtool("evaluate", tmp_path / "r.h5", *boxes), 4, "--keep-maps")

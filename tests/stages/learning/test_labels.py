@@ -1,0 +1,120 @@
+"""Labels that come in: hand-written files with every mistake people make."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rrtool.errors import UsageError
+from rrtool.stages.learning.labels import KnownImages, take_labels
+
+NAMES = ["a.png", "b.png", "c/d.png", "e,f.png", "g.png"]
+
+
+def known(labels=(-1,) * 5, classes=(), failures=None, relabel=False):
+    return KnownImages(NAMES, np.array(labels, np.int32), classes, failures or {}, relabel)
+
+
+def write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def taken_as_dict(taken):
+    labels = [taken.class_names[label] for label in taken.labels]
+    return dict(zip(taken.rows.tolist(), labels, strict=True))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "name,label\na.png,cat\ng.png,dog\n",
+        "a.png,cat\ng.png,dog\n",
+        "label,name\ncat,a.png\ndog,g.png\n",
+        "id,label\n4,dog\n0,cat\n",
+        "Label,Confidence,ID\ndog,.5,4\ncat,.7,0\n",
+        "id,name,label,score\n0,a.png,cat,1\n4,g.png,dog,1\n",
+        "id,name,label\n0,,cat\n,g.png,dog\n",
+        "\n name,label\r\na.png, cat \r\ng.png,dog\r\na.png,cat\r\n".replace(" name", "name"),
+    ],
+)
+def test_take_labels_reads_names_or_ids_in_any_order(tmp_path, text):
+    taken = take_labels(write(tmp_path / "l.csv", text), known())
+    assert taken_as_dict(taken) == {0: "cat", 4: "dog"}
+    assert taken.class_names == ["cat", "dog"]
+    assert taken.rows.dtype == np.int64
+    assert taken.labels.dtype == np.int32
+    assert taken.mistakes == []
+
+
+def test_take_labels_keeps_quoted_names_and_known_classes_in_their_order(tmp_path):
+    path = write(tmp_path / "l.csv", 'name,label\n"e,f.png",cat\nc/d.png,owl\n')
+    taken = take_labels(path, known(classes=("owl", "dog", "cat")))
+    assert taken.class_names == ["owl", "dog", "cat"]
+    assert (taken.rows.tolist(), taken.labels.tolist()) == ([2, 3], [0, 2])
+
+
+@pytest.mark.parametrize(
+    ("row", "image", "fragments"),
+    [
+        ("99,,cat", "id 99", ("no image of this id", "expected 0 to 4", "found 99")),
+        ("x,,cat", "id x", ("no image of this id", "found x")),
+        ("²,,cat", "id ²", ("no image of this id",)),
+        (",h.png,cat", "h.png", ("no image of this name", "a.png", "found h.png")),
+        (",,cat", "id ", ("no image of this name", "found none")),
+        ("0,b.png,cat", "b.png", ("id 0 is another image", "expected a.png", "found b.png")),
+        (",a.png,doog", "a.png", ("unknown class", "perhaps dog", "found doog", "--classes")),
+        (",a.png,xyz", "a.png", ("unknown class", "expected cat, dog", "found xyz")),
+        (",a.png,", "a.png", ("no label for a.png", "an empty label")),
+        ("1,,  ", "id 1", ("no label for id 1",)),
+        (",g.png,cat", "g.png", ("could not be read", "cut short")),
+        (",c/d.png,dog", "c/d.png", ("earlier cycle", "expected cat", "found dog", "--relabel")),
+    ],
+)
+def test_take_labels_tells_each_mistake_in_one_line_and_uses_the_rest(
+    tmp_path, row, image, fragments
+):
+    path = write(tmp_path / "l.csv", f"id,name,label\n1,b.png,dog\n{row}\n")
+    taken = take_labels(path, known((-1, -1, 0, -1, -1), ("cat", "dog"), {4: "cut short"}))
+    assert taken_as_dict(taken) == {1: "dog"}
+    (mistake,) = taken.mistakes
+    assert mistake.name == image
+    assert mistake.reason.startswith(f"{path}, line 3: ")
+    assert "\n" not in mistake.reason
+    for fragment in fragments:
+        assert fragment in mistake.reason
+
+
+def test_take_labels_leaves_out_both_of_two_rows_that_disagree(tmp_path):
+    path = write(tmp_path / "l.csv", "name,label\na.png,cat\nb.png,dog\na.png,dog\n")
+    taken = take_labels(path, known())
+    assert taken_as_dict(taken) == {1: "dog"}
+    (mistake,) = taken.mistakes
+    assert "two labels for a.png" in mistake.reason
+    assert "line 2" in mistake.reason
+    assert "line 4" in mistake.reason
+
+
+def test_take_labels_accepts_a_cumulative_file_and_relabels_on_request(tmp_path):
+    path = write(tmp_path / "l.csv", "name,label\na.png,cat\nb.png,dog\n")
+    before = (0, 0, -1, -1, -1)
+    assert taken_as_dict(take_labels(path, known(before, ("cat", "dog")))) == {0: "cat"}
+    changed = take_labels(path, known(before, ("cat", "dog"), relabel=True))
+    assert taken_as_dict(changed) == {0: "cat", 1: "dog"}
+    assert changed.mistakes == []
+
+
+@pytest.mark.parametrize("text", ["", "name,label\n", "\n\n"])
+def test_take_labels_of_no_rows_is_empty(tmp_path, text):
+    taken = take_labels(write(tmp_path / "l.csv", text), known(classes=("cat",)))
+    assert taken.rows.shape == taken.labels.shape == (0,)
+    assert taken.mistakes == []
+    assert taken.class_names == ["cat"]
+
+
+def test_take_labels_names_the_line_of_a_malformed_row(tmp_path):
+    path = write(tmp_path / "l.csv", "name,label\na.png,cat\nb.png\n")
+    with pytest.raises(UsageError, match=r"line 3.*number of fields"):
+        take_labels(path, known())
+    with pytest.raises(UsageError, match="cannot read"):
+        take_labels(tmp_path / "none.csv", known())

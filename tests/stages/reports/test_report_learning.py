@@ -1,0 +1,166 @@
+"""Learning curves from states: means by hand, what cannot be compared, the page."""
+
+from __future__ import annotations
+
+from html.parser import HTMLParser
+
+import numpy as np
+import pytest
+
+from rrtool.artifacts import InputRecord, Provenance, create
+from rrtool.errors import ArtifactError, UsageError
+from rrtool.progress import Silent
+from rrtool.stages.reports import report_learning
+from tests.reports.test_reports import Checker
+
+ACCURACIES = {0: [0.5, 0.6, 0.7], 1: [0.7, 0.6, 0.8]}  # by seed
+
+
+def entry(cycle, accuracy, strategy="random", **more):
+    return {
+        "cycle": cycle, "strategy": strategy, "semi": False, "pretrained": False,
+        "n_labels": 10 * (cycle + 1), "accuracy": accuracy, "seconds": 1.0,
+    } | more  # fmt: skip
+
+
+def make_state(path, accuracies, *, seed=0, strategy="random", images="d", test=None, **options):
+    """A state with what the report reads, and nothing else."""
+    variant = {name: options.pop(name, False) for name in ("semi", "pretrained")}
+    history = options.pop("history", None) or [
+        entry(i, value, strategy, **variant) for i, value in enumerate(accuracies)
+    ]
+    identity = {
+        "seed": seed, "strategy": strategy, "semi": variant["semi"], "subset": None, "budget": 10,
+        "epochs": 3, "semi_epochs": 2, "width": 1.0, "classes": [],
+    } | options  # fmt: skip
+    inputs = [InputRecord("images", "mnist:data", "images", "", images)]
+    if test is not None:
+        inputs.append(InputRecord("test images", "t", "images", "", test))
+    facts = {"history": history, "n_images": 60, "n_test_images": 20}
+    with create(path, Provenance("al-state", identity, inputs)) as target:
+        target.publish({"labels": np.zeros(0)}, extra=facts)
+    return str(path)
+
+
+@pytest.fixture
+def states(tmp_path):
+    found = [
+        make_state(tmp_path / f"r{seed}.h5", values, seed=seed)
+        for seed, values in ACCURACIES.items()
+    ]
+    found.append(make_state(tmp_path / "j.h5", [0.9, 0.95], strategy="jlp", semi=True))
+    return found
+
+
+def report(states, tmp_path, **more):
+    return report_learning.run(states, tmp_path / "c.html", progress=Silent(), **more)
+
+
+def test_run_averages_the_seeds_of_each_method(tmp_path, states):
+    _, data = report(states, tmp_path)
+    random, jlp = data["methods"]
+    assert (random["method"], jlp["method"]) == ("Random", "jLP + SEMI")
+    assert random["seeds"] == [0, 1]
+    assert [point["n_labels"] for point in random["cycles"]] == [10, 20, 30]
+    assert [point["mean"] for point in random["cycles"]] == pytest.approx([0.6, 0.6, 0.75])
+    # √((0.1² + 0.1²) / (2 − 1)) by hand
+    deviations = [point["deviation"] for point in random["cycles"]]
+    assert deviations == pytest.approx([0.141421356, 0, 0.070710678])
+    assert [point["deviation"] for point in jlp["cycles"]] == [None, None]
+    assert data["table"][0] == {
+        "cycle": 0, "labels": "10", "strategy": "Random",
+        "labels alone": "60.00±14.14", "SEMI": "–",
+    }  # fmt: skip
+    assert data["table"][1]["SEMI"] == "90.00 (1)"
+    assert [row["strategy"] for row in data["table"]] == [
+        "Random", "jLP", "Random", "jLP", "Random",
+    ]  # fmt: skip
+
+
+def test_run_takes_the_last_state_of_each_run(tmp_path, states):
+    earlier = make_state(tmp_path / "r0-c1.h5", ACCURACIES[0][:2])
+    assert report([earlier, *states], tmp_path)[1] == report(states, tmp_path)[1]
+    other = make_state(tmp_path / "other.h5", [0.5, 0.61])
+    with pytest.raises(ArtifactError, match="disagree"):
+        report([*states, other], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("difference", "what"),
+    [
+        ({"images": "e"}, "another images"),
+        ({"test": "t"}, "another test set"),
+        ({"budget": 20}, "another budget"),
+        ({"subset": 50}, "another subset"),
+        ({"epochs": 4}, "another --epochs cannot be averaged"),
+        ({"width": 0.5}, "another --width cannot be averaged"),
+    ],
+)
+def test_run_refuses_states_that_cannot_be_compared(tmp_path, states, difference, what):
+    other = make_state(tmp_path / "o.h5", [0.5], seed=2, **difference)
+    with pytest.raises(ArtifactError, match=what):
+        report([*states, other], tmp_path)
+    assert not (tmp_path / "c.html").exists()
+
+
+def test_run_needs_held_out_accuracy(tmp_path):
+    for name, accuracies, found in (("a", [None], "1 cycles"), ("b", [], "a cold start")):
+        state = make_state(tmp_path / f"{name}.h5", accuracies)
+        with pytest.raises(ArtifactError, match=rf"no accuracy.*{found}"):
+            report([state], tmp_path)
+
+
+def test_run_names_a_strategy_that_changed_and_refuses_a_changed_training(tmp_path):
+    for name, change in (("s", {"strategy": "jlp"}), ("t", {"semi": True})):
+        history = [entry(0, 0.5), entry(1, 0.6, **change)]
+        make_state(tmp_path / f"{name}.h5", [0.5], history=history)
+    _, data = report([tmp_path / "s.h5"], tmp_path)
+    assert [method["method"] for method in data["methods"]] == ["random → jlp"]
+    with pytest.raises(ArtifactError, match=r"with and without PRE or SEMI.*labels alone, SEMI"):
+        report([tmp_path / "t.h5"], tmp_path)
+
+
+def test_page_is_balanced_and_keeps_other_files(tmp_path, states):
+    path, _ = report(states, tmp_path)
+    page = path.read_text()
+    checker = Checker()
+    checker.feed(page)
+    assert checker.open == []
+    assert "script" not in checker.tags
+    for text in ("Random", "jLP + SEMI", "Cycle 2: 30 labels", "60.00±14.14", "mnist:data"):
+        assert text in page
+    assert "http" not in page
+    (tmp_path / "c.html").write_text("a page of mine")
+    with pytest.raises(UsageError, match="no page of rrtool report"):
+        report(states, tmp_path)
+    report(states, tmp_path, overwrite=True)
+
+
+class Circles(HTMLParser):
+    """Tooltips and heights of the markers of a chart."""
+
+    def __init__(self):
+        super().__init__()
+        self.heights, self.titles, self._in_title = [], [], False
+
+    def handle_starttag(self, tag, attrs):
+        if tag == "circle":
+            self.heights.append(float(dict(attrs)["cy"]))
+        self._in_title = tag == "title"
+
+    def handle_data(self, data):
+        if self._in_title:
+            self.titles.append(data)
+            self._in_title = False
+
+
+def test_figure_puts_higher_accuracies_higher(tmp_path, states):
+    circles = Circles()
+    circles.feed(report(states, tmp_path)[0].read_text())
+    heights, titles = circles.heights[:5], circles.titles[1:]  # the page's own title first
+    assert len(titles) == 5
+    assert "Random, cycle 0, 10 labels: 60.00±14.14 (2 seeds)" in titles[0]
+    assert heights[0] == heights[1] > heights[2] > heights[3] > heights[4]
+    # Equal differences of accuracy are equal differences of height; each is written to 0.1 px.
+    rise = 3 * (heights[3] - heights[4])  # of 15 points, by three times that of 5
+    assert heights[1] - heights[2] == pytest.approx(rise, abs=0.1 + 3 * 0.1)

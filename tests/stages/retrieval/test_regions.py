@@ -1,0 +1,221 @@
+"""Regions from images, and regional diffusion, through the command line."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from rrtool.artifacts import open_artifact
+from rrtool.core.retrieval.pooling import gem, rmac_regions
+from tests.tiny import (
+    assert_done,
+    assert_fails,
+    digest_of,
+    extract,
+    make_pictures,
+    picture,
+    rrtool,
+)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Regions, features and maps of ten pictures, one of which is no picture."""
+    folder = tmp_path_factory.mktemp("regions")
+    make_pictures(folder / "photos", 9)
+    (folder / "photos" / "bad.png").write_bytes(b"no picture")
+    assert extract(folder / "photos", folder / "r.h5", "--regions", 2).exit_code == 3
+    result = extract(folder / "photos", folder / "f.h5", "--save-maps", folder / "m.h5")
+    assert result.exit_code == 3
+    assert_done(rrtool("build-graph", folder / "r.h5", "-o", folder / "g.h5", "--k", 6))
+    return folder
+
+
+def test_regions_are_the_pooled_parts_of_the_maps(made: Path) -> None:
+    with open_artifact(made / "r.h5", "regions") as regions, open_artifact(made / "m.h5") as maps:
+        offsets, vectors = regions.read("offsets"), regions.read("descriptors")
+        boxes, names = regions.read("region_boxes"), regions.read_texts("names")
+        width, height = maps.read("map_sizes")[0, 0].tolist()
+        start, stop = maps.read("offsets")[:2].tolist()
+        activations = torch.from_numpy(maps.read("activations")[start:stop])
+        activations = activations.reshape(1, -1, height, width)
+        places = list(dict.fromkeys(rmac_regions(height, width, 2)))
+        assert offsets[1] == len(places) > 2
+        for row, (x, y, w, h) in enumerate(places):
+            expected = gem(activations[..., y : y + h, x : x + w])[0].numpy()
+            expected /= np.linalg.norm(expected)
+            np.testing.assert_allclose(vectors[row], expected, atol=1e-5)
+            share = np.array([x / width, y / height, (x + w) / width, (y + h) / height])
+            np.testing.assert_allclose(boxes[row], share * [72, 64, 72, 64], atol=1e-4)
+        bad = names.index("bad.png")
+        assert offsets[bad] == offsets[bad + 1]
+
+
+def test_whole_image_region_is_the_global_descriptor(made: Path) -> None:
+    with open_artifact(made / "r.h5") as regions, open_artifact(made / "f.h5") as features:
+        first = regions.read("offsets")[:-1][features.read("status") == 0]
+        whole = regions.read("descriptors")[first]
+        good = features.read("descriptors")[features.read("status") == 0]
+        np.testing.assert_allclose(whole, good, atol=1e-5)
+
+
+def diffuse(made: Path, queries: str, output: Path, *options: object):
+    return rrtool(
+        "diffuse", "--graph", made / "g.h5", "--queries", made / queries,
+        "--database", made / "r.h5", "-o", output, *options,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("queries", ["f.h5", "r.h5"])
+@pytest.mark.parametrize("options", [(), ("--truncate", 1000), ("--top", 4)])
+def test_regional_diffusion_ranks_images_once_each(
+    made: Path, tmp_path: Path, queries: str, options: tuple[object, ...]
+) -> None:
+    assert_done(diffuse(made, queries, tmp_path / "d.h5", *options))
+    with open_artifact(tmp_path / "d.h5", "ranking") as ranking:
+        ids, names = ranking.read("ids"), ranking.read_texts("database_names")
+        good = [row for row, name in enumerate(names) if name != "bad.png"]
+        assert ids.shape == (10, 4 if options == ("--top", 4) else 9)
+        assert all(set(row) <= set(good) for row in ids[good].tolist())
+        similarities = ranking.read("similarities")
+        own = (ids == np.arange(10)[:, None]) & (ids >= 0)
+        np.testing.assert_allclose(similarities[own], 1, atol=1e-5)
+        assert (ids[names.index("bad.png")] == -1).all()
+        assert all(len(set(row)) == len(row) for row in ids[good].tolist())
+        assert ranking.extra["description"]["method"] == "R-Match + D"
+
+
+def test_regional_diffusion_equals_a_dense_solve(made: Path, tmp_path: Path) -> None:
+    options = ("--kq", 3, "--max-iter", 500)
+    assert_done(diffuse(made, "r.h5", tmp_path / "d.h5", *options))
+    with (
+        open_artifact(made / "r.h5") as regions,
+        open_artifact(made / "g.h5") as graph,
+        open_artifact(tmp_path / "d.h5") as ranking,
+    ):
+        vectors = regions.read("descriptors").astype(np.float64)
+        offsets = regions.read("offsets")
+        n = len(vectors)
+        adjacency = np.zeros((n, n))
+        rows = np.repeat(np.arange(n), np.diff(graph.read("indptr")))
+        adjacency[rows, graph.read("indices")] = graph.read("weights")
+        ids, scores = ranking.read("ids"), ranking.read("scores")
+    degrees = adjacency.sum(axis=1)
+    scale = np.where(degrees > 0, 1 / np.sqrt(np.maximum(degrees, 1e-12)), 0)
+    laplacian = np.eye(n) - 0.99 * scale[:, None] * adjacency * scale
+    query = 4
+    g = np.zeros(n)
+    for vector in vectors[offsets[query] : offsets[query + 1]]:
+        similarities = vectors @ vector
+        nearest = np.argsort(-similarities, kind="stable")[:3]
+        g[nearest] += np.maximum(similarities[nearest], 0) ** 3
+    f = np.linalg.solve(laplacian, 0.01 * g)
+    expected = []
+    for first, last in pairwise(offsets):
+        phi = vectors[first:last]
+        weights = np.linalg.solve(phi @ phi.T + np.eye(last - first), np.ones(last - first))
+        expected.append(weights @ f[first:last])
+    np.testing.assert_allclose(scores[query], np.array(expected)[ids[query]], rtol=2e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("queries", ["f.h5", "r.h5"])
+def test_search_of_regions_is_cross_matching(made: Path, tmp_path: Path, queries: str) -> None:
+    assert_done(rrtool("search", made / queries, made / "r.h5", "-o", tmp_path / "s.h5"))
+    with open_artifact(made / "r.h5") as regions, open_artifact(made / queries) as asked:
+        vectors, offsets = regions.read("descriptors"), regions.read("offsets")
+        own = asked.read("descriptors")
+        starts = asked.read("offsets") if "offsets" in asked else np.arange(len(own) + 1)
+    with open_artifact(tmp_path / "s.h5", "ranking") as ranking:
+        ids, similarities = ranking.read("ids"), ranking.read("similarities")
+        assert ranking.extra["description"]["method"] == "R-Match"
+    for query in (0, 5):
+        expected = {}
+        for image, (first, last) in enumerate(pairwise(offsets)):
+            if last > first:
+                products = own[starts[query] : starts[query + 1]] @ vectors[first:last].T
+                expected[image] = float(products.max(axis=1).mean())
+        order = sorted(expected, key=lambda image: (-expected[image], image))
+        assert ids[query].tolist() == order
+        found = [expected[image] for image in order]
+        np.testing.assert_allclose(similarities[query], found, atol=1e-6)
+    result = rrtool("search", made / "r.h5", made / "r.h5", "-o", tmp_path / "x.h5", "--expand", 2)
+    assert_fails(result, 2, "--expand")
+
+
+def test_search_regional_asks_for_regions_on_both_sides(made: Path, tmp_path: Path) -> None:
+    pair = (made / "r.h5", made / "r.h5")
+    assert_done(rrtool("search", *pair, "-o", tmp_path / "plain.h5"))
+    assert_done(rrtool("search", *pair, "-o", tmp_path / "regional.h5", "--regional"))
+    assert digest_of(tmp_path / "regional.h5") == digest_of(tmp_path / "plain.h5")
+    for queries, database in (("f.h5", "r.h5"), ("r.h5", "f.h5"), ("f.h5", "f.h5")):
+        result = rrtool(
+            "search", made / queries, made / database, "--regional", "-o", tmp_path / "x.h5"
+        )
+        assert_fails(result, 4, "--regional", "expected regions, found features", "f.h5")
+
+
+def test_ranking_says_how_many_vectors_an_image_has(made: Path, tmp_path: Path) -> None:
+    names = {"f.h5": (1, "whole images"), "r.h5": (None, "uniform, 2 levels")}
+    with open_artifact(made / "r.h5") as regions:
+        n_regions = regions.shape("descriptors")[0] / 9
+    for database, (n_vectors, what) in names.items():
+        output = tmp_path / f"s-{database}"
+        assert_done(rrtool("search", made / "f.h5", made / database, "-o", output))
+        with open_artifact(output) as ranking:
+            description = ranking.extra["description"]
+            assert description["vectors_per_image"] == (n_vectors or n_regions)
+            assert description["described_by"] == what
+    table = rrtool(
+        "evaluate", *sorted(tmp_path.glob("s-*.h5")), "--ground-truth", "prefix:(..)"
+    ).stdout  # fmt: skip
+    assert f"{n_regions:.3g}" in table
+
+
+def test_whiten_apply_whitens_every_region(made: Path, tmp_path: Path) -> None:
+    fit = rrtool("whiten", "fit", made / "f.h5", "--method", "pca", "-o", tmp_path / "w.h5", "-q")
+    assert_done(fit)
+    result = rrtool("whiten", "apply", made / "r.h5", tmp_path / "w.h5", "-o", tmp_path / "rw.h5")
+    assert_done(result)
+    with (
+        open_artifact(made / "r.h5") as plain,
+        open_artifact(tmp_path / "rw.h5", "regions") as whitened,
+        open_artifact(tmp_path / "w.h5") as learned,
+    ):
+        mean, projection = learned.read("mean"), learned.read("projection")
+        expected = (plain.read("descriptors") - mean) @ projection.T
+        expected /= np.linalg.norm(expected, axis=1, keepdims=True)
+        np.testing.assert_allclose(whitened.read("descriptors"), expected, atol=1e-5)
+        np.testing.assert_array_equal(whitened.read("offsets"), plain.read("offsets"))
+
+
+def test_regions_bad_input(made: Path, tmp_path: Path) -> None:
+    bad = extract(made / "photos", tmp_path / "x.h5", "--regions", 0)
+    assert_fails(bad, 2, "--regions", "1 to 10")
+    both = extract(made / "photos", tmp_path / "x.h5", "--regions", 1, "--save-maps", "m.h5")
+    assert_fails(both, 2, "--save-maps")
+    assert_fails(diffuse(made, "f.h5", tmp_path / "x.h5", "--transductive"), 2, "--transductive")
+    other = rrtool("build-graph", made / "f.h5", "-o", tmp_path / "g.h5", "--k", 3, "-q")
+    assert_done(other)
+    result = rrtool(
+        "diffuse", "--graph", tmp_path / "g.h5", "--queries", made / "f.h5",
+        "--database", made / "r.h5", "-o", tmp_path / "x.h5",
+    )  # fmt: skip
+    assert_fails(result, 4, "the graph is of other features")
+
+
+def test_regions_of_a_picture_too_small_for_one_scale(tmp_path: Path) -> None:
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    picture(0).save(photos / "a.png")
+    Image.new("RGB", (20, 18), "red").save(photos / "b.png")
+    result = extract(photos, tmp_path / "r.h5", "--regions", 1, "--scales", "1,0.5")
+    assert result.exit_code in (0, 3)
+    with open_artifact(tmp_path / "r.h5") as regions:
+        counts = np.diff(regions.read("offsets"))
+        assert counts[0] > counts[1]
+        assert len(regions.read("region_scales")) == counts.sum()
