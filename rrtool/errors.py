@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 
 class RrtoolError(Exception):
     """A failure the user can act on, told in one line: what, where, expected, found, what to do.
@@ -56,11 +54,24 @@ class UsageError(RrtoolError):
 
     exit_code = 2
 
-    @classmethod
-    def of_options(cls, error: ValueError) -> UsageError:
-        """What ``core`` says about a value, with the options named as the user writes them."""
-        option = re.compile(r"\b[a-z]+(?:_[a-z]+)+\b")
-        return cls(option.sub(lambda name: "--" + name[0].replace("_", "-"), str(error)))
+
+class OptionError(UsageError):
+    """The value of one option is wrong.
+
+    Args:
+        option: name of its field, by which the command line finds out where the value came from.
+        parts: as for ``RrtoolError``.
+    """
+
+    def __init__(self, what: object, *, option: str = "", **parts: object) -> None:
+        super().__init__(what, **parts)
+        self.option = option
+
+    def from_source(self, source: str) -> OptionError:
+        """The same error, saying where the value came from."""
+        where = source if self.where is None else f"{source}, {self.where}"
+        parts = {name: getattr(self, name) for name in ("expected", "found", "todo")}
+        return OptionError(self.what, option=self.option, where=where, **parts)
 
 
 class ArtifactError(RrtoolError):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rrtool.artifacts import Artifact
+from rrtool.artifacts.kinds import Graph
+from rrtool.artifacts.reader import Artifact
 from rrtool.errors import ArtifactError
 
 
@@ -71,13 +72,13 @@ def require_same_network(first: Artifact, second: Artifact) -> None:
         require_equal(label, first, first.network.get(key), second, second.network.get(key))
 
 
-def require_graph_of(graph: Artifact, features: Artifact) -> None:
+def require_graph_of(graph: Graph, features: Artifact) -> None:
     """A graph's vertices are the rows of the very features that it was built from.
 
     Raises:
         ArtifactError: it was built from others.
     """
-    made_from = graph.inputs[0]
+    made_from = graph.input("features")
     if made_from.digest != features.digest:
         raise ArtifactError(
             "the graph is of other features",

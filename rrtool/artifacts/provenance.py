@@ -6,6 +6,7 @@ import hashlib
 import json
 import platform
 import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import metadata
@@ -46,6 +47,9 @@ class Provenance:
         network: ``Network.describe()`` and the like, or empty.
         device: ``cpu`` or ``cuda:<i>``. Results on both agree within tolerances, so an artifact
             made on the other device is up to date; unfinished parts of it are not continued.
+        asked: options and inputs as they were asked for, where ``options`` has what became of
+            them. Equal requests need no closer look.
+        typed: how the user types each option, for messages.
     """
 
     kind: str
@@ -53,6 +57,8 @@ class Provenance:
     inputs: list[InputRecord] = field(default_factory=list)
     network: dict[str, Any] = field(default_factory=dict)
     device: str = "cpu"
+    asked: dict[str, Any] = field(default_factory=dict)
+    typed: Mapping[str, str] = field(default_factory=dict)
 
     def identity(self) -> dict[str, Any]:
         """What two runs must share for one's output to serve as the other's."""
@@ -79,6 +85,7 @@ class Provenance:
             "kind": self.kind,
             "command": json.dumps(sys.argv),
             "options": canonical_json(self.options),
+            "asked": canonical_json(self.asked),
             "inputs": json.dumps([asdict(record) for record in self.inputs]),
             "network": canonical_json(self.network),
             "device": self.device,
@@ -112,21 +119,50 @@ def library_versions() -> dict[str, str]:
     return versions
 
 
-def first_difference(old: dict[str, Any], new: dict[str, Any]) -> tuple[str, str, str] | None:
-    """The first option in which two identities differ: ``(what, old value, new value)``.
+# Which options stand behind the description of a network.
+_NETWORK_OPTIONS = {
+    "name": ("network",),
+    "upsample": ("upsample",),
+    "weights": ("weights", "seed"),
+    "weights_digest": ("weights", "seed"),
+}
 
-    None if only their inputs differ, whose digests tell nobody anything.
+
+def first_difference(
+    old: Mapping[str, Any], new: Mapping[str, Any], typed: Mapping[str, str] | None = None
+) -> tuple[str, str, str] | None:
+    """The first option in which two artifacts differ: ``(as typed, old value, new value)``.
+
+    Args:
+        old, new: ``kind``, ``options``, ``network`` and the options of ``asked`` of each.
+        typed: how options are typed; by default ``--`` and their name.
+
+    Returns:
+        None if only their inputs differ, whose digests tell nobody anything.
     """
-    for section, label in (("options", "--{}"), ("network", "network {}")):
-        before, now = old.get(section, {}), new.get(section, {})
-        # An option that is set in one only often follows from another, e.g. an exponent of GeM.
-        both = {key for key in {*before, *now} if None not in (before.get(key), now.get(key))}
-        keys = sorted(both) + sorted({*before, *now} - both)
-        for key in keys:
-            if before.get(key) != now.get(key):
-                what = label.format(key.replace("_", "-"))
-                return what, _shown(before.get(key)), _shown(now.get(key))
+    asked = _differing(old.get("asked", {}), new.get("asked", {}))
+    found = _differing(old.get("options", {}), new.get("options", {}))
+    if old.get("kind") != new.get("kind"):
+        found = asked or {"kind": (old.get("kind"), new.get("kind"))}
+    network = _differing(old.get("network", {}), new.get("network", {}))
+    for key in [key for key in (*_NETWORK_OPTIONS, *network) if key in network and not found]:
+        names = _NETWORK_OPTIONS.get(key, (f"network {key}",))
+        name = next((name for name in names if name in asked), names[0])
+        found = {name: asked.get(name, network[key])}
+    for name, (before, now) in found.items():
+        label = (typed or {}).get(name) or "--" + name.replace("_", "-")
+        return label if name != "kind" else name, _shown(before), _shown(now)
     return None
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Old and new value of each key whose values differ.
+
+    A key that is set in one only comes last: it often follows from another, as GeM's exponent does
+    from the pooling.
+    """
+    keys = sorted({*old, *new}, key=lambda key: (None in (old.get(key), new.get(key)), key))
+    return {key: (old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key)}
 
 
 def _shown(value: Any) -> str:

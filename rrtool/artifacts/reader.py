@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 import h5py
 import numpy as np
 
-from rrtool.artifacts.names import decode_texts
 from rrtool.artifacts.provenance import InputRecord
+from rrtool.artifacts.schema import Column, columns_of, schema_of
 from rrtool.errors import ArtifactError, UsageError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 FORMAT_VERSION = 1
 _HASH_BLOCK_ROWS = 1 << 16
@@ -24,33 +29,50 @@ _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeErro
 class Artifact:
     """A complete artifact, open for reading; use it as a context manager.
 
+    A kind of artifact is a subclass, which declares its datasets (``artifacts.schema``).
+
     Attributes:
         path: as the user wrote it.
         kind: artifact kind.
         uuid: of this very file.
         digest: of all its datasets; equal digests mean equal contents.
         options, network: as in ``Provenance``.
+        asked: the options as they were asked for; empty in files of older versions.
         inputs: the records of its inputs.
+        extra: facts found on the way.
+        lengths: the lengths that its schema names, such as ``n``.
     """
+
+    KIND: ClassVar[str] = ""
+    # Entries that ``extra`` and ``options`` of the kind must have, and their types.
+    FACTS: ClassVar[Mapping[str, type | tuple[type, ...]]] = {}
+    OPTIONS: ClassVar[Mapping[str, type | tuple[type, ...]]] = {}
 
     def __init__(self, path: str, file: h5py.File) -> None:
         self.path = path
         self._file = file
-        attributes = dict(file.attrs)
-        self.kind: str = attributes["kind"]
-        self.uuid: str = attributes["uuid"]
-        self.digest: str = attributes["digest"]
-        self.created: str = attributes["created"]
-        self.rrtool_version: str = attributes["rrtool_version"]
-        self.device: str = attributes["device"]
-        self.command: list[str] = json.loads(attributes["command"])
-        self.options: dict[str, Any] = json.loads(attributes["options"])
-        self.network: dict[str, Any] = json.loads(attributes["network"])
-        self.versions: dict[str, str] = json.loads(attributes["versions"])
-        self.extra: dict[str, Any] = json.loads(attributes["extra"])
-        self.inputs = [InputRecord(**record) for record in json.loads(attributes["inputs"])]
+        attributes = _Attributes(path, file)
+        self.kind: str = attributes.text("kind")
+        self.uuid: str = attributes.text("uuid")
+        self.digest: str = attributes.text("digest")
+        self.created: str = attributes.text("created")
+        self.rrtool_version: str = attributes.text("rrtool_version")
+        self.device: str = attributes.text("device")
+        self.command: list[str] = attributes.json("command", list)
+        self.options: dict[str, Any] = attributes.json("options", dict)
+        self.network: dict[str, Any] = attributes.json("network", dict)
+        self.versions: dict[str, str] = attributes.json("versions", dict)
+        self.extra: dict[str, Any] = attributes.json("extra", dict)
+        self.inputs = [attributes.record(entry) for entry in attributes.json("inputs", list)]
+        is_old = "asked" not in file.attrs
+        self.asked: dict[str, Any] = {} if is_old else attributes.json("asked", dict)
+        attributes.require("extra", self.extra, self.FACTS)
+        attributes.require("options", self.options, self.OPTIONS)
+        self.lengths: dict[str, int] = {}
+        for column in columns_of(type(self)):
+            column.check_layout(self, self.lengths)
 
-    def __enter__(self) -> Artifact:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -59,10 +81,18 @@ class Artifact:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of the file."""
         self._file.close()
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, column: Column | str) -> bool:
+        name = column if isinstance(column, str) else column.name
         return name in self._file
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.path}>"
 
     def identity(self) -> dict[str, Any]:
         """As ``Provenance.identity``."""
@@ -73,6 +103,36 @@ class Artifact:
             "network": self.network,
         }
 
+    def input(self, role: str) -> InputRecord:
+        """The record of one input.
+
+        Raises:
+            ArtifactError: there is none of this role.
+        """
+        for record in self.inputs:
+            if record.role == role:
+                return record
+        raise ArtifactError(f"the artifact does not say what {role} it is of", where=self.path)
+
+    def provenance(self) -> dict[str, Any]:
+        """How it was made, JSON-compatible."""
+        return {
+            "kind": self.kind,
+            "uuid": self.uuid,
+            "created": self.created,
+            "rrtool": self.rrtool_version,
+            "command": " ".join(map(str, self.command)),
+            "device": self.device,
+            "options": self.options,
+            "network": self.network,
+            "inputs": [
+                {"role": record.role, "kind": record.kind, "path": record.path}
+                for record in self.inputs
+            ],
+            "facts": self.extra,
+            "versions": self.versions,
+        }
+
     def dataset_names(self) -> list[str]:
         """All datasets, sorted."""
         try:
@@ -80,27 +140,61 @@ class Artifact:
         except _DAMAGE as error:
             raise _damaged(self.path, error) from None
 
-    def shape(self, name: str) -> tuple[int, ...]:
-        return self._dataset(name).shape
+    def layout(self, name: str) -> tuple[np.dtype, tuple[int, ...]]:
+        """Type and shape of a dataset, from its header."""
+        dataset = self._dataset(name)
+        return dataset.dtype, dataset.shape
 
-    def dtype(self, name: str) -> np.dtype:
-        return self._dataset(name).dtype
-
-    def read(self, name: str, rows: slice = slice(None)) -> np.ndarray:
-        """The rows of a dataset, or all of one without rows (a single number).
+    def read(self, column: Column, rows: slice = slice(None)) -> np.ndarray:
+        """Rows of a column.
 
         Raises:
-            ArtifactError: there is no such dataset, or its bytes are damaged.
+            ArtifactError: there is no such dataset, its bytes are damaged, or its values are not
+                as the schema declares them.
         """
+        values = self.read_named(column.name, rows)
+        column.check_values(self, values, whole=rows == slice(None))
+        return values
+
+    def read_named(self, name: str, rows: slice = slice(None)) -> np.ndarray:
+        """Rows of a dataset by its name, or all of one without rows (a single number)."""
         dataset = self._dataset(name)
         try:
             return dataset[rows] if dataset.ndim else np.asarray(dataset[()])
         except _DAMAGE as error:
             raise _damaged(self.path, error) from None
 
-    def read_texts(self, name: str) -> list[str]:
-        """A column of texts."""
-        return decode_texts(self.read(f"{name}/bytes"), self.read(f"{name}/offsets"))
+    def shaped(self, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+        """A part of a flat column in its shape.
+
+        Raises:
+            ArtifactError: it has another number of values.
+        """
+        if values.size != math.prod(shape):
+            raise ArtifactError(
+                f"damaged {self.kind}: sizes and values do not fit together",
+                where=self.path,
+                expected=f"{math.prod(shape)} values",
+                found=values.size,
+                todo="make it again",
+            )
+        return values.reshape(shape)
+
+    @classmethod
+    def columns(cls, **values: Any) -> dict[str, np.ndarray]:
+        """The datasets in which this kind stores values, by attribute; None is left out.
+
+        Raises:
+            ValueError: a value is of another type than declared, or of no column of the kind.
+        """
+        schema = schema_of(cls)
+        datasets: dict[str, np.ndarray] = {}
+        for attribute, value in values.items():
+            if attribute not in schema:
+                raise ValueError(f"{cls.KIND} has no {attribute}")
+            if value is not None:
+                datasets |= schema[attribute].stored(value)
+        return datasets
 
     def as_input(self, role: str) -> InputRecord:
         """The record of this artifact as an input of a stage."""
@@ -127,8 +221,70 @@ class Artifact:
         return item
 
 
-def open_artifact(path: str | Path, *kinds: str) -> Artifact:
-    """Open a complete artifact of one of ``kinds`` (of any kind if none is given).
+class _Attributes:
+    """The attributes of a file, each checked for its type.
+
+    Raises:
+        ArtifactError: one is missing, or is not what it should be.
+    """
+
+    def __init__(self, path: str, file: h5py.File) -> None:
+        self._path = path
+        self._attributes = file.attrs
+
+    def text(self, name: str) -> str:
+        value = self._attributes.get(name)
+        if not isinstance(value, str):
+            raise self._damaged(name, "a text", "none" if value is None else type(value).__name__)
+        return value
+
+    def json(self, name: str, kind: type) -> Any:
+        try:
+            value = json.loads(self.text(name))
+        except ValueError as error:
+            raise self._damaged(name, "JSON", error) from None
+        if not isinstance(value, kind):
+            raise self._damaged(name, f"a JSON {_JSON_WORDS[kind]}", type(value).__name__)
+        return value
+
+    def record(self, entry: Any) -> InputRecord:
+        fields = ("role", "path", "kind", "uuid", "digest")
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(f), str) for f in fields):
+            raise self._damaged("inputs", f"texts {', '.join(fields)}", entry)
+        return InputRecord(**{field: entry[field] for field in fields})
+
+    def require(
+        self, name: str, values: Mapping[str, Any], types: Mapping[str, type | tuple[type, ...]]
+    ) -> None:
+        """What a kind needs of one of its JSON attributes."""
+        for key, kind in types.items():
+            if not isinstance(values.get(key), kind):
+                kinds = kind if isinstance(kind, tuple) else (kind,)
+                words = " or ".join(each.__name__ for each in kinds)
+                raise self._damaged(name, f"{key}: {words}", values.get(key, f"no {key}"))
+
+    def _damaged(self, name: str, expected: str, found: object) -> ArtifactError:
+        return ArtifactError(
+            f"damaged artifact: its attributes ({name})",
+            where=self._path,
+            expected=expected,
+            found=found,
+            todo="make it again",
+        )
+
+
+_JSON_WORDS: dict[type, str] = {list: "list", dict: "table"}
+A = TypeVar("A", bound=Artifact)
+
+
+@overload
+def open_artifact(path: str | Path) -> Artifact: ...
+@overload
+def open_artifact(path: str | Path, *kinds: type[A]) -> A: ...
+def open_artifact(path: str | Path, *kinds: type[Any]) -> Any:
+    """Open a complete artifact of one of ``kinds``, and check its schema.
+
+    Without ``kinds`` it may be of any, and only what all have in common is known of it.
 
     Raises:
         UsageError: there is no such file, or it can't be read.
@@ -154,12 +310,11 @@ def open_artifact(path: str | Path, *kinds: str) -> Artifact:
         raise
 
 
-def _checked(path: str, file: h5py.File, kinds: tuple[str, ...]) -> Artifact:
+def _checked(path: str, file: h5py.File, kinds: tuple[type[Artifact], ...]) -> Artifact:
     attributes = file.attrs
+    expected = " or ".join(kind.KIND for kind in kinds) or "an artifact"
     if "kind" not in attributes or "format_version" not in attributes:
-        raise ArtifactError(
-            "an HDF5 file, but not one of rrtool's", where=path, expected=_one_of(kinds)
-        )
+        raise ArtifactError("an HDF5 file, but not one of rrtool's", where=path, expected=expected)
     try:
         version = int(attributes["format_version"])
     except (ValueError, TypeError):
@@ -174,21 +329,12 @@ def _checked(path: str, file: h5py.File, kinds: tuple[str, ...]) -> Artifact:
         )
     if not attributes.get("complete", False):
         raise ArtifactError("the artifact is not complete", where=path, todo="make it again")
-    if kinds and attributes["kind"] not in kinds:
-        raise ArtifactError(
-            "an artifact of another kind",
-            where=path,
-            expected=_one_of(kinds),
-            found=attributes["kind"],
-        )
-    try:
-        return Artifact(path, file)
-    except _DAMAGE as error:
-        raise ArtifactError(f"damaged artifact: its attributes ({error})", where=path) from None
-
-
-def _one_of(kinds: tuple[str, ...]) -> str:
-    return " or ".join(kinds) or "an artifact"
+    for kind in kinds or (Artifact,):
+        if not kinds or attributes["kind"] == kind.KIND:
+            return kind(path, file)
+    raise ArtifactError(
+        "an artifact of another kind", where=path, expected=expected, found=attributes["kind"]
+    )
 
 
 def _damaged(path: str, error: Exception) -> ArtifactError:

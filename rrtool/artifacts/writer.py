@@ -18,9 +18,16 @@ import numpy as np
 from rrtool.artifacts.failures import write_failures
 from rrtool.artifacts.lock import output_lock
 from rrtool.artifacts.provenance import Provenance, first_difference
-from rrtool.artifacts.reader import FORMAT_VERSION, content_digest, dataset_names, open_artifact
+from rrtool.artifacts.reader import (
+    FORMAT_VERSION,
+    Artifact,
+    content_digest,
+    dataset_names,
+    open_artifact,
+)
+from rrtool.artifacts.schema import Column
 from rrtool.artifacts.storage import new_hdf5
-from rrtool.errors import ArtifactError, UsageError
+from rrtool.errors import ArtifactError, RrtoolError, UsageError
 
 _COPY_ROWS = 1 << 16
 
@@ -78,11 +85,11 @@ class OutputFile:
         with h5py.File(self._part_path(number), "r", locking=False) as file:
             return {name: file[name][()] for name in dataset_names(file)}
 
-    def read_parts(self, name: str, n_parts: int) -> Iterator[np.ndarray]:
-        """One dataset of every part, in order."""
+    def read_parts(self, column: Column, n_parts: int) -> Iterator[np.ndarray]:
+        """One column of every part, in order."""
         for number in range(n_parts):
             with h5py.File(self._part_path(number), "r", locking=False) as file:
-                yield file[name][()]
+                yield file[column.name][()]
 
     def publish(
         self,
@@ -187,6 +194,17 @@ def require_no_input(output: Path, inputs: Mapping[str, str | None]) -> None:
             )
 
 
+def is_as_asked(path: str | Path, asked: Mapping[str, Any]) -> bool:
+    """Whether an artifact is there that was asked for in the same words, of the same inputs."""
+    if not os.path.isfile(path):
+        return False
+    try:
+        with open_artifact(path) as existing:
+            return existing.asked == asked
+    except RrtoolError:
+        return False
+
+
 def _is_current(path: Path, provenance: Provenance, overwrite: bool) -> bool:
     try:
         existing = open_artifact(path)
@@ -204,31 +222,30 @@ def _is_current(path: Path, provenance: Provenance, overwrite: bool) -> bool:
             return True
         if overwrite:
             return False
-        raise _made_otherwise(path, existing.identity(), provenance)
+        raise _made_otherwise(existing, provenance)
 
 
-def _made_otherwise(path: Path, existing: dict[str, Any], wanted: Provenance) -> ArtifactError:
+def _made_otherwise(existing: Artifact, wanted: Provenance) -> ArtifactError:
     todo = "use --overwrite to replace it, or choose another -o"
-    identity = wanted.identity()
-    if existing["kind"] != wanted.kind:
-        difference: tuple[str, str, str] | None = ("kind", existing["kind"], wanted.kind)
-    else:
-        difference = first_difference(existing, identity)
+    before, now = existing.identity(), wanted.identity()
+    asked = {"asked": existing.asked.get("options", {})}, {"asked": wanted.asked.get("options", {})}
+    difference = first_difference(before | asked[0], now | asked[1], wanted.typed)
     if difference is not None:
-        what, before, now = difference
+        what, old, new = difference
         return ArtifactError(
             f"the output exists and was made with another {what}",
-            where=path,
-            expected=now,
-            found=before,
+            where=existing.path,
+            expected=new,
+            found=old,
             todo=todo,
         )
-    roles = {*existing["inputs"], *identity["inputs"]}
-    changed = [r for r in roles if existing["inputs"].get(r) != identity["inputs"].get(r)]
+    roles = {*before["inputs"], *now["inputs"]}
+    changed = [role for role in roles if before["inputs"].get(role) != now["inputs"].get(role)]
+    names = [wanted.typed.get(role.replace("-", "_"), role) for role in sorted(changed)]
     return ArtifactError(
-        f"the output exists and was made from other {' and '.join(sorted(changed))}, or they have "
-        "changed since",
-        where=path,
+        f"the output exists and was made from other {' and '.join(names)}, or they have changed "
+        "since",
+        where=existing.path,
         todo=todo,
     )
 

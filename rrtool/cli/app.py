@@ -1,4 +1,4 @@
-"""The command line: thin Typer commands. A stage is imported only when its command runs."""
+"""The command line: every command made from its options. A stage is imported when it runs."""
 
 from __future__ import annotations
 
@@ -10,19 +10,17 @@ import typer
 from typer.core import TyperGroup
 
 from rrtool import __version__
-from rrtool.cli import (
-    active_learning,
-    agreement,
-    config,
-    describe,
-    graph,
-    pretraining,
-    rank,
-    regions,
-    saliency,
-    show,
+from rrtool.cli import config
+from rrtool.cli.commands import (
+    PanelCommand,
+    callback_of,
+    help_of,
+    known_names,
+    source_of,
 )
-from rrtool.cli.console import EXIT_INTERRUPTED, reported
+from rrtool.cli.console import EXIT_INTERRUPTED, reported, warn
+from rrtool.cli.results import show_of
+from rrtool.commands import FAMILIES, GROUPS, by_name
 from rrtool.errors import UsageError
 
 # Click's own, which newer versions of Typer carry inside.
@@ -30,7 +28,7 @@ _ClickUsageError: Any = typer.BadParameter.__base__
 
 
 class Group(TyperGroup):
-    """Tells wrong usage in one line, like every other failure."""
+    """Tells wrong usage in one line, and lists commands by what they are for."""
 
     def main(
         self,
@@ -58,11 +56,30 @@ class Group(TyperGroup):
         # A command returns nothing; a number is the code that it left with.
         sys.exit(code if isinstance(code, int) else 0)
 
+    def list_commands(self, ctx: Any) -> list[str]:
+        return list(self.commands)
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        panels: dict[str, list[tuple[str, str]]] = {}
+        for name in self.list_commands(ctx):
+            command: Any = self.commands[name]
+            # The first line of the help, uncut.
+            text = (command.help or "").partition("\n")[0]
+            panels.setdefault(command.rich_help_panel or "Commands", []).append((name, text))
+        for panel, rows in panels.items():
+            with formatter.section(panel):
+                formatter.write_dl(rows)
+
 
 def _tell(error: Any) -> None:
-    command = error.ctx.command_path if error.ctx is not None else "rrtool"
+    context = error.ctx
+    command = context.command_path if context is not None else "rrtool"
     what = " ".join(error.format_message().split()).rstrip(".")
-    line = UsageError(what[:1].lower() + what[1:], todo=f"see {command} --help")
+    parameter = getattr(error, "param", None)
+    where = None
+    if context is not None and parameter is not None and "missing" not in what.lower():
+        where = source_of(context, parameter.name)
+    line = UsageError(what[:1].lower() + what[1:], where=where, todo=f"see {command} --help")
     print(f"rrtool: {line}", file=sys.stderr)
 
 
@@ -70,24 +87,33 @@ app = typer.Typer(
     name="rrtool",
     cls=Group,
     help="Find the same object again in large photo collections, and learn from few labels.",
+    epilog="Options also come from rrtool.toml (a table a command, [common] for all) and from "
+    "variables such as RRTOOL_EXTRACT_MAX_SIZE; the command line wins.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
-    context_settings={"auto_envvar_prefix": "RRTOOL", "help_option_names": ["-h", "--help"]},
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
-_COMMANDS = (
-    describe,
-    regions,
-    rank,
-    graph,
-    saliency,
-    pretraining,
-    active_learning,
-    agreement,
-    show,
-)
-for module in _COMMANDS:
-    app.add_typer(module.commands)
+
+
+def _add_commands() -> None:
+    families: dict[str, typer.Typer] = {}
+    for panel, group in GROUPS.items():
+        for options in group:
+            family, _, name = options.COMMAND.name.rpartition(" ")
+            if family and family not in families:
+                families[family] = typer.Typer(
+                    cls=Group, help=FAMILIES[family], no_args_is_help=True, rich_markup_mode=None
+                )
+                app.add_typer(families[family], name=family, rich_help_panel=panel)
+            parent = families[family] if family else app
+            callback = callback_of(options, show_of(options.COMMAND.name))
+            parent.command(name, cls=PanelCommand, help=help_of(options), rich_help_panel=panel)(
+                callback
+            )
+
+
+_add_commands()
 
 
 def _print_version(wanted: bool) -> None:
@@ -107,18 +133,13 @@ def _main(
     ] = False,
 ) -> None:
     with reported():
-        context.default_map = config.read_defaults(_option_names(context.command))
-
-
-def _option_names(group: Any, prefix: str = "") -> dict[str, set[str]]:
-    """The option names of each subcommand; of those in a group as ``group.subcommand``."""
-    known: dict[str, set[str]] = {}
-    for name, command in group.commands.items():
-        if hasattr(command, "commands"):
-            known |= _option_names(command, f"{prefix}{name}.")
-        else:
-            known[prefix + name] = {str(parameter.name) for parameter in command.params}
-    return known
+        defaults = config.read_defaults(
+            {name: known_names(options) for name, options in by_name().items()}
+        )
+        for variable in defaults.unknown:
+            warn(f"the variable {variable} is none of rrtool's and is ignored")
+        context.default_map = defaults.nested()
+        context.obj = {"sources": defaults.sources}
 
 
 def main() -> None:

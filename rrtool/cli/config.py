@@ -1,6 +1,7 @@
-"""Options from ``rrtool.toml``: a table per subcommand, and ``[common]`` for all of them.
+"""Defaults from ``rrtool.toml`` and from variables, and where each of them came from.
 
-A subcommand of a group, such as ``whiten fit``, has the table ``[whiten.fit]``.
+The file has a table per subcommand, ``[whiten.fit]`` for ``whiten fit``, and ``[common]`` for all.
+A variable is ``RRTOOL_<COMMAND>_<OPTION>``; it wins over the file.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,69 +21,89 @@ else:
     import tomli as tomllib
 
 FILE_NAME = "rrtool.toml"
+_PREFIX = "RRTOOL_"
+# Variables that are read elsewhere, or mean something to other programs.
+_NO_OPTIONS = frozenset(
+    {"RRTOOL_CONFIG", "RRTOOL_SHARED_DATA", "RRTOOL_VERSION", "RRTOOL_KILLS", "RRTOOL_COMPLETE"}
+)
+# Option names by command (``whiten fit``), each with the name of its field.
+Known = Mapping[str, Mapping[str, str]]
 
 
-def read_defaults(known: Mapping[str, set[str]]) -> dict[str, Any]:
-    """Defaults of each subcommand from ``$RRTOOL_CONFIG`` or ``rrtool.toml`` in this folder.
+@dataclass
+class Defaults:
+    """Values that take the place of defaults.
 
-    Args:
-        known: the option names of each subcommand, with underscores; ``group.subcommand`` for
-            one of a group.
+    Attributes:
+        values: by command and option.
+        sources: where each came from, for messages.
+        unknown: variables that name no command.
+    """
 
-    Returns:
-        Values by subcommand and option, nested by group, as Click's ``default_map``.
+    values: dict[tuple[str, str], Any] = field(default_factory=dict)
+    sources: dict[tuple[str, str], str] = field(default_factory=dict)
+    unknown: list[str] = field(default_factory=list)
+
+    def put(self, command: str, option: str, value: Any, source: str) -> None:
+        """Set one; a later one wins."""
+        self.values[command, option] = value
+        self.sources[command, option] = source
+
+    def nested(self) -> dict[str, Any]:
+        """By command, those of a family one level deeper, as Click's ``default_map``."""
+        nested: dict[str, Any] = {}
+        for (command, option), value in self.values.items():
+            level = nested
+            for part in command.split():
+                level = level.setdefault(part, {})
+            level[option] = value
+        return nested
+
+
+def read_defaults(known: Known) -> Defaults:
+    """From ``$RRTOOL_CONFIG`` or ``rrtool.toml`` in this folder, and from the environment.
 
     Raises:
-        UsageError: the file is no TOML, or has a table or key that means nothing here.
+        UsageError: the file is no TOML; or a table, key or variable means nothing here.
     """
+    defaults = Defaults()
+    _take_file(known, defaults)
+    _take_variables(known, defaults)
+    return defaults
+
+
+def _take_file(known: Known, defaults: Defaults) -> None:
     path = Path(os.environ.get("RRTOOL_CONFIG", FILE_NAME))
     if not os.path.isfile(path):
         if "RRTOOL_CONFIG" in os.environ:
             raise UsageError("RRTOOL_CONFIG names no file", found=path)
-        return {}
+        return
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
         raise UsageError("cannot read the options", where=path, found=error) from None
-    defaults: dict[str, dict[str, Any]] = {command: {} for command in known}
-    for table, options in _flat(tables, known):
-        _take(path, table, options, known, defaults)
-    return _nested(defaults)
+    # A command's own table wins over [common], whichever comes first in the file.
+    for table, options in sorted(_flat(tables, known), key=lambda entry: entry[0] != "common"):
+        _take_table(path, table, options, known, defaults)
 
 
-def _flat(tables: Mapping[str, Any], known: Mapping[str, set[str]]) -> Iterator[tuple[str, Any]]:
-    """The tables, those of a group's subcommands under their dotted names."""
+def _flat(tables: Mapping[str, Any], known: Known) -> Iterator[tuple[str, Any]]:
+    """The tables, those of a family's subcommands under their dotted names."""
     for table, options in tables.items():
-        is_group = any(command.startswith(f"{table}.") for command in known)
-        if is_group and isinstance(options, dict):
+        is_family = any(command.startswith(f"{table} ") for command in known)
+        if is_family and isinstance(options, dict):
             yield from ((f"{table}.{name}", entry) for name, entry in options.items())
         else:
             yield table, options
 
 
-def _nested(defaults: Mapping[str, dict[str, Any]]) -> dict[str, Any]:
-    nested: dict[str, Any] = {}
-    for command, options in defaults.items():
-        *groups, name = command.split(".")
-        level = nested
-        for group in groups:
-            level = level.setdefault(group, {})
-        level[name] = options
-    return nested
-
-
-def _take(
-    path: Path,
-    table: str,
-    options: Any,
-    known: Mapping[str, set[str]],
-    defaults: dict[str, dict[str, Any]],
-) -> None:
-    commands = list(known) if table == "common" else [table]
-    if not isinstance(options, dict) or table not in (*known, "common"):
+def _take_table(path: Path, table: str, options: Any, known: Known, defaults: Defaults) -> None:
+    names = [command.replace(" ", ".") for command in known]
+    if not isinstance(options, dict) or table not in (*names, "common"):
         raise UsageError(
-            f"unknown entry [{table}]", where=path, expected=f"common, {', '.join(known)}"
+            f"unknown entry [{table}]", where=path, expected=f"common, {', '.join(names)}"
         )
+    commands = list(known) if table == "common" else [table.replace(".", " ")]
     for key, value in options.items():
         name = key.replace("-", "_")
         takers = [command for command in commands if name in known[command]]
@@ -89,11 +111,38 @@ def _take(
             raise UsageError(
                 f"unknown key '{key}' in [{table}]",
                 where=path,
-                expected=", ".join(sorted(set().union(*(known[c] for c in commands)))),
+                expected=", ".join(
+                    sorted({field for c in commands for field in known[c].values()})
+                ),
             )
         for command in takers:
-            # A command's own table wins over [common], whichever comes first in the file.
-            if table != "common":
-                defaults[command][name] = value
-            else:
-                defaults[command].setdefault(name, value)
+            defaults.put(command, known[command][name], value, f"{path}, [{table}]")
+
+
+def _take_variables(known: Known, defaults: Defaults) -> None:
+    prefixes = {_PREFIX + _upper(command) + "_": command for command in known}
+    families = {_PREFIX + _upper(command.split()[0]) + "_" for command in known if " " in command}
+    for variable in sorted(name for name in os.environ if name.startswith(_PREFIX)):
+        prefix = next((each for each in prefixes if variable.startswith(each)), None)
+        if variable in _NO_OPTIONS:
+            continue
+        if prefix is None:
+            if variable.startswith(tuple(families)):
+                raise UsageError(f"the variable {variable} names no command and option")
+            defaults.unknown.append(variable)
+            continue
+        command = prefixes[prefix]
+        name = variable.removeprefix(prefix).lower()
+        if name not in known[command]:
+            raise UsageError(
+                f"the variable {variable} names no option of {command}",
+                expected=", ".join(
+                    prefix + _upper(each) for each in sorted(set(known[command].values()))
+                ),
+            )
+        source = f"variable {variable}"
+        defaults.put(command, known[command][name], os.environ[variable], source)
+
+
+def _upper(name: str) -> str:
+    return name.upper().replace("-", "_").replace(" ", "_")

@@ -145,6 +145,11 @@ def _fail(text: str, code: int) -> NoReturn:
     raise typer.Exit(code) from None
 
 
+def warn(text: str) -> None:
+    """One line that does not stop the command."""
+    _write_stderr(f"warning: {printable(text)}")
+
+
 def _write_stderr(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 

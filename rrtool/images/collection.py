@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rrtool.artifacts import InputRecord, encode_texts, image_input
+from rrtool.artifacts.provenance import InputRecord, image_input
 from rrtool.errors import UsageError
 from rrtool.ground_truth.boxes import load_boxes, match_boxes
 from rrtool.ground_truth.names import rows_of_entries
@@ -39,10 +39,6 @@ class Collection:
 
     def __len__(self) -> int:
         return len(self.names)
-
-    def datasets(self) -> dict[str, np.ndarray]:
-        """The columns that every artifact over images has, known before any work."""
-        return {**encode_texts(self.names, "names"), "file_signatures": self.signatures}
 
 
 def collect(

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 import torchvision
 
+from rrtool.artifacts.digests import digest_of_file
 from rrtool.errors import UsageError, WorkFailed
 
 CONNECT_TIMEOUT_S = 5.0
@@ -228,22 +229,9 @@ def _download(url: str, target: Path) -> None:
     partial.replace(target)
 
 
-def digest_of_file(path: str) -> str:
-    """BLAKE2b-128 of a file's bytes, in hexadecimal."""
-    digest = _blake2b_128()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-def _blake2b_128() -> Any:
-    return hashlib.blake2b(digest_size=16)
-
-
 def digest_of_state(state: dict[str, torch.Tensor]) -> str:
     """BLAKE2b-128 of the names and values of a state dict."""
-    digest = _blake2b_128()
+    digest = hashlib.blake2b(digest_size=16)
     for key in sorted(state):
         digest.update(key.encode())
         digest.update(state[key].contiguous().numpy().tobytes())

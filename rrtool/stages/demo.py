@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rrtool.core.matching.detection import DetectionOptions
-from rrtool.demo.scenes import Scenes, make_scenes
+from rrtool.scenes.scenes import Scenes, make_scenes
 from rrtool.errors import UsageError, WorkFailed
 from rrtool.networks import load_network
 from rrtool.progress import Progress

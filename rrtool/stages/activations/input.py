@@ -8,14 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import Artifact, open_artifact
+from rrtool.artifacts import open_artifact
 from rrtool.artifacts.compatibility import require_same_names
+from rrtool.artifacts.kinds import ActivationMaps
 from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError
 from rrtool.images.collection import Collection, collect
+from rrtool.networks import Network, load_network
 from rrtool.progress import Progress
-from rrtool.stages.activations.run import NetworkOptions
-from rrtool.stages.activations.sources import ActivationSource, MapsSource
+from rrtool.stages.activations.options import (
+    ActivationsOptions,
+    BoxesOptions,
+    InferenceOptions,
+    NetworkOptions,
+)
+from rrtool.stages.activations.sources import ActivationSource, MapsSource, NetworkSource
 
 
 @dataclass(frozen=True)
@@ -47,47 +54,53 @@ class ActivationInput:
             progress.message("the network is untrained (seeded random weights)")
 
 
-def open_activations(
-    images: str,
-    inference: NetworkOptions,
-    stack: ExitStack,
-    *,
-    boxes: str | None = None,
-    gallery: str | None = None,
-    maps: str | None = None,
-) -> ActivationInput:
+def open_activations(options: ActivationsOptions, stack: ExitStack) -> ActivationInput:
     """List the images, and load the network or open the maps, until ``stack`` closes.
-
-    Args:
-        maps: an ``activation-maps`` artifact of the same images, read in place of the network.
 
     Raises:
         RrtoolError: see ``collect`` and ``load_network``; or the maps are of other images.
     """
-    collection = collect(images, boxes, gallery)
-    if maps is None:
-        network = inference.load()
-        return ActivationInput(
-            collection,
-            inference.source(network, collection),
-            inference.identity(),
-            network.describe(),
-            network.n_channels,
-            resolve_device(inference.device),
-        )
-    opened = stack.enter_context(open_artifact(maps, "activation-maps"))
-    _check_maps(opened, maps, images, collection)
-    source = MapsSource(opened, len(opened.options["scales"]))
+    boxes = options.boxes if isinstance(options, BoxesOptions) else None
+    collection = collect(options.images, boxes, options.gallery)
+    if options.maps is None:
+        return of_network(load_network_of(options), collection, options)
+    maps = stack.enter_context(open_artifact(options.maps, ActivationMaps))
+    _check_maps(maps, options.images, collection)
     return ActivationInput(
-        collection, source, opened.options, opened.network, opened.extra["n_channels"], "cpu"
+        collection, MapsSource(maps), maps.options, maps.network, maps.n_channels, "cpu"
     )
 
 
-def _check_maps(maps: Artifact, path: str, images: str, collection: Collection) -> None:
-    require_same_names(collection.names, images, maps.read_texts("names"), path)
-    if not np.array_equal(maps.read("file_signatures"), collection.signatures):
+def of_network(
+    network: Network, collection: Collection, options: InferenceOptions
+) -> ActivationInput:
+    """The activations that a network gives."""
+    device = resolve_device(options.device)
+    source = NetworkSource(
+        network, collection.paths, collection.boxes, options.scales, options.max_size,
+        options.max_pixels, device, options.workers, options.batch_size,
+    )  # fmt: skip
+    return ActivationInput(
+        collection, source, options.inference(), network.describe(), network.n_channels, device
+    )
+
+
+def load_network_of(options: NetworkOptions | ActivationsOptions) -> Network:
+    """The network that the options name, on its device."""
+    return load_network(
+        options.network or "",
+        options.weights or "",
+        upsample=options.upsample,
+        seed=options.seed,
+        device=resolve_device(options.device),
+    )
+
+
+def _check_maps(maps: ActivationMaps, images: str, collection: Collection) -> None:
+    require_same_names(collection.names, images, maps.names, maps.path)
+    if not np.array_equal(maps.file_signatures, collection.signatures):
         raise ArtifactError(
             "images have changed since these maps were made",
-            where=path,
+            where=maps.path,
             todo="make the maps again with extract --save-maps",
         )

@@ -1,4 +1,4 @@
-"""What ``extract`` and ``detect-local`` share: a network over a collection, part by part."""
+"""A network over a collection, part by part: what all stages on activations share."""
 
 from __future__ import annotations
 
@@ -11,142 +11,78 @@ from typing import Any
 import numpy as np
 import torch
 
-from rrtool.artifacts import OutputFile, decode_texts, encode_texts, write_failures
-from rrtool.devices import resolve_device
-from rrtool.errors import UsageError, WorkFailed, printable
+from rrtool.artifacts import OutputFile
+from rrtool.artifacts.kinds import OverImages
+from rrtool.artifacts.names import decode_texts
+from rrtool.artifacts.skipped import skipped_list_path, write_skipped_list
+from rrtool.errors import WorkFailed
 from rrtool.images.collection import Collection
-from rrtool.images.decode import DEFAULT_MAX_PIXELS
-from rrtool.networks import Network, load_network
 from rrtool.progress import Progress
-from rrtool.stages.activations.sources import ActivationBatch, NetworkSource
+from rrtool.stages.activations.sources import ActivationBatch, ActivationSource
+from rrtool.stages.driver import Datasets, parts_of
 
-GOOD, FAILED = 0, 1
-DEFAULT_SCALES = (1.0, 0.7071, 0.5)
-MAX_WORKERS, MAX_BATCH_SIZE, MAX_SEED = 1024, 4096, 2**63 - 1
+FAILED = 1
 
 
 @dataclass(frozen=True)
-class NetworkOptions:
-    """How images go through the network (METHODS §1).
+class Part:
+    """What became of the rows of a part.
 
     Attributes:
-        network, weights, upsample, seed: see ``load_network``.
-        scales: factors of the image size.
-        max_size: the longer side is shrunk to at most this many pixels, never enlarged.
-        max_pixels: larger files are refused before they are decoded.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:<i>``.
-        workers: decoding threads, 0 = as many as cores.
-        batch_size: images of one size that go through together, 0 = by device.
+        rows: row ids.
+        common: the columns that do not depend on what is computed.
+        results: of the good rows, by row id.
     """
 
-    network: str
-    weights: str
-    upsample: bool = False
-    scales: tuple[float, ...] = DEFAULT_SCALES
-    max_size: int = 1024
-    max_pixels: int = DEFAULT_MAX_PIXELS
-    seed: int = 0
-    device: str = "auto"
-    workers: int = 0
-    batch_size: int = 0
+    rows: range
+    common: Mapping[str, np.ndarray]
+    results: Mapping[int, Any]
 
-    def __post_init__(self) -> None:
-        if not self.scales or not all(0 < scale <= 4 for scale in self.scales):
-            raise UsageError("bad --scales", expected="factors in (0, 4]", found=self.scales)
-        if len(set(self.scales)) < len(self.scales):
-            raise UsageError("bad --scales: one occurs twice", found=self.scales)
-        for name in ("max_size", "max_pixels"):
-            if getattr(self, name) < 1:
-                raise UsageError(
-                    f"bad --{name.replace('_', '-')}",
-                    expected="at least 1",
-                    found=getattr(self, name),
-                )
-        limits = {"workers": MAX_WORKERS, "batch_size": MAX_BATCH_SIZE, "seed": MAX_SEED}
-        for name, most in limits.items():
-            if not 0 <= getattr(self, name) <= most:
-                raise UsageError(
-                    f"bad --{name.replace('_', '-')}",
-                    expected=f"0 to {most}",
-                    found=getattr(self, name),
-                )
+    def in_image(self, row: int, shares: np.ndarray) -> np.ndarray:
+        """Boxes ``(r, 4)`` float32 in pixels of the whole image.
 
-    def load(self) -> Network:
-        """The network, on its device."""
-        return load_network(
-            self.network,
-            self.weights,
-            upsample=self.upsample,
-            seed=self.seed,
-            device=resolve_device(self.device),
-        )
-
-    def identity(self) -> dict[str, Any]:
-        """The part of these options that an artifact's content depends on."""
-        return {
-            "max_size": self.max_size,
-            "max_pixels": self.max_pixels,
-            "scales": list(self.scales),
-        }
-
-    def source(self, network: Network, collection: Collection) -> NetworkSource:
-        """The activations of a collection."""
-        return NetworkSource(
-            network,
-            collection.paths,
-            collection.boxes,
-            self.scales,
-            self.max_size,
-            self.max_pixels,
-            resolve_device(self.device),
-            self.workers,
-            self.batch_size,
-        )
+        Args:
+            shares: x0, y0, x1, y1 as shares of the width and height of what was described.
+        """
+        x0, y0, x1, y1 = self.common["boxes"][row - self.rows.start]
+        size = np.array([x1 - x0, y1 - y0] * 2, dtype=np.float32)
+        return shares * size + np.array([x0, y0] * 2, dtype=np.float32)
 
 
-def _row_datasets(rows: range, batches: Sequence[ActivationBatch]) -> dict[str, np.ndarray]:
-    """The per-row columns that do not depend on what is computed: status, reasons, geometry."""
-    status = np.zeros(len(rows), dtype=np.uint8)
-    reasons = [""] * len(rows)
-    image_sizes = np.zeros((len(rows), 2), dtype=np.int32)
-    boxes = np.zeros((len(rows), 4), dtype=np.float32)
-    for batch in batches:
-        local = [row - rows.start for row in batch.rows]
-        if batch.failure is not None:
-            status[local] = FAILED
-            reasons[local[0]] = batch.failure
-        image_sizes[local] = batch.image_sizes
-        boxes[local] = batch.boxes
-    return {
-        "status": status,
-        "image_sizes": image_sizes,
-        "boxes": boxes,
-        **encode_texts(reasons, "reasons"),
-    }
-
-
-def run_parts(
-    batches: Iterator[ActivationBatch],
-    parts: Sequence[range],
-    missing: Sequence[int],
+def describe_images(
+    source: ActivationSource,
+    collection: Collection,
+    outputs: Sequence[OutputFile],
     work: Callable[[list[torch.Tensor]], Sequence[Any]],
+    columns: Callable[[Part], Sequence[Datasets]],
     progress: Progress,
-    description: str,
-) -> Iterator[tuple[int, dict[str, np.ndarray], dict[int, Any]]]:
-    """Work through the missing parts; activations are let go as soon as they are worked on.
+    *,
+    label: str,
+    facts: Mapping[str, Any],
+) -> None:
+    """Work on the activations of all images, and publish every output that is not current.
+
+    Activations are let go as soon as they are worked on.
 
     Args:
         work: from the maps of a batch, one tensor per scale, to one result per image.
+        columns: from a part to what each of the outputs stores of it.
+        label: of the progress.
+        facts: to record with each output.
 
-    Yields:
-        Part number, its common columns, and the results of its good rows by row id.
+    Raises:
+        WorkFailed: not one image was good.
     """
-    total = sum(len(rows) for rows in parts)
-    n_done = total - sum(len(parts[number]) for number in missing)
+    parts = parts_of(len(collection))
+    todo = [output for output in outputs if not output.is_current]
+    missing = sorted({number for output in todo for number in output.missing_parts(len(parts))})
+    batches = source.batches([(number, parts[number]) for number in missing])
+    n_done = len(collection) - sum(len(parts[number]) for number in missing)
     if n_done:
-        progress.message(f"continuing an interrupted run: {n_done} of {total} images are done")
-
-    with progress.task(description, total, "images") as advance:
+        progress.message(
+            f"continuing an interrupted run: {n_done} of {len(collection)} images are done"
+        )
+    with progress.task(label, len(collection), "images") as advance:
         advance(n_done)
 
         def worked() -> Iterator[tuple[ActivationBatch, Sequence[Any]]]:
@@ -156,33 +92,44 @@ def run_parts(
                 yield replace(batch, maps=[]), results
 
         for number, members in groupby(worked(), key=lambda pair: pair[0].part):
-            done = list(members)
-            common = _row_datasets(parts[number], [batch for batch, _ in done])
-            results = {
-                row: result
-                for batch, found in done
-                for row, result in zip(batch.rows, found, strict=False)
-            }
-            yield number, common, results
+            part = _part(parts[number], list(members))
+            for output, content in zip(outputs, columns(part), strict=True):
+                if not output.is_current:
+                    output.write_part(number, {**part.common, **content})
+    for output in todo:
+        _publish(output, collection, len(parts), facts)
 
 
-def publish_rows(
-    output: OutputFile,
-    collection: Collection,
-    n_parts: int,
-    extra: Mapping[str, Any],
+def _part(rows: range, done: Sequence[tuple[ActivationBatch, Sequence[Any]]]) -> Part:
+    """Status, reasons and geometry of the rows, and the results of the good ones."""
+    status = np.zeros(len(rows), dtype=np.uint8)
+    reasons = [""] * len(rows)
+    image_sizes = np.zeros((len(rows), 2), dtype=np.int32)
+    boxes = np.zeros((len(rows), 4), dtype=np.float32)
+    results: dict[int, Any] = {}
+    for batch, found in done:
+        local = [row - rows.start for row in batch.rows]
+        if batch.failure is not None:
+            status[local] = FAILED
+            reasons[local[0]] = batch.failure
+        image_sizes[local] = batch.image_sizes
+        boxes[local] = batch.boxes
+        results |= dict(zip(batch.rows, found, strict=False))
+    common = OverImages.columns(
+        status=status, image_sizes=image_sizes, boxes=boxes, reasons=reasons
+    )
+    return Part(rows, common, results)
+
+
+def _publish(
+    output: OutputFile, collection: Collection, n_parts: int, facts: Mapping[str, Any]
 ) -> Path:
-    """Publish an artifact over images, and the list of those that were skipped beside it.
-
-    Raises:
-        WorkFailed: not one image was good.
-    """
-    failed = np.concatenate([np.zeros(0), *output.read_parts("status", n_parts)]) == FAILED
+    """Publish an artifact over images, and the list of those that were skipped beside it."""
+    failed = np.concatenate([np.zeros(0), *output.read_parts(OverImages.status, n_parts)]) == FAILED
     reasons = [
         reason
         for data, offsets in zip(
-            output.read_parts("reasons/bytes", n_parts),
-            output.read_parts("reasons/offsets", n_parts),
+            *(output.read_parts(column, n_parts) for column in OverImages.reasons.columns()),
             strict=True,
         )
         for reason in decode_texts(data, offsets)
@@ -200,25 +147,8 @@ def publish_rows(
         )
     counts = {"n_skipped": len(skipped), "n_failed_rows": int(failed.sum())}
     return output.publish(
-        collection.datasets(),
+        OverImages.columns(names=collection.names, file_signatures=collection.signatures),
         n_parts=n_parts,
-        extra={**extra, **counts},
+        extra={**facts, **counts},
         compress=frozenset({"activations"}),
     )
-
-
-def write_skipped_list(output: Path, skipped: Sequence[tuple[str, str]]) -> None:
-    """``<output stem>.skipped.tsv`` beside the output: name and reason; none if nothing was."""
-    path = skipped_list_path(output)
-    if not skipped:
-        path.unlink(missing_ok=True)
-        return
-    lines = ["name\treason", *(f"{printable(name)}\t{printable(why)}" for name, why in skipped)]
-    temporary = path.with_name(f".{path.name}.tmp")
-    with write_failures(output):
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        temporary.replace(path)
-
-
-def skipped_list_path(output: Path) -> Path:
-    return output.with_name(output.stem + ".skipped.tsv")

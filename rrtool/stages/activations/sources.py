@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from rrtool.artifacts import Artifact
+from rrtool.artifacts.kinds import ActivationMaps
 from rrtool.errors import WorkFailed
 from rrtool.images.decode import Box, DecodedImage, ImageError, decode_image
 from rrtool.images.prefetch import default_workers, prefetch
@@ -177,31 +177,19 @@ class NetworkSource:
 class MapsSource:
     """Reads the maps of an ``activation-maps`` artifact, one image at a time."""
 
-    maps: Artifact
-    n_scales: int
+    maps: ActivationMaps
 
     def batches(self, parts: Sequence[tuple[int, range]]) -> Iterator[ActivationBatch]:
         """See ``ActivationSource``."""
-        status = self.maps.read("status")
-        sizes = self.maps.read("image_sizes")
-        boxes = self.maps.read("boxes")
-        shapes = self.maps.read("map_sizes")
-        offsets = self.maps.read("offsets")
-        reasons = self.maps.read_texts("reasons")
-        n_channels = int(self.maps.extra["n_channels"])
+        maps = self.maps
+        status, sizes, boxes = maps.status, maps.image_sizes, maps.boxes
+        reasons = maps.reasons
         for part, rows in parts:
             for row in rows:
                 if status[row]:
                     yield ActivationBatch.failed(part, row, reasons[row])
                     continue
-                tensors = []
-                for scale, (width, height) in enumerate(shapes[row]):
-                    group = row * self.n_scales + scale
-                    values = self.maps.read(
-                        "activations", slice(int(offsets[group]), int(offsets[group + 1]))
-                    )
-                    shape = (1, n_channels, int(height), int(width))
-                    tensors.append(torch.from_numpy(values.reshape(shape)))
+                tensors = [torch.from_numpy(scale[None]) for scale in maps.of(row)]
                 yield ActivationBatch(
                     part, [row], sizes[row : row + 1], boxes[row : row + 1], tensors
                 )

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rrtool.artifacts import Artifact
+from rrtool.artifacts import open_artifact
 from rrtool.artifacts.compatibility import require_equal, require_same_network
+from rrtool.artifacts.kinds import Features, Regions
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
 
+Described = Features | Regions
 # Options that must agree before descriptors are compared, and that a score depends on.
 DESCRIPTION = ("max_size", "scales", "pool", "gem_exponent", "whitening")
 
@@ -36,7 +38,13 @@ class Descriptors:
         return totals[self.offsets[1:]] > totals[self.offsets[:-1]]
 
 
-def require_comparable(first: Artifact, second: Artifact) -> None:
+def open_described(path: str) -> Described:
+    """Open features or regions; see ``open_artifact``."""
+    opened: Described = open_artifact(path, Features, Regions)  # type: ignore[assignment]
+    return opened
+
+
+def require_comparable(first: Described, second: Described) -> None:
     """Descriptors are comparable if they were made alike.
 
     Raises:
@@ -48,19 +56,18 @@ def require_comparable(first: Artifact, second: Artifact) -> None:
             f"--{key.replace('_', '-')}", first, first.options.get(key), second,
             second.options.get(key),
         )  # fmt: skip
-    dimensions = [artifact.shape("descriptors")[1] for artifact in (first, second)]
-    require_equal("dimension", first, dimensions[0], second, dimensions[1])
+    require_equal("dimension", first, first.lengths["d"], second, second.lengths["d"])
 
 
-def read_descriptors(artifact: Artifact, progress: Progress) -> Descriptors:
+def read_descriptors(artifact: Described, progress: Progress) -> Descriptors:
     """Of a ``features`` or a ``regions`` artifact.
 
     Raises:
         ArtifactError: not one vector is usable.
     """
-    vectors = artifact.read("descriptors").astype(np.float32, copy=False)
-    good = artifact.read("status") == 0
-    offsets = artifact.read("offsets") if "offsets" in artifact else np.arange(len(good) + 1)
+    vectors = artifact.descriptors.astype(np.float32, copy=False)
+    good = artifact.status == 0
+    offsets = artifact.offsets if isinstance(artifact, Regions) else np.arange(len(good) + 1)
     usable = np.repeat(good, np.diff(offsets))
     broken = usable & ~np.isfinite(vectors).all(axis=1)
     usable = usable & ~broken
@@ -82,7 +89,7 @@ def read_descriptors(artifact: Artifact, progress: Progress) -> Descriptors:
     return Descriptors(vectors, usable, offsets.astype(np.int64))
 
 
-def read_usable(features: Artifact, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
+def read_usable(features: Described, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
     """Vectors and which of them are usable; see ``read_descriptors``."""
     found = read_descriptors(features, progress)
     return found.vectors, found.usable

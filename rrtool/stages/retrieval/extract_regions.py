@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from rrtool.artifacts import OutputFile, Provenance, create
+from rrtool.artifacts.kinds import Regions
+from rrtool.artifacts.ragged import offsets_of
 from rrtool.core.retrieval.pooling import rmac_regions
-from rrtool.devices import resolve_device
-from rrtool.errors import UsageError
 from rrtool.images.collection import collect
 from rrtool.progress import Progress
-from rrtool.stages.activations.run import publish_rows, run_parts
-from rrtool.stages.parts import parts_of
-from rrtool.stages.retrieval.extract import Describer, ExtractOptions
+from rrtool.stages.activations.input import load_network_of, of_network
+from rrtool.stages.activations.run import Part, describe_images
+from rrtool.stages.driver import Datasets, Wanted, make
+from rrtool.stages.retrieval.describer import Describer
+from rrtool.stages.retrieval.options import ExtractOptions
 
 
 @dataclass(frozen=True)
@@ -35,17 +36,7 @@ class ImageRegions:
     scales: np.ndarray
 
 
-def run(
-    images: str,
-    output: str | Path,
-    options: ExtractOptions,
-    n_levels: int,
-    *,
-    boxes: str | None = None,
-    gallery: str | None = None,
-    overwrite: bool = False,
-    progress: Progress,
-) -> Path:
+def run(options: ExtractOptions, progress: Progress) -> Path:
     """Describe the regions of every image, as R-MAC places them at each scale.
 
     Returns:
@@ -54,43 +45,32 @@ def run(
     Raises:
         RrtoolError: see ``extract.run``.
     """
-    if not 1 <= n_levels <= 10:
-        raise UsageError("bad --regions", expected="1 to 10 levels", found=n_levels)
-    collection = collect(images, boxes, gallery)
-    network = options.inference.load()
-    describer = Describer.of(network, options)
-    provenance = Provenance(
-        "regions",
-        {
-            **options.inference.identity(),
-            **describer.identity(),
-            "boxes": boxes is not None,
-            "regions": f"uniform, {n_levels} levels",
-        },
-        collection.inputs,
-        network.describe(),
-        resolve_device(options.inference.device),
+    network = load_network_of(options)
+    activations = of_network(
+        network, collect(options.images, options.boxes, options.gallery), options
     )
-    with create(output, provenance, overwrite=overwrite) as target:
-        if target.is_current:
-            progress.message(f"{target.path} is up to date")
-            return target.path
-        if not network.trained:
-            progress.message("the network is untrained (seeded random weights)")
-        parts = parts_of(len(collection))
-        missing = target.missing_parts(len(parts))
-        batches = options.inference.source(network, collection).batches(
-            [(number, parts[number]) for number in missing]
-        )
-
-        def work(maps: list[torch.Tensor]) -> list[ImageRegions]:
-            return _describe(describer, maps, n_levels)
-
-        for number, common, results in run_parts(
-            batches, parts, missing, work, progress, "extract --regions"
-        ):
-            write_regions(target, number, parts[number], common, results, describer.dimension)
-        return publish_rows(target, collection, len(parts), {"n_channels": network.n_channels})
+    describer, n_levels = Describer.of(network, options), options.regions or 0
+    settings = {
+        **activations.options,
+        **describer.settings(),
+        "boxes": options.boxes is not None,
+        "regions": f"uniform, {n_levels} levels",
+    }
+    activations.mention_untrained(progress)
+    return make(
+        options,
+        Wanted(options.output, Regions, settings),
+        lambda outputs: describe_images(
+            activations.source, activations.collection, outputs,
+            lambda maps: _describe(describer, maps, n_levels),
+            lambda part: [_columns(part, describer.dimension)],
+            progress, label="extract --regions", facts={"n_channels": network.n_channels},
+        ),
+        progress,
+        inputs=activations.collection.inputs,
+        network=activations.network,
+        device=activations.device,
+    )  # fmt: skip
 
 
 def _describe(
@@ -112,33 +92,20 @@ def _describe(
     return [ImageRegions(vectors, *columns) for vectors in stacked]
 
 
-def write_regions(
-    target: OutputFile,
-    number: int,
-    rows: range,
-    common: Mapping[str, np.ndarray],
-    results: Mapping[int, ImageRegions],
-    dimension: int,
-) -> None:
-    """Store a part: descriptors and boxes of the regions, ragged over the images."""
-    counts = np.zeros(len(rows), dtype=np.int64)
+def _columns(part: Part, dimension: int) -> Datasets:
+    """Descriptors and boxes of the regions of a part, ragged over the images."""
+    counts = np.zeros(len(part.rows), dtype=np.int64)
     vectors = [np.zeros((0, dimension), dtype=np.float32)]
     boxes, scales = [np.zeros((0, 4), dtype=np.float32)], [np.zeros(0, dtype=np.uint8)]
-    for row in sorted(results):
-        found = results[row]
-        counts[row - rows.start] = len(found.descriptors)
-        x0, y0, x1, y1 = common["boxes"][row - rows.start]
-        size = np.array([x1 - x0, y1 - y0] * 2, dtype=np.float32)
+    for row in sorted(part.results):
+        found: ImageRegions = part.results[row]
+        counts[row - part.rows.start] = len(found.descriptors)
         vectors.append(found.descriptors)
-        boxes.append(found.shares * size + np.array([x0, y0] * 2, dtype=np.float32))
+        boxes.append(part.in_image(row, found.shares))
         scales.append(found.scales)
-    target.write_part(
-        number,
-        {
-            **common,
-            "descriptors": np.concatenate(vectors),
-            "region_boxes": np.concatenate(boxes),
-            "region_scales": np.concatenate(scales),
-            "offsets": np.concatenate([[0], np.cumsum(counts)]),
-        },
+    return Regions.columns(
+        descriptors=np.concatenate(vectors),
+        region_boxes=np.concatenate(boxes),
+        region_scales=np.concatenate(scales),
+        offsets=offsets_of(counts),
     )

@@ -2,77 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import Artifact, Provenance, create, encode_texts, open_artifact
+from rrtool.artifacts import OutputFile
+from rrtool.artifacts.kinds import Ranking, Regions
 from rrtool.core.retrieval.query_expansion import augment_database, expand_queries
 from rrtool.core.retrieval.ranking import rank_by_similarity, top_rows
 from rrtool.core.retrieval.regional import cross_match
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
+from rrtool.stages.driver import Wanted, make
 from rrtool.stages.retrieval.descriptors import (
     DESCRIPTION,
+    Described,
     Descriptors,
+    open_described,
     read_descriptors,
     read_usable,
     require_comparable,
 )
+from rrtool.stages.retrieval.options import SearchOptions
 
 
-@dataclass(frozen=True)
-class SearchOptions:
-    """Options of ``search``.
-
-    Attributes:
-        top: entries of each ranking; None ranks the whole database.
-        expand: average each query with this many of its nearest images and search again.
-        expand_alpha: weigh them by similarity to this power; 0 weighs all alike.
-        augment: average each database descriptor with this many of its nearest first.
-    """
-
-    top: int | None = None
-    expand: int = 0
-    expand_alpha: float = 0.0
-    augment: int = 0
-
-    def __post_init__(self) -> None:
-        if self.top is not None and self.top < 1:
-            raise UsageError("bad --top", expected="at least 1", found=self.top)
-        for name in ("expand", "augment"):
-            if getattr(self, name) < 0:
-                raise UsageError(f"bad --{name}", expected="at least 0", found=getattr(self, name))
-        if not 0 <= self.expand_alpha <= 100:
-            raise UsageError("bad --expand-alpha", expected="[0, 100]", found=self.expand_alpha)
-        if self.expand_alpha and not (self.expand or self.augment):
-            raise UsageError(
-                "--expand-alpha has no effect alone", todo="give --expand or --augment"
-            )
-
-    def method(self) -> str:
-        """In words, such as ``global + DBA 5 + AQE 10``."""
-        weights = f" (α {self.expand_alpha:g})" if self.expand_alpha else ""
-        prefix = "α" if self.expand_alpha else "A"
-        steps = ["global"]
-        if self.augment:
-            steps.append(f"DBA {self.augment}{weights}")
-        if self.expand:
-            steps.append(f"{prefix}QE {self.expand}{weights}")
-        return " + ".join(steps)
-
-
-def run(
-    queries: str,
-    database: str,
-    output: str | Path,
-    options: SearchOptions,
-    *,
-    regional: bool = False,
-    overwrite: bool = False,
-    progress: Progress,
-) -> Path:
+def run(options: SearchOptions, progress: Progress) -> Path:
     """Rank the database by cosine similarity to each query (thesis §2.5).
 
     Images of several descriptors (``regions``) are compared by cross-matching: for each region
@@ -81,47 +35,47 @@ def run(
     Rows that failed in ``extract`` are in no ranking; a failed query has an empty one. With
     query expansion or database augmentation the similarities are those of the last search.
 
-    Args:
-        regional: accept nothing but regions; the result is the same without.
-
     Returns:
         The path of the ``ranking`` artifact.
 
     Raises:
         RrtoolError: the two are no features, or were not made alike.
     """
-    kinds = ("features", "regions")
-    with open_artifact(queries, *kinds) as q, open_artifact(database, *kinds) as d:
-        for artifact in (q, d) if regional else ():
+    with (
+        open_described(options.queries) as queries,
+        open_described(options.database) as database,
+    ):
+        for artifact in (queries, database) if options.regional else ():
             _require_regions(artifact)
-        require_comparable(q, d)
-        provenance = Provenance(
-            "ranking",
-            asdict(options),
-            [q.as_input("queries"), d.as_input("database")],
-            d.network,
-        )
-        with create(output, provenance, overwrite=overwrite) as target:
-            if target.is_current:
-                progress.message(f"{target.path} is up to date")
-                return target.path
-            rank = _rank if not is_regional(q, d) else _cross_match
-            ids, similarities = rank(q, d, options, progress)
-            return target.publish(
-                {
-                    "ids": ids,
-                    "scores": similarities,
-                    "similarities": similarities,
-                    **encode_texts(q.read_texts("names"), "query_names"),
-                    **encode_texts(d.read_texts("names"), "database_names"),
-                    "query_boxes": q.read("boxes"),
-                },
-                extra={"description": describe(q, d, options)},
+        require_comparable(queries, database)
+
+        def work(outputs: list[OutputFile]) -> None:
+            rank = _cross_match if is_regional(queries, database) else _rank
+            ids, similarities = rank(queries, database, options, progress)
+            outputs[0].publish(
+                Ranking.columns(
+                    ids=ids,
+                    scores=similarities,
+                    similarities=similarities,
+                    query_names=queries.names,
+                    database_names=database.names,
+                    query_boxes=queries.boxes,
+                ),
+                extra={"description": describe(queries, database, options.method(), options.top)},
             )
 
+        return make(
+            options,
+            Wanted(options.output, Ranking, options.settings()),
+            work,
+            progress,
+            inputs=[queries.as_input("queries"), database.as_input("database")],
+            network=database.network,
+        )
 
-def _require_regions(artifact: Artifact) -> None:
-    if artifact.kind != "regions":
+
+def _require_regions(artifact: Described) -> None:
+    if not isinstance(artifact, Regions):
         raise ArtifactError(
             "--regional matches regions of images, and this has one descriptor an image",
             where=artifact.path,
@@ -131,13 +85,13 @@ def _require_regions(artifact: Artifact) -> None:
         )
 
 
-def is_regional(queries: Artifact, database: Artifact) -> bool:
+def is_regional(queries: Described, database: Described) -> bool:
     """Whether one of them has several descriptors an image."""
-    return "regions" in (queries.kind, database.kind)
+    return isinstance(queries, Regions) or isinstance(database, Regions)
 
 
 def _cross_match(
-    queries: Artifact, database: Artifact, options: SearchOptions, progress: Progress
+    queries: Described, database: Described, options: SearchOptions, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
     if options.expand or options.augment:
         raise UsageError("--expand and --augment average descriptors of images, not of regions")
@@ -165,43 +119,45 @@ def match_regions(queries: Descriptors, query: int, database: Descriptors) -> np
     return cross_match(to_regions, np.array([0, len(vectors)]), database.offsets)[0]
 
 
-def describe(queries: Artifact, database: Artifact, options: SearchOptions) -> dict[str, object]:
+def describe(
+    queries: Described, database: Described, method: str, top: int | None
+) -> dict[str, object]:
     """What a score that is computed from this ranking has to carry."""
     return {
-        "method": "R-Match" if is_regional(queries, database) else options.method(),
+        "method": "R-Match" if is_regional(queries, database) else method,
         "network": database.network,
         "described_by": _described_by(database),
         "vectors_per_image": _vectors_per_image(database),
         **{key: database.options.get(key) for key in DESCRIPTION},
         "query_crop": bool(queries.options.get("boxes")),
-        "top": options.top,
+        "top": top,
         "mode": "inductive",
-        "n_failed_queries": int(np.count_nonzero(queries.read("status"))),
-        "n_failed_database": int(np.count_nonzero(database.read("status"))),
+        "n_failed_queries": int(np.count_nonzero(queries.status)),
+        "n_failed_database": int(np.count_nonzero(database.status)),
     }
 
 
-def _described_by(artifact: Artifact) -> str:
+def _described_by(artifact: Described) -> str:
     what = artifact.options.get("described_by", artifact.options.get("regions"))
     return what or "whole images"
 
 
-def _vectors_per_image(artifact: Artifact) -> float:
+def _vectors_per_image(artifact: Described) -> float:
     """Mean over the images that did not fail."""
-    n_images = np.count_nonzero(artifact.read("status") == 0)
-    if artifact.kind != "regions" or not n_images:
+    n_images = np.count_nonzero(artifact.status == 0)
+    if not isinstance(artifact, Regions) or not n_images:
         return 1.0
-    return artifact.shape("descriptors")[0] / n_images
+    return artifact.lengths["r"] / n_images
 
 
 def _rank(
-    queries: Artifact, database: Artifact, options: SearchOptions, progress: Progress
+    queries: Described, database: Described, options: SearchOptions, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
     vectors, usable = read_usable(database, progress)
     query_vectors, query_usable = read_usable(queries, progress)
     rows = np.flatnonzero(query_usable)
-    query_names = np.array(queries.read_texts("names"), dtype=object)[rows]
-    images = _image_ids(list(query_names), database.read_texts("names"))
+    query_names = np.array(queries.names, dtype=object)[rows]
+    images = _image_ids(list(query_names), database.names)
     searched, vectors = _average(query_vectors[rows], vectors, usable, images, options, progress)
     top = min(options.top or len(vectors), int(usable.sum()))
     ids = np.full((len(query_vectors), top), -1, dtype=np.int32)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from PIL import Image, ImageDraw
 
-from rrtool.demo.patterns import PATTERNS, Size, glyphs, palette
+from rrtool.scenes.patterns import PATTERNS, Size, glyphs, palette
 
 _SUPERSAMPLING = 2
 _MUTED = 0.4  # vividness of the clutter: the posters stand out, as in shops and streets

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rrtool.demo import make_scenes
-from rrtool.demo.scenes import GROUPS_BY_NAME, plant, random_corners
+from rrtool.scenes import make_scenes
+from rrtool.scenes.scenes import GROUPS_BY_NAME, plant, random_corners
 from rrtool.errors import UsageError
 from rrtool.ground_truth import load
 from rrtool.ground_truth.boxes import load_boxes, match_boxes

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from rrtool.demo.pictures import draw_background, draw_patch, draw_poster
+from rrtool.scenes.pictures import draw_background, draw_patch, draw_poster
 from rrtool.errors import UsageError
 
 GROUPS_BY_NAME = r"prefix:^(object_\d+)"

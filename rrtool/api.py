@@ -1,0 +1,76 @@
+"""The commands as Python functions: the same names, defaults, checks and errors."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING
+from typing import Any
+
+from rrtool.commands import by_function
+from rrtool.options import Declared, Options, declarations
+from rrtool.progress import Progress, Silent
+
+
+def function(name: str) -> Callable[..., Any]:
+    """The function of a command.
+
+    Its arguments come first in the order of the command line, then the output; all other options
+    are given by name. ``progress`` is a ``rrtool.progress.Progress``, by default a silent one.
+
+    Raises:
+        KeyError: there is no such command.
+    """
+    options = by_function()[name]
+    signature = signature_of(options)
+
+    def run(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs).arguments
+        progress = given.pop("progress", None) or Silent()
+        from rrtool.stages.driver import perform
+
+        return perform(options(**given), progress)
+
+    run.__name__ = run.__qualname__ = name
+    run.__module__ = "rrtool"
+    run.__signature__ = signature  # type: ignore[attr-defined]
+    run.__doc__ = _docstring(options)
+    return run
+
+
+def ordered(options: type[Options]) -> list[Declared]:
+    """The options of a command: arguments, the output if it must be given, then all others."""
+
+    def place(declared: Declared) -> int:
+        if declared.declared.positional:
+            return 0
+        return 1 if declared.name == "output" and declared.required else 2
+
+    return sorted(declarations(options).values(), key=place)
+
+
+def signature_of(options: type[Options]) -> inspect.Signature:
+    """The signature of a command's function."""
+    parameters = []
+    for declared in ordered(options):
+        leads = declared.declared.positional or (declared.name == "output" and declared.required)
+        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if leads else inspect.Parameter.KEYWORD_ONLY
+        default = inspect.Parameter.empty if declared.default is MISSING else declared.default
+        parameters.append(inspect.Parameter(declared.name, kind, default=default))
+    progress = inspect.Parameter("progress", inspect.Parameter.KEYWORD_ONLY, default=None,
+                                 annotation=Progress | None)  # fmt: skip
+    return inspect.Signature([*parameters, progress])
+
+
+def _docstring(options: type[Options]) -> str:
+    command = options.COMMAND
+    lines = [
+        inspect.getdoc(options) or "",
+        "",
+        f"Thesis {command.section}; see {command.page}.",
+        "",
+    ]
+    lines += ["Args:"]
+    lines += [f"    {each.name}: {each.declared.help}" for each in ordered(options)]
+    lines += ["", "Raises:", "    rrtool.RrtoolError: in one line, what is wrong and what to do."]
+    return "\n".join(lines)

@@ -1,0 +1,47 @@
+"""Digests of files, and the records of files that are inputs of a stage."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+from rrtool.artifacts.provenance import InputRecord
+from rrtool.errors import UsageError
+
+
+def digest_of_file(path: str | Path) -> str:
+    """BLAKE2b-128 of a file's bytes, in hexadecimal.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def digest_of_source(source: str) -> str:
+    """Of a file's bytes; of the text files of a folder; of the text itself where it names neither.
+
+    A ground truth may be any of the three, e.g. ``prefix:REGEX``.
+    """
+    if os.path.isdir(source):  # of Oxford5k: many small files
+        files = sorted(Path(source).glob("*.txt"))
+        lines = "".join(f"{digest_of_file(path)} {path.name}\n" for path in files)
+        return hashlib.blake2b(os.fsencode(lines), digest_size=16).hexdigest()
+    return digest_of_file(source) if os.path.isfile(source) else source
+
+
+def file_input(role: str, path: str) -> InputRecord:
+    """The record of a file that is no artifact, by its bytes.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    try:
+        return InputRecord(role, path, role, "", digest_of_file(path))
+    except OSError as error:
+        raise UsageError(f"cannot read the {role}", where=path, found=error.strerror) from None

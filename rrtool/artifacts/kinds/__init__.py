@@ -1,0 +1,65 @@
+"""The kinds of artifacts: what each holds, and how it is read and written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rrtool.artifacts.kinds.activation_maps import ActivationMaps
+from rrtool.artifacts.kinds.centrality import Centrality
+from rrtool.artifacts.kinds.evaluation import Evaluation
+from rrtool.artifacts.kinds.features import Features
+from rrtool.artifacts.kinds.graph import Graph
+from rrtool.artifacts.kinds.images import OverImages
+from rrtool.artifacts.kinds.learning import AlAgreement, AlPretraining, AlState
+from rrtool.artifacts.kinds.local_features import LocalFeaturesFile
+from rrtool.artifacts.kinds.objects import Objects
+from rrtool.artifacts.kinds.offline_diffusion import OfflineDiffusion
+from rrtool.artifacts.kinds.ranking import Hit, Ranking
+from rrtool.artifacts.kinds.regions import Regions, Saliency
+from rrtool.artifacts.kinds.whitening import Whitening
+from rrtool.artifacts.reader import Artifact, open_artifact
+
+__all__ = [
+    "KINDS",
+    "ActivationMaps",
+    "AlAgreement",
+    "AlPretraining",
+    "AlState",
+    "Centrality",
+    "Evaluation",
+    "Features",
+    "Graph",
+    "Hit",
+    "LocalFeaturesFile",
+    "Objects",
+    "OfflineDiffusion",
+    "OverImages",
+    "Ranking",
+    "Regions",
+    "Saliency",
+    "Whitening",
+    "open_any",
+]
+
+KINDS: tuple[type[Artifact], ...] = (
+    Features,
+    ActivationMaps,
+    LocalFeaturesFile,
+    Regions,
+    Saliency,
+    Objects,
+    Whitening,
+    Graph,
+    Centrality,
+    OfflineDiffusion,
+    Ranking,
+    Evaluation,
+    AlState,
+    AlPretraining,
+    AlAgreement,
+)
+
+
+def open_any(path: str | Path) -> Artifact:
+    """Open an artifact of whichever kind, as the class of its kind; see ``open_artifact``."""
+    return open_artifact(path, *KINDS)

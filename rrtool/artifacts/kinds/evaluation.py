@@ -1,0 +1,21 @@
+"""Evaluations: scores of every query."""
+
+from __future__ import annotations
+
+from rrtool.artifacts.reader import Artifact
+from rrtool.artifacts.schema import Group
+
+
+class Evaluation(Artifact):
+    """Scores, from ``evaluate``; their means and rules are in ``extra``."""
+
+    KIND = "evaluation"
+    scores = Group(
+        "<ranking>/<setup>/average_precisions and …/precisions_at_<k>, float64, one a query, NaN "
+        "where left out; of saliency <artifact>/saliency_precisions and <artifact>/overlaps",
+    )
+
+    @property
+    def rankings(self) -> list[dict]:
+        """JSON-compatible scores of each ranking, with everything that they depend on."""
+        return self.extra.get("rankings", [])

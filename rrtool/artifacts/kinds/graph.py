@@ -1,0 +1,61 @@
+"""Graphs of nearest neighbours."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rrtool.artifacts.reader import Artifact
+from rrtool.artifacts.schema import Column, Texts
+from rrtool.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+
+class Graph(Artifact):
+    """A graph whose vertices are the rows of features or of regions, from ``build-graph``."""
+
+    KIND = "graph"
+    FACTS = {"statistics": dict, "description": dict}
+    OPTIONS = {"k": int, "gamma": (int, float), "symmetrize": str}
+    names = Texts("n", "of the images")
+    status = Column("uint8", "v", "1: failed, zero or not finite; no edges")
+    offsets = Column("int64", "n+1", "vertices of each image", offsets_of="status")
+    neighbor_ids = Column(
+        "int32", "v k", "the k nearest vertices, best first; −1 for none", ids_of="v"
+    )
+    similarities = Column("float32", "v k", "of the neighbours; 0 where there is none")
+    indices = Column("int32", "e", "columns of the symmetric adjacency in CSR, sorted", ids_of="v")
+    weights = Column("float32", "e", "of its entries; the diagonal is zero")
+    indptr = Column("int64", "v+1", "entries of each row", offsets_of="indices")
+    ordering = Column(
+        "int32", "v", "order in which neighbours lie close (reverse Cuthill–McKee)", ids_of="v"
+    )
+
+    def adjacency(self) -> csr_array:
+        """W ``(v, v)`` float32, its rows and columns all the rows.
+
+        Raises:
+            ArtifactError: the datasets are no symmetric adjacency of finite weights >= 0.
+        """
+        from scipy.sparse import csr_array  # what takes its time is imported where it is used
+
+        indptr, indices, weights = self.indptr, self.indices, self.weights
+        n = self.lengths["v"]
+        try:
+            adjacency = csr_array((weights, indices, indptr), shape=(n, n))
+            adjacency.check_format(full_check=True)
+        except ValueError as error:
+            raise self.damaged(str(error)) from None
+        if not np.isfinite(weights).all() or (weights < 0).any():
+            raise self.damaged("weights that are negative or not finite")
+        columns, rows = (adjacency.sum(axis=axis, dtype=np.float64) for axis in (0, 1))
+        if not np.allclose(columns, rows, rtol=1e-4):
+            raise self.damaged("an adjacency that is not symmetric")
+        return adjacency
+
+    def damaged(self, found: str) -> ArtifactError:
+        """The error for datasets that cannot be a graph."""
+        return ArtifactError("damaged graph", where=self.path, found=found, todo="make it again")

@@ -1,0 +1,27 @@
+"""Objects: what repeats in a collection."""
+
+from __future__ import annotations
+
+from rrtool.artifacts.reader import Artifact
+from rrtool.artifacts.schema import Column, Texts
+
+
+class Objects(Artifact):
+    """Groups of regions that show the same thing, from ``discover``; those of most images first."""
+
+    KIND = "objects"
+    FACTS = {"n_objects": int, "largest": int, "n_images_with_objects": int, "n_images": int,
+             "description": dict}  # fmt: skip
+    OPTIONS = {"min_images": int}
+    names = Texts("n", "of the images")
+    image_sizes = Column("int32", "n 2", "width, height of the upright image, pixels")
+    regions = Column(
+        "int64",
+        "m",
+        "row in the regions; first the most central, then by falling weight of the edge to it; one "
+        "an image",
+    )
+    weights = Column("float32", "m", "of the edge to the object's first region; 1 for that itself")
+    images = Column("int32", "m", "row in names", ids_of="n")
+    boxes = Column("float32", "m 4", "x0, y0, x1, y1 in pixels of the whole image")
+    offsets = Column("int64", "o+1", "members of each object", offsets_of="regions")

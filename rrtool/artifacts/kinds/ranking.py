@@ -1,0 +1,126 @@
+"""Rankings of a database for queries: global, verified, or diffused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from rrtool.artifacts.reader import Artifact
+from rrtool.artifacts.schema import Column, Texts
+from rrtool.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Hit:
+    """An entry of a ranking.
+
+    Attributes:
+        rank: 1 for the best.
+        name: of the image.
+        score: what it was ranked by.
+        similarity: of the descriptors.
+        n_inliers: matches that agree; None where the ranking did not verify it.
+    """
+
+    rank: int
+    name: str
+    score: float
+    similarity: float
+    n_inliers: int | None = None
+
+
+class Ranking(Artifact):
+    """Rankings, from ``search``, ``rerank`` or ``diffuse``."""
+
+    KIND = "ranking"
+    FACTS = {"description": dict}
+    query_names = Texts("q", "of the queries")
+    database_names = Texts("n", "of the database")
+    query_boxes = Column("float32", "q 4", "x0, y0, x1, y1 of each query, pixels")
+    ids = Column("int32", "q L", "database rows, best first; −1 = none", ids_of="n")
+    scores = Column(
+        "float32", "q L", "what ranks each entry; of a diffusion ≤ 0 where it did not reach"
+    )
+    similarities = Column("float32", "q L", "of the descriptors")
+    n_inliers = Column("int32", "q s", "of rerank: of the first s entries", optional=True)
+    n_tentative = Column("int32", "q s", "of rerank: correspondences", optional=True)
+    scale_pairs = Column(
+        "int8", "q s 2", "of rerank: query scale, database scale; −1 = no match", optional=True
+    )
+    transforms = Column(
+        "float32", "q s 2 3", "of rerank: query cells → database cells", optional=True
+    )
+    inliers = Column(
+        "int32",
+        "m 2",
+        "of rerank: feature of the query image, feature of the database image",
+        optional=True,
+    )
+    offsets = Column(
+        "int64", "qs+1", "of rerank: inliers of each entry", optional=True, offsets_of="inliers"
+    )
+    n_iterations = Column("int32", "q", "of diffuse: of the solver", optional=True)
+    residuals = Column("float64", "q", "of diffuse: ‖b − Ax‖/‖b‖", optional=True)
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether it comes from ``rerank``."""
+        return Ranking.n_inliers in self
+
+    def hits(self, query: str | int) -> list[Hit]:
+        """The ranking of one query, the best first.
+
+        Args:
+            query: its name, or its row where a name recurs.
+
+        Raises:
+            UsageError: there is no such query.
+        """
+        row = self._row(query)
+        one = slice(row, row + 1)
+        ids = self.read(Ranking.ids, one)[0].tolist()
+        scores = self.read(Ranking.scores, one)[0].tolist()
+        similarities = self.read(Ranking.similarities, one)[0].tolist()
+        inliers = self.read(Ranking.n_inliers, one)[0].tolist() if self.is_verified else []
+        names = self.database_names
+        return [
+            Hit(
+                place + 1,
+                names[ids[place]],
+                scores[place],
+                similarities[place],
+                inliers[place] if place < len(inliers) else None,
+            )
+            for place in range(len(ids))
+            if ids[place] >= 0
+        ]
+
+    def _row(self, query: str | int) -> int:
+        names = self.query_names
+        if isinstance(query, int) and 0 <= query < len(names):
+            return query
+        if isinstance(query, str) and query in names:
+            return names.index(query)
+        known = ", ".join(names[:3])
+        raise UsageError(
+            "no such query in this ranking",
+            where=self.path,
+            expected=f"such as {known}",
+            found=query,
+        )
+
+    def rows(self) -> Iterator[tuple[object, ...]]:
+        """Title and lines of a table: query, rank, name, score, similarity, inliers."""
+        yield "query", "rank", "name", "score", "similarity", "n_inliers"
+        for row, query in enumerate(self.query_names):
+            for hit in self.hits(row):
+                inliers = "" if hit.n_inliers is None else hit.n_inliers
+                yield query, hit.rank, hit.name, hit.score, hit.similarity, inliers
+
+    def ids_before(self) -> np.ndarray:
+        """The order before verification ``(q, L)``: by similarity, ties by row, no entry last."""
+        ids = self.ids
+        keys = np.where(ids < 0, np.inf, -self.similarities.astype(np.float64))
+        return np.take_along_axis(ids, np.lexsort((ids, keys), axis=1), axis=1)

@@ -1,0 +1,84 @@
+"""Regions: several boxes and descriptors an image; and saliency, the maps that they come from."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rrtool.artifacts.kinds.images import OverImages
+from rrtool.artifacts.schema import Column
+
+
+class _Salient(OverImages):
+    """Boxes of regions, image after image, and the saliency maps that some were found on."""
+
+    region_boxes = Column("float32", "r 4", "x0, y0, x1, y1 in pixels of the whole image")
+    region_scales = Column("uint8", "r", "position in --scales", optional=True)
+    region_saliencies = Column(
+        "float32", "r", "of saliency: mean saliency in each region", optional=True
+    )
+    region_weights = Column(
+        "float32",
+        "r",
+        "of saliency: share of the map's saliency that each explains, sum 1 a scale",
+        optional=True,
+    )
+    offsets = Column("int64", "n+1", "regions of each image", offsets_of="region_boxes")
+    n_scales_without_regions = Column(
+        "uint8", "n", "of saliency: scales on whose map no region was found", optional=True
+    )
+    map_sizes = Column("int32", "n S 2", "width, height in cells", optional=True)
+    map_values = Column(
+        "float32",
+        "*",
+        "saliency maps, flat, in the order row, scale, y, x",
+        name="maps/values",
+        optional=True,
+    )
+    map_offsets = Column(
+        "int64",
+        "nS+1",
+        "of each (row, scale)",
+        name="maps/offsets",
+        optional=True,
+        offsets_of="maps/values",
+    )
+
+    @property
+    def has_maps(self) -> bool:
+        """Whether the saliency maps are stored."""
+        return all(
+            column in self
+            for column in (_Salient.map_sizes, _Salient.map_values, _Salient.map_offsets)
+        )
+
+    def saliency_maps(self, row: int) -> list[np.ndarray]:
+        """The maps ``(h, w)`` float32 of an image, one a scale.
+
+        Raises:
+            ArtifactError: they are not stored, or damaged.
+        """
+        sizes = self.read(_Salient.map_sizes, slice(row, row + 1))[0].tolist()
+        first = row * len(sizes)
+        bounds = self.read(_Salient.map_offsets, slice(first, first + len(sizes) + 1)).tolist()
+        return [
+            self.shaped(self.read(_Salient.map_values, slice(start, stop)), (height, width))
+            for start, stop, (width, height) in zip(bounds, bounds[1:], sizes, strict=False)
+        ]
+
+    def of(self, row: int) -> slice:
+        """The places of an image's regions."""
+        start, stop = self.read(_Salient.offsets, slice(row, row + 2)).tolist()
+        return slice(start, stop)
+
+
+class Regions(_Salient):
+    """Described regions, from ``extract --regions``, ``saliency fs`` or ``reduce-regions``."""
+
+    KIND = "regions"
+    descriptors = Column("float32 float16", "r d", "l2-normalised, image after image")
+
+
+class Saliency(_Salient):
+    """Object saliency and its regions, from ``saliency os``."""
+
+    KIND = "saliency"

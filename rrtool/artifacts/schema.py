@@ -1,0 +1,245 @@
+"""What datasets a kind of artifact has: declared once, checked on opening, read and written by it.
+
+    class Features(OverImages):
+        KIND = "features"
+        descriptors = Column("float32", "n d", "l2-normalised; zero where failed")
+
+``features.descriptors`` reads the whole dataset, ``features.read(Features.descriptors, slice(9))``
+some rows of it, and ``Features.columns(descriptors=…)`` is what ``OutputFile.publish`` writes.
+
+A shape is a number or a length for each axis: ``n`` stands for the same number wherever it occurs
+in the artifact, ``nS`` for the product of two, ``n+1`` for one more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+
+from rrtool.artifacts.names import decode_texts, encode_texts
+from rrtool.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from rrtool.artifacts.reader import Artifact
+
+
+class Column:
+    """A dataset.
+
+    Args:
+        dtype: of its values; several are separated by spaces.
+        shape: see the module.
+        meaning: of its values, for the documents.
+        name: of the dataset, where it is not that of the attribute.
+        optional: whether an artifact may lack it.
+        offsets_of: it divides this dataset: starts at 0, never falls, ends at its length.
+        ids_of: its values are rows, from −1 (none) up to this length.
+    """
+
+    def __init__(
+        self,
+        dtype: str,
+        shape: str,
+        meaning: str = "",
+        *,
+        name: str = "",
+        optional: bool = False,
+        offsets_of: str = "",
+        ids_of: str = "",
+    ) -> None:
+        self.dtypes = dtype.split()
+        self.shape = shape.split()
+        self.meaning = meaning
+        self.name = name
+        self.optional = optional
+        self.offsets_of = offsets_of
+        self.ids_of = ids_of
+
+    def __set_name__(self, owner: type, attribute: str) -> None:
+        self.name = self.name or attribute
+
+    @overload
+    def __get__(self, artifact: None, kind: type) -> Column: ...
+    @overload
+    def __get__(self, artifact: Artifact, kind: type) -> np.ndarray: ...
+    def __get__(self, artifact: Artifact | None, kind: type) -> Column | np.ndarray:
+        return self if artifact is None else artifact.read(self)
+
+    def stored(self, values: Any) -> dict[str, np.ndarray]:
+        """The datasets that hold these values.
+
+        Raises:
+            ValueError: they are of another type than declared.
+        """
+        array = np.asarray(values)
+        if array.dtype.name not in self.dtypes:
+            raise ValueError(f"{self.name} is {array.dtype}, declared {' or '.join(self.dtypes)}")
+        return {self.name: array}
+
+    def check_layout(self, artifact: Artifact, lengths: dict[str, int]) -> None:
+        """Presence, type and shape, of the dataset's header alone.
+
+        Raises:
+            ArtifactError: they are not as declared.
+        """
+        if self.name not in artifact:
+            if self.optional:
+                return
+            raise _missing(artifact, self.name)
+        dtype, shape = artifact.layout(self.name)
+        if dtype.name not in self.dtypes or not _fits(shape, self.shape, lengths):
+            raise ArtifactError(
+                f"damaged {artifact.kind}: {self.name} has another type or length than it should",
+                where=artifact.path,
+                expected=f"{' or '.join(self.dtypes)} {_words(self.shape, lengths)}",
+                found=f"{dtype.name} ({', '.join(map(str, shape))})",
+                todo="make it again",
+            )
+
+    def check_values(self, artifact: Artifact, values: np.ndarray, *, whole: bool) -> None:
+        """Offsets that grow, and rows that exist.
+
+        Raises:
+            ArtifactError: they don't.
+        """
+        if not values.size or not (self.offsets_of or self.ids_of):
+            return
+        low, high = values.min(), values.max()
+        if self.ids_of:
+            limit = artifact.lengths.get(self.ids_of, 0)
+            good, expected = low >= -1 and high < limit, f"rows below {limit}"
+        else:
+            limit = artifact.layout(self.offsets_of)[1][0]
+            ends = not whole or (values[0] == 0 and values[-1] == limit)
+            good = ends and low >= 0 and high <= limit and bool((np.diff(values) >= 0).all())
+            expected = f"offsets that grow from 0 to {limit}"
+        if not good:
+            raise ArtifactError(
+                f"damaged {artifact.kind}: {self.name}",
+                where=artifact.path,
+                expected=expected,
+                found=f"{low} to {high}" if self.ids_of else "others",
+                todo="make it again",
+            )
+
+
+class Texts(Column):
+    """A column of texts: two datasets, ``<name>/bytes`` and ``<name>/offsets``."""
+
+    def __init__(self, length: str, meaning: str = "", **more: Any) -> None:
+        super().__init__("texts", length, meaning, **more)
+
+    @overload  # type: ignore[override]
+    def __get__(self, artifact: None, kind: type) -> Texts: ...
+    @overload
+    def __get__(self, artifact: Artifact, kind: type) -> list[str]: ...
+    def __get__(self, artifact: Artifact | None, kind: type) -> Texts | list[str]:
+        if artifact is None:
+            return self
+        data, offsets = self.columns()
+        return decode_texts(artifact.read(data), artifact.read(offsets))
+
+    def stored(self, values: Sequence[str]) -> dict[str, np.ndarray]:
+        return encode_texts(values, self.name)
+
+    def check_layout(self, artifact: Artifact, lengths: dict[str, int]) -> None:
+        for column in self.columns():
+            column.check_layout(artifact, lengths)
+
+    def columns(self) -> tuple[Column, Column]:
+        """The two datasets."""
+        data, offsets = f"{self.name}/bytes", f"{self.name}/offsets"
+        (length,) = self.shape
+        return (
+            Column("uint8", "*", name=data, optional=self.optional),
+            Column("int64", f"{length}+1", name=offsets, optional=self.optional, offsets_of=data),
+        )
+
+
+class Group:
+    """Datasets under one prefix, by names that the schema does not know.
+
+    Args:
+        meaning: of them, for the documents.
+        prefix: of their names, where it is not that of the attribute.
+    """
+
+    def __init__(self, meaning: str = "", prefix: str = "") -> None:
+        self.meaning = meaning
+        self.prefix = prefix
+
+    def __set_name__(self, owner: type, attribute: str) -> None:
+        self.prefix = self.prefix or f"{attribute}/"
+
+    @overload
+    def __get__(self, artifact: None, kind: type) -> Group: ...
+    @overload
+    def __get__(self, artifact: Artifact, kind: type) -> dict[str, np.ndarray]: ...
+    def __get__(self, artifact: Artifact | None, kind: type) -> Group | dict[str, np.ndarray]:
+        if artifact is None:
+            return self
+        names = [name for name in artifact.dataset_names() if name.startswith(self.prefix)]
+        return {name.removeprefix(self.prefix): artifact.read_named(name) for name in names}
+
+    def stored(self, values: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The datasets that hold these values."""
+        return {self.prefix + name: np.asarray(value) for name, value in values.items()}
+
+
+def schema_of(kind: type) -> dict[str, Column | Group]:
+    """The declared datasets of a kind by attribute, those of its bases first."""
+    found: dict[str, Column | Group] = {}
+    for base in reversed(kind.__mro__):
+        found |= {k: v for k, v in vars(base).items() if isinstance(v, (Column, Group))}
+    return found
+
+
+def columns_of(kind: type) -> Iterator[Column]:
+    """The declared columns of a kind."""
+    return (entry for entry in schema_of(kind).values() if isinstance(entry, Column))
+
+
+def _missing(artifact: Artifact, name: str) -> ArtifactError:
+    return ArtifactError(
+        f"there is no {name} in this {artifact.kind} artifact",
+        where=artifact.path,
+        todo="make it again with this version of rrtool",
+    )
+
+
+def _fits(shape: Sequence[int], declared: Sequence[str], lengths: dict[str, int]) -> bool:
+    """Whether a shape is as declared; lengths that are met for the first time are remembered."""
+    if len(shape) != len(declared):
+        return False
+    return all(_fits_axis(n, axis, lengths) for n, axis in zip(shape, declared, strict=True))
+
+
+def _fits_axis(n: int, axis: str, lengths: dict[str, int]) -> bool:
+    if axis == "*":
+        return True
+    if axis.isdigit():
+        return n == int(axis)
+    letters, _, more = axis.partition("+")
+    n -= int(more or 0)
+    unknown = [letter for letter in letters if letter not in lengths]
+    known = int(np.prod([lengths[letter] for letter in letters if letter in lengths], dtype=int))
+    if not unknown:
+        return n == known
+    if n < 0 or len(unknown) > 1 or (known and n % known) or (not known and n):
+        return False
+    lengths[unknown[0]] = n // known if known else 0
+    return True
+
+
+def _words(declared: Sequence[str], lengths: Mapping[str, int]) -> str:
+    """A declared shape with the numbers that are known."""
+    axes = []
+    for axis in declared:
+        letters, _, more = axis.partition("+")
+        known = re.fullmatch("[A-Za-z]+", letters) and all(x in lengths for x in letters)
+        n = int(np.prod([lengths[x] for x in letters], dtype=int)) if known else letters
+        axes.append(f"{n + int(more or 0)}" if isinstance(n, int) else axis)
+    return f"({', '.join(axes)})"

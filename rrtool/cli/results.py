@@ -1,0 +1,34 @@
+"""What a command prints of the result of its stage."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from rrtool.cli.commands import Show
+from rrtool.cli.console import EXIT_SKIPPED, Console, emit_path
+
+
+def show_path(path: Path, console: Console, as_json: bool) -> None:
+    """The path of an artifact; exit code 3 if some inputs were skipped."""
+    from rrtool.artifacts import open_artifact
+    from rrtool.artifacts.skipped import skipped_list_path
+
+    with open_artifact(path) as artifact:
+        facts = {"kind": artifact.kind, "uuid": artifact.uuid, **artifact.extra}
+    n_skipped = facts.get("n_skipped")
+    if n_skipped:
+        console.message(f"{n_skipped} inputs were skipped: see {skipped_list_path(path)}")
+    emit_path(path, as_json, lambda: facts)
+    if n_skipped:
+        raise typer.Exit(EXIT_SKIPPED)
+
+
+# Commands that show more than a path.
+SHOWN: dict[str, Show] = {}
+
+
+def show_of(command: str) -> Show:
+    """How the result of a command is printed."""
+    return SHOWN.get(command, show_path)

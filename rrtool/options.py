@@ -1,0 +1,355 @@
+"""Options, each declared once: a field of a frozen class with default, help, range and meaning.
+
+    @dataclass(frozen=True, kw_only=True)
+    class GreetOptions(OutputOptions):
+        '''Greet somebody.'''
+
+        COMMAND = Command("greet", "rrtool.stages.greet", "§1", "docs/methods.md")
+        whom: str = argument("Whom to greet.")
+        times: int = option(3, "How often, in greetings.", least=1, most=10)
+
+From the fields follow the command line's parameter (``cli.commands``), its check here, the keys of
+``rrtool.toml`` and the variables (``cli.config``), the Python function (``api``), the identity of
+the artifact and its message about differences (``stages.driver``), and ``docs/commands.md``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import types
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass
+from functools import cache
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type_hints
+
+from rrtool.errors import OptionError
+
+_KEY = "rrtool.option"
+# What a value is: a setting; a part of the network; an artifact; images; another file that is read;
+# a file that is written.
+Role = Literal["setting", "network", "artifact", "images", "file", "output"]
+
+
+@dataclass(frozen=True)
+class Option:
+    """What is declared of a field, beside its name, type and default.
+
+    Attributes:
+        help: a sentence that says what it does, with its unit.
+        least, most: smallest and largest value, both allowed.
+        above, below: limits that are not allowed themselves.
+        choices: the only texts allowed.
+        shapes: whether the result depends on it.
+        role: what the value is.
+        panel: heading under which the help lists it.
+        flags: how it is typed, where that is not ``--`` and its name; the first is its name.
+        positional: whether it is an argument, known by its place.
+        parse: from the text of a command line to the value, where the type does not tell.
+    """
+
+    help: str
+    least: float | None = None
+    most: float | None = None
+    above: float | None = None
+    below: float | None = None
+    choices: tuple[str, ...] = ()
+    shapes: bool = True
+    role: Role = "setting"
+    panel: str = "Options"
+    flags: tuple[str, ...] = ()
+    positional: bool = False
+    parse: Callable[[str], Any] | None = None
+
+    @property
+    def range(self) -> str:
+        """In words, such as ``at least 1`` or ``(0, 100]``; empty where there is none."""
+        low = self.least if self.above is None else self.above
+        high = self.most if self.below is None else self.below
+        if low is None and high is None:
+            return ""
+        if high is None:
+            return f"at least {low:g}" if self.above is None else f"more than {low:g}"
+        if low is None:
+            return f"at most {high:g}" if self.below is None else f"less than {high:g}"
+        if self.above is None and self.below is None:
+            return f"{_number(low)} to {_number(high)}"
+        return f"{'[('[self.above is not None]}{low:g}, {high:g}{'])'[self.below is not None]}"
+
+    def holds(self, value: float) -> bool:
+        """Whether a number is in the range; NaN is in none."""
+        return (
+            value == value
+            and (self.least is None or value >= self.least)
+            and (self.most is None or value <= self.most)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+
+def _number(value: float) -> str:
+    return str(value) if isinstance(value, int) else f"{value:g}"
+
+
+def option(default: Any, help: str, **more: Any) -> Any:
+    """A field that is an option; ``MISSING`` as default makes it required. See ``Option``."""
+    return dataclasses.field(
+        default=default, kw_only=True, metadata={_KEY: Option(help=help, **more)}
+    )
+
+
+def argument(help: str, default: Any = MISSING, *, role: Role = "artifact") -> Any:
+    """A field that is an argument: known by its place, an artifact unless said otherwise."""
+    return option(default, help, role=role, positional=True)
+
+
+def artifact(default: Any, help: str, **more: Any) -> Any:
+    """An option that names an artifact to read; ``-`` stands for a path on standard input."""
+    return option(default, help, role="artifact", **{"panel": "Inputs", **more})
+
+
+@dataclass(frozen=True)
+class Declared:
+    """An option of a class.
+
+    Attributes:
+        name: of the field, of the key of ``rrtool.toml`` and of the Python argument.
+        declared: see ``Option``.
+        type: ``int``, ``float``, ``str``, ``bool``, or the type of the entries of a tuple.
+        many: whether the value is a tuple.
+        optional: whether it may be None.
+        default: ``MISSING`` where it must be given.
+    """
+
+    name: str
+    declared: Option
+    type: type
+    many: bool
+    optional: bool
+    default: Any
+
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """All ways to type it, its name first."""
+        return self.declared.flags or ("--" + self.name.replace("_", "-"),)
+
+    @property
+    def typed(self) -> str:
+        """Its name as the user types it; that of an argument in capitals."""
+        return self.name.upper() if self.declared.positional else self.flags[0]
+
+    @property
+    def required(self) -> bool:
+        return self.default is MISSING
+
+    @property
+    def about(self) -> str:
+        """Its help and its range."""
+        text, limits = self.declared.help, self.declared.range
+        return f"{text} ({limits})" if limits else text
+
+    def error(self, what: str, expected: str | None, found: object) -> OptionError:
+        """The error about its value."""
+        return OptionError(f"{what} {self.typed}", option=self.name, expected=expected, found=found)
+
+    def checked(self, value: Any) -> Any:
+        """The value in its own type.
+
+        Raises:
+            OptionError: it is of another type, out of the range, or none of the choices.
+        """
+        if value is None and (self.optional or self.default is None):
+            return None
+        if not self.many:
+            return self._one(value, value)
+        if isinstance(value, str):
+            value = self._split(value)
+        if not isinstance(value, (list, tuple)):
+            raise self.error("bad", "a list", value)
+        return tuple(self._one(part, value) for part in value)
+
+    def _split(self, text: str) -> tuple[Any, ...]:
+        if self.declared.parse is not None:
+            return tuple(self.declared.parse(text))
+        parts = [part.strip() for part in text.split(",")]
+        try:
+            return tuple(self.type(part) for part in parts)
+        except ValueError:
+            raise self.error("bad", f"{_WORDS[self.type]}s, comma-separated", text) from None
+
+    def _one(self, value: Any, found: Any) -> Any:
+        value = _converted(value, self.type)
+        if value is None:
+            raise self.error("bad", _WORDS[self.type], found)
+        declared = self.declared
+        if declared.choices and value not in declared.choices:
+            raise self.error("unknown", ", ".join(declared.choices), value)
+        if self.type in (int, float) and not declared.holds(value):
+            raise self.error("bad", declared.range or "a number", found)
+        return value
+
+
+_WORDS: Mapping[type, str] = {
+    int: "a whole number", float: "a number", str: "a text", bool: "true or false",
+}  # fmt: skip
+
+
+def _converted(value: Any, kind: type) -> Any:
+    """The value in another Python or NumPy type of the same meaning; None if it has another."""
+    if kind is bool or isinstance(value, bool):
+        return value if kind is bool and isinstance(value, bool) else None
+    if kind is str:
+        return os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    if kind is int:
+        return int(value) if isinstance(value, Integral) else None
+    return float(value) if isinstance(value, Real) else None
+
+
+@cache
+def declarations(options: type[Any]) -> dict[str, Declared]:
+    """The options of a class by name, in the order of its fields."""
+    hints = get_type_hints(options)
+    return {
+        field.name: _declared(field, hints[field.name])
+        for field in dataclasses.fields(options)
+        if _KEY in field.metadata
+    }
+
+
+def _declared(field: dataclasses.Field, hint: Any) -> Declared:
+    optional = False
+    if get_origin(hint) in (Union, types.UnionType):
+        optional = type(None) in get_args(hint)
+        (hint,) = [part for part in get_args(hint) if part is not type(None)]
+    many = get_origin(hint) is tuple
+    kind = get_args(hint)[0] if many else hint
+    return Declared(field.name, field.metadata[_KEY], kind, many, optional, field.default)
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command, declared with its options.
+
+    Attributes:
+        name: as typed, such as ``whiten fit``.
+        runs: module whose ``run(options, progress)`` does the work.
+        section: of the thesis that defines it.
+        page: of the documents that says more.
+        quick: whether an output that is asked for in the same words needs no closer look.
+    """
+
+    name: str
+    runs: str
+    section: str
+    page: str = "docs/methods.md"
+    quick: bool = True
+
+    @property
+    def function(self) -> str:
+        """Its name in Python."""
+        return self.name.replace(" ", "_").replace("-", "_")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """The base of all options classes: every value is checked where an object is made.
+
+    The first line of a class's docstring is the help of its command.
+
+    Raises:
+        OptionError: a value is of another type or out of its range, or does not go with another.
+    """
+
+    COMMAND: ClassVar[Command]
+
+    def __post_init__(self) -> None:
+        for name, declared in declarations(type(self)).items():
+            object.__setattr__(self, name, declared.checked(getattr(self, name)))
+        self.check()
+
+    def check(self) -> None:
+        """What holds between options; classes extend it.
+
+        Raises:
+            UsageError: it does not hold.
+        """
+
+    def asked(self) -> dict[str, Any]:
+        """JSON-compatible values of all that shapes the result, but artifacts and images."""
+        return self._values("setting", "network", "file")
+
+    def settings(self) -> dict[str, Any]:
+        """JSON-compatible values of the settings that shape the result: an artifact's identity."""
+        return self._values("setting")
+
+    def _values(self, *roles: Role) -> dict[str, Any]:
+        found = {}
+        for name, declared in declarations(type(self)).items():
+            if declared.declared.shapes and declared.declared.role in roles:
+                value = getattr(self, name)
+                found[name] = list(value) if declared.many and value is not None else value
+        return found
+
+    def of_role(self, *roles: Role) -> dict[str, str]:
+        """The values that are given of options of these roles."""
+        return {
+            name: getattr(self, name)
+            for name, declared in declarations(type(self)).items()
+            if declared.declared.role in roles and getattr(self, name) is not None
+        }
+
+    @classmethod
+    def typed(cls, name: str) -> str:
+        """An option's name as the user types it."""
+        return declarations(cls)[name].typed
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverwriteOptions(Options):
+    """Whether a file that is there may be replaced."""
+
+    overwrite: bool = option(
+        False,
+        "Replace an output that was made with other options or from other inputs.",
+        shapes=False,
+        panel="Output",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions(OverwriteOptions):
+    """Where a stage writes its artifact."""
+
+    output: str = option(
+        MISSING,
+        "The artifact to write.",
+        role="output",
+        shapes=False,
+        panel="Output",
+        flags=("--output", "-o"),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceOptions(Options):
+    """Where to compute."""
+
+    device: str = option(
+        "auto",
+        "Where to compute: auto (the first GPU if there is one), cpu, cuda or cuda:<i>.",
+        shapes=False,
+        panel="Running",
+    )
+
+
+MAX_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeedOptions(Options):
+    """Of everything random."""
+
+    seed: int = option(
+        0, "Seed of everything random; equal seeds give equal results.", least=0, most=MAX_SEED
+    )

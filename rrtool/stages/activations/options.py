@@ -1,0 +1,132 @@
+"""Options of every command that runs a network over images (METHODS §1)."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass
+
+from rrtool.errors import OptionError, UsageError
+from rrtool.options import MAX_SEED, DeviceOptions, Options, argument, artifact, option
+
+NETWORKS = (
+    "vgg16", "resnet18", "resnet50", "resnet101", "squeezenet1_0", "squeezenet1_1",
+    "mobilenet_v2", "alexnet",
+)  # fmt: skip
+_NETWORK = "The architecture: " + ", ".join(NETWORKS) + "."
+_WEIGHTS = (
+    "The weights: a file of torchvision's or a retrieval checkpoint; imagenet, which is downloaded "
+    "once; or none, for seeded random weights."
+)
+MAX_PIXELS = 150_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImagesOptions(Options):
+    """Which images."""
+
+    images: str = argument(
+        "A folder of images (with its subfolders), a text or CSV list of them, or - for a list on "
+        "standard input.",
+        role="images",
+    )
+    gallery: str | None = option(
+        None,
+        "Take only the images in the gallery of this revisited or INSTRE ground truth.",
+        role="file",
+        panel="Images",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BoxesOptions(ImagesOptions):
+    """Images, or boxes in them."""
+
+    boxes: str | None = option(
+        None,
+        "Describe these boxes in place of whole images, as queries: a CSV name,x0,y0,x1,y1 in "
+        "pixels, a revisited or INSTRE ground truth, or an Oxford5k folder.",
+        role="file",
+        panel="Images",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecodingOptions(Options):
+    """How image files are read."""
+
+    max_pixels: int = option(
+        MAX_PIXELS, "Refuse image files of more pixels before they are decoded.",
+        least=1, panel="Images",
+    )  # fmt: skip
+    workers: int = option(
+        0, "Threads that decode images; 0 takes as many as there are cores.",
+        least=0, most=1024, shapes=False, panel="Running",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceOptions(DecodingOptions, DeviceOptions):
+    """How images go through a network, whichever it is."""
+
+    upsample: bool = option(
+        False,
+        "Double the resolution of the last activation map (VGG and ResNet; thesis §4.4.1).",
+        role="network",
+        panel="Network",
+    )
+    seed: int = option(
+        0, "Seed of the random weights of --weights none.",
+        least=0, most=MAX_SEED, role="network", panel="Network",
+    )  # fmt: skip
+    max_size: int = option(
+        1024, "Shrink the longer side to this many pixels; smaller images stay as they are.",
+        least=1, panel="Images",
+    )  # fmt: skip
+    scales: tuple[float, ...] = option(
+        (1.0, 0.7071, 0.5),
+        "Factors of the image size at which the network runs, comma-separated.",
+        above=0, most=4, panel="Images",
+    )  # fmt: skip
+    batch_size: int = option(
+        0, "Images of one size that go through the network together; 0 chooses by the device.",
+        least=0, most=4096, shapes=False, panel="Running",
+    )  # fmt: skip
+
+    def check(self) -> None:
+        super().check()
+        if not self.scales or len(set(self.scales)) < len(self.scales):
+            raise OptionError(
+                "bad --scales: each factor stands there once", option="scales",
+                expected="one or more factors", found=",".join(map(str, self.scales)),
+            )  # fmt: skip
+
+    def inference(self) -> dict[str, object]:
+        """What activations depend on beside the images and the network, JSON-compatible."""
+        return {
+            "max_size": self.max_size,
+            "max_pixels": self.max_pixels,
+            "scales": list(self.scales),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkOptions(InferenceOptions):
+    """A network that must be named."""
+
+    network: str = option(MISSING, _NETWORK, role="network", panel="Network")
+    weights: str = option(MISSING, _WEIGHTS, role="network", panel="Network")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivationsOptions(ImagesOptions, InferenceOptions):
+    """A network, or the activation maps that it gave before."""
+
+    network: str | None = option(None, _NETWORK, role="network", panel="Network")
+    weights: str | None = option(None, _WEIGHTS, role="network", panel="Network")
+    maps: str | None = artifact(
+        None, "Activation maps of these images, from extract --save-maps, in place of a network."
+    )
+
+    def check(self) -> None:
+        super().check()
+        if self.maps is None and (self.network is None or self.weights is None):
+            raise UsageError("no activations", expected="--network and --weights, or --maps")

@@ -1,0 +1,171 @@
+"""What every stage does around its own work: up to date? → lock → resume → parts → publish."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rrtool.artifacts import Artifact, InputRecord, OutputFile, Provenance, create, open_artifact
+from rrtool.artifacts.digests import digest_of_source
+from rrtool.artifacts.writer import is_as_asked
+from rrtool.errors import RrtoolError
+from rrtool.images.collection import collect
+from rrtool.options import Options, OutputOptions, declarations
+from rrtool.progress import Progress
+
+ROWS_PER_PART = 32
+Datasets = dict[str, np.ndarray]
+
+
+def perform(options: Options, progress: Progress) -> Any:
+    """Run a command; the command line and the Python functions both come here.
+
+    Outputs that were asked for in the same words, of inputs that have not changed, are left alone
+    before the stage is even imported.
+
+    Returns:
+        What the stage returns: of most the path of their artifact.
+    """
+    if isinstance(options, OutputOptions) and options.COMMAND.quick:
+        outputs, request = options.of_role("output"), asked_of(options)
+        if request is not None and all(is_as_asked(path, request) for path in outputs.values()):
+            for path in outputs.values():
+                os.utime(path)  # for make
+            progress.message(f"{options.output} is up to date")
+            return Path(options.output)
+    return import_module(options.COMMAND.runs).run(options, progress)
+
+
+def asked_of(options: Options) -> dict[str, Any] | None:
+    """Options and digests of inputs as they are asked for, JSON-compatible.
+
+    None where an input cannot be read (the stage will say so), or only once (standard input).
+    """
+    if not options.COMMAND.quick:
+        return {"options": options.asked(), "inputs": {}}
+    try:
+        inputs = {name: _digest(path) for name, path in options.of_role("artifact").items()}
+        for name, source in options.of_role("images").items():
+            if source == "-":
+                return None
+            images = collect(
+                source, getattr(options, "boxes", None), getattr(options, "gallery", None)
+            )
+            inputs[name] = images.inputs[0].digest
+        for name, source in options.of_role("file").items():
+            inputs[name] = digest_of_source(source)
+        weights = getattr(options, "weights", None)
+        if weights is not None:
+            inputs["weights"] = digest_of_source(weights)
+    except (RrtoolError, OSError):
+        return None
+    return {"options": options.asked(), "inputs": inputs}
+
+
+def _digest(path: str) -> str:
+    with open_artifact(path) as artifact:
+        return artifact.digest
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """An output of a stage.
+
+    Attributes:
+        path: where it goes.
+        kind: what it is.
+        settings: what identifies it beside its inputs and the network, JSON-compatible.
+    """
+
+    path: str
+    kind: type[Artifact]
+    settings: Mapping[str, Any]
+
+
+def make(
+    options: Options,
+    wanted: Wanted | Sequence[Wanted],
+    work: Callable[[list[OutputFile]], object],
+    progress: Progress,
+    *,
+    inputs: Sequence[InputRecord] = (),
+    network: Mapping[str, Any] | None = None,
+    device: str = "cpu",
+) -> Path:
+    """Make the outputs that are not there yet.
+
+    Args:
+        work: publishes each of the outputs it is given that is not current; it is not called when
+            all are.
+        inputs, network, device: of their provenance.
+
+    Returns:
+        The path of the first output.
+
+    Raises:
+        RrtoolError: see ``artifacts.create``.
+    """
+    all_wanted = [wanted] if isinstance(wanted, Wanted) else wanted
+    request = asked_of(options) or {}
+    typed = {
+        name: declared.name if declared.declared.positional else declared.typed
+        for name, declared in declarations(type(options)).items()
+    }
+    with ExitStack() as stack:
+        outputs = []
+        for each in all_wanted:
+            provenance = Provenance(
+                each.kind.KIND, dict(each.settings), list(inputs), dict(network or {}), device,
+                request, typed,
+            )  # fmt: skip
+            overwrite = getattr(options, "overwrite", False)
+            outputs.append(stack.enter_context(create(each.path, provenance, overwrite=overwrite)))
+        if all(output.is_current for output in outputs):
+            progress.message(f"{outputs[0].path} is up to date")
+        else:
+            work(outputs)
+        return outputs[0].path
+
+
+def parts_of(n_rows: int, rows_per_part: int = ROWS_PER_PART) -> list[range]:
+    """The rows of each part."""
+    return [
+        range(start, min(start + rows_per_part, n_rows))
+        for start in range(0, n_rows, rows_per_part)
+    ]
+
+
+def fill(
+    output: OutputFile,
+    n_rows: int,
+    compute: Callable[[range], Datasets],
+    progress: Progress,
+    *,
+    label: str,
+    unit: str,
+    rows_per_part: int = ROWS_PER_PART,
+) -> int:
+    """Write the parts of an output that an earlier, interrupted run has not finished.
+
+    Args:
+        compute: from the rows of a part to its datasets.
+        label, unit: of the progress.
+
+    Returns:
+        The number of parts in all.
+    """
+    parts = parts_of(n_rows, rows_per_part)
+    missing = output.missing_parts(len(parts))
+    with progress.task(label, n_rows, unit) as advance:
+        advance(n_rows - sum(len(parts[number]) for number in missing))
+        for number in missing:
+            output.write_part(number, compute(parts[number]))
+            advance(len(parts[number]))
+    return len(parts)
