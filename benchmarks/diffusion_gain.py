@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from rrtool import ground_truth
-from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import open_any
 from rrtool.core.diffusion import knn
 from rrtool.core.diffusion.diffusion import (
     Diffusion,
@@ -82,10 +82,10 @@ def main() -> None:
     arguments = parser.parse_args()
     sets = {}
     for path in arguments.features:
-        with open_artifact(path, "features") as features:
-            names = features.read_texts("names")
+        with open_any(path, "features") as features:
+            names = features.names
             labels = _labels(arguments.groups, names)
-            sets[path] = features.read("descriptors"), np.array([f"{path} {x}" for x in labels])
+            sets[path] = features.descriptors, np.array([f"{path} {x}" for x in labels])
     sets["all together"] = tuple(
         np.concatenate(parts) for parts in zip(*sets.values(), strict=True)
     )

@@ -12,7 +12,7 @@ import argparse
 from collections import Counter
 from itertools import pairwise
 
-from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import open_any
 from rrtool.ground_truth.groups import Groups, load_groups
 
 PURE = 0.8
@@ -32,10 +32,10 @@ def main() -> None:
 
 def row(path: str, groups: Groups) -> list[str]:
     """Number of objects, their mean size, mean purities, and labels with a pure object."""
-    with open_artifact(path, "objects") as artifact:
-        labels = [groups.label_of(name) for name in artifact.read_texts("names")]
-        images = artifact.read("images").tolist()
-        bounds = pairwise(artifact.read("offsets").tolist())
+    with open_any(path, "objects") as artifact:
+        labels = [groups.label_of(name) for name in artifact.names]
+        images = artifact.images.tolist()
+        bounds = pairwise(artifact.offsets.tolist())
         counts = [Counter(labels[i] for i in images[start:stop]) for start, stop in bounds]
     purities = [max(count.values()) / count.total() for count in counts]
     found = {

@@ -17,7 +17,7 @@ import numpy as np
 from build_graph import write_features
 from timing import print_machine
 
-from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import open_any
 
 
 def make_vectors(n: int, d: int) -> np.ndarray:
@@ -68,7 +68,7 @@ def main() -> None:
         del vectors
         graph = folder / "graph.h5"
         run_stage("build-graph", folder / "database.h5", "-o", graph, "--method", arguments.method)
-        with open_artifact(graph) as made:
+        with open_any(graph) as made:
             print(f"recall {made.extra['recall']:.4f}", made.extra["statistics"], flush=True)
         run_stage("centrality", graph, "-o", folder / "katz.h5", "--measure", "katz")
         common = ("--graph", graph, "--queries", folder / "queries.h5")
@@ -80,8 +80,8 @@ def main() -> None:
 
 def print_overlap(first: Path, second: Path) -> None:
     """Of the first 100 of two rankings, how many are in both."""
-    with open_artifact(first) as one, open_artifact(second) as other:
-        heads = [ranking.read("ids")[:, :100] for ranking in (one, other)]
+    with open_any(first) as one, open_any(second) as other:
+        heads = [ranking.ids[:, :100] for ranking in (one, other)]
     shares = [len(np.intersect1d(a, b)) / 100 for a, b in zip(*heads, strict=True)]
     print(f"overlap of the first 100, truncated and full: {np.mean(shares):.3f}")
 

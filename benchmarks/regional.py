@@ -74,7 +74,7 @@ def main() -> None:
     with ExitStack() as stack:
         for name, queries_path, database_path in made(arguments.folder):
             q, d, graph = (
-                stack.enter_context(open_artifact(path))
+                stack.enter_context(open_any(path))
                 for path in (queries_path, database_path, arguments.folder / f"{name}-graph.h5")
             )
             queries, database = (read_descriptors(artifact, Silent()) for artifact in (q, d))

@@ -32,14 +32,14 @@ def main() -> None:
     parser.add_argument("--groups", required=True, help="as for rrtool evaluate")
     arguments = parser.parse_args()
     groups = load_groups(arguments.groups)
-    with open_artifact(arguments.queries, "features") as queries:
-        asked = queries.read("descriptors")
-        asked_labels = [groups.label_of(name) for name in queries.read_texts("names")]
+    with open_any(arguments.queries, "features") as queries:
+        asked = queries.descriptors
+        asked_labels = [groups.label_of(name) for name in queries.names]
     with (
-        open_artifact(arguments.maps, "activation-maps") as maps,
-        open_artifact(arguments.saliency, "saliency") as saliency,
+        open_any(arguments.maps, "activation-maps") as maps,
+        open_any(arguments.saliency, "saliency") as saliency,
     ):
-        labels = [groups.label_of(name) for name in maps.read_texts("names")]
+        labels = [groups.label_of(name) for name in maps.names]
         halves = described(maps, saliency)
     itself = list(range(len(labels)))
     print("described by | queries | leaving one out")
@@ -52,9 +52,9 @@ def main() -> None:
 def described(maps: Artifact, saliency: Artifact) -> dict[str, np.ndarray]:
     """Descriptors ``(n, k)`` of all photos by all positions and by each half."""
     found: dict[str, list[np.ndarray]] = {"all positions": [], "salient half": [], "the rest": []}
-    n_scales = maps.shape("map_sizes")[1]
-    bounds, map_starts = maps.read("offsets"), saliency.read("maps/offsets")[::n_scales]
-    sizes = maps.read("map_sizes")[:, 0].prod(axis=1)
+    n_scales = maps.map_sizes.shape[1]
+    bounds, map_starts = maps.offsets, saliency.read("maps/offsets")[::n_scales]
+    sizes = maps.map_sizes[:, 0].prod(axis=1)
     for row, size in enumerate(sizes.tolist()):
         first = int(map_starts[row])
         significance = saliency.read("maps/values", slice(first, first + size))

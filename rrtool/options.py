@@ -27,6 +27,7 @@ from typing import Any, ClassVar, Literal, Union, get_args, get_origin, get_type
 from rrtool.errors import OptionError
 
 _KEY = "rrtool.option"
+MAX_SEED = 2**63 - 1
 # What a value is: a setting; a part of the network; an artifact; images; another file that is read;
 # a file that is written.
 Role = Literal["setting", "network", "artifact", "images", "file", "output"]
@@ -89,6 +90,8 @@ class Option:
 
 
 def _number(value: float) -> str:
+    if value == MAX_SEED:
+        return "2^63 − 1"
     return str(value) if isinstance(value, int) else f"{value:g}"
 
 
@@ -147,7 +150,16 @@ class Declared:
     def about(self) -> str:
         """Its help and its range."""
         text, limits = self.declared.help, self.declared.range
-        return f"{text} ({limits})" if limits else text
+        if self.declared.choices and not self.is_short_choice:
+            text += f" One of {', '.join(self.declared.choices)}."
+        if limits:
+            text += f" {'In ' if limits[0] in '([' else ''}{limits[0].upper()}{limits[1:]}."
+        return text
+
+    @property
+    def is_short_choice(self) -> bool:
+        """Whether its choices can stand in the place of a value, as ``<gem|mac>``."""
+        return bool(self.declared.choices) and len("|".join(self.declared.choices)) <= 36
 
     def error(self, what: str, expected: str | None, found: object) -> OptionError:
         """The error about its value."""
@@ -176,12 +188,12 @@ class Declared:
         try:
             return tuple(self.type(part) for part in parts)
         except ValueError:
-            raise self.error("bad", f"{_WORDS[self.type]}s, comma-separated", text) from None
+            raise self.error("bad", f"{_WORDS[self.type][2:]}s, comma-separated", text) from None
 
     def _one(self, value: Any, found: Any) -> Any:
         value = _converted(value, self.type)
         if value is None:
-            raise self.error("bad", _WORDS[self.type], found)
+            raise self.error("bad", _WORDS[self.type], "none" if found is None else found)
         declared = self.declared
         if declared.choices and value not in declared.choices:
             raise self.error("unknown", ", ".join(declared.choices), value)
@@ -206,9 +218,14 @@ def _converted(value: Any, kind: type) -> Any:
     return float(value) if isinstance(value, Real) else None
 
 
-@cache
-def declarations(options: type[Any]) -> dict[str, Declared]:
+def declarations(options: type[Options]) -> dict[str, Declared]:
     """The options of a class by name, in the order of its fields."""
+    known: Any = options
+    return _declarations(known)
+
+
+@cache
+def _declarations(options: Any) -> dict[str, Declared]:
     hints = get_type_hints(options)
     return {
         field.name: _declared(field, hints[field.name])
@@ -341,9 +358,6 @@ class DeviceOptions(Options):
         shapes=False,
         panel="Running",
     )
-
-
-MAX_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True, kw_only=True)

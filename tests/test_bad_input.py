@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import open_any
 from tests.tiny import (
     CPU,
     NETWORK,
@@ -42,10 +42,10 @@ def _jpeg(image: Image.Image, **options: object) -> bytes:
 
 
 def _descriptors(path):
-    with open_artifact(path, "features") as artifact:
-        names = artifact.read_texts("names")
-        status = artifact.read("status")
-        return dict(zip(names, zip(status, artifact.read("descriptors"), strict=True), strict=True))
+    with open_any(path, "features") as artifact:
+        names = artifact.names
+        status = artifact.status
+        return dict(zip(names, zip(status, artifact.descriptors, strict=True), strict=True))
 
 
 BAD = {
@@ -131,8 +131,8 @@ def test_extract_odd_but_good_images_are_described(tmp_path):
     assert len(found) == 9
     for _, vector in found.values():
         assert np.linalg.norm(vector) == pytest.approx(1, abs=1e-5)
-    with open_artifact(tmp_path / "f.h5") as artifact:
-        sizes = dict(zip(artifact.read_texts("names"), artifact.read("image_sizes"), strict=True))
+    with open_any(tmp_path / "f.h5") as artifact:
+        sizes = dict(zip(artifact.names, artifact.image_sizes, strict=True))
     assert tuple(sizes["turned.jpg"]) == (64, 72)
     assert tuple(sizes["gray.png"]) == (72, 64)
 
@@ -156,8 +156,8 @@ def test_extract_file_names_of_any_bytes(tmp_path, name, good):
         (images / name).write_bytes(b"no image")
     result = extract(images, tmp_path / "f.h5")
     assert_done(result, 0 if good else 3)
-    with open_artifact(tmp_path / "f.h5") as artifact:
-        assert sorted(artifact.read_texts("names")) == sorted(["000.png", name])
+    with open_any(tmp_path / "f.h5") as artifact:
+        assert sorted(artifact.names) == sorted(["000.png", name])
     if not good:
         assert len(skipped_rows(tmp_path / "f.h5")) == 1
 
@@ -237,8 +237,8 @@ def test_extract_box_that_reaches_beyond_the_image_is_clipped(tmp_path):
     images = make_pictures(tmp_path / "images", 1)
     (tmp_path / "boxes.csv").write_text("000.png,-9,4,1000,60\n")
     assert_done(extract(images, tmp_path / "f.h5", "--boxes", tmp_path / "boxes.csv"))
-    with open_artifact(tmp_path / "f.h5") as artifact:
-        np.testing.assert_array_equal(artifact.read("boxes"), [[0, 4, 72, 60]])
+    with open_any(tmp_path / "f.h5") as artifact:
+        np.testing.assert_array_equal(artifact.boxes, [[0, 4, 72, 60]])
 
 
 def test_extract_box_of_an_absent_image_is_listed(tmp_path):
@@ -275,10 +275,10 @@ def test_search_descriptors_that_are_not_finite_are_left_out_and_said(features, 
     assert_done(result)
     assert "1 descriptors are not finite" in result.stderr
     assert "001.png" in result.stderr
-    with open_artifact(tmp_path / "r.h5") as ranking:
-        assert ranking.shape("ids") == (4, 3)
-        assert 1 not in ranking.read("ids")
-        assert np.isfinite(ranking.read("scores")).all()
+    with open_any(tmp_path / "r.h5") as ranking:
+        assert ranking.ids.shape == (4, 3)
+        assert 1 not in ranking.ids
+        assert np.isfinite(ranking.scores).all()
 
 
 def test_search_zero_descriptors_are_said_and_come_last(features, tmp_path):
@@ -286,9 +286,9 @@ def test_search_zero_descriptors_are_said_and_come_last(features, tmp_path):
     result = rrtool("search", features, path, "-o", tmp_path / "r.h5")
     assert_done(result)
     assert "1 descriptors are zero" in result.stderr
-    with open_artifact(tmp_path / "r.h5") as ranking:
-        assert ranking.shape("ids") == (4, 4)
-        assert (ranking.read("ids")[:, -1] == 2).all()
+    with open_any(tmp_path / "r.h5") as ranking:
+        assert ranking.ids.shape == (4, 4)
+        assert (ranking.ids[:, -1] == 2).all()
 
 
 def test_search_no_usable_descriptor_is_an_artifact_error(features, tmp_path):

@@ -13,7 +13,7 @@ from PIL import Image
 from typer.main import get_command
 
 from rrtool import devices
-from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import open_any
 from rrtool.cli.app import app
 from tests.tiny import (
     CPU,
@@ -256,8 +256,8 @@ def test_links_in_circles_are_passed_over(tmp_path):
         os.symlink(target, images / name)
     result = extract(images, tmp_path / "f.h5")
     assert_done(result, 3)
-    with open_artifact(tmp_path / "f.h5") as artifact:
-        assert artifact.read_texts("names") == ["000.png", "gone.png", "x.png"]
+    with open_any(tmp_path / "f.h5") as artifact:
+        assert artifact.names == ["000.png", "gone.png", "x.png"]
 
 
 def test_photo_deleted_between_two_stages(tmp_path):
@@ -362,5 +362,5 @@ def test_bomb_of_two_hundred_megapixels_is_refused_by_default(tmp_path):
     assert_done(result, 3)
     skipped = (tmp_path / "f.skipped.tsv").read_text()
     assert "20000×10000 pixels are over the limit of 150000000" in skipped
-    with open_artifact(tmp_path / "f.h5") as artifact:
-        assert artifact.read("status").tolist() == [0, 1, 0]
+    with open_any(tmp_path / "f.h5") as artifact:
+        assert artifact.status.tolist() == [0, 1, 0]

@@ -12,8 +12,8 @@ from typer.core import TyperGroup
 from rrtool import __version__
 from rrtool.cli import config
 from rrtool.cli.commands import (
-    PanelCommand,
     callback_of,
+    command_of,
     help_of,
     known_names,
     source_of,
@@ -107,10 +107,9 @@ def _add_commands() -> None:
                 )
                 app.add_typer(families[family], name=family, rich_help_panel=panel)
             parent = families[family] if family else app
-            callback = callback_of(options, show_of(options.COMMAND.name))
-            parent.command(name, cls=PanelCommand, help=help_of(options), rich_help_panel=panel)(
-                callback
-            )
+            parent.command(
+                name, cls=command_of(options), help=help_of(options), rich_help_panel=panel
+            )(callback_of(options, show_of(options.COMMAND.name)))
 
 
 _add_commands()

@@ -41,7 +41,7 @@ MESSAGES = declarations(MessageOptions)
 Show = Callable[[Any, Console, bool], None]
 
 
-def parameters_of(options: type[Options]) -> dict[str, Declared]:
+def parameters_of(options: type[Any]) -> dict[str, Declared]:
     """All parameters of a command on the command line, by name."""
     return {**declarations(options), **MESSAGES}
 
@@ -56,21 +56,34 @@ def known_names(options: type[Options]) -> dict[str, str]:
     }
 
 
-class PanelCommand(TyperCommand):
-    """Help in panels, without the weight of rich."""
+def panels_of(options: type[Options]) -> dict[str, list[Declared]]:
+    """The parameters of a command under the headings of its help, in their order."""
+    found: dict[str, list[Declared]] = {"Arguments": []}
+    for declared in parameters_of(options).values():
+        panel = "Arguments" if declared.declared.positional else declared.declared.panel
+        found.setdefault(panel, []).append(declared)
+    own = [panel for panel in found if panel not in _LAST_PANELS]
+    return {
+        panel: sorted(found[panel], key=lambda declared: not declared.required)
+        for panel in [*own, *(panel for panel in _LAST_PANELS if panel in found)]
+        if found[panel]
+    }
 
-    def format_options(self, ctx: Any, formatter: Any) -> None:
-        panels: dict[str, list[tuple[str, str]]] = {}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            is_argument = parameter.param_type_name == "argument"
-            panel = getattr(parameter, "rich_help_panel", None) or "Messages"
-            if record is not None:
-                panels.setdefault("Arguments" if is_argument else panel, []).append(record)
-        own = [panel for panel in panels if panel not in _LAST_PANELS]
-        for panel in [*own, *(panel for panel in _LAST_PANELS if panel in panels)]:
-            with formatter.section(panel):
-                formatter.write_dl(panels[panel])
+
+def command_of(options: type[Options]) -> type[TyperCommand]:
+    """The class of a command, which writes its help in panels, without the weight of rich."""
+
+    class PanelCommand(TyperCommand):
+        def format_options(self, ctx: Any, formatter: Any) -> None:
+            records = {each.name: each.get_help_record(ctx) for each in self.get_params(ctx)}
+            for panel, members in panels_of(options).items():
+                rows = [records.pop(member.name) for member in members]
+                if panel == "Messages":
+                    rows += records.values()  # what is left is --help
+                with formatter.section(panel):
+                    formatter.write_dl(rows)
+
+    return PanelCommand
 
 
 def help_of(options: type[Options]) -> str:
@@ -130,10 +143,10 @@ def _without_dash(value: Any) -> Any:
 
 def _parameter(declared: Declared) -> inspect.Parameter:
     """The parameter that Typer makes of an option."""
-    choices, flags = declared.declared.choices, declared.flags
+    flags = declared.flags
     about: dict[str, Any] = {"help": declared.about, "show_envvar": False}
-    if choices and not declared.many:
-        about["metavar"] = f"<{'|'.join(choices)}>"
+    if declared.is_short_choice:
+        about["metavar"] = f"<{'|'.join(declared.declared.choices)}>"
     if declared.type is bool and declared.optional:
         flags = (f"{flags[0]}/--no-{flags[0].lstrip('-')}",)
     info: Any = (

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rrtool.artifacts import Provenance, create, decode_texts, encode_texts, open_artifact
+from rrtool.artifacts import Provenance, create, open_artifact
+from rrtool.artifacts.names import decode_texts, encode_texts
 from rrtool.errors import ArtifactError, UsageError, WorkFailed
 from tests.tiny import (
     assert_done,
@@ -40,16 +41,16 @@ def test_artifact_round_trip(tmp_path):
         "g/empty": np.zeros((0, 4), np.int64),
     }
     _write(tmp_path / "a.h5", data)
-    with open_artifact(tmp_path / "a.h5", "test") as artifact:
+    with open_artifact(tmp_path / "a.h5") as artifact:
         assert artifact.dataset_names() == ["a", "g/empty"]
         for name, values in data.items():
-            np.testing.assert_array_equal(artifact.read(name), values)
-            assert artifact.dtype(name) == values.dtype
+            np.testing.assert_array_equal(artifact.read_named(name), values)
+            assert artifact.layout(name) == (values.dtype, values.shape)
         assert artifact.options == {"size": 3}
         assert artifact.extra == {"n": 1}
         assert artifact.computed_digest() == artifact.digest
         with pytest.raises(ArtifactError, match="there is no b"):
-            artifact.read("b")
+            artifact.read_named("b")
     assert leftovers(tmp_path) == []
 
 

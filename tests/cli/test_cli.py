@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import open_any
 from rrtool.cli.console import Console
 from tests.tiny import assert_done, assert_fails, extract, make_pictures, rrtool
 
@@ -52,7 +52,7 @@ def test_wrong_usage_exits_2(arguments):
 
 
 def _options(path):
-    with open_artifact(path) as artifact:
+    with open_any(path) as artifact:
         return artifact.options
 
 

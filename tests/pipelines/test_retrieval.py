@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import open_any
 from tests.pipelines.making import RRTOOL, make, uuids
 from tests.tiny import make_pictures, picture
 
@@ -61,8 +61,8 @@ def test_revisited_pipeline_on_ground_truth_in_its_format(tmp_path: Path, pipeli
         assert setup in table
     assert "query crop: yes" in table
     assert "global + DSM + D" in table
-    with open_artifact(tmp_path / "out/global.h5") as ranking:
-        assert ranking.shape("ids") == (2, 10)
+    with open_any(tmp_path / "out/global.h5") as ranking:
+        assert ranking.ids.shape == (2, 10)
 
 
 def test_whitened_rankings_come_from_whitened_features(tmp_path: Path) -> None:
@@ -72,5 +72,5 @@ def test_whitened_rankings_come_from_whitened_features(tmp_path: Path) -> None:
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     (tmp_path / "out/global.h5").unlink()
     make(tmp_path, "folder.mk", "PHOTOS=photos", "WHITENING=w.h5", "global")
-    with open_artifact(tmp_path / "out/global.h5") as ranking:
+    with open_any(tmp_path / "out/global.h5") as ranking:
         assert ranking.extra["description"]["whitening"].startswith("pca")

@@ -11,7 +11,7 @@ NETWORKS = (
     "vgg16", "resnet18", "resnet50", "resnet101", "squeezenet1_0", "squeezenet1_1",
     "mobilenet_v2", "alexnet",
 )  # fmt: skip
-_NETWORK = "The architecture: " + ", ".join(NETWORKS) + "."
+_NETWORK = "The architecture of the network."
 _WEIGHTS = (
     "The weights: a file of torchvision's or a retrieval checkpoint; imagenet, which is downloaded "
     "once; or none, for seeded random weights."
@@ -112,7 +112,7 @@ class InferenceOptions(DecodingOptions, DeviceOptions):
 class NetworkOptions(InferenceOptions):
     """A network that must be named."""
 
-    network: str = option(MISSING, _NETWORK, role="network", panel="Network")
+    network: str = option(MISSING, _NETWORK, role="network", panel="Network", choices=NETWORKS)
     weights: str = option(MISSING, _WEIGHTS, role="network", panel="Network")
 
 
@@ -120,7 +120,7 @@ class NetworkOptions(InferenceOptions):
 class ActivationsOptions(ImagesOptions, InferenceOptions):
     """A network, or the activation maps that it gave before."""
 
-    network: str | None = option(None, _NETWORK, role="network", panel="Network")
+    network: str | None = option(None, _NETWORK, role="network", panel="Network", choices=NETWORKS)
     weights: str | None = option(None, _WEIGHTS, role="network", panel="Network")
     maps: str | None = artifact(
         None, "Activation maps of these images, from extract --save-maps, in place of a network."
