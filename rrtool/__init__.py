@@ -17,12 +17,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from rrtool.version import VERSION
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rrtool.artifacts.reader import Artifact
+
+__version__ = VERSION
 
 
 def open(path: str | Path) -> Artifact:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rrtool.artifacts import OutputFile
-from rrtool.artifacts.lock import output_lock
+from rrtool.artifacts.output.lock import output_lock
 from rrtool.stages.parts import parts_of
 from tests.tiny import (
     CPU,

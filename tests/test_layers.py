@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -42,15 +44,161 @@ def test_module_imports_only_what_its_layer_may(path):
     if name not in ("ground_truth/restricted_pickle.py", "networks/checkpoints.py"):
         assert not _uses(imports, "pickle")
         assert not _uses(imports, "pickletools")
-    if not name.startswith("stages/") and not name.startswith("cli/"):
+    if not name.startswith(("stages/", "cli/")) and name not in ("api.py", "commands.py"):
         assert not _uses(imports, "rrtool.stages")
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "rrtool/cli").glob("*.py")), ids=_relative)
-def test_cli_imports_no_stage_at_module_level(path):
+# Each may use those before it, and no other: the chapters in the order of the thesis's methods.
+CHAPTERS = ("retrieval", "matching", "evaluation", "diffusion", "discovery", "learning")
+
+
+def _module_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+KNOWN = {_module_of(path): path for path in MODULES}
+
+
+def _used_modules(path: Path) -> set[str]:
+    """The modules of rrtool that a file imports, wherever in it."""
+    used: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            used |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            # Of a package either a module in it is imported, or a name of its own.
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            used |= {name if name in KNOWN else str(node.module) for name in names}
+    return used & KNOWN.keys() - {_module_of(path)}
+
+
+def _chapter(module: str) -> tuple[str, int] | None:
+    """Layer and place of a module that is in a chapter's room."""
+    parts = module.split(".")
+    if len(parts) > 2 and parts[1] in ("core", "stages") and parts[2] in CHAPTERS:
+        return parts[1], CHAPTERS.index(parts[2])
+    return None
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_relative)
+def test_chapters_use_only_those_before_them(path):
+    own = _chapter(_module_of(path))
+    for used in _used_modules(path) if own else ():
+        other = _chapter(used)
+        if other and other[0] == own[0]:
+            assert other[1] <= own[1], f"{_relative(path)} uses {used}"
+
+
+def test_modules_import_each_other_in_no_circle():
+    waiting = {module: _used_modules(path) for module, path in KNOWN.items()}
+    # A package imports what it names; that its modules lie in it is no import of the package.
+    while free := [module for module, used in waiting.items() if not used & waiting.keys()]:
+        for module in free:
+            del waiting[module]
+    assert not waiting, {module: sorted(used & waiting.keys()) for module, used in waiting.items()}
+
+
+def test_rooms_import_each_other_in_no_circle():
+    waiting: dict[str, set[str]] = {}
+    for module, path in KNOWN.items():
+        rooms = {_room(used) for used in _used_modules(path)}
+        waiting.setdefault(_room(module), set()).update(rooms - {_room(module)})
+    while free := [room for room, used in waiting.items() if not used & waiting.keys()]:
+        for room in free:
+            del waiting[room]
+    assert not waiting, waiting
+
+
+def _room(module: str) -> str:
+    """A chapter's folder, another folder of rrtool, or a module at the top."""
+    parts = KNOWN[module].relative_to(ROOT / "rrtool").parts
+    return "/".join(parts[: 2 if parts[0] in ("core", "stages") and len(parts) > 2 else 1])
+
+
+@pytest.mark.parametrize("path", MODULES, ids=_relative)
+def test_file_is_not_too_long(path):
+    if not path.stem.endswith(("_numba", "_torch")):  # kernels
+        assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+
+
+def test_folder_holds_not_too_many_files():
+    counts: dict[Path, int] = {}
+    for path in MODULES:
+        counts[path.parent] = counts.get(path.parent, 0) + 1
+    assert {folder: n for folder, n in counts.items() if n > 14} == {}
+
+
+def test_tests_mirror_the_chapters():
+    for layer in ("core", "stages"):
+        rooms = {path.name for path in (ROOT / "rrtool" / layer).iterdir() if path.is_dir()}
+        tested = {path.name for path in (ROOT / "tests" / layer).iterdir() if path.is_dir()}
+        assert set(CHAPTERS) & rooms <= tested | {"evaluation"}
+
+
+def _calls(path: Path, names: set[str]) -> list[str]:
+    """Calls of methods of these names with a text as first argument."""
+    return [
+        f"{_relative(path)}:{node.lineno}"
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Attribute)
+        and node.func.attr in names
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+        and isinstance(node.args[0].value, str)
+    ]
+
+
+READERS = [path for path in MODULES if not _relative(path).startswith("artifacts/")]
+
+
+@pytest.mark.parametrize("path", READERS, ids=_relative)
+def test_no_dataset_is_read_by_its_name(path):
+    assert _calls(path, {"read_named", "read_texts", "layout"}) == []
+    if _relative(path).startswith("stages/"):
+        assert _calls(path, {"read", "shape"}) == []
+
+
+LIGHT = [
+    ROOT / "rrtool/__init__.py", ROOT / "rrtool/api.py", ROOT / "rrtool/commands.py",
+    ROOT / "rrtool/options.py", ROOT / "rrtool/errors.py", ROOT / "rrtool/progress.py",
+    *sorted((ROOT / "rrtool").rglob("options.py")), *sorted((ROOT / "rrtool/cli").glob("*.py")),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", LIGHT, ids=_relative)
+def test_what_help_needs_imports_nothing_heavy(path):
     imports = _imports(path, top_level_only=True)
-    for package in ("rrtool.stages", "rrtool.artifacts", "torch", "numpy", "numba", "h5py"):
+    for package in ("rrtool.core", "rrtool.artifacts", "torch", "numpy", "numba", "h5py", "scipy"):
         assert not _uses(imports, package)
+
+
+def _runs(code: str) -> set[str]:
+    """The modules that a program has imported when it ends."""
+    program = f"import sys\n{code}\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.splitlines())
+
+
+def test_importing_rrtool_imports_nothing_heavy():
+    imported = _runs("import rrtool")
+    heavy = {
+        "numpy",
+        "torch",
+        "h5py",
+        "scipy",
+        "numba",
+        "typer",
+        "rich",
+        "PIL",
+        "typing_extensions",
+    }
+    assert not imported & heavy
+    assert {name for name in imported if name.startswith("rrtool.")} == {"rrtool.version"}
+    assert "torch" not in _runs("import rrtool; rrtool.extract; rrtool.al_cycle; dir(rrtool)")
 
 
 def test_checkpoints_use_pickle_for_its_exception_only():

@@ -12,7 +12,7 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
-from rrtool import __version__
+from rrtool.version import VERSION
 
 _LIBRARIES = ("numpy", "torch", "torchvision", "numba", "h5py", "pillow", "scipy")
 
@@ -75,7 +75,7 @@ class Provenance:
             "identity": self.identity(),
             "device": self.device,
             "versions": library_versions(),
-            "format": __version__,
+            "format": VERSION,
         }
         return hashlib.blake2b(canonical_json(content).encode(), digest_size=16).hexdigest()
 
@@ -90,7 +90,7 @@ class Provenance:
             "network": canonical_json(self.network),
             "device": self.device,
             "versions": canonical_json(library_versions()),
-            "rrtool_version": __version__,
+            "rrtool_version": VERSION,
         }
 
 

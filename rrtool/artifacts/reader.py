@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,6 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 import h5py
 import numpy as np
 
+from rrtool.artifacts.attributes import Attributes
+from rrtool.artifacts.content import content_digest, dataset_names
 from rrtool.artifacts.provenance import InputRecord
 from rrtool.artifacts.schema import Column, columns_of, schema_of
 from rrtool.errors import ArtifactError, UsageError
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 FORMAT_VERSION = 1
-_HASH_BLOCK_ROWS = 1 << 16
 # What h5py raises on damaged metadata and data.
 _DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
 
@@ -51,7 +50,7 @@ class Artifact:
     def __init__(self, path: str, file: h5py.File) -> None:
         self.path = path
         self._file = file
-        attributes = _Attributes(path, file)
+        attributes = Attributes(path, file)
         self.kind: str = attributes.text("kind")
         self.uuid: str = attributes.text("uuid")
         self.digest: str = attributes.text("digest")
@@ -221,59 +220,6 @@ class Artifact:
         return item
 
 
-class _Attributes:
-    """The attributes of a file, each checked for its type.
-
-    Raises:
-        ArtifactError: one is missing, or is not what it should be.
-    """
-
-    def __init__(self, path: str, file: h5py.File) -> None:
-        self._path = path
-        self._attributes = file.attrs
-
-    def text(self, name: str) -> str:
-        value = self._attributes.get(name)
-        if not isinstance(value, str):
-            raise self._damaged(name, "a text", "none" if value is None else type(value).__name__)
-        return value
-
-    def json(self, name: str, kind: type) -> Any:
-        try:
-            value = json.loads(self.text(name))
-        except ValueError as error:
-            raise self._damaged(name, "JSON", error) from None
-        if not isinstance(value, kind):
-            raise self._damaged(name, f"a JSON {_JSON_WORDS[kind]}", type(value).__name__)
-        return value
-
-    def record(self, entry: Any) -> InputRecord:
-        fields = ("role", "path", "kind", "uuid", "digest")
-        if not isinstance(entry, dict) or not all(isinstance(entry.get(f), str) for f in fields):
-            raise self._damaged("inputs", f"texts {', '.join(fields)}", entry)
-        return InputRecord(**{field: entry[field] for field in fields})
-
-    def require(
-        self, name: str, values: Mapping[str, Any], types: Mapping[str, type | tuple[type, ...]]
-    ) -> None:
-        """What a kind needs of one of its JSON attributes."""
-        for key, kind in types.items():
-            if not isinstance(values.get(key), kind):
-                kinds = kind if isinstance(kind, tuple) else (kind,)
-                words = " or ".join(each.__name__ for each in kinds)
-                raise self._damaged(name, f"{key}: {words}", values.get(key, f"no {key}"))
-
-    def _damaged(self, name: str, expected: str, found: object) -> ArtifactError:
-        return ArtifactError(
-            f"damaged artifact: its attributes ({name})",
-            where=self._path,
-            expected=expected,
-            found=found,
-            todo="make it again",
-        )
-
-
-_JSON_WORDS: dict[type, str] = {list: "list", dict: "table"}
 A = TypeVar("A", bound=Artifact)
 
 
@@ -343,25 +289,3 @@ def _damaged(path: str, error: Exception) -> ArtifactError:
     return ArtifactError(
         "damaged, cut short, or not an HDF5 file", where=path, found=detail, todo="make it again"
     )
-
-
-def dataset_names(file: h5py.File) -> list[str]:
-    names: list[str] = []
-    file.visititems(
-        lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
-    )
-    return sorted(names)
-
-
-def content_digest(file: h5py.File) -> str:
-    """BLAKE2b-128 of the names, types, shapes and bytes of all datasets."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name in dataset_names(file):
-        dataset = file[name]
-        digest.update(f"{name}\0{dataset.dtype.str}\0{dataset.shape}\0".encode())
-        if dataset.ndim == 0:
-            digest.update(np.ascontiguousarray(dataset[()]).tobytes())
-            continue
-        for start in range(0, dataset.shape[0], _HASH_BLOCK_ROWS):
-            digest.update(np.ascontiguousarray(dataset[start : start + _HASH_BLOCK_ROWS]).data)
-    return digest.hexdigest()

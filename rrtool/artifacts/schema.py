@@ -15,15 +15,26 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, overload
+from typing import Any, Protocol, overload
 
 import numpy as np
 
 from rrtool.artifacts.names import decode_texts, encode_texts
 from rrtool.errors import ArtifactError
 
-if TYPE_CHECKING:
-    from rrtool.artifacts.reader import Artifact
+
+class Readable(Protocol):
+    """What a column needs of an open artifact (``artifacts.reader.Artifact``)."""
+
+    path: str
+    kind: str
+    lengths: dict[str, int]
+
+    def __contains__(self, name: Any) -> bool: ...
+    def dataset_names(self) -> list[str]: ...
+    def layout(self, name: str) -> tuple[np.dtype, tuple[int, ...]]: ...
+    def read(self, column: Column) -> np.ndarray: ...
+    def read_named(self, name: str) -> np.ndarray: ...
 
 
 class Column:
@@ -64,8 +75,8 @@ class Column:
     @overload
     def __get__(self, artifact: None, kind: type) -> Column: ...
     @overload
-    def __get__(self, artifact: Artifact, kind: type) -> np.ndarray: ...
-    def __get__(self, artifact: Artifact | None, kind: type) -> Column | np.ndarray:
+    def __get__(self, artifact: Readable, kind: type) -> np.ndarray: ...
+    def __get__(self, artifact: Readable | None, kind: type) -> Column | np.ndarray:
         return self if artifact is None else artifact.read(self)
 
     def stored(self, values: Any) -> dict[str, np.ndarray]:
@@ -79,7 +90,7 @@ class Column:
             raise ValueError(f"{self.name} is {array.dtype}, declared {' or '.join(self.dtypes)}")
         return {self.name: array}
 
-    def check_layout(self, artifact: Artifact, lengths: dict[str, int]) -> None:
+    def check_layout(self, artifact: Readable, lengths: dict[str, int]) -> None:
         """Presence, type and shape, of the dataset's header alone.
 
         Raises:
@@ -99,7 +110,7 @@ class Column:
                 todo="make it again",
             )
 
-    def check_values(self, artifact: Artifact, values: np.ndarray, *, whole: bool) -> None:
+    def check_values(self, artifact: Readable, values: np.ndarray, *, whole: bool) -> None:
         """Offsets that grow, and rows that exist.
 
         Raises:
@@ -135,8 +146,8 @@ class Texts(Column):
     @overload  # type: ignore[override]
     def __get__(self, artifact: None, kind: type) -> Texts: ...
     @overload
-    def __get__(self, artifact: Artifact, kind: type) -> list[str]: ...
-    def __get__(self, artifact: Artifact | None, kind: type) -> Texts | list[str]:
+    def __get__(self, artifact: Readable, kind: type) -> list[str]: ...
+    def __get__(self, artifact: Readable | None, kind: type) -> Texts | list[str]:
         if artifact is None:
             return self
         data, offsets = self.columns()
@@ -145,7 +156,7 @@ class Texts(Column):
     def stored(self, values: Sequence[str]) -> dict[str, np.ndarray]:
         return encode_texts(values, self.name)
 
-    def check_layout(self, artifact: Artifact, lengths: dict[str, int]) -> None:
+    def check_layout(self, artifact: Readable, lengths: dict[str, int]) -> None:
         for column in self.columns():
             column.check_layout(artifact, lengths)
 
@@ -177,8 +188,8 @@ class Group:
     @overload
     def __get__(self, artifact: None, kind: type) -> Group: ...
     @overload
-    def __get__(self, artifact: Artifact, kind: type) -> dict[str, np.ndarray]: ...
-    def __get__(self, artifact: Artifact | None, kind: type) -> Group | dict[str, np.ndarray]:
+    def __get__(self, artifact: Readable, kind: type) -> dict[str, np.ndarray]: ...
+    def __get__(self, artifact: Readable | None, kind: type) -> Group | dict[str, np.ndarray]:
         if artifact is None:
             return self
         names = [name for name in artifact.dataset_names() if name.startswith(self.prefix)]
@@ -202,7 +213,7 @@ def columns_of(kind: type) -> Iterator[Column]:
     return (entry for entry in schema_of(kind).values() if isinstance(entry, Column))
 
 
-def _missing(artifact: Artifact, name: str) -> ArtifactError:
+def _missing(artifact: Readable, name: str) -> ArtifactError:
     return ArtifactError(
         f"there is no {name} in this {artifact.kind} artifact",
         where=artifact.path,

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from rrtool import __version__
 from rrtool.cli import config
 from rrtool.cli.commands import (
     callback_of,
@@ -22,6 +21,7 @@ from rrtool.cli.console import EXIT_INTERRUPTED, reported, warn
 from rrtool.cli.results import show_of
 from rrtool.commands import FAMILIES, GROUPS, by_name
 from rrtool.errors import UsageError
+from rrtool.version import VERSION
 
 # Click's own, which newer versions of Typer carry inside.
 _ClickUsageError: Any = typer.BadParameter.__base__
@@ -117,7 +117,7 @@ _add_commands()
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(__version__)
+        print(VERSION)
         raise typer.Exit
 
 

@@ -13,7 +13,7 @@ from rrtool.cli.console import EXIT_SKIPPED, Console, emit_path
 def show_path(path: Path, console: Console, as_json: bool) -> None:
     """The path of an artifact; exit code 3 if some inputs were skipped."""
     from rrtool.artifacts import open_artifact
-    from rrtool.artifacts.skipped import skipped_list_path
+    from rrtool.artifacts.output.skipped import skipped_list_path
 
     with open_artifact(path) as artifact:
         facts = {"kind": artifact.kind, "uuid": artifact.uuid, **artifact.extra}

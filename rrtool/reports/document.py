@@ -9,7 +9,7 @@ from html import escape
 
 from PIL import Image
 
-from rrtool import __version__
+from rrtool.version import VERSION
 from rrtool.errors import printable
 
 GENERATOR = "rrtool report"
@@ -65,7 +65,7 @@ def document(
     """
     yield (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="generator" content="{generator} {__version__}">\n'
+        f'<meta name="generator" content="{generator} {VERSION}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         f"<title>{text_of(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n"
     )

@@ -14,7 +14,7 @@ import numpy as np
 
 from rrtool.artifacts import Artifact, InputRecord, OutputFile, Provenance, create, open_artifact
 from rrtool.artifacts.digests import digest_of_source
-from rrtool.artifacts.writer import is_as_asked
+from rrtool.artifacts.output.current import is_as_asked
 from rrtool.errors import RrtoolError
 from rrtool.images.collection import collect
 from rrtool.options import Options, OutputOptions, declarations

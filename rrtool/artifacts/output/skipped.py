@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from rrtool.artifacts.failures import write_failures
+from rrtool.artifacts.output.failures import write_failures
 from rrtool.errors import printable
 
 

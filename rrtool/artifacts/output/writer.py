@@ -15,21 +15,16 @@ from typing import Any
 import h5py
 import numpy as np
 
-from rrtool.artifacts.failures import write_failures
-from rrtool.artifacts.lock import output_lock
-from rrtool.artifacts.provenance import Provenance, first_difference
-from rrtool.artifacts.reader import (
-    FORMAT_VERSION,
-    Artifact,
-    content_digest,
-    dataset_names,
-    open_artifact,
-)
+from rrtool.artifacts.content import content_digest, dataset_names
+from rrtool.artifacts.output.current import is_current
+from rrtool.artifacts.output.failures import write_failures
+from rrtool.artifacts.output.joining import join_parts
+from rrtool.artifacts.output.lock import output_lock
+from rrtool.artifacts.output.storage import new_hdf5
+from rrtool.artifacts.provenance import Provenance
+from rrtool.artifacts.reader import FORMAT_VERSION
 from rrtool.artifacts.schema import Column
-from rrtool.artifacts.storage import new_hdf5
-from rrtool.errors import ArtifactError, RrtoolError, UsageError
-
-_COPY_ROWS = 1 << 16
+from rrtool.errors import UsageError
 
 
 class OutputFile:
@@ -113,7 +108,7 @@ class OutputFile:
         temporary = self.path.with_name(f".{self.path.name}.tmp")
         with write_failures(self.path), new_hdf5(temporary) as file:
             parts = [self._part_path(number) for number in range(n_parts)]
-            _join(parts, file, compress)
+            join_parts(parts, file, compress)
             for name, values in datasets.items():
                 file.create_dataset(name, data=values)
             self._describe(file, extra or {})
@@ -156,10 +151,10 @@ def create(
     path = Path(output)
     _check_place(path, provenance)
     with output_lock(path):
-        is_current = os.path.exists(path) and _is_current(path, provenance, overwrite)
-        if is_current:
+        current = os.path.exists(path) and is_current(path, provenance, overwrite)
+        if current:
             os.utime(path)
-        yield OutputFile(path, provenance, is_current)
+        yield OutputFile(path, provenance, current)
 
 
 def _check_place(path: Path, provenance: Provenance) -> None:
@@ -192,103 +187,6 @@ def require_no_input(output: Path, inputs: Mapping[str, str | None]) -> None:
                 found=role,
                 todo="choose another -o",
             )
-
-
-def is_as_asked(path: str | Path, asked: Mapping[str, Any]) -> bool:
-    """Whether an artifact is there that was asked for in the same words, of the same inputs."""
-    if not os.path.isfile(path):
-        return False
-    try:
-        with open_artifact(path) as existing:
-            return existing.asked == asked
-    except RrtoolError:
-        return False
-
-
-def _is_current(path: Path, provenance: Provenance, overwrite: bool) -> bool:
-    try:
-        existing = open_artifact(path)
-    except ArtifactError as error:
-        if overwrite and h5py.is_hdf5(path):
-            return False
-        raise ArtifactError(
-            "the output exists and is no artifact that could be replaced",
-            where=path,
-            found=error.what,
-            todo="remove it or choose another -o",
-        ) from None
-    with existing:
-        if existing.identity() == provenance.identity():
-            return True
-        if overwrite:
-            return False
-        raise _made_otherwise(existing, provenance)
-
-
-def _made_otherwise(existing: Artifact, wanted: Provenance) -> ArtifactError:
-    todo = "use --overwrite to replace it, or choose another -o"
-    before, now = existing.identity(), wanted.identity()
-    asked = {"asked": existing.asked.get("options", {})}, {"asked": wanted.asked.get("options", {})}
-    difference = first_difference(before | asked[0], now | asked[1], wanted.typed)
-    if difference is not None:
-        what, old, new = difference
-        return ArtifactError(
-            f"the output exists and was made with another {what}",
-            where=existing.path,
-            expected=new,
-            found=old,
-            todo=todo,
-        )
-    roles = {*before["inputs"], *now["inputs"]}
-    changed = [role for role in roles if before["inputs"].get(role) != now["inputs"].get(role)]
-    names = [wanted.typed.get(role.replace("-", "_"), role) for role in sorted(changed)]
-    return ArtifactError(
-        f"the output exists and was made from other {' and '.join(names)}, or they have changed "
-        "since",
-        where=existing.path,
-        todo=todo,
-    )
-
-
-def _join(parts: list[Path], target: h5py.File, compress: frozenset[str]) -> None:
-    """Concatenate the datasets of the parts, part by part, block by block."""
-    lengths: dict[str, int] = {}
-    for part in parts:
-        with h5py.File(part, "r", locking=False) as source:
-            for name in dataset_names(source):
-                is_offsets = name.rpartition("/")[2] == "offsets"
-                lengths[name] = lengths.get(name, int(is_offsets)) + len(source[name]) - is_offsets
-    written = dict.fromkeys(lengths, 0)
-    for part in parts:
-        with h5py.File(part, "r", locking=False) as source:
-            for name in lengths:
-                _create_like(target, name, source[name], lengths[name], name in compress)
-                _append(target[name], source[name], name, written)
-
-
-def _create_like(
-    target: h5py.File, name: str, source: h5py.Dataset, length: int, compress: bool
-) -> None:
-    if name in target:
-        return
-    shape = (length, *source.shape[1:])
-    storage: dict[str, Any] = {}
-    if compress and length:
-        storage = {"compression": "lzf", "shuffle": True, "chunks": True}
-    target.create_dataset(name, shape, source.dtype, **storage)
-
-
-def _append(target: h5py.Dataset, source: h5py.Dataset, name: str, written: dict[str, int]) -> None:
-    start = written[name]
-    if name.rpartition("/")[2] == "offsets":
-        base = int(target[start]) if start else 0
-        target[start : start + len(source)] = source[()] + base
-        written[name] += len(source) - 1
-        return
-    for block in range(0, len(source), _COPY_ROWS):
-        values = source[block : block + _COPY_ROWS]
-        target[start + block : start + block + len(values)] = values
-    written[name] += len(source)
 
 
 def _move_durably(temporary: Path, target: Path) -> None:

@@ -1,0 +1,67 @@
+"""The attributes of an artifact, each checked for its type."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import h5py
+
+from rrtool.artifacts.provenance import InputRecord
+from rrtool.errors import ArtifactError
+
+
+class Attributes:
+    """The attributes of a file.
+
+    Raises:
+        ArtifactError: one is missing, or is not what it should be.
+    """
+
+    def __init__(self, path: str, file: h5py.File) -> None:
+        self._path = path
+        self._attributes = file.attrs
+
+    def text(self, name: str) -> str:
+        value = self._attributes.get(name)
+        if not isinstance(value, str):
+            raise self._damaged(name, "a text", "none" if value is None else type(value).__name__)
+        return value
+
+    def json(self, name: str, kind: type) -> Any:
+        try:
+            value = json.loads(self.text(name))
+        except ValueError as error:
+            raise self._damaged(name, "JSON", error) from None
+        if not isinstance(value, kind):
+            raise self._damaged(name, f"a JSON {_JSON_WORDS[kind]}", type(value).__name__)
+        return value
+
+    def record(self, entry: Any) -> InputRecord:
+        fields = ("role", "path", "kind", "uuid", "digest")
+        if not isinstance(entry, dict) or not all(isinstance(entry.get(f), str) for f in fields):
+            raise self._damaged("inputs", f"texts {', '.join(fields)}", entry)
+        return InputRecord(**{field: entry[field] for field in fields})
+
+    def require(
+        self, name: str, values: Mapping[str, Any], types: Mapping[str, type | tuple[type, ...]]
+    ) -> None:
+        """What a kind needs of one of its JSON attributes."""
+        for key, kind in types.items():
+            if not isinstance(values.get(key), kind):
+                kinds = kind if isinstance(kind, tuple) else (kind,)
+                words = " or ".join(each.__name__ for each in kinds)
+                raise self._damaged(name, f"{key}: {words}", values.get(key, f"no {key}"))
+
+    def _damaged(self, name: str, expected: str, found: object) -> ArtifactError:
+        return ArtifactError(
+            f"damaged artifact: its attributes ({name})",
+            where=self._path,
+            expected=expected,
+            found=found,
+            todo="make it again",
+        )
+
+
+_JSON_WORDS: dict[type, str] = {list: "list", dict: "table"}

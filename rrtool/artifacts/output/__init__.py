@@ -1,0 +1,1 @@
+"""Writing artifacts: locked, in parts that survive a kill, published at once."""

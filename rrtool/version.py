@@ -1,0 +1,3 @@
+"""The version of rrtool."""
+
+VERSION = "0.1.0"
