@@ -14,13 +14,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from rrtool.core.matching.correspondences import MatchingProblem, prepare
 from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.spatial_matching import (
     Matches,
     MatchingOptions,
-    MatchingProblem,
     assemble,
-    prepare,
     search_limits,
 )
 from rrtool.core.matching.spatial_matching_numba import COLLINEAR, Limits

@@ -269,13 +269,6 @@ def _spectrum(symmetric: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return eigenvalues[::-1], eigenvectors.T[::-1]
 
 
-def _principal_directions(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Falling variances ``(r,)`` and directions ``(r, k)``, without those of no variance."""
-    variances, directions = _spectrum(covariance)
-    rank = _rank(covariance)
-    return variances[:rank], directions[:rank]
-
-
 def _rank(covariance: np.ndarray) -> int:
     """Of a covariance of vectors of norm 1 or their differences."""
     eigenvalues = np.linalg.eigvalsh(covariance)
