@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from rrtool.stages.parts import parts_of
 
 from rrtool.artifacts import OutputFile
 from rrtool.artifacts.output.lock import output_lock
-from rrtool.stages.parts import parts_of
 from tests.tiny import (
     CPU,
     NETWORK,

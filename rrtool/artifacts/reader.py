@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
@@ -194,6 +195,31 @@ class Artifact:
             if value is not None:
                 datasets |= schema[attribute].stored(value)
         return datasets
+
+    def rows(self) -> Iterator[Sequence[object]]:
+        """The titles of a table of what the artifact holds, then its lines.
+
+        Raises:
+            UsageError: artifacts of this kind make no table.
+        """
+        raise UsageError(f"a {self.kind} artifact makes no table", where=self.path)
+
+    def to_csv(self, path: str | Path) -> Path:
+        """Write ``rows`` as a CSV file.
+
+        Raises:
+            UsageError: artifacts of this kind make no table, or it cannot be written.
+        """
+        rows = self.rows()
+        titles = next(iter(rows))
+        try:
+            with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(titles)
+                writer.writerows(rows)
+        except OSError as error:
+            raise UsageError("cannot write it", where=path, found=error.strerror) from None
+        return Path(path)
 
     def as_input(self, role: str) -> InputRecord:
         """The record of this artifact as an input of a stage."""

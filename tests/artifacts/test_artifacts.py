@@ -104,7 +104,8 @@ def test_extract_again_is_a_no_op_and_other_options_exit_4(tmp_path):
 def test_lock_of_another_process_stops_the_run_and_vanishes_with_it(tmp_path):
     path = tmp_path / "a.h5"
     code = (
-        "import sys; from pathlib import Path; from rrtool.artifacts.output.lock import output_lock\n"
+        "import sys; from pathlib import Path\n"
+        "from rrtool.artifacts.output.lock import output_lock\n"
         "with output_lock(Path(sys.argv[1])): print('held', flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(

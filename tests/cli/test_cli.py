@@ -13,7 +13,8 @@ import pytest
 
 from rrtool.artifacts.kinds import open_any
 from rrtool.cli.console import Console
-from tests.tiny import assert_done, assert_fails, extract, make_pictures, rrtool
+from rrtool.commands import GROUPS
+from tests.tiny import NETWORK, assert_done, assert_fails, extract, make_pictures, rrtool
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +96,72 @@ def test_config_file_gives_defaults_to_the_commands_of_a_group(tmp_path, images,
         assert_fails(rrtool(*fit), 2, message)
 
 
-def test_environment_gives_defaults(tmp_path, images, monkeypatch):
+def test_variable_gives_a_default_and_wins_over_the_file(tmp_path, images, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rrtool.toml").write_text("[extract]\npool = 'mac'\n")
     monkeypatch.setenv("RRTOOL_EXTRACT_POOL", "crow")
     assert_done(extract(images, tmp_path / "f.h5"))
     assert _options(tmp_path / "f.h5")["pool"] == "crow"
+    assert_done(extract(images, tmp_path / "g.h5", "--pool", "spoc"))
+    assert _options(tmp_path / "g.h5")["pool"] == "spoc"
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("RRTOOL_EXTRACT_MAXSIZE", "names no option of extract"),
+        ("RRTOOL_WHITEN_FIT_DIMS", "names no option of whiten fit"),
+        ("RRTOOL_WHITEN_DIM", "names no command and option"),
+    ],
+)
+def test_variable_of_a_command_that_names_no_option_is_an_error(
+    tmp_path, images, monkeypatch, variable, text
+):
+    monkeypatch.setenv(variable, "33")
+    assert_fails(extract(images, tmp_path / "f.h5"), 2, variable, text)
+    assert not (tmp_path / "f.h5").exists()
+
+
+def test_other_variables_are_one_line_of_warning_or_no_business_of_ours(
+    tmp_path, images, monkeypatch
+):
+    for name in ("RRTOOL_VERSION", "RRTOOL_SHARED_DATA", "RRTOOL_EXTRACTION"):
+        monkeypatch.setenv(name, "1")
+    result = extract(images, tmp_path / "f.h5")
+    assert_done(result)
+    assert [line for line in result.stderr.splitlines() if "RRTOOL" in line] == [
+        "warning: the variable RRTOOL_EXTRACTION is none of rrtool's and is ignored"
+    ]
+    assert (tmp_path / "f.h5").exists()
+
+
+def test_bad_value_says_where_it_came_from(tmp_path, images, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    wrong = ("--max-size", "0")
+    assert_fails(extract(images, "f.h5", *wrong), 2, "command line: bad --max-size")
+    arguments = ("extract", images, "-o", "f.h5", *NETWORK)
+    for text, table in (
+        ("[extract]\nmax-size = 0\n", "[extract]"),
+        ("[common]\nmax_size = 0\n", "[common]"),
+    ):
+        (tmp_path / "rrtool.toml").write_text(text)
+        assert_fails(rrtool(*arguments), 2, f"rrtool.toml, {table}: bad --max-size")
+    (tmp_path / "rrtool.toml").write_text("[extract]\nmax-size = 'big'\n")
+    assert_fails(rrtool(*arguments), 2, "rrtool.toml, [extract]: invalid value for '--max-size'")
+    for value, what in (("0", "bad --max-size"), ("big", "invalid value for '--max-size'")):
+        monkeypatch.setenv("RRTOOL_EXTRACT_MAX_SIZE", value)
+        assert_fails(rrtool(*arguments), 2, f"variable RRTOOL_EXTRACT_MAX_SIZE: {what}")
+
+
+def test_help_lists_the_commands_by_purpose_uncut():
+    shown = rrtool("--help").stdout
+    places = [shown.index(f"{group}:") for group in GROUPS]
+    assert places == sorted(places)
+    for options in GROUPS.values():
+        for each in options:
+            assert each.COMMAND.name.split()[0] in shown
+    assert "…" not in shown
+    assert "..." not in shown.replace("[ARGS]...", "")
 
 
 class _Terminal(io.StringIO):

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rrtool.scenes import make_scenes
-from rrtool.scenes.scenes import GROUPS_BY_NAME, plant, random_corners
 from rrtool.errors import UsageError
 from rrtool.ground_truth import load
 from rrtool.ground_truth.boxes import load_boxes, match_boxes
 from rrtool.images.listing import list_images
+from rrtool.scenes import make_scenes
+from rrtool.scenes.scenes import GROUPS_BY_NAME, plant, random_corners
 
 FEW: dict[str, Any] = {
     "n_objects": 2,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+
 from rrtool.artifacts.kinds.images import OverImages
 from rrtool.artifacts.schema import Column
 
@@ -14,3 +16,9 @@ class Features(OverImages):
     n_scales_without_regions = Column(
         "uint8", "n", "of saliency: scales at which the whole map was described", optional=True
     )
+
+    def rows(self) -> Iterator[Sequence[object]]:
+        """One line an image: its name, its status, and its descriptor; see ``Artifact.rows``."""
+        yield "name", "status", *(f"d{i}" for i in range(self.lengths["d"]))
+        for name, status, vector in zip(self.names, self.status, self.descriptors, strict=True):
+            yield name, int(status), *vector.tolist()

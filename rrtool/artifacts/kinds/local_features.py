@@ -2,8 +2,31 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
+import numpy as np
+
 from rrtool.artifacts.kinds.images import OverImages
 from rrtool.artifacts.schema import Column
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """The ``m`` local features of one image.
+
+    Attributes:
+        means: ``(m, 2)`` float32 x, y in cells of the own scale's map, centres at integers.
+        covariances: ``(m, 3)`` float32 Σ_xx, Σ_xy, Σ_yy in cells².
+        strengths: ``(m,)`` float16, largest activation in the region.
+        channels: ``(m,)`` uint16, channel = visual word.
+        scales: ``(m,)`` position in ``--scales``.
+    """
+
+    means: np.ndarray
+    covariances: np.ndarray
+    strengths: np.ndarray
+    channels: np.ndarray
+    scales: np.ndarray
 
 
 class LocalFeaturesFile(OverImages):
@@ -27,3 +50,16 @@ class LocalFeaturesFile(OverImages):
     @property
     def n_scales(self) -> int:
         return self.lengths["S"]
+
+    def of(self, row: int) -> ImageFeatures:
+        """The local features of one image, at all scales."""
+        first = row * self.n_scales
+        bounds = self.read(type(self).offsets, slice(first, first + self.n_scales + 1))
+        places = slice(int(bounds[0]), int(bounds[-1]))
+        return ImageFeatures(
+            self.read(type(self).means, places),
+            self.read(type(self).covariances, places),
+            self.read(type(self).strengths, places),
+            self.read(type(self).channels, places),
+            np.repeat(np.arange(self.n_scales), np.diff(bounds)),
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -111,8 +111,8 @@ class Ranking(Artifact):
             found=query,
         )
 
-    def rows(self) -> Iterator[tuple[object, ...]]:
-        """Title and lines of a table: query, rank, name, score, similarity, inliers."""
+    def rows(self) -> Iterator[Sequence[object]]:
+        """One line a hit; see ``Artifact.rows``."""
         yield "query", "rank", "name", "score", "similarity", "n_inliers"
         for row, query in enumerate(self.query_names):
             for hit in self.hits(row):
