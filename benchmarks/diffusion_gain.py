@@ -13,7 +13,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from rrtool import ground_truth
-from rrtool.artifacts.kinds import open_any
+from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import Features
 from rrtool.core.diffusion import knn
 from rrtool.core.diffusion.diffusion import (
     Diffusion,
@@ -82,7 +83,7 @@ def main() -> None:
     arguments = parser.parse_args()
     sets = {}
     for path in arguments.features:
-        with open_any(path, "features") as features:
+        with open_artifact(path, Features) as features:
             names = features.names
             labels = _labels(arguments.groups, names)
             sets[path] = features.descriptors, np.array([f"{path} {x}" for x in labels])

@@ -12,7 +12,8 @@ import argparse
 from collections import Counter
 from itertools import pairwise
 
-from rrtool.artifacts.kinds import open_any
+from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import Objects
 from rrtool.ground_truth.groups import Groups, load_groups
 
 PURE = 0.8
@@ -32,7 +33,7 @@ def main() -> None:
 
 def row(path: str, groups: Groups) -> list[str]:
     """Number of objects, their mean size, mean purities, and labels with a pure object."""
-    with open_any(path, "objects") as artifact:
+    with open_artifact(path, Objects) as artifact:
         labels = [groups.label_of(name) for name in artifact.names]
         images = artifact.images.tolist()
         bounds = pairwise(artifact.offsets.tolist())

@@ -24,9 +24,9 @@ from rrtool.images.decode import decode_image
 from rrtool.images.listing import list_images
 from rrtool.networks import Network, load_network
 from rrtool.progress import Silent
-from rrtool.stages.activations.run import DEFAULT_SCALES, NetworkOptions
 from rrtool.stages.activations.sources import _resized
 from rrtool.stages.retrieval import extract
+from rrtool.stages.retrieval.options import ExtractOptions
 
 SHARED = Path(os.environ.get("RRTOOL_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -49,15 +49,19 @@ def main() -> None:
         listed = Path(folder) / "list.txt"
         listed.write_bytes(b"\n".join(os.fsencode(os.path.abspath(path)) for path in paths))
         network = load_network(arguments.network, weights, device=arguments.device)
-        options = extract.ExtractOptions(
-            NetworkOptions(arguments.network, weights, device=arguments.device)
+        options = ExtractOptions(
+            images=str(listed),
+            output=str(Path(folder) / "features.h5"),
+            network=arguments.network,
+            weights=weights,
+            device=arguments.device,
         )
         print_machine()
-        print(f"{len(paths)} images, {arguments.network}, scales {DEFAULT_SCALES}")
+        print(f"{len(paths)} images, {arguments.network}, scales {options.scales}")
         compare(
             {
-                "bare forward": _bare(network, paths, arguments.device),
-                "extract": _stage(str(listed), Path(folder), options),
+                "bare forward": _bare(network, paths, options),
+                "extract": _stage(options),
             },
             arguments.repeats,
         )
@@ -73,14 +77,14 @@ def _random_photos(folder: Path, count: int) -> str:
     return str(photos)
 
 
-def _bare(network: Network, paths: list[str], device: str) -> Callable[[], None]:
+def _bare(network: Network, paths: list[str], options: ExtractOptions) -> Callable[[], None]:
     std = torch.tensor(network.std).view(1, 3, 1, 1)
     mean = torch.tensor(network.mean).view(1, 3, 1, 1)
-    inputs = []
+    inputs, device = [], options.device
     for path in paths:
-        pixels = torch.from_numpy(decode_image(path, 1024).pixels.copy())[None]
+        pixels = torch.from_numpy(decode_image(path, options.max_size).pixels.copy())[None]
         image = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
-        inputs += [_resized(image, scale).to(device) for scale in DEFAULT_SCALES]
+        inputs += [_resized(image, scale).to(device) for scale in options.scales]
 
     def run() -> None:
         with torch.inference_mode():
@@ -92,11 +96,10 @@ def _bare(network: Network, paths: list[str], device: str) -> Callable[[], None]
     return run
 
 
-def _stage(images: str, folder: Path, options: extract.ExtractOptions) -> Callable[[], None]:
+def _stage(options: ExtractOptions) -> Callable[[], None]:
     def run() -> None:
-        output = folder / "features.h5"
-        output.unlink(missing_ok=True)
-        extract.run(images, output, options, progress=Silent())
+        Path(options.output).unlink(missing_ok=True)
+        extract.run(options, Silent())
 
     return run
 

@@ -13,7 +13,7 @@ import argparse
 
 import numpy as np
 
-from rrtool.artifacts import Artifact, open_artifact
+from rrtool.artifacts import open_artifact
 from rrtool.core.evaluation.average_precision import (
     average_precision,
     ranks_without_junk,
@@ -32,12 +32,12 @@ def main() -> None:
     parser.add_argument("--groups", required=True, help="as for rrtool evaluate")
     arguments = parser.parse_args()
     groups = load_groups(arguments.groups)
-    with open_any(arguments.queries, "features") as queries:
+    with open_artifact(arguments.queries, Features) as queries:
         asked = queries.descriptors
         asked_labels = [groups.label_of(name) for name in queries.names]
     with (
-        open_any(arguments.maps, "activation-maps") as maps,
-        open_any(arguments.saliency, "saliency") as saliency,
+        open_artifact(arguments.maps, ActivationMaps) as maps,
+        open_artifact(arguments.saliency, Saliency) as saliency,
     ):
         labels = [groups.label_of(name) for name in maps.names]
         halves = described(maps, saliency)
@@ -49,17 +49,12 @@ def main() -> None:
         print(f"{name} | {100 * by_queries:.2f} | {100 * leaving_out:.2f}")
 
 
-def described(maps: Artifact, saliency: Artifact) -> dict[str, np.ndarray]:
+def described(maps: ActivationMaps, saliency: Saliency) -> dict[str, np.ndarray]:
     """Descriptors ``(n, k)`` of all photos by all positions and by each half."""
     found: dict[str, list[np.ndarray]] = {"all positions": [], "salient half": [], "the rest": []}
-    n_scales = maps.map_sizes.shape[1]
-    bounds, map_starts = maps.offsets, saliency.read("maps/offsets")[::n_scales]
-    sizes = maps.map_sizes[:, 0].prod(axis=1)
-    for row, size in enumerate(sizes.tolist()):
-        first = int(map_starts[row])
-        significance = saliency.read("maps/values", slice(first, first + size))
-        start, stop = bounds[row * n_scales : row * n_scales + 2].tolist()
-        activations = maps.read("activations", slice(start, stop)).reshape(-1, size)
+    for row in range(len(maps.names)):
+        significance = saliency.saliency_maps(row)[0].ravel()
+        activations = maps.of(row)[0].reshape(-1, significance.size)
         is_salient = significance >= np.median(significance)
         for name, part in zip(found, (np.ones(size, bool), is_salient, ~is_salient), strict=True):
             found[name].append(gem(activations[:, part]))
