@@ -14,6 +14,7 @@ import argparse
 import numpy as np
 
 from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import ActivationMaps, Features, Saliency
 from rrtool.core.evaluation.average_precision import (
     average_precision,
     ranks_without_junk,
@@ -56,7 +57,7 @@ def described(maps: ActivationMaps, saliency: Saliency) -> dict[str, np.ndarray]
         significance = saliency.saliency_maps(row)[0].ravel()
         activations = maps.of(row)[0].reshape(-1, significance.size)
         is_salient = significance >= np.median(significance)
-        for name, part in zip(found, (np.ones(size, bool), is_salient, ~is_salient), strict=True):
+        for name, part in zip(found, (np.ones(len(is_salient), bool), is_salient, ~is_salient), strict=True):
             found[name].append(gem(activations[:, part]))
     return {name: l2_normalize(np.array(vectors)) for name, vectors in found.items()}
 
