@@ -57,7 +57,8 @@ def described(maps: ActivationMaps, saliency: Saliency) -> dict[str, np.ndarray]
         significance = saliency.saliency_maps(row)[0].ravel()
         activations = maps.of(row)[0].reshape(-1, significance.size)
         is_salient = significance >= np.median(significance)
-        for name, part in zip(found, (np.ones(len(is_salient), bool), is_salient, ~is_salient), strict=True):
+        everywhere = np.ones(len(is_salient), bool)
+        for name, part in zip(found, (everywhere, is_salient, ~is_salient), strict=True):
             found[name].append(gem(activations[:, part]))
     return {name: l2_normalize(np.array(vectors)) for name, vectors in found.items()}
 

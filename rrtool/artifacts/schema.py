@@ -239,9 +239,11 @@ def _fits_axis(n: int, axis: str, lengths: dict[str, int]) -> bool:
     known = int(np.prod([lengths[letter] for letter in letters if letter in lengths], dtype=int))
     if not unknown:
         return n == known
-    if n < 0 or len(unknown) > 1 or (known and n % known) or (not known and n):
+    if not known:  # nothing, however long the unknown is
+        return n == 0
+    if n < 0 or len(unknown) > 1 or n % known:
         return False
-    lengths[unknown[0]] = n // known if known else 0
+    lengths[unknown[0]] = n // known
     return True
 
 

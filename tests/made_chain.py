@@ -1,0 +1,70 @@
+"""One small chain of every command: what the tests of wrong input and of changed options share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from tests.tiny import assert_done, make_digits, make_pictures, rrtool
+
+GROUPS = "prefix:(.)_"
+_NETWORK = ("--network", "squeezenet1_1", "--weights", "none", "--max-size", "96",
+            "--scales", "1", "--device", "cpu")  # fmt: skip
+_QUICK = ("--epochs", "1", "--width", "0.0625", "--device", "cpu")
+
+# Every command but report and demo, each after those whose artifacts it reads.
+COMMANDS: dict[str, tuple[str, ...]] = {
+    "extract": ("images", "-o", "f.h5", *_NETWORK, "--save-maps", "m.h5"),
+    "extract regions": ("images", "-o", "ur.h5", *_NETWORK, "--regions", "2"),
+    "detect-local": ("images", "-o", "d.h5", *_NETWORK),
+    "detect-local query": ("images", "-o", "q.h5", "--maps", "m.h5", "--role", "query",
+                           "--levels-from", "d.h5"),
+    "search": ("f.h5", "f.h5", "-o", "r.h5"),
+    "search regions": ("ur.h5", "ur.h5", "-o", "rr.h5"),
+    "rerank": ("r.h5", "--query-local", "q.h5", "--database-local", "d.h5", "-o", "v.h5"),
+    "whiten fit": ("f.h5", "--groups", GROUPS, "-o", "w.h5"),
+    "whiten apply": ("f.h5", "w.h5", "--center", "f.h5", "-o", "fw.h5"),
+    "reduce-regions": ("ur.h5", "--n-regions", "2", "-o", "rd.h5"),
+    "build-graph": ("f.h5", "--k", "2", "-o", "g.h5"),
+    "diffuse": ("--graph", "g.h5", "--queries", "f.h5", "--database", "f.h5", "--seeds", "v.h5",
+                "-o", "s.h5"),
+    "diffuse prepare": ("--prepare", "--graph", "g.h5", "--database", "f.h5", "-o", "p.h5"),
+    "diffuse offline": ("--offline", "p.h5", "--graph", "g.h5", "--queries", "f.h5",
+                        "--database", "f.h5", "-o", "so.h5"),
+    "saliency fs": ("images", "-o", "fr.h5", *_NETWORK, "--features", "ff.h5", "--keep-maps"),
+    "build-graph regions": ("fr.h5", "--k", "2", "-o", "rg.h5"),
+    "centrality": ("rg.h5", "--measure", "katz", "-o", "c.h5"),
+    "saliency os": ("images", "-o", "os.h5", "--maps", "m.h5", "--regions", "fr.h5",
+                    "--centrality", "c.h5", "--features", "of.h5"),
+    "discover": ("fr.h5", "--graph", "rg.h5", "--centrality", "c.h5", "--min-images", "2",
+                 "-o", "ob.h5"),
+    "evaluate": ("r.h5", "v.h5", "--ground-truth", GROUPS, "-o", "e.h5"),
+    "evaluate boxes": ("os.h5", "fr.h5", "--boxes", "boxes.csv", "-o", "eb.h5"),
+    "al-pretrain": ("mnist:digits", "-o", "pre.h5", *_QUICK, "--limit", "60",
+                    "--clusters-per-class", "1", "--kmeans-iterations", "1"),
+    "al-cycle": ("mnist:digits", "-o", "a.h5", "--oracle", "dataset", "--budget", "10", *_QUICK,
+                 "--semi", "--semi-epochs", "1", "--k", "5", "--pretrain", "pre.h5"),
+    "al-agree": ("a.h5", "-o", "ag.h5", "--truth", "mnist:digits", "--k", "5"),
+}  # fmt: skip
+
+
+def command_of(name: str) -> list[str]:
+    """The words of a command of ``COMMANDS``, without ``rrtool``."""
+    words = [*name.split(), *COMMANDS[name]]
+    # A second word that is no subcommand only tells two calls of one command apart.
+    if name.split()[0] not in ("whiten", "saliency") and len(name.split()) > 1:
+        del words[1]
+    return words
+
+
+def make_chain(folder: Path) -> Path:
+    """Make six images in two groups, a few digits, and every artifact of them; go there."""
+    make_pictures(folder / "images", 6)
+    for i in range(6):
+        (folder / "images" / f"{i:03d}.png").rename(folder / "images" / f"{'ab'[i % 2]}_{i}.png")
+    (folder / "boxes.csv").write_text("a_0.png,5,5,40,40\nb_1.png,9,9,60,60\n")
+    make_digits(folder / "digits", 60, 20)
+    os.chdir(folder)
+    for name in COMMANDS:
+        assert_done(rrtool(*command_of(name)))
+    return folder
