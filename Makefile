@@ -8,7 +8,7 @@ DEMO ?= demo
 DEMO_OPTIONS ?=
 JOBS ?= 2
 
-.PHONY: demo test lint format bench install clean
+.PHONY: demo test lint format docs bench install clean
 .DELETE_ON_ERROR:
 
 demo: install
@@ -26,8 +26,11 @@ format: install
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: install
+	$(BIN)/python -m rrtool.cli.reference docs
+
 bench: install
-	for script in mser fsm extract adjacency diffusion build_graph egm saliency coreset joint_label_propagation training; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in startup mser fsm extract adjacency diffusion build_graph egm saliency coreset joint_label_propagation training; do $(BIN)/python benchmarks/$$script.py || exit 1; done
 
 install: $(VENV)/installed-$(FAISS)
 

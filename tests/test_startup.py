@@ -1,0 +1,71 @@
+"""What a command imports: torch only where a network runs, nothing heavy for an up-to-date answer."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.made_chain import COMMANDS, GROUPS, command_of, make_chain
+
+_PROGRAM = """
+import sys
+from rrtool.cli.app import main
+try:
+    main()
+except SystemExit as end:
+    code = end.code
+print("|".join(["modules", str(code), *sys.modules]), file=sys.stderr)
+"""
+
+
+def _modules_of(*words):
+    """What is imported when a command, run in a process of its own, ends well."""
+    done = subprocess.run(
+        [sys.executable, "-c", _PROGRAM, *words], capture_output=True, text=True, check=True
+    )
+    _, code, *modules = done.stderr.splitlines()[-1].split("|")
+    assert code in ("0", "None"), done.stderr
+    return set(modules)
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return make_chain(tmp_path_factory.mktemp("chain"))
+
+
+@pytest.fixture
+def here(made, monkeypatch):
+    monkeypatch.chdir(made)
+
+
+NEW = {
+    "search": ("search", "f.h5", "f.h5", "-o", "new-r.h5"),
+    "rerank": (
+        *("rerank", "r.h5", "--query-local", "q.h5", "--database-local", "d.h5"),
+        *("--device", "cpu", "-o", "new-v.h5"),
+    ),
+    "evaluate": ("evaluate", "r.h5", "v.h5", "--ground-truth", GROUPS, "-o", "new-e.h5"),
+    "report": (
+        *("report", "v.h5", "--images", "images", "-o", "new.html"),
+        *("--query-local", "q.h5", "--database-local", "d.h5"),
+    ),
+    "inspect": ("inspect", "f.h5"),
+    "help": ("--help",),
+    "help of extract": ("extract", "--help"),
+}
+
+
+@pytest.mark.parametrize("command", NEW)
+def test_command_without_a_network_imports_no_torch(here, command):
+    assert not _modules_of(*NEW[command]) & {"torch", "torchvision"}
+
+
+@pytest.mark.parametrize("call", COMMANDS)
+def test_up_to_date_answer_imports_nothing_heavy(here, call):
+    imported = _modules_of(*command_of(call))
+    heavy = {"torch", "torchvision"}
+    if not call.startswith(("al-", "evaluate")):  # these read their images or rankings
+        heavy |= {"numba", "faiss"}
+    assert not imported & heavy
