@@ -111,7 +111,12 @@ def test_rooms_import_each_other_in_no_circle():
 
 
 def _room(module: str) -> str:
-    """A chapter's folder, another folder of rrtool, or a module at the top."""
+    """A chapter's folder, another folder of rrtool, or a module at the top.
+
+    What is declared of options is a layer of its own, wherever it stands.
+    """
+    if module.endswith("options"):
+        return "options"
     parts = KNOWN[module].relative_to(ROOT / "rrtool").parts
     return "/".join(parts[: 2 if parts[0] in ("core", "stages") and len(parts) > 2 else 1])
 

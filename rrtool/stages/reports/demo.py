@@ -1,0 +1,108 @@
+"""``rrtool demo``: the main job from end to end on made-up scenes with planted objects."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import rrtool
+from rrtool.errors import UsageError, WorkFailed
+from rrtool.networks import load_network
+from rrtool.progress import Progress
+from rrtool.scenes.scenes import Scenes, make_scenes
+from rrtool.stages.reports.options import DemoOptions
+
+_MARKER = ".rrtool-demo"
+_FULL = {"n_objects": 12, "n_views": 5, "n_queries": 2, "n_distractors": 20, "size": 512}
+_SHORT = {"n_objects": 4, "n_views": 4, "n_queries": 1, "n_distractors": 6, "size": 256}
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo has made.
+
+    Attributes:
+        path: of the page; of the images where only the scenes are made.
+        scores: of the global and of the verified ranking, as ``evaluate`` gives them.
+    """
+
+    path: Path
+    scores: list[dict[str, Any]] = field(default_factory=list)
+
+
+def run(options: DemoOptions, progress: Progress) -> Demo:
+    """Make the scenes, run every stage on them, and show the result.
+
+    Raises:
+        UsageError: the folder holds something that no demo has put there.
+    """
+    folder, numbers = Path(options.folder), _SHORT if options.short else _FULL
+    _claim(folder)
+    scenes = make_scenes(folder, seed=options.seed, **numbers)
+    if options.scenes_only:
+        return Demo(scenes.images)
+    weights = options.weights
+    if weights == "auto":
+        weights = _available(options.network, progress)
+    common: dict[str, Any] = {"overwrite": True, "progress": progress}
+    network = {
+        "network": options.network, "weights": weights, "max_size": numbers["size"],
+        "seed": options.seed, **common,
+    }  # fmt: skip
+    rankings = _rankings(folder, scenes, network, common)
+    groups = str(scenes.groups)
+    scores = rrtool.evaluate(
+        rankings, output=folder / "evaluation.h5", ground_truth=groups, **common
+    )
+    page = rrtool.report(
+        [rankings[-1]],
+        folder / "demo.html",
+        images=scenes.images,
+        query_local=folder / "query-local.h5",
+        database_local=folder / "database-local.h5",
+        ground_truth=groups,
+        **common,
+    )
+    return Demo(page.path, scores)
+
+
+def _claim(folder: Path) -> None:
+    """The demo's own folder carries a marker; one with anything else in it is not touched."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()) and not (folder / _MARKER).exists():
+            raise UsageError(
+                "the folder holds something else", where=folder, todo="name a new or empty folder"
+            )
+        (folder / _MARKER).touch()
+    except OSError as error:
+        raise UsageError("cannot use this folder", where=folder, found=error.strerror) from None
+
+
+def _available(network: str, progress: Progress) -> str:
+    """ImageNet weights if they can be had within seconds, else none."""
+    try:
+        load_network(network, "imagenet")
+    except WorkFailed as error:
+        progress.message(f"{error.what}: the demo goes on with an untrained network")
+        return "none"
+    return "imagenet"
+
+
+def _rankings(
+    folder: Path, scenes: Scenes, network: dict[str, Any], common: dict[str, Any]
+) -> list[Path]:
+    """The global and the verified ranking of the boxed queries."""
+    images, boxes = scenes.images, scenes.boxes
+    database = rrtool.extract(images, folder / "database.h5", **network)
+    queries = rrtool.extract(images, folder / "queries.h5", boxes=boxes, **network)
+    local = rrtool.detect_local(images, folder / "database-local.h5", **network)
+    query_local = rrtool.detect_local(
+        images, folder / "query-local.h5", role="query", boxes=boxes, levels_from=local, **network
+    )
+    found = rrtool.search(queries, database, folder / "global.h5", **common)
+    verified = rrtool.rerank(
+        found, folder / "dsm.h5", query_local=query_local, database_local=local, **common
+    )
+    return [found, verified]
