@@ -6,6 +6,12 @@ from collections.abc import Mapping
 from functools import cache
 
 from rrtool.options import Options
+from rrtool.stages.discovery.options import (
+    CentralityOptions,
+    DiscoverOptions,
+    SaliencyFsOptions,
+    SaliencyOsOptions,
+)
 from rrtool.stages.retrieval.options import (
     ExtractOptions,
     ReduceRegionsOptions,
@@ -24,6 +30,12 @@ GROUPS: Mapping[str, tuple[type[Options], ...]] = {
         ReduceRegionsOptions,
     ),
     "Find the same object again": (SearchOptions,),
+    "Discover what repeats": (
+        SaliencyFsOptions,
+        CentralityOptions,
+        SaliencyOsOptions,
+        DiscoverOptions,
+    ),
 }
 # What ``rrtool --help`` says of commands that have commands of their own.
 FAMILIES = {

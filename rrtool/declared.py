@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
@@ -62,9 +63,9 @@ class Option:
         return f"{'[('[self.above is not None]}{low:g}, {high:g}{'])'[self.below is not None]}"
 
     def holds(self, value: float) -> bool:
-        """Whether a number is in the range; NaN is in none."""
+        """Whether a number is in the range; NaN and the infinities are in none."""
         return (
-            value == value
+            -math.inf < value < math.inf
             and (self.least is None or value >= self.least)
             and (self.most is None or value <= self.most)
             and (self.above is None or value > self.above)

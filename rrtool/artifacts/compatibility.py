@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rrtool.artifacts.kinds import Graph
+from rrtool.artifacts.kinds import Centrality, Graph, Regions
 from rrtool.artifacts.reader import Artifact
 from rrtool.errors import ArtifactError
 
@@ -86,4 +86,37 @@ def require_graph_of(graph: Graph, features: Artifact) -> None:
             expected=f"a graph of {features.path}",
             found=f"a graph of {made_from.path}",
             todo="build it from these with build-graph",
+        )
+
+
+def require_centrality_of(centrality: Centrality, graph: Graph) -> None:
+    """Centrality is of the vertices of the very graph that it was measured on.
+
+    Raises:
+        ArtifactError: it was measured on another.
+    """
+    measured_on = centrality.input("graph")
+    if measured_on.digest != graph.digest or centrality.lengths["v"] != graph.lengths["v"]:
+        raise ArtifactError(
+            "the centrality is not that of this graph",
+            where=centrality.path,
+            expected=f"that of {graph.path}",
+            found=f"that of {measured_on.path}",
+            todo="run centrality on this graph",
+        )
+
+
+def require_centrality_of_regions(centrality: Centrality, regions: Regions) -> None:
+    """Centrality is of these regions, by whichever graph.
+
+    Raises:
+        ArtifactError: it is of others.
+    """
+    made_of, n_vertices = centrality.extra["vertices"], centrality.lengths["v"]
+    if made_of != regions.digest or n_vertices != regions.lengths["r"]:
+        raise ArtifactError(
+            "the centrality is not that of these regions",
+            where=centrality.path,
+            expected=f"that of a graph of {regions.path}",
+            todo="build-graph on these regions, then centrality on the graph",
         )

@@ -48,6 +48,7 @@ class Column:
         optional: whether an artifact may lack it.
         offsets_of: it divides this dataset: starts at 0, never falls, ends at its length.
         ids_of: its values are rows, from −1 (none) up to this length.
+        positive: its values are finite and not negative.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Column:
         optional: bool = False,
         offsets_of: str = "",
         ids_of: str = "",
+        positive: bool = False,
     ) -> None:
         self.dtypes = dtype.split()
         self.shape = shape.split()
@@ -68,6 +70,7 @@ class Column:
         self.optional = optional
         self.offsets_of = offsets_of
         self.ids_of = ids_of
+        self.positive = positive
 
     def __set_name__(self, owner: type, attribute: str) -> None:
         self.name = self.name or attribute
@@ -111,15 +114,17 @@ class Column:
             )
 
     def check_values(self, artifact: Readable, values: np.ndarray, *, whole: bool) -> None:
-        """Offsets that grow, and rows that exist.
+        """Offsets that grow, rows that exist, and numbers that may be summed.
 
         Raises:
-            ArtifactError: they don't.
+            ArtifactError: they don't, or may not.
         """
-        if not values.size or not (self.offsets_of or self.ids_of):
+        if not values.size or not (self.offsets_of or self.ids_of or self.positive):
             return
         low, high = values.min(), values.max()
-        if self.ids_of:
+        if self.positive:
+            good, expected = low >= 0 and high < np.inf, "finite numbers, none below 0"
+        elif self.ids_of:
             limit = artifact.lengths.get(self.ids_of, 0)
             good, expected = low >= -1 and high < limit, f"rows below {limit}"
         else:
@@ -132,7 +137,7 @@ class Column:
                 f"damaged {artifact.kind}: {self.name}",
                 where=artifact.path,
                 expected=expected,
-                found=f"{low} to {high}" if self.ids_of else "others",
+                found="others" if self.offsets_of else f"{low} to {high}",
                 todo="make it again",
             )
 

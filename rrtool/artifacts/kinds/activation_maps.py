@@ -15,7 +15,9 @@ class ActivationMaps(OverImages):
     FACTS = {"n_channels": int}
     OPTIONS = {"scales": list}
     map_sizes = Column("int32", "n S 2", "width, height in cells")
-    activations = Column("float32", "*", "flat, in the order row, scale, channel, y, x")
+    activations = Column(
+        "float32", "*", "flat, in the order row, scale, channel, y, x", positive=True
+    )
     offsets = Column("int64", "nS+1", "of each (row, scale)", offsets_of="activations")
 
     @property

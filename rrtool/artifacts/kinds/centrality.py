@@ -12,5 +12,5 @@ class Centrality(Artifact):
     KIND = "centrality"
     FACTS = {"measure": str, "vertices": str}
     names = Texts("n", "of the images")
-    centrality = Column("float32", "v", "mean 1 over good vertices; failed ones 0")
+    centrality = Column("float32", "v", "mean 1 over good vertices; failed ones 0", positive=True)
     status = Column("uint8", "v", "as in the graph")

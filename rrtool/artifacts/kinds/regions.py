@@ -14,7 +14,7 @@ class _Salient(OverImages):
     region_boxes = Column("float32", "r 4", "x0, y0, x1, y1 in pixels of the whole image")
     region_scales = Column("uint8", "r", "position in --scales", optional=True)
     region_saliencies = Column(
-        "float32", "r", "of saliency: mean saliency in each region", optional=True
+        "float32", "r", "of saliency: mean saliency in each region", optional=True, positive=True
     )
     region_weights = Column(
         "float32",

@@ -2,99 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from rrtool.artifacts import Artifact, Provenance, create, open_artifact
+from rrtool.artifacts import OutputFile, open_artifact
+from rrtool.artifacts.kinds import Centrality, Graph
 from rrtool.core.discovery import centrality as measures
 from rrtool.core.discovery.centrality import CentralityResult
 from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
-from rrtool.stages.diffusion.graph_input import (
-    damaged_graph,
-    read_adjacency,
-    require_iterations,
-)
+from rrtool.stages.discovery.options import CentralityOptions
+from rrtool.stages.driver import Wanted, make
 
 MAX_EXACT = 30_000
 
 _SHORTEST_PATH = ("betweenness", "closeness")
-# What each measure takes, and the defaults; a smaller tolerance costs float64 iterations little.
-_PARAMETERS: dict[str, dict[str, Any]] = {
-    "degree": {},
-    "eigenvector": {"tol": 1e-8, "max_iter": 1000},
-    "pagerank": {"alpha": 0.85, "tol": 1e-8, "max_iter": 1000},
-    "katz": {"alpha": 0.99, "tol": 1e-6, "max_iter": 100},
-    "betweenness": {"samples": None},
-    "closeness": {"samples": None},
-}
 
 
-@dataclass(frozen=True)
-class CentralityOptions:
-    """Options of ``centrality``; None is the measure's own default.
-
-    Attributes:
-        measure: degree, eigenvector, pagerank, katz, betweenness or closeness.
-        alpha: of pagerank (0.85) and katz (0.99), in (0, 1).
-        samples: source vertices from which betweenness or closeness is estimated.
-        tol: at which an iteration stops; as ``core.centrality`` defines it for each measure.
-        max_iter: most iterations.
-        seed: of the samples.
-        device: where to solve for katz; the other measures run on the CPU.
-    """
-
-    measure: str
-    alpha: float | None = None
-    samples: int | None = None
-    tol: float | None = None
-    max_iter: int | None = None
-    seed: int = 0
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.measure not in _PARAMETERS:
-            expected = ", ".join(_PARAMETERS)
-            raise UsageError("unknown --measure", expected=expected, found=self.measure)
-        if self.alpha is not None and not 0 < self.alpha < 1:
-            raise UsageError("bad --alpha", expected="between 0 and 1", found=self.alpha)
-        if self.samples is not None and self.samples < 2:
-            raise UsageError("bad --samples", expected="at least 2", found=self.samples)
-        if self.tol is not None and not 0 < self.tol < 1:
-            raise UsageError("bad --tol", expected="between 0 and 1", found=self.tol)
-        if self.max_iter is not None:
-            require_iterations(self.max_iter)
-        if not 0 <= self.seed < 2**63:
-            raise UsageError("bad --seed", expected="0 or more", found=self.seed)
-        for name in ("alpha", "samples", "tol", "max_iter"):
-            if getattr(self, name) is not None and name not in _PARAMETERS[self.measure]:
-                takers = [measure for measure in _PARAMETERS if name in _PARAMETERS[measure]]
-                option = f"--{name.replace('_', '-')}"
-                raise UsageError(
-                    f"{self.measure} takes no {option}", expected=f"{' or '.join(takers)} with it"
-                )
-
-    def parameters(self) -> dict[str, Any]:
-        """What the measure is computed with: its own parameters only, defaults filled in."""
-        given = {name: getattr(self, name) for name in _PARAMETERS[self.measure]}
-        known = _PARAMETERS[self.measure]
-        filled = {name: known[name] if value is None else value for name, value in given.items()}
-        return {**filled, "seed": self.seed} if self.samples is not None else filled
-
-
-def run(
-    graph: str,
-    output: str | Path,
-    options: CentralityOptions,
-    *,
-    overwrite: bool = False,
-    progress: Progress,
-) -> Path:
+def run(options: CentralityOptions, progress: Progress) -> Path:
     """Measure how significant each vertex of a graph is (thesis §5.3.7).
 
     Every measure has the mean 1 over the rows that haven't failed; failed rows have 0.
@@ -107,37 +36,39 @@ def run(
             exact measure.
     """
     device = _resolve_device(options)
-    with open_artifact(graph, "graph") as source:
-        provenance = Provenance(
-            "centrality",
-            {"measure": options.measure, **options.parameters()},
-            [source.as_input("graph")],
-            source.network,
-            device,
+    with open_artifact(options.graph, Graph) as graph:
+
+        def work(outputs: list[OutputFile]) -> None:
+            status = graph.status
+            values, extra = _measure(graph, np.flatnonzero(status == 0), options, device, progress)
+            columns = Centrality.columns(names=graph.names, centrality=values, status=status)
+            outputs[0].publish(columns, extra=extra)
+
+        return make(
+            options,
+            Wanted(
+                options.output, Centrality, {"measure": options.measure, **options.parameters()}
+            ),
+            work,
+            progress,
+            inputs=[graph.as_input("graph")],
+            network=graph.network,
+            device=device,
         )
-        with create(output, provenance, overwrite=overwrite) as target:
-            if target.is_current:
-                progress.message(f"{target.path} is up to date")
-                return target.path
-            values, status, extra = _measure(source, options, device, progress)
-            names = {name: source.read(name) for name in ("names/bytes", "names/offsets")}
-            return target.publish({"centrality": values, "status": status, **names}, extra=extra)
 
 
 def _measure(
-    graph: Artifact, options: CentralityOptions, device: str, progress: Progress
-) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
-    status = graph.read("status")
-    good = np.flatnonzero(status == 0)
+    graph: Graph, good: np.ndarray, options: CentralityOptions, device: str, progress: Progress
+) -> tuple[np.ndarray, dict[str, Any]]:
     if not len(good):
         raise ArtifactError("no row is usable", where=graph.path)
     _require_feasible(graph, len(good), options)
-    adjacency = read_adjacency(graph)
+    adjacency = graph.adjacency()
     if options.measure in _SHORTEST_PATH:
         result = _shortest_path(graph, adjacency, good, options, progress)
     else:
         result = _spectral(_among(adjacency, good), options, device)
-    values = np.zeros(len(status), dtype=np.float32)
+    values = np.zeros(graph.lengths["v"], dtype=np.float32)
     values[good] = measures.normalize_to_mean_one(result.values)
     n_isolated = int(np.count_nonzero(measures.is_isolated(adjacency)[good]))
     _tell(graph, options, result, n_isolated, progress)
@@ -151,11 +82,11 @@ def _measure(
         "samples": options.samples if is_sampled else None,
         "seed": options.seed if is_sampled else None,
         "n_isolated": n_isolated,
-        "vertices": graph.inputs[0].digest if graph.inputs else "",
+        "vertices": graph.input("features").digest,
         "n_zero": int(np.count_nonzero(result.values == 0)),
-        "n_failed": int(len(status) - len(good)),
+        "n_failed": len(values) - len(good),
     }
-    return values, status, extra
+    return values, extra
 
 
 def _spectral(adjacency: csr_array, options: CentralityOptions, device: str) -> CentralityResult:
@@ -171,7 +102,7 @@ def _spectral(adjacency: csr_array, options: CentralityOptions, device: str) -> 
 
 
 def _shortest_path(
-    graph: Artifact,
+    graph: Graph,
     adjacency: csr_array,
     good: np.ndarray,
     options: CentralityOptions,
@@ -183,16 +114,11 @@ def _shortest_path(
     samples = options.samples
     if samples is not None and samples >= len(good):
         samples = None  # all vertices: the exact value
-    neighbor_ids, similarities = graph.read("neighbor_ids"), graph.read("similarities")
-    n = adjacency.shape[0]
-    if neighbor_ids.shape != similarities.shape or neighbor_ids.shape[:1] != (n,):
-        raise damaged_graph(
-            graph, f"lists {neighbor_ids.shape}, {similarities.shape} of {n} vertices"
-        )
     try:
-        costs = _among(paths.edge_costs(adjacency, neighbor_ids, similarities), good)
+        costs = paths.edge_costs(adjacency, graph.neighbor_ids, graph.similarities)
     except ValueError as error:
-        raise damaged_graph(graph, str(error)) from None
+        raise graph.damaged(str(error)) from None
+    costs = _among(costs, good)
     if options.measure == "betweenness":
         return CentralityResult(paths.betweenness(costs, samples=samples, seed=options.seed))
     if samples is None:
@@ -208,7 +134,7 @@ def _among(matrix: csr_array, good: np.ndarray) -> csr_array:
     return matrix if len(good) == matrix.shape[0] else matrix[good][:, good]
 
 
-def _require_feasible(graph: Artifact, n: int, options: CentralityOptions) -> None:
+def _require_feasible(graph: Graph, n: int, options: CentralityOptions) -> None:
     if options.measure in _SHORTEST_PATH and options.samples is None and n > MAX_EXACT:
         raise UsageError(
             f"too many vertices for exact {options.measure}",
@@ -227,7 +153,7 @@ def _resolve_device(options: CentralityOptions) -> str:
 
 
 def _tell(
-    graph: Artifact,
+    graph: Graph,
     options: CentralityOptions,
     result: CentralityResult,
     n_isolated: int,

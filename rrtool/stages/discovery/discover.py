@@ -2,57 +2,27 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import Artifact, OutputFile, Provenance, create, open_artifact
-from rrtool.artifacts.compatibility import require_graph_of
+from rrtool.artifacts import OutputFile, open_artifact
+from rrtool.artifacts.compatibility import require_centrality_of, require_graph_of
+from rrtool.artifacts.kinds import Centrality, Graph, Objects, Regions
 from rrtool.core.discovery.object_discovery import (
     DiscoveredObjects,
     DiscoveryOptions,
     discover_objects,
 )
-from rrtool.errors import ArtifactError, UsageError
+from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
-from rrtool.stages.diffusion.graph_input import read_adjacency
-
-_COPIED = ("names/bytes", "names/offsets", "image_sizes")
-
-
-def discovery_options(
-    min_images: int = 3, quantile: float = 0.7, cohesion: float = 0.5, overlap: float = 0.5
-) -> DiscoveryOptions:
-    """See ``DiscoveryOptions``.
-
-    Raises:
-        UsageError: one is out of its range.
-    """
-    try:
-        return DiscoveryOptions(min_images, quantile, cohesion, overlap)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+from rrtool.stages.discovery.options import DiscoverOptions
+from rrtool.stages.driver import Wanted, make
 
 
-def run(
-    regions: str,
-    output: str | Path,
-    options: DiscoveryOptions,
-    *,
-    graph: str,
-    centrality: str,
-    overwrite: bool = False,
-    progress: Progress,
-) -> Path:
+def run(options: DiscoverOptions, progress: Progress) -> Path:
     """Find what is seen in several images of a collection.
-
-    Args:
-        regions: of the collection, from ``saliency fs``, whitened or not.
-        graph: of these regions.
-        centrality: of this graph.
 
     Returns:
         The path of the ``objects`` artifact.
@@ -60,63 +30,66 @@ def run(
     Raises:
         RrtoolError: the artifacts do not belong together, or one is damaged.
     """
-    with ExitStack() as stack:
-        r = stack.enter_context(open_artifact(regions, "regions"))
-        g = stack.enter_context(open_artifact(graph, "graph"))
-        c = stack.enter_context(open_artifact(centrality, "centrality"))
-        require_graph_of(g, r)
-        _require_centrality_of(c, g)
-        inputs = [r.as_input("regions"), g.as_input("graph"), c.as_input("centrality")]
-        provenance = Provenance("objects", asdict(options), inputs, r.network)
-        with create(output, provenance, overwrite=overwrite) as target:
-            if target.is_current:
-                progress.message(f"{target.path} is up to date")
-                return target.path
-            return _discover(r, g, c, options, target, progress)
+    with (
+        open_artifact(options.regions, Regions) as regions,
+        open_artifact(options.graph, Graph) as graph,
+        open_artifact(options.centrality, Centrality) as centrality,
+    ):
+        require_graph_of(graph, regions)
+        require_centrality_of(centrality, graph)
 
+        def work(outputs: list[OutputFile]) -> None:
+            images = np.repeat(
+                np.arange(regions.lengths["n"], dtype=np.int32), np.diff(regions.offsets)
+            )
+            found = _objects(regions, graph, centrality, images, options)
+            facts = _facts(found, images, regions.lengths["n"])
+            progress.message(_told(facts, options))
+            outputs[0].publish(
+                Objects.columns(
+                    names=regions.names,
+                    image_sizes=regions.image_sizes,
+                    offsets=found.offsets,
+                    regions=found.regions,
+                    weights=found.weights,
+                    images=images[found.regions],
+                    boxes=regions.region_boxes[found.regions],
+                ),
+                extra={**facts, "description": {**regions.options, "network": regions.network}},
+            )
 
-def _require_centrality_of(centrality: Artifact, graph: Artifact) -> None:
-    if centrality.inputs[0].digest != graph.digest:
-        raise ArtifactError(
-            "the centrality is not that of this graph",
-            where=centrality.path,
-            expected=f"that of {graph.path}",
-            found=f"that of {centrality.inputs[0].path}",
-            todo="run centrality on this graph",
+        return make(
+            options,
+            Wanted(options.output, Objects, options.settings()),
+            work,
+            progress,
+            inputs=[
+                regions.as_input("regions"),
+                graph.as_input("graph"),
+                centrality.as_input("centrality"),
+            ],
+            network=regions.network,
         )
 
 
-def _discover(
-    regions: Artifact,
-    graph: Artifact,
-    centrality: Artifact,
-    options: DiscoveryOptions,
-    target: OutputFile,
-    progress: Progress,
-) -> Path:
-    counts = np.diff(regions.read("offsets"))
-    images = np.repeat(np.arange(len(counts), dtype=np.int32), counts)
-    boxes = regions.read("region_boxes")
-    significance = centrality.read("centrality")
+def _objects(
+    regions: Regions,
+    graph: Graph,
+    centrality: Centrality,
+    images: np.ndarray,
+    options: DiscoverOptions,
+) -> DiscoveredObjects:
+    rules = DiscoveryOptions(
+        options.min_images, options.quantile, options.cohesion, options.overlap
+    )
     try:
-        found = discover_objects(read_adjacency(graph), significance, images, boxes, options)
+        return discover_objects(
+            graph.adjacency(), centrality.centrality, images, regions.region_boxes, rules
+        )
     except ValueError as error:
         raise ArtifactError(
             "the artifacts cannot be used", where=centrality.path, found=error, todo="make it again"
         ) from None
-    facts = _facts(found, images, len(counts))
-    progress.message(_told(facts, options))
-    return target.publish(
-        {
-            **{name: regions.read(name) for name in _COPIED},
-            "offsets": found.offsets,
-            "regions": found.regions,
-            "weights": found.weights,
-            "images": images[found.regions],
-            "boxes": boxes[found.regions],
-        },
-        extra={**facts, "description": {**regions.options, "network": regions.network}},
-    )
 
 
 def _facts(found: DiscoveredObjects, images: np.ndarray, n_images: int) -> dict[str, Any]:
@@ -129,7 +102,7 @@ def _facts(found: DiscoveredObjects, images: np.ndarray, n_images: int) -> dict[
     }
 
 
-def _told(facts: dict[str, Any], options: DiscoveryOptions) -> str:
+def _told(facts: dict[str, Any], options: DiscoverOptions) -> str:
     if not facts["n_objects"]:
         return (
             f"nothing was found in {options.min_images} or more of {facts['n_images']} images; "

@@ -1,24 +1,30 @@
-"""Object saliency of one batch of images after the other (thesis §5.3.8–5.3.10)."""
+"""Saliency, regions and descriptors of one batch of images after the other (thesis §5.3)."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import Artifact
+from rrtool.artifacts.kinds import Centrality, Regions
 from rrtool.core.diffusion import knn
+from rrtool.core.discovery.expanding_gaussian_mixture import MixtureOptions
 from rrtool.core.discovery.object_saliency import object_saliency
-from rrtool.core.discovery.region_description import DescribedImage
+from rrtool.core.discovery.region_description import (
+    DescribedImage,
+    describe_by_regions,
+    detect_regions,
+)
 from rrtool.core.discovery.region_pooling import pool_windows
 from rrtool.core.discovery.saliency import feature_saliency
 from rrtool.core.retrieval.whitening import apply_whitening, l2_normalize
-from rrtool.errors import UsageError, WorkFailed
+from rrtool.errors import WorkFailed
 from rrtool.progress import Progress
-from rrtool.stages.discovery.saliency_fs import RegionOptions, describe_batch
+from rrtool.stages.discovery.options import ObjectSaliencyOptions, RegionsOptions
 from rrtool.stages.retrieval.descriptors import read_descriptors
 
+_NO_MAP = np.zeros((0, 0), dtype=np.float32)  # of an image too small for a scale
 # Positions of less significance cannot reach the threshold of detection, and are not searched for.
 _LEAST_SIGNIFICANCE = 1e-3
 
@@ -26,65 +32,51 @@ _LEAST_SIGNIFICANCE = 1e-3
 # time, and inverted lists find the same maps (docs/benchmarks.md).
 _EXACT_LIMIT = 10_000
 _N_PROBE = 24
-METHODS = ("auto", *knn.METHODS)
 
 
-@dataclass(frozen=True)
-class ObjectSaliencyOptions:
-    """Options of ``saliency os`` (METHODS §7).
+def describe_batch(
+    scales: list[np.ndarray],
+    options: RegionsOptions,
+    saliency_of: Callable[[np.ndarray], np.ndarray] = feature_saliency,
+) -> list[DescribedImage]:
+    """Saliency, its regions and their descriptors of each image of a batch.
 
-    Attributes:
-        regions: how regions are found on the maps and described.
-        theta: θ of (5.14), how much feature saliency counts.
-        patch: side of the patches in cells; None: a third of the map's shorter side.
-        k: regions that a patch is compared with.
-        gamma: exponent of their similarity.
-        method: of the search for them: ``exact``, ``ivf``, ``hnsw``, or ``auto``: exact among at
-            most 10,000 regions, ``ivf`` among more where faiss is there.
+    Args:
+        scales: ``(b, k, h, w)`` float32 at each scale.
+        saliency_of: from the activations ``(k, h, w)`` of an image at one scale to its ``(h, w)``.
     """
-
-    regions: RegionOptions
-    theta: float = 3.0
-    patch: int | None = None
-    k: int = 50
-    gamma: float = 3.0
-    method: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise UsageError("unknown --method", expected=", ".join(METHODS), found=self.method)
-        if not 0 <= self.theta <= 100:
-            raise UsageError("bad --theta", expected="[0, 100]", found=self.theta)
-        if not 0 < self.gamma <= 100:
-            raise UsageError("bad --gamma", expected="(0, 100]", found=self.gamma)
-        for name, value in (("--patch", self.patch), ("--k", self.k)):
-            if value is not None and value < 1:
-                raise UsageError(f"bad {name}", expected="at least 1", found=value)
-
-    def identity(self, n_regions: int) -> dict[str, Any]:
-        return {
-            **self.regions.identity(),
-            "theta": self.theta,
-            "patch": self.patch,
-            "k": self.k,
-            "gamma": self.gamma,
-            "method": self.search_method(n_regions),
-        }
-
-    def search_method(self, n_regions: int) -> str:
-        """What ``auto`` stands for."""
-        if self.method != "auto":
-            return self.method
-        return "ivf" if n_regions > _EXACT_LIMIT and knn.has_faiss() else "exact"
+    n_images = len(scales[0])
+    saliencies = [
+        [saliency_of(maps[i]) if maps.size else _NO_MAP for maps in scales] for i in range(n_images)
+    ]
+    flat = [saliency for image in saliencies for saliency in image]
+    regions = detect_regions(flat, options.rho, MixtureOptions(options.sigma, options.overlap))
+    return [
+        describe_by_regions(
+            [maps[i] for maps in scales],
+            saliencies[i],
+            regions[i * len(scales) : (i + 1) * len(scales)],
+            options.gem_exponent,
+            options.aggregate,
+        )
+        for i in range(n_images)
+    ]
 
 
-def searcher_of(vectors: np.ndarray, options: ObjectSaliencyOptions, method: str) -> knn.Searcher:
+def search_method(method: str, n_regions: int) -> str:
+    """What ``auto`` stands for."""
+    if method != "auto":
+        return method
+    return "ivf" if n_regions > _EXACT_LIMIT and knn.has_faiss() else "exact"
+
+
+def searcher_of(vectors: np.ndarray, k: int, method: str) -> knn.Searcher:
     """Finds the regions that patches resemble.
 
     Raises:
         WorkFailed: the method needs faiss, which is not there.
     """
-    search = knn.KnnOptions(min(options.k, len(vectors)), method, n_probe=_N_PROBE)
+    search = knn.KnnOptions(min(k, len(vectors)), method, n_probe=_N_PROBE)
     try:
         return knn.Searcher(vectors, search)
     except ImportError:
@@ -96,7 +88,7 @@ def searcher_of(vectors: np.ndarray, options: ObjectSaliencyOptions, method: str
 
 @dataclass(frozen=True)
 class Mapper:
-    """Object saliency of one batch of images after the other."""
+    """Object saliency of one batch of images after the other (§5.3.8–5.3.10)."""
 
     searcher: knn.Searcher
     usable: np.ndarray
@@ -107,26 +99,27 @@ class Mapper:
 
     @staticmethod
     def of(
-        regions: Artifact,
-        centrality: Artifact,
+        regions: Regions,
+        centrality: Centrality,
         whitening: tuple[np.ndarray, np.ndarray] | None,
         options: ObjectSaliencyOptions,
         progress: Progress,
     ) -> Mapper:
         found = read_descriptors(regions, progress)
         usable = np.flatnonzero(found.usable & found.vectors.any(axis=1)).astype(np.int32)
+        method = search_method(options.method, len(found.vectors))
         return Mapper(
-            searcher_of(found.vectors[usable], options, options.search_method(len(found.vectors))),
+            searcher_of(found.vectors[usable], options.k, method),
             usable,
-            regions.read("region_saliencies"),
-            centrality.read("centrality"),
+            regions.region_saliencies,
+            centrality.centrality,
             whitening,
             options,
         )
 
     def __call__(self, scales: list[np.ndarray]) -> list[DescribedImage]:
         """Saliency, regions and descriptors from ``(b, k, h, w)`` activations at each scale."""
-        return describe_batch(scales, self.options.regions, self._saliency)
+        return describe_batch(scales, self.options, self._saliency)
 
     def _saliency(self, activations: np.ndarray) -> np.ndarray:
         """``(h, w)`` of one map; all positions are searched for at once."""
@@ -134,8 +127,8 @@ class Mapper:
         features = feature_saliency(activations)
         positions = np.flatnonzero(features.ravel() ** self.options.theta > _LEAST_SIGNIFICANCE)
         side = self.options.patch or max(1, round(min(height, width) / 3))
-        exponent = self.options.regions.gem_exponent
-        patches = l2_normalize(pool_windows(activations, side, exponent)[positions])
+        patches = pool_windows(activations, side, self.options.gem_exponent)[positions]
+        patches = l2_normalize(patches)
         if self.whitening is not None:
             patches = apply_whitening(patches, *self.whitening)
         k = min(self.options.k, len(self.usable))

@@ -2,53 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import Artifact, Provenance, create, open_artifact
-from rrtool.core.discovery.region_description import DescribedImage
+from rrtool.artifacts import open_artifact
+from rrtool.artifacts.compatibility import require_centrality_of_regions
+from rrtool.artifacts.kinds import Centrality, Features, Regions, Saliency, Whitening
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import ActivationInput, open_activations
-from rrtool.stages.activations.run import NetworkOptions
-from rrtool.stages.discovery.saliency_mapper import Mapper, ObjectSaliencyOptions
-from rrtool.stages.discovery.saliency_output import (
-    Columns,
-    describe_all,
-    feature_columns,
-    map_columns,
-    region_columns,
-)
+from rrtool.stages.discovery.options import SaliencyOsOptions
+from rrtool.stages.discovery.saliency_mapper import Mapper, search_method
+from rrtool.stages.discovery.saliency_output import describe_collection
+from rrtool.stages.driver import Wanted
+from rrtool.stages.retrieval.descriptors import open_described
 from rrtool.stages.retrieval.whiten import read_whitening
 
 
-def run(
-    images: str,
-    output: str | Path,
-    inference: NetworkOptions,
-    options: ObjectSaliencyOptions,
-    *,
-    regions: str,
-    centrality: str,
-    features_output: str | Path,
-    whitening: str | None = None,
-    center: str | None = None,
-    maps: str | None = None,
-    gallery: str | None = None,
-    overwrite: bool = False,
-    progress: Progress,
-) -> Path:
+def run(options: SaliencyOsOptions, progress: Progress) -> Path:
     """Map where each image shows what is central in the collection, and describe it by that.
-
-    Args:
-        regions: of the collection, from ``saliency fs``, whitened or not.
-        centrality: of these regions.
-        features_output: where to write the OS.EGM descriptors.
-        whitening, center: what the regions were whitened with, for patches to be whitened alike.
-        maps: activation maps to read in place of running the network.
 
     Returns:
         The path of the ``saliency`` artifact.
@@ -57,64 +31,35 @@ def run(
         RrtoolError: the artifacts do not belong together.
     """
     with ExitStack() as stack:
-        r = stack.enter_context(open_artifact(regions, "regions"))
-        c = stack.enter_context(open_artifact(centrality, "centrality"))
-        activations = open_activations(images, inference, stack, gallery=gallery, maps=maps)
-        _check(r, c, activations, options)
-        whiten = _whitener(r, whitening, center, stack, progress)
-        inputs = [
-            *activations.collection.inputs,
-            r.as_input("regions"),
-            c.as_input("centrality"),
-        ]
-        n_regions = r.shape("descriptors")[0]
-        identity = {**activations.options, **options.identity(n_regions), "boxes": False}
-        outputs = [
-            stack.enter_context(
-                create(
-                    path,
-                    Provenance(
-                        kind, {**identity, "described_by": "OS.EGM"}, inputs,
-                        activations.network, activations.device,
-                    ),
-                    overwrite=overwrite,
-                )
-            )
-            for path, kind in ((output, "saliency"), (features_output, "features"))
-        ]  # fmt: skip
-        if all(target.is_current for target in outputs):
-            progress.message(f"{outputs[0].path} is up to date")
-            return outputs[0].path
-        activations.mention_untrained(progress)
-        mapper = Mapper.of(r, c, whiten, options, progress)
-        channels, n_scales = activations.n_channels, activations.n_scales
-
-        def columns(
-            rows: range, common: Mapping[str, np.ndarray], found: Mapping[int, DescribedImage]
-        ) -> list[Columns]:
-            regions = region_columns(rows, common, found, channels, with_descriptors=False)
-            saliency = regions | map_columns(rows, found, n_scales)
-            return [saliency, feature_columns(rows, found, channels)]
-
-        describe_all(activations, mapper, columns, outputs, progress, "saliency os")
-        return outputs[0].path
-
-
-def _check(
-    regions: Artifact,
-    centrality: Artifact,
-    activations: ActivationInput,
-    options: ObjectSaliencyOptions,
-) -> None:
-    made_of = centrality.extra.get("vertices")
-    if made_of != regions.digest:
-        raise ArtifactError(
-            "the centrality is not that of these regions",
-            where=centrality.path,
-            expected=f"that of a graph of {regions.path}",
-            todo="build-graph on these regions, then centrality on the graph",
+        regions = stack.enter_context(open_artifact(options.regions, Regions))
+        centrality = stack.enter_context(open_artifact(options.centrality, Centrality))
+        require_centrality_of_regions(centrality, regions)
+        activations = open_activations(options, stack)
+        _require_made_alike(regions, activations, options)
+        whitening = _whitening(regions, options, activations.n_channels, progress)
+        settings = {
+            **activations.options,
+            **options.description(),
+            "method": search_method(options.method, regions.lengths["r"]),
+            "described_by": "OS.EGM",
+        }
+        return describe_collection(
+            options,
+            activations,
+            [
+                Wanted(options.output, Saliency, settings),
+                Wanted(options.features, Features, settings),
+            ],
+            lambda: Mapper.of(regions, centrality, whitening, options, progress),
+            progress,
+            inputs=[regions.as_input("regions"), centrality.as_input("centrality")],
         )
-    if "region_saliencies" not in regions:
+
+
+def _require_made_alike(
+    regions: Regions, activations: ActivationInput, options: SaliencyOsOptions
+) -> None:
+    if Regions.region_saliencies not in regions:
         raise ArtifactError(
             "these regions have no saliency", where=regions.path, todo="make them by saliency fs"
         )
@@ -126,34 +71,42 @@ def _check(
                 expected=activations.network.get(key),
                 found=regions.network.get(key),
             )
-    if regions.options.get("gem_exponent") != options.regions.gem_exponent:
+    if regions.options.get("gem_exponent") != options.gem_exponent:
         raise ArtifactError(
             "the regions were made with another --gem-exponent",
             where=regions.path,
-            expected=options.regions.gem_exponent,
+            expected=options.gem_exponent,
             found=regions.options.get("gem_exponent"),
         )
 
 
-def _whitener(
-    regions: Artifact,
-    whitening: str | None,
-    center: str | None,
-    stack: ExitStack,
-    progress: Progress,
+def _whitening(
+    regions: Regions, options: SaliencyOsOptions, n_channels: int, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Mean and projection with which patches are whitened as the regions were."""
-    name, parameters = "none", None
-    if whitening is not None:
-        w = stack.enter_context(open_artifact(whitening, "whitening"))
-        c = stack.enter_context(open_artifact(center, "features", "regions")) if center else None
-        name, *parameters = read_whitening(w, c, progress)
-    if regions.options["whitening"] != name:
+    name, whitening = "none", None
+    shape = (n_channels, n_channels)
+    if options.whitening is not None:
+        with ExitStack() as stack:
+            w = stack.enter_context(open_artifact(options.whitening, Whitening))
+            c = stack.enter_context(open_described(options.center)) if options.center else None
+            name, mean, projection = read_whitening(w, c, progress)
+        whitening, shape = (mean, projection), projection.shape
+    found = regions.options.get("whitening")
+    if found != name:
         raise ArtifactError(
             "the regions were whitened otherwise",
             where=regions.path,
             expected=name,
-            found=regions.options["whitening"],
+            found=found,
             todo="give --whitening and --center as for whiten apply",
         )
-    return (parameters[0], parameters[1]) if parameters else None
+    if shape != (regions.lengths["d"], n_channels):
+        raise ArtifactError(
+            "the regions are of another dimension than patches",
+            where=regions.path,
+            expected=f"{shape[0]} of {shape[1]} channels",
+            found=f"{regions.lengths['d']} of {n_channels}",
+            todo="make them again by saliency fs",
+        )
+    return whitening
