@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from rrtool.options import Options
+from rrtool.stages.diffusion.options import BuildGraphOptions, DiffuseOptions
 from rrtool.stages.retrieval.options import (
     ExtractOptions,
     ReduceRegionsOptions,
@@ -23,7 +24,7 @@ GROUPS: Mapping[str, tuple[type[Options], ...]] = {
         WhitenExportOptions,
         ReduceRegionsOptions,
     ),
-    "Find the same object again": (SearchOptions,),
+    "Find the same object again": (SearchOptions, BuildGraphOptions, DiffuseOptions),
 }
 # What ``rrtool --help`` says of commands that have commands of their own.
 FAMILIES = {

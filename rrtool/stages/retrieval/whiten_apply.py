@@ -34,13 +34,16 @@ def run(options: WhitenApplyOptions, progress: Progress) -> Path:
         RrtoolError: the features are whitened, or were made otherwise than those that the
             whitening was learnt on.
     """
-    with ExitStack() as stack:
-        features = stack.enter_context(open_described(options.features))
-        whitening = stack.enter_context(open_artifact(options.whitening, Whitening))
+    with (
+        open_described(options.features) as features,
+        open_artifact(options.whitening, Whitening) as whitening,
+        ExitStack() as stack,
+    ):
         inputs = [features.as_input("features"), whitening.as_input("whitening")]
-        center = None
+        center: Described | None = None
         if options.center is not None:
-            center = stack.enter_context(open_described(options.center))
+            center = open_described(options.center)
+            stack.callback(center.close)
             inputs.append(center.as_input("center"))
         for source in (features, center) if center else (features,):
             require_unwhitened(source)
