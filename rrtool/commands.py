@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from rrtool.options import Options
+from rrtool.stages.diffusion.options import BuildGraphOptions, DiffuseOptions
 from rrtool.stages.discovery.options import (
     CentralityOptions,
     DiscoverOptions,
@@ -29,7 +30,7 @@ GROUPS: Mapping[str, tuple[type[Options], ...]] = {
         WhitenExportOptions,
         ReduceRegionsOptions,
     ),
-    "Find the same object again": (SearchOptions,),
+    "Find the same object again": (SearchOptions, BuildGraphOptions, DiffuseOptions),
     "Discover what repeats": (
         SaliencyFsOptions,
         CentralityOptions,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from rrtool.artifacts.kinds import Centrality, Graph, Regions
+from rrtool.artifacts.kinds import Centrality, Graph, OverImages, Regions
 from rrtool.artifacts.reader import Artifact
 from rrtool.errors import ArtifactError
 
@@ -72,11 +72,11 @@ def require_same_network(first: Artifact, second: Artifact) -> None:
         require_equal(label, first, first.network.get(key), second, second.network.get(key))
 
 
-def require_graph_of(graph: Graph, features: Artifact) -> None:
+def require_graph_of(graph: Graph, features: OverImages) -> None:
     """A graph's vertices are the rows of the very features that it was built from.
 
     Raises:
-        ArtifactError: it was built from others.
+        ArtifactError: it was built from others, or is damaged.
     """
     made_from = graph.input("features")
     if made_from.digest != features.digest:
@@ -87,6 +87,9 @@ def require_graph_of(graph: Graph, features: Artifact) -> None:
             found=f"a graph of {made_from.path}",
             todo="build it from these with build-graph",
         )
+    n_vertices, n_vectors = graph.lengths["v"], features.lengths.get("r", features.lengths["n"])
+    if n_vertices != n_vectors:
+        raise graph.damaged(f"{n_vertices} vertices of {n_vectors} descriptors")
 
 
 def require_centrality_of(centrality: Centrality, graph: Graph) -> None:

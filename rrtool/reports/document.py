@@ -9,8 +9,8 @@ from html import escape
 
 from PIL import Image
 
-from rrtool.version import VERSION
 from rrtool.errors import printable
+from rrtool.version import VERSION
 
 GENERATOR = "rrtool report"
 _JPEG_QUALITY = 82

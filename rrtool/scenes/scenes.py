@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from rrtool.scenes.pictures import draw_background, draw_patch, draw_poster
 from rrtool.errors import UsageError
+from rrtool.scenes.pictures import draw_background, draw_patch, draw_poster
 
 GROUPS_BY_NAME = r"prefix:^(object_\d+)"
 _OBJECT, _VIEW, _DISTRACTOR = 0, 1, 2  # first words of the seeds, so that nothing shares one

@@ -56,6 +56,28 @@ class Graph(Artifact):
             raise self.damaged("an adjacency that is not symmetric")
         return adjacency
 
+    def statistic(self, name: str) -> float:
+        """One of the numbers that ``build-graph`` tells.
+
+        Raises:
+            ArtifactError: there is no such number.
+        """
+        value = self.extra["statistics"].get(name)
+        if not isinstance(value, (int, float)):
+            raise self.damaged(f"no {name} in its statistics")
+        return value
+
+    def locality_order(self) -> np.ndarray:
+        """``ordering``, if it is one.
+
+        Raises:
+            ArtifactError: it has not every vertex once.
+        """
+        order = self.ordering
+        if not np.array_equal(np.sort(order), np.arange(len(order))):
+            raise self.damaged("an ordering that has not every vertex once")
+        return order
+
     def damaged(self, found: str) -> ArtifactError:
         """The error for datasets that cannot be a graph."""
         return ArtifactError("damaged graph", where=self.path, found=found, todo="make it again")

@@ -9,7 +9,7 @@ import numpy as np
 
 from rrtool.artifacts.reader import Artifact
 from rrtool.artifacts.schema import Column, Texts
-from rrtool.errors import UsageError
+from rrtool.errors import ArtifactError, UsageError
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,24 @@ class Ranking(Artifact):
     def is_verified(self) -> bool:
         """Whether it comes from ``rerank``."""
         return Ranking.n_inliers in self
+
+    @property
+    def n_verified(self) -> int:
+        """How many of the first entries of each ranking ``rerank`` verified.
+
+        Raises:
+            ArtifactError: more than there are entries.
+        """
+        n_verified, n_entries = self.lengths.get("s", 0), self.lengths["L"]
+        if n_verified > n_entries:
+            raise ArtifactError(
+                "damaged ranking: it verifies more entries than it has",
+                where=self.path,
+                expected=f"at most {n_entries}",
+                found=n_verified,
+                todo="make it again",
+            )
+        return n_verified
 
     def hits(self, query: str | int) -> list[Hit]:
         """The ranking of one query, the best first.

@@ -75,6 +75,7 @@ class Regions(_Salient):
     """Described regions, from ``extract --regions``, ``saliency fs`` or ``reduce-regions``."""
 
     KIND = "regions"
+    OPTIONS = {"regions": str}
     descriptors = Column("float32 float16", "r d", "l2-normalised, image after image")
 
 

@@ -1,24 +1,18 @@
-"""From queries to seeds, from seeds to scores by one of the solvers, from scores to rankings."""
+"""From queries to seeds, from seeds to scores by a solver, from scores to rankings."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy.sparse import coo_array, csr_array
 
-from rrtool.artifacts import Artifact
+from rrtool.artifacts.kinds import Ranking, Regions
 from rrtool.core.diffusion.diffusion import (
-    Diffusion,
     Seeds,
     rank_reached,
     seeds_from_similarities,
     seeds_from_verification,
 )
-from rrtool.core.diffusion.graph import build_adjacency, join_queries, normalize
-from rrtool.core.diffusion.truncated_diffusion import solve_on_subgraphs
 from rrtool.core.retrieval.ranking import top_rows
 from rrtool.core.retrieval.regional import (
     cross_match,
@@ -26,34 +20,15 @@ from rrtool.core.retrieval.regional import (
     max_pooling_weights,
     sum_by_image,
 )
-from rrtool.errors import UsageError
+from rrtool.errors import OptionError
 from rrtool.progress import Progress
-from rrtool.stages.diffusion.graph_input import read_adjacency
+from rrtool.stages.diffusion.inputs import DiffusionInputs
+from rrtool.stages.diffusion.options import DiffuseOptions
+from rrtool.stages.diffusion.solvers import Solver, solver_of
+from rrtool.stages.driver import Datasets
 from rrtool.stages.retrieval.descriptors import Descriptors, read_descriptors
 
-if TYPE_CHECKING:
-    from rrtool.stages.diffusion.diffuse import DiffuseOptions
-
 DEFAULT_NEIGHBORS, DEFAULT_VERIFIED = 10, 5
-
-
-@dataclass(frozen=True)
-class Scores:
-    """What a solver found for a block of queries.
-
-    Attributes:
-        values: ``(q, r)``, of the vertices.
-        n_iterations: ``(q,)``.
-        residuals: ``(q,)``.
-    """
-
-    values: np.ndarray
-    n_iterations: np.ndarray
-    residuals: np.ndarray
-
-
-# From the rows of the queries, their seeds, and the initial scores (q, n) to scores.
-Solver = Callable[[range, Seeds, np.ndarray], Scores]
 
 
 @dataclass(frozen=True)
@@ -71,15 +46,15 @@ class Verified:
     is_copy: np.ndarray
 
     @staticmethod
-    def of(ranking: Artifact, n_verified: int) -> Verified:
-        ids, n_inliers = ranking.read("ids"), ranking.read("n_inliers")
-        head = slice(0, min(n_verified, n_inliers.shape[1]))
-        names = np.array([*ranking.read_texts("database_names"), None], dtype=object)
-        own = np.array(ranking.read_texts("query_names"), dtype=object)
+    def of(ranking: Ranking, n_verified: int) -> Verified:
+        ids = ranking.ids
+        head = slice(0, min(n_verified, ranking.n_verified))
+        names = np.array([*ranking.database_names, None], dtype=object)
+        own = np.array(ranking.query_names, dtype=object)
         return Verified(
             ids,
-            ranking.read("similarities")[:, head],
-            n_inliers[:, head],
+            ranking.similarities[:, head],
+            ranking.n_inliers[:, head],
             names[ids[:, head]] == own[:, None],
         )
 
@@ -120,40 +95,34 @@ class Ranker:
 
     @staticmethod
     def of(
-        graph: Artifact,
-        queries: Artifact,
-        database: Artifact,
-        verified: Artifact | None,
-        offline: Artifact | None,
-        options: DiffuseOptions,
-        device: str,
-        progress: Progress,
+        inputs: DiffusionInputs, options: DiffuseOptions, device: str, progress: Progress
     ) -> Ranker:
         """Load everything.
 
         Raises:
             RrtoolError: more seeds than images are asked for, or no row is usable.
         """
-        d, q = read_descriptors(database, progress), read_descriptors(queries, progress)
-        n_usable = int(d.usable.sum())
-        n_seeds = options.kq or _default_seeds(graph, verified)
+        d = read_descriptors(inputs.database, progress)
+        q = read_descriptors(inputs.queries, progress)
+        n_usable, n_images = int(d.usable.sum()), int(d.usable_images.sum())
+        n_seeds = options.kq or _default_seeds(inputs)
         if options.kq is not None and n_seeds > n_usable:
-            raise UsageError(
-                "bad --kq: more than there are images", expected=f"≤ {n_usable}", found=n_seeds
+            raise OptionError(
+                "bad --kq: more than there are images",
+                option="kq",
+                expected=f"≤ {n_usable}",
+                found=n_seeds,
             )
-        is_regional = len(d.vectors) != len(d.offsets) - 1 or database.kind == "regions"
-        n_images = int(d.usable_images.sum())
+        is_regional = isinstance(inputs.database, Regions)
         return Ranker(
-            q,
-            d,
-            max_pooling_weights(d.vectors, d.offsets) if is_regional else None,
-            graph.options["gamma"],
-            min(n_seeds, n_usable),
-            min(options.top or n_images, n_images),
-            None if verified is None else Verified.of(verified, options.n_verified),
-            _offline(offline)
-            if offline is not None
-            else _solver(graph, d.vectors, q, options, device),
+            queries=q,
+            database=d,
+            weights=max_pooling_weights(d.vectors, d.offsets) if is_regional else None,
+            gamma=inputs.graph.options["gamma"],
+            n_seeds=min(n_seeds, n_usable),
+            top=min(options.top or n_images, n_images),
+            verified=None if inputs.seeds is None else Verified.of(inputs.seeds, options.verified),
+            solver=solver_of(inputs, d.vectors, q.vectors, options, device),
         )
 
     @property
@@ -161,7 +130,7 @@ class Ranker:
         """Images, not vectors."""
         return len(self.queries.offsets) - 1
 
-    def rank(self, rows: range) -> dict[str, np.ndarray]:
+    def rank(self, rows: range) -> Datasets:
         """The columns of a part of the ranking."""
         first, last = self.queries.offsets[[rows.start, rows.stop]]
         offsets = self.queries.offsets[rows.start : rows.stop + 1] - first
@@ -180,13 +149,13 @@ class Ranker:
         ids = np.full((len(rows), self.top), -1, dtype=np.int32)
         for place in np.flatnonzero(self.queries.usable_images[rows.start : rows.stop]).tolist():
             ids[place] = rank_reached(values[place], initial[place], self.top)
-        return {
-            "ids": ids,
-            "scores": _taken(values, ids),
-            "similarities": _taken(similarities, ids),
-            "n_iterations": found.n_iterations.astype(np.int32),
-            "residuals": found.residuals.astype(np.float64),
-        }
+        return Ranking.columns(
+            ids=ids,
+            scores=_taken(values, ids),
+            similarities=_taken(similarities, ids),
+            n_iterations=found.n_iterations.astype(np.int32),
+            residuals=found.residuals.astype(np.float64),
+        )
 
     def _by_image(self, to_vectors: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         """Similarities of queries to images, ``(q, n)``."""
@@ -214,11 +183,11 @@ class Ranker:
         return seeds.joined(offsets)
 
 
-def _default_seeds(graph: Artifact, verified: Artifact | None) -> int:
+def _default_seeds(inputs: DiffusionInputs) -> int:
     """§4.4.1; fewer on graphs of few neighbours, which are those of small collections."""
-    if verified is not None:
+    if inputs.seeds is not None:
         return DEFAULT_VERIFIED
-    return min(DEFAULT_NEIGHBORS, max(1, graph.options["k"] // 2))
+    return min(DEFAULT_NEIGHBORS, max(1, inputs.graph.options["k"] // 2))
 
 
 def _taken(values: np.ndarray, ids: np.ndarray) -> np.ndarray:
@@ -226,103 +195,3 @@ def _taken(values: np.ndarray, ids: np.ndarray) -> np.ndarray:
     missing = ids < 0
     entries = np.take_along_axis(values, np.where(missing, 0, ids).astype(np.int64), axis=1)
     return np.where(missing, -np.inf, entries).astype(np.float32)
-
-
-def _solver(
-    graph: Artifact,
-    database: np.ndarray,
-    queries: Descriptors,
-    options: DiffuseOptions,
-    device: str,
-) -> Solver:
-    if options.transductive:
-        return _transductive(graph, database, queries.vectors, options, device)
-    if options.truncate is not None:
-        return _truncated(graph, options)
-    diffusion = _diffusion(graph, options, device)
-
-    def solve(rows: range, seeds: Seeds, initial: np.ndarray) -> Scores:
-        found = diffusion(seeds)
-        return Scores(found.x.T, found.n_iterations, found.residuals)
-
-    return solve
-
-
-def _transductive(
-    graph: Artifact,
-    database: np.ndarray,
-    queries: np.ndarray,
-    options: DiffuseOptions,
-    device: str,
-) -> Solver:
-    """The queries become vertices; each starts at itself."""
-    lists = join_queries(
-        graph.read("neighbor_ids"),
-        graph.read("similarities"),
-        np.where((graph.read("status") == 0)[:, None], database, 0),
-        queries,
-    )
-    adjacency = build_adjacency(*lists, graph.options["gamma"], graph.options["symmetrize"])
-    diffusion = Diffusion(adjacency, **_solver_options(options), device=device)
-    n = len(database)
-
-    def solve(rows: range, seeds: Seeds, initial: np.ndarray) -> Scores:
-        own = n + np.arange(rows.start, rows.stop, dtype=np.int32)[:, None]
-        found = diffusion(Seeds(own, np.ones(own.shape, dtype=np.float32)))
-        return Scores(found.x[:n].T, found.n_iterations, found.residuals)
-
-    return solve
-
-
-def _truncated(graph: Artifact, options: DiffuseOptions) -> Solver:
-    matrix = normalize(read_adjacency(graph))
-    is_vertex = graph.read("status") == 0
-    size = min(options.truncate or 0, int(is_vertex.sum()))
-
-    def solve(rows: range, seeds: Seeds, initial: np.ndarray) -> Scores:
-        g = seeds.dense(len(is_vertex)).T
-        vertices = np.full((len(g), size), -1, dtype=np.int32)
-        for place, scores in enumerate(initial):
-            # Seeds first, the heaviest before all: the sub-graph holds them if it can.
-            ceiling = scores.max(initial=0) + 1
-            first = np.where(g[place] > 0, ceiling + g[place], scores)
-            nearest = top_rows(first[is_vertex], size)
-            vertices[place, : len(nearest)] = np.flatnonzero(is_vertex)[nearest]
-        b = (1 - options.alpha) * np.take_along_axis(g, np.maximum(vertices, 0).astype(int), 1)
-        found = solve_on_subgraphs(matrix, vertices, b, **_solver_options(options))
-        values = np.zeros(g.shape, dtype=np.float32)
-        places, columns = np.nonzero(vertices >= 0)
-        values[places, vertices[places, columns]] = found.x[places, columns]
-        return Scores(values, found.n_iterations, found.residuals)
-
-    return solve
-
-
-def _offline(prepared: Artifact) -> Solver:
-    """The solution of a query is the combination of those of its seeds."""
-    n = len(prepared.read("offsets")) - 1
-    columns = (prepared.read(name) for name in ("values", "columns", "offsets"))
-    solutions = csr_array(tuple(columns), shape=(n, n))
-    residuals = prepared.read("residuals")
-
-    def solve(rows: range, seeds: Seeds, initial: np.ndarray) -> Scores:
-        places, columns = np.nonzero(seeds.ids >= 0)
-        entries = (seeds.weights[places, columns], (places, seeds.ids[places, columns]))
-        g = coo_array(entries, shape=(len(seeds.ids), n)).tocsr()
-        largest = np.where(seeds.ids >= 0, residuals[seeds.ids], 0).max(axis=1, initial=0)
-        return Scores((g @ solutions).toarray(), np.zeros(len(largest), np.int32), largest)
-
-    return solve
-
-
-def _diffusion(graph: Artifact, options: DiffuseOptions, device: str) -> Diffusion:
-    order = graph.read("ordering")
-    return Diffusion(read_adjacency(graph), order=order, **_solver_options(options), device=device)
-
-
-def _solver_options(options: DiffuseOptions) -> dict[str, Any]:
-    return {
-        "alpha": options.alpha,
-        "tolerance": options.tolerance,
-        "max_iterations": options.max_iterations,
-    }

@@ -79,8 +79,7 @@ def read_descriptors(artifact: Described, progress: Progress) -> Descriptors:
         if found.any():
             row = int(np.searchsorted(offsets, np.argmax(found), side="right")) - 1
             progress.message(
-                f"{artifact.path}: {found.sum()} descriptors {what}, "
-                f"e.g. {artifact.read_texts('names')[row]}"
+                f"{artifact.path}: {found.sum()} descriptors {what}, e.g. {artifact.names[row]}"
             )
     if not usable.any():
         raise ArtifactError("no row is usable", where=artifact.path)

@@ -9,7 +9,9 @@ from typing import Any, cast
 import numpy as np
 
 from rrtool import ground_truth as ground_truths
-from rrtool.artifacts import Artifact, InputRecord, Provenance, create, open_artifact
+from rrtool.artifacts import InputRecord, OutputFile, open_artifact
+from rrtool.artifacts.digests import digest_of_source
+from rrtool.artifacts.kinds import Features, Whitening
 from rrtool.core.retrieval.whitening import (
     LearnedWhitening,
     PairCovariance,
@@ -19,70 +21,15 @@ from rrtool.core.retrieval.whitening import (
     fit_pca,
     fit_supervised,
 )
-from rrtool.errors import ArtifactError, UsageError
+from rrtool.errors import ArtifactError, OptionError, UsageError
 from rrtool.ground_truth.groups import PROTOCOL, Groups
 from rrtool.ground_truth.names import first_few, rows_of_entries
 from rrtool.ground_truth.tables import read_table
-from rrtool.networks.checkpoints import digest_of_file
 from rrtool.progress import Progress
+from rrtool.stages.driver import Wanted, make
 from rrtool.stages.retrieval.descriptors import DESCRIPTION, read_usable
-from rrtool.stages.retrieval.whiten import publish_whitening, require_unwhitened
-
-METHODS = ("supervised", "pca", "center")
-
-
-@dataclass(frozen=True)
-class FitOptions:
-    """Options of ``whiten fit`` (METHODS §1).
-
-    Attributes:
-        method: ``supervised`` (eq. 5.11–5.12), ``pca``, or ``center``, which only learns the
-            mean.
-        dim: dimensions to keep; None keeps all.
-        shrinkage: how much of the identity is mixed into the covariance, in [0, 1]; None: as much
-            as the number of images calls for.
-        groups: images with one label match; see ``ground_truth.load`` (supervised).
-        pairs: table of two image names a row that match (supervised).
-    """
-
-    method: str = "supervised"
-    dim: int | None = None
-    shrinkage: float | None = None
-    groups: str | None = None
-    pairs: str | None = None
-
-    def __post_init__(self) -> None:
-        if self.method not in METHODS:
-            raise UsageError("unknown --method", expected=", ".join(METHODS), found=self.method)
-        if self.dim is not None and self.dim < 1:
-            raise UsageError("bad --dim", expected="at least 1", found=self.dim)
-        given = [name for name in ("groups", "pairs") if getattr(self, name) is not None]
-        if self.method == "supervised" and len(given) != 1:
-            raise UsageError(
-                "supervised whitening learns from matching images",
-                expected="--groups or --pairs",
-                found="both" if given else "neither",
-            )
-        if self.method != "supervised" and given:
-            raise UsageError(
-                f"--method {self.method} takes no matching images", found=f"--{given[0]}"
-            )
-        if self.shrinkage is not None and not 0 <= self.shrinkage <= 1:
-            raise UsageError("bad --shrinkage", expected="[0, 1]", found=self.shrinkage)
-        if self.method == "center" and (self.dim, self.shrinkage) != (None, None):
-            raise UsageError("--method center has neither --dim nor --shrinkage")
-
-    def records(self) -> list[InputRecord]:
-        """Of the groups or pairs, for the provenance."""
-        return [
-            InputRecord(kind, source, kind, "", _digest_of_source(source))
-            for kind, source in (("groups", self.groups), ("pairs", self.pairs))
-            if source is not None
-        ]
-
-
-def _digest_of_source(source: str) -> str:
-    return digest_of_file(source) if Path(source).is_file() else source
+from rrtool.stages.retrieval.options import WhitenFitOptions
+from rrtool.stages.retrieval.whitening import require_unwhitened, whitening_columns
 
 
 @dataclass(frozen=True)
@@ -98,60 +45,60 @@ class _Matching:
     pairs: np.ndarray | None = None
 
 
-def run(
-    features: str,
-    output: str | Path,
-    options: FitOptions,
-    *,
-    overwrite: bool = False,
-    progress: Progress,
-) -> Path:
+def run(options: WhitenFitOptions, progress: Progress) -> Path:
     """Learn a whitening from features that are not whitened yet.
+
+    ``--method supervised`` is eq. 5.11–5.12; ``center`` only learns the mean.
 
     Returns:
         The path of the ``whitening`` artifact.
 
     Raises:
         RrtoolError: the features are whitened or do not vary; there are no matching images, or
-            they are not among the features; ``dim`` is more than the features have.
+            they are not among the features; ``--dim`` is more than the features have.
     """
-    with open_artifact(features, "features") as source:
-        require_unwhitened(source)
-        n_dimensions = source.shape("descriptors")[1]
-        _require_dim(options.dim, n_dimensions, source.path)
-        matching = _read_matching(options, source.read_texts("names"))
-        provenance = Provenance(
-            "whitening",
-            {"method": options.method, "dim": options.dim, "shrinkage": options.shrinkage},
-            [source.as_input("features"), *options.records()],
-            source.network,
-        )
-        with create(output, provenance, overwrite=overwrite) as target:
-            if target.is_current:
-                progress.message(f"{target.path} is up to date")
-                return target.path
-            learned, facts = _learn(source, options, matching, progress)
-            made = {key: source.options.get(key) for key in DESCRIPTION}
-            return publish_whitening(
-                target,
-                learned.mean,
-                learned.projection[: options.dim],
-                learned.eigenvalues[: options.dim],
-                {**facts, "made": made},
+    with open_artifact(options.features, Features) as features:
+        require_unwhitened(features)
+        _require_dim(options.dim, features.lengths["d"], features.path)
+        matching = _read_matching(options, features.names)
+
+        def work(outputs: list[OutputFile]) -> None:
+            learned, facts = _learn(features, options, matching, progress)
+            made = {key: features.options.get(key) for key in DESCRIPTION}
+            kept = slice(options.dim)
+            outputs[0].publish(
+                whitening_columns(
+                    learned.mean, learned.projection[kept], learned.eigenvalues[kept]
+                ),
+                extra={**facts, "made": made},
             )
+
+        sources = [
+            InputRecord(role, source, role, "", digest_of_source(source))
+            for role, source in options.of_role("file").items()
+        ]
+        return make(
+            options,
+            Wanted(options.output, Whitening, options.settings()),
+            work,
+            progress,
+            inputs=[features.as_input("features"), *sources],
+            network=features.network,
+        )
 
 
 def _require_dim(dim: int | None, limit: int, path: str) -> None:
     if dim is not None and dim > limit:
-        raise UsageError(
+        raise OptionError(
             "--dim is more than the dimensions in which the features vary",
+            option="dim",
             where=path,
             expected=f"at most {limit}",
             found=dim,
         )
 
 
-def _read_matching(options: FitOptions, names: list[str]) -> _Matching:
+def _read_matching(options: WhitenFitOptions, names: list[str]) -> _Matching:
     if options.groups is not None:
         return _Matching(labels=_read_labels(options.groups, names))
     if options.pairs is not None:
@@ -192,7 +139,7 @@ def _read_pairs(path: Path, names: list[str]) -> np.ndarray:
 
 
 def _learn(
-    features: Artifact, options: FitOptions, matching: _Matching, progress: Progress
+    features: Features, options: WhitenFitOptions, matching: _Matching, progress: Progress
 ) -> tuple[LearnedWhitening, dict[str, Any]]:
     """The whitening, and what it was learnt from."""
     vectors, usable = read_usable(features, progress)
@@ -204,18 +151,41 @@ def _learn(
     elif options.method == "pca":
         learned = fit_pca(descriptors, options.shrinkage)
     else:
-        source = options.groups or options.pairs
-        covariance, n_groups = _pair_covariance(matching, descriptors, usable, source, progress)
-        try:
-            learned = fit_supervised(descriptors, covariance, options.shrinkage)
-        except ValueError as error:
-            raise UsageError(str(error), where=source) from None
-        facts |= {"n_pairs": covariance.n_pairs, "n_groups": n_groups}
-        if covariance.n_independent < descriptors.shape[1]:
-            progress.message(
-                f"{covariance.n_independent} independent matching pairs are fewer than the"
-                f" {descriptors.shape[1]} dimensions"
-            )
+        learned, counts = _learn_supervised(descriptors, usable, options, matching, progress)
+        facts |= counts
+    _check_rank(learned, features, options.dim, progress)
+    return learned, {**facts, "shrinkage": learned.shrinkage}
+
+
+def _learn_supervised(
+    descriptors: np.ndarray,
+    usable: np.ndarray,
+    options: WhitenFitOptions,
+    matching: _Matching,
+    progress: Progress,
+) -> tuple[LearnedWhitening, dict[str, Any]]:
+    source = options.groups or options.pairs
+    covariance, n_groups = _pair_covariance(matching, descriptors, usable, source, progress)
+    try:
+        learned = fit_supervised(descriptors, covariance, options.shrinkage)
+    except ValueError as error:
+        raise UsageError(str(error), where=source) from None
+    if covariance.n_independent < descriptors.shape[1]:
+        progress.message(
+            f"{covariance.n_independent} independent matching pairs are fewer than the"
+            f" {descriptors.shape[1]} dimensions"
+        )
+    return learned, {"n_pairs": covariance.n_pairs, "n_groups": n_groups}
+
+
+def _check_rank(
+    learned: LearnedWhitening, features: Features, dim: int | None, progress: Progress
+) -> None:
+    """Say what of the features it covers.
+
+    Raises:
+        RrtoolError: the features vary in fewer dimensions than are asked for, or in none.
+    """
     if learned.shrinkage:
         progress.message(
             f"the covariance is shrunk towards a multiple of the identity,"
@@ -227,14 +197,13 @@ def _learn(
             where=features.path,
             expected="at least two",
         )
-    if options.dim != len(learned.projection):
-        _require_dim(options.dim, learned.rank, features.path)
-    n_dimensions = descriptors.shape[1]
-    if options.dim is None and len(learned.projection) < n_dimensions:
+    if dim != len(learned.projection):
+        _require_dim(dim, learned.rank, features.path)
+    n_dimensions = features.lengths["d"]
+    if dim is None and len(learned.projection) < n_dimensions:
         progress.message(
             f"kept {learned.rank} of {n_dimensions} dimensions: the features vary in no other"
         )
-    return learned, {**facts, "shrinkage": learned.shrinkage}
 
 
 def _pair_covariance(

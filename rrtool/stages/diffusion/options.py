@@ -1,0 +1,149 @@
+"""Options of build-graph and diffuse (thesis §2.4)."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass
+from typing import Any, ClassVar
+
+from rrtool.errors import UsageError
+from rrtool.options import (
+    Command,
+    DeviceOptions,
+    OutputOptions,
+    SeedOptions,
+    argument,
+    artifact,
+    option,
+)
+
+METHODS = ("exact", "ivf", "hnsw")
+SYMMETRIZATIONS = ("mutual", "sum")
+MAX_ITERATIONS = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class BuildGraphOptions(SeedOptions, DeviceOptions, OutputOptions):
+    """Connect descriptors with their nearest neighbours (graph)."""
+
+    COMMAND: ClassVar = Command("build-graph", "rrtool.stages.diffusion.build_graph", "§2.4")
+    features: str = argument("Features or regions; each descriptor becomes a vertex.")
+    k: int | None = option(
+        None,
+        "Neighbours of each vertex; by default 50, and fewer where there are less than 2000 "
+        "descriptors.",
+        least=1,
+    )
+    gamma: float = option(
+        3.0, "Exponent of the similarity in the weight of an edge.", above=0, most=100
+    )
+    method: str = option(
+        "exact",
+        "How neighbours are searched: exact, or approximately and faster by ivf or hnsw, whose "
+        "recall is measured.",
+        choices=METHODS,
+    )
+    symmetrize: str = option(
+        "mutual",
+        "Which edges are kept: mutual keeps those of vertices that list each other, sum adds both "
+        "directions.",
+        choices=SYMMETRIZATIONS,
+    )
+
+    def settings(self) -> dict[str, Any]:
+        """The exact search knows no chance."""
+        found = super().settings()
+        if self.method == "exact":
+            del found["seed"]
+        return found
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffuseOptions(DeviceOptions, OutputOptions):
+    """Rank the database by diffusion on its graph (ranking)."""
+
+    COMMAND: ClassVar = Command("diffuse", "rrtool.stages.diffusion.diffuse", "§2.4, §4.4.1")
+    graph: str = artifact(MISSING, "Graph of the database, from build-graph.")
+    database: str = artifact(MISSING, "Features or regions of the database.")
+    queries: str | None = artifact(
+        None, "Features or regions of the queries; needed but for --prepare."
+    )
+    seeds: str | None = artifact(
+        None,
+        "Start at the best images of this verified ranking, from rerank; images that are not "
+        "reached keep its order.",
+    )
+    offline: str | None = artifact(
+        None, "Combine the solutions that --prepare has made, and solve nothing."
+    )
+    kq: int | None = option(
+        None,
+        "Vertices that the diffusion of a query starts from; by default its 10 nearest, but at "
+        "most half as many as the graph's k, or the 5 best of the verified images.",
+        least=1, panel="Start",
+    )  # fmt: skip
+    verified: int = option(
+        10, "Of the ranking of --seeds, how many of the first images may become seeds.",
+        least=1, panel="Start",
+    )  # fmt: skip
+    transductive: bool = option(
+        False, "Let the queries enter the graph, and start at them.", panel="Start"
+    )
+    alpha: float = option(
+        0.99, "How far the diffusion goes: the share that moves on along the edges.",
+        above=0, below=1, panel="Solver",
+    )  # fmt: skip
+    tol: float = option(
+        1e-6, "Relative residual at which the solver stops.", above=0, below=1, panel="Solver"
+    )
+    max_iter: int = option(
+        20, "Iterations of conjugate gradients after which the solver stops.",
+        least=1, most=MAX_ITERATIONS, panel="Solver",
+    )  # fmt: skip
+    truncate: int | None = option(
+        None,
+        "Diffuse on the sub-graph of so many nearest vertices only; by default on the whole "
+        "graph, with --prepare among 1000 vertices.",
+        least=1, panel="Solver",
+    )  # fmt: skip
+    prepare: bool = option(
+        False,
+        "Rank nothing, but solve for every vertex now and keep the solutions for --offline "
+        "(offline-diffusion).",
+        panel="Solver",
+    )
+    top: int | None = option(
+        None, "Entries that each ranking keeps; by default the whole database.", least=1
+    )
+
+    def check(self) -> None:
+        super().check()
+        queries = (self.queries, self.seeds, self.offline, self.kq, self.top)
+        if self.prepare:
+            if self.transductive or any(value is not None for value in queries):
+                raise UsageError("--prepare knows no queries", expected="--graph and --database")
+            return
+        if self.queries is None:
+            raise UsageError("no queries", expected="--queries, or --prepare")
+        if self.transductive and (self.truncate, self.kq) != (None, None):
+            raise UsageError("--transductive starts at the queries: no --truncate, no --kq with it")
+        if self.transductive and self.seeds is not None:
+            raise UsageError("--transductive starts at the queries: no --seeds with it")
+        if self.offline is not None and (self.truncate is not None or self.transductive):
+            raise UsageError("--offline solves nothing: no --truncate, no --transductive with it")
+
+    def settings(self) -> dict[str, Any]:
+        """Those of a ranking; with ``--prepare`` those that shape the offline solutions."""
+        found = super().settings()
+        if found.pop("prepare"):
+            solver = {name: found[name] for name in ("alpha", "tol", "max_iter")}
+            return {"truncate": self.size_prepared, **solver}
+        return found
+
+    @property
+    def size_prepared(self) -> int:
+        """Vertices of the sub-graph that ``--prepare`` solves on."""
+        return 1000 if self.truncate is None else self.truncate
+
+    def solver(self) -> dict[str, Any]:
+        """Arguments of the solvers in ``core.diffusion``."""
+        return {"alpha": self.alpha, "tolerance": self.tol, "max_iterations": self.max_iter}

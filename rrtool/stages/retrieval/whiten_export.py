@@ -1,0 +1,89 @@
+"""``rrtool whiten export``: a retrieval checkpoint → its own whitening."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from rrtool.artifacts import InputRecord, OutputFile
+from rrtool.artifacts.kinds import Whitening
+from rrtool.errors import OptionError, UsageError
+from rrtool.networks.checkpoints import Checkpoint, read_checkpoint
+from rrtool.progress import Progress
+from rrtool.stages.driver import Wanted, make
+from rrtool.stages.retrieval.options import POOLINGS, WhitenExportOptions
+from rrtool.stages.retrieval.whitening import whitening_columns
+
+_CHECKPOINT = "checkpoint"
+
+
+def run(options: WhitenExportOptions, progress: Progress) -> Path:
+    """A retrieval checkpoint's own whitening (``meta['Lw']``), as an artifact.
+
+    Of a whitening with a form for one scale and one for several the latter is taken, unless the
+    form is named.
+
+    Returns:
+        The path of the ``whitening`` artifact.
+
+    Raises:
+        RrtoolError: the checkpoint is unusable, or carries no such whitening.
+    """
+    content = read_checkpoint(options.checkpoint)
+    name, (mean, projection) = _choose(content, options.set)
+    settings = {"method": _CHECKPOINT, "set": name}
+
+    def work(outputs: list[OutputFile]) -> None:
+        unknown = np.full(len(projection), np.nan)
+        outputs[0].publish(
+            whitening_columns(mean, projection, unknown),
+            extra={**settings, "made": _made(content)},
+        )
+
+    return make(
+        options,
+        Wanted(options.output, Whitening, settings),
+        work,
+        progress,
+        inputs=[InputRecord(_CHECKPOINT, options.checkpoint, _CHECKPOINT, "", content.digest)],
+        network={
+            "name": content.architecture,
+            "weights": content.label,
+            "trained": True,
+            "weights_digest": content.digest,
+        },
+    )
+
+
+def _made(checkpoint: Checkpoint) -> dict[str, str]:
+    """What the checkpoint says of the features that its whitening is for."""
+    made = {"whitening": "none" if checkpoint.projection is None else "learned layer"}
+    if checkpoint.pooling in POOLINGS:
+        made["pool"] = checkpoint.pooling
+    return made
+
+
+def _choose(
+    checkpoint: Checkpoint, wanted: str | None
+) -> tuple[str, tuple[np.ndarray, np.ndarray]]:
+    carried = {
+        f"{name}/{scales}": parts
+        for name, forms in checkpoint.whitenings.items()
+        for scales, parts in forms.items()
+    }
+    if not carried:
+        raise UsageError("the checkpoint carries no whitening", where=checkpoint.source)
+    fitting = [form for form in carried if wanted in (None, form, form.rpartition("/")[0])]
+    if len({form.rpartition("/")[0] for form in fitting}) != 1:
+        raise OptionError(
+            "--set names none of the checkpoint's whitenings"
+            if wanted
+            else "the checkpoint carries several whitenings",
+            option="set",
+            where=checkpoint.source,
+            expected="--set with one of " + ", ".join(carried),
+            found=wanted,
+        )
+    chosen = next((form for form in fitting if form.endswith("/ms")), fitting[0])
+    return chosen, carried[chosen]

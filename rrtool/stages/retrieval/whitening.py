@@ -1,0 +1,62 @@
+"""What the commands about whitening share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rrtool.artifacts.kinds import Whitening
+from rrtool.core.retrieval.whitening import l2_normalize
+from rrtool.errors import ArtifactError
+from rrtool.progress import Progress
+from rrtool.stages.retrieval.descriptors import Described, read_usable
+
+ROWS_AT_A_TIME = 1 << 14
+
+
+def require_unwhitened(features: Described) -> None:
+    """Whitening is done once.
+
+    Raises:
+        ArtifactError: the features are whitened.
+    """
+    # A checkpoint's learned layer is part of its network; extract whitens after it, too.
+    whitening = features.options.get("whitening")
+    if whitening not in ("none", "learned layer"):
+        raise ArtifactError(
+            "the features are whitened already",
+            where=features.path,
+            expected="whitening none",
+            found=f"whitening {whitening}",
+            todo="use extract --whitening none",
+        )
+
+
+def read_whitening(
+    whitening: Whitening, center: Described | None, progress: Progress
+) -> tuple[str, np.ndarray, np.ndarray]:
+    """What tells descriptors whitened so apart, mean ``(k,)`` and projection ``(d, k)``."""
+    if center is None:
+        return whitening.label, whitening.mean, whitening.projection
+    name = f"{whitening.label}, centred on {center.digest[:8]}"
+    return name, _mean(center, progress), whitening.projection
+
+
+def _mean(features: Described, progress: Progress) -> np.ndarray:
+    """Of the l2-normalised descriptors that are not zero, ``(k,)`` float32."""
+    vectors, usable = read_usable(features, progress)
+    usable &= vectors.any(axis=1)
+    total = np.zeros(vectors.shape[1])
+    for start in range(0, len(vectors), ROWS_AT_A_TIME):
+        total += l2_normalize(vectors[start : start + ROWS_AT_A_TIME]).sum(axis=0, dtype=float)
+    return (total / max(1, int(usable.sum()))).astype(np.float32)
+
+
+def whitening_columns(
+    mean: np.ndarray, projection: np.ndarray, eigenvalues: np.ndarray
+) -> dict[str, np.ndarray]:
+    """In single precision, as the released whitenings: descriptors have no more."""
+    return Whitening.columns(
+        mean=mean.astype(np.float32),
+        projection=projection.astype(np.float32),
+        eigenvalues=eigenvalues.astype(np.float64),
+    )
