@@ -57,7 +57,9 @@ class Group(TyperGroup):
         sys.exit(code if isinstance(code, int) else 0)
 
     def list_commands(self, ctx: Any) -> list[str]:
-        return list(self.commands)
+        """In the order of use, which Typer does not keep between commands and families."""
+        order = [word for name in by_name() for word in name.split()]
+        return sorted(self.commands, key=order.index)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         panels: dict[str, list[tuple[str, str]]] = {}

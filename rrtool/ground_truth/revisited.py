@@ -14,7 +14,6 @@ from typing import Any
 
 from rrtool.core.evaluation.evaluation import SCORING_RULES, QueryGroundTruth
 from rrtool.errors import UsageError
-from rrtool.ground_truth.matlab import load_matlab
 from rrtool.ground_truth.names import find_queries, restrict, rows_of_entries
 from rrtool.ground_truth.restricted_pickle import load_restricted
 
@@ -115,7 +114,12 @@ def load_revisited(source: str) -> Revisited:
         UsageError: the file is no such one, or its contents do not fit together.
     """
     path = Path(source)
-    content = load_matlab(path) if path.suffix.lower() == ".mat" else load_restricted(path)
+    if path.suffix.lower() == ".mat":
+        from rrtool.ground_truth.matlab import load_matlab  # scipy.io takes its time to import
+
+        content = load_matlab(path)
+    else:
+        content = load_restricted(path)
     gallery = _strings(content, "imlist", source)
     names = _strings(content, "qimlist", source)
     entries = content.get("gnd")

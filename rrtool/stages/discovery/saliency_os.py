@@ -18,7 +18,7 @@ from rrtool.stages.discovery.saliency_mapper import Mapper, search_method
 from rrtool.stages.discovery.saliency_output import describe_collection
 from rrtool.stages.driver import Wanted
 from rrtool.stages.retrieval.descriptors import open_described
-from rrtool.stages.retrieval.whiten import read_whitening
+from rrtool.stages.retrieval.whitening import read_whitening
 
 
 def run(options: SaliencyOsOptions, progress: Progress) -> Path:
