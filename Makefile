@@ -27,7 +27,7 @@ format: install
 	$(BIN)/ruff format .
 
 docs: install
-	$(BIN)/python -m rrtool.cli.reference docs
+	$(BIN)/python docs/reference.py docs
 
 bench: install
 	for script in startup mser fsm extract adjacency diffusion build_graph egm saliency coreset joint_label_propagation training; do $(BIN)/python benchmarks/$$script.py || exit 1; done

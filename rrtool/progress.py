@@ -1,12 +1,17 @@
-"""How a stage tells how far it is; the command line supplies the form that people see."""
+"""How a stage tells how far it is, and the forms that people see: nothing, lines, or bars."""
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
+from rrtool.errors import printable
+
 Advance = Callable[[int], None]
+_PLAIN_INTERVAL_S = 10.0
 
 
 class Progress(Protocol):
@@ -30,3 +35,78 @@ class Silent:
 
     def message(self, text: str) -> None:
         """Nothing."""
+
+
+class Console:
+    """Bars on a terminal, plain lines elsewhere; all on standard error."""
+
+    def __init__(self, quiet: bool = False) -> None:
+        self._quiet = quiet
+
+    def message(self, text: str) -> None:
+        if not self._quiet:
+            write_stderr(printable(text))
+
+    @contextmanager
+    def task(self, description: str, total: int, unit: str) -> Iterator[Advance]:
+        if self._quiet:
+            yield lambda n: None
+        elif sys.stderr.isatty():
+            with _bar(description, total, unit) as advance:
+                yield advance
+        else:
+            yield _plain_lines(description, total, unit)
+
+
+@contextmanager
+def _bar(description: str, total: int, unit: str) -> Iterator[Advance]:
+    from rich.console import Console as RichConsole
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=RichConsole(stderr=True)) as progress:
+        task = progress.add_task(description, total=total, rate=unit)
+
+        def advance(n: int) -> None:
+            progress.advance(task, n)
+            speed = progress.tasks[task].speed
+            if speed:
+                progress.update(task, rate=f"{speed:.1f} {unit}/s")
+
+        yield advance
+
+
+def _plain_lines(description: str, total: int, unit: str) -> Advance:
+    start = last = time.monotonic()
+    done = 0
+
+    def advance(n: int) -> None:
+        nonlocal done, last
+        done += n
+        now = time.monotonic()
+        if done and (done >= total or now - last >= _PLAIN_INTERVAL_S):
+            last = now
+            rate = done / max(now - start, 1e-9)
+            left = (total - done) / rate
+            write_stderr(
+                f"{description}: {done}/{total} {unit}, {rate:.1f} {unit}/s, {left:.0f} s left"
+            )
+
+    return advance
+
+
+def write_stderr(text: str) -> None:
+    """One line for people."""
+    print(text, file=sys.stderr, flush=True)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
+import runpy
 from pathlib import Path
 
 import pytest
 
-from rrtool.cli.reference import PAGES
 from rrtool.commands import by_name
 
 ROOT = Path(__file__).parents[1]
+PAGES = runpy.run_path(str(ROOT / "docs" / "reference.py"))["PAGES"]
 
 
 @pytest.mark.parametrize("name", PAGES)

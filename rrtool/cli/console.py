@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import sys
-import time
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,80 +15,9 @@ from typing import Any, NoReturn
 import typer
 
 from rrtool.errors import RrtoolError, WorkFailed, printable
-from rrtool.progress import Advance
+from rrtool.progress import Console, write_stderr
 
 EXIT_SKIPPED, EXIT_INTERRUPTED = 3, 130
-_PLAIN_INTERVAL_S = 10.0
-
-
-class Console:
-    """The progress of one command (see ``rrtool.progress.Progress``)."""
-
-    def __init__(self, quiet: bool = False) -> None:
-        self._quiet = quiet
-
-    def message(self, text: str) -> None:
-        if not self._quiet:
-            _write_stderr(printable(text))
-
-    @contextmanager
-    def task(self, description: str, total: int, unit: str) -> Iterator[Advance]:
-        if self._quiet:
-            yield lambda n: None
-        elif sys.stderr.isatty():
-            with _bar(description, total, unit) as advance:
-                yield advance
-        else:
-            yield _plain_lines(description, total, unit)
-
-
-@contextmanager
-def _bar(description: str, total: int, unit: str) -> Iterator[Advance]:
-    from rich.console import Console as RichConsole
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=RichConsole(stderr=True)) as progress:
-        task = progress.add_task(description, total=total, rate=unit)
-
-        def advance(n: int) -> None:
-            progress.advance(task, n)
-            speed = progress.tasks[task].speed
-            if speed:
-                progress.update(task, rate=f"{speed:.1f} {unit}/s")
-
-        yield advance
-
-
-def _plain_lines(description: str, total: int, unit: str) -> Advance:
-    start = last = time.monotonic()
-    done = 0
-
-    def advance(n: int) -> None:
-        nonlocal done, last
-        done += n
-        now = time.monotonic()
-        if done and (done >= total or now - last >= _PLAIN_INTERVAL_S):
-            last = now
-            rate = done / max(now - start, 1e-9)
-            left = (total - done) / rate
-            _write_stderr(
-                f"{description}: {done}/{total} {unit}, {rate:.1f} {unit}/s, {left:.0f} s left"
-            )
-
-    return advance
 
 
 @contextmanager
@@ -141,17 +69,13 @@ def _interrupt(number: int, frame: object) -> NoReturn:
 
 
 def _fail(text: str, code: int) -> NoReturn:
-    _write_stderr(f"rrtool: {text}")
+    write_stderr(f"rrtool: {text}")
     raise typer.Exit(code) from None
 
 
 def warn(text: str) -> None:
     """One line that does not stop the command."""
-    _write_stderr(f"warning: {printable(text)}")
-
-
-def _write_stderr(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)
+    write_stderr(f"warning: {printable(text)}")
 
 
 def emit_path(path: Path, as_json: bool, facts: Callable[[], dict[str, Any]]) -> None:

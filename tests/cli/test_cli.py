@@ -12,8 +12,8 @@ import time
 import pytest
 
 from rrtool.artifacts.kinds import open_any
-from rrtool.cli.console import Console
 from rrtool.commands import GROUPS
+from rrtool.progress import Console
 from tests.tiny import NETWORK, assert_done, assert_fails, extract, make_pictures, rrtool
 
 
