@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import Provenance, create, encode_texts
+from rrtool.artifacts import Provenance, create
+from rrtool.artifacts.kinds import Features
 
 OPTIONS = {
     "boxes": False,
@@ -44,15 +45,15 @@ def write_features(
     provenance = Provenance("features", {**OPTIONS, **options}, [], {**NETWORK, **(network or {})})
     with create(path, provenance, overwrite=True) as target:
         target.publish(
-            {
-                **encode_texts(names, "names"),
-                **encode_texts(["" if row else "broken" for row in good], "reasons"),
-                "status": status,
-                "image_sizes": np.arange(2 * n, dtype=np.int32).reshape(n, 2),
-                "boxes": np.arange(4 * n, dtype=np.float32).reshape(n, 4),
-                "file_signatures": np.arange(2 * n, dtype=np.int64).reshape(n, 2),
-                "descriptors": np.where(good[:, None], descriptors, 0).astype(np.float32),
-            },
+            Features.columns(
+                names=names,
+                reasons=["" if row else "broken" for row in good],
+                status=status,
+                image_sizes=np.arange(2 * n, dtype=np.int32).reshape(n, 2),
+                boxes=np.arange(4 * n, dtype=np.float32).reshape(n, 4),
+                file_signatures=np.arange(2 * n, dtype=np.int64).reshape(n, 2),
+                descriptors=np.where(good[:, None], descriptors, 0).astype(np.float32),
+            ),
             extra={"n_channels": 9, "n_skipped": len(failed), "n_failed_rows": len(failed)},
         )
     return path

@@ -19,10 +19,10 @@ from rrtool.options import (
     option,
 )
 from rrtool.stages.activations.options import ActivationsOptions
+from rrtool.stages.diffusion.options import MAX_ITERATIONS
 
 AGGREGATIONS = ("weighted", "sum")
 SEARCH_METHODS = ("auto", "exact", "ivf", "hnsw")
-MAX_ITERATIONS = 1_000_000
 
 
 def _rho(default: Any) -> Any:

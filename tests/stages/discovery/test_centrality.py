@@ -14,10 +14,9 @@ import numpy as np
 import pytest
 from scipy.sparse import csr_array
 
-from rrtool.artifacts import Provenance, create, encode_texts, open_artifact
-from rrtool.progress import Silent
-from rrtool.stages.diffusion import build_graph
-from rrtool.stages.diffusion.graph_input import read_adjacency
+import rrtool as library
+from rrtool.artifacts import InputRecord, Provenance, create, open_artifact
+from rrtool.artifacts.kinds import Centrality, Graph
 from rrtool.stages.discovery import centrality as stage
 from tests.core.discovery.test_centrality import (
     GRAPHS,
@@ -28,6 +27,7 @@ from tests.core.discovery.test_centrality import (
     lists_of,
     oracle,
 )
+from tests.stages.made_features import write_features
 from tests.tiny import assert_done, assert_fails, leftovers, rrtool
 
 NETWORK = {"name": "squeezenet1_1", "weights_digest": "none"}
@@ -45,19 +45,23 @@ def write_graph(
     ids, values = lists_of(similarities)
     status = np.zeros(len(similarities), np.uint8)
     status[list(failed)] = 1
-    datasets = {
-        "indptr": adjacency.indptr.astype(np.int64),
-        "indices": adjacency.indices.astype(np.int32),
-        "weights": adjacency.data.astype(np.float32),
+    values = {
+        "names": [f"{i:03d}.png" for i in range(len(similarities))],
+        "status": status,
+        "offsets": np.arange(len(similarities) + 1),
         "neighbor_ids": ids,
         "similarities": values.astype(np.float32),
-        "status": status,
-        **encode_texts([f"{i:03d}.png" for i in range(len(similarities))], "names"),
+        "indices": adjacency.indices.astype(np.int32),
+        "weights": adjacency.data.astype(np.float32),
+        "indptr": adjacency.indptr.astype(np.int64),
+        "ordering": np.arange(len(similarities), dtype=np.int32),
         **replaced,
     }
     options = {"k": ids.shape[1], "gamma": 3.0, "symmetrize": "mutual"}
-    with create(path, Provenance("graph", options, [], NETWORK), overwrite=True) as target:
-        return target.publish(datasets)
+    features = InputRecord("features", "f.h5", "features", "", "of features")
+    provenance = Provenance("graph", options, [features], NETWORK)
+    with create(path, provenance, overwrite=True) as target:
+        return target.publish(Graph.columns(**values), extra={"statistics": {}, "description": {}})
 
 
 def centrality(graph: object, output: Path, measure: str, *options: object):
@@ -77,16 +81,20 @@ def test_centrality_equals_the_oracle_over_good_vertices(graph, tmp_path, measur
     assert_done(result)
     good = np.setdiff1d(np.arange(30), (0, 7))
     expected = oracle(measure, GRAPHS["isolated"][np.ix_(good, good)])
-    with open_artifact(tmp_path / "c.h5", "centrality") as found, open_artifact(graph) as source:
-        values = found.read("centrality")
+    with (
+        open_artifact(tmp_path / "c.h5", Centrality) as found,
+        open_artifact(graph, Graph) as source,
+    ):
+        values = found.centrality
         assert values.dtype == np.float32
         assert (values[[0, 7]] == 0).all()
         np.testing.assert_allclose(values[good], expected / expected.mean(), rtol=1e-5, atol=1e-6)
         assert values[good].mean() == pytest.approx(1, rel=1e-6)
-        np.testing.assert_array_equal(found.read("status"), source.read("status"))
-        assert found.read_texts("names") == source.read_texts("names")
+        np.testing.assert_array_equal(found.status, source.status)
+        assert found.names == source.names
         assert found.network == NETWORK
         assert [record.digest for record in found.inputs] == [source.digest]
+        assert found.extra["vertices"] == "of features"
         assert found.options["measure"] == found.extra["measure"] == measure
         n_isolated = int((GRAPHS["isolated"][np.ix_(good, good)].sum(axis=1) == 0).sum())
         assert found.extra["n_isolated"] == n_isolated >= 5
@@ -107,7 +115,7 @@ def test_centrality_options_of_the_measure_only_are_stored(graph, tmp_path):
         ("closeness", {"samples": None}),
     ):
         assert_done(centrality(graph, tmp_path / f"{measure}.h5", measure, "--seed", 5))
-        with open_artifact(tmp_path / f"{measure}.h5") as found:
+        with open_artifact(tmp_path / f"{measure}.h5", Centrality) as found:
             assert found.options == {"measure": measure, **expected}
             assert found.extra["parameters"] == expected
 
@@ -144,13 +152,16 @@ def test_centrality_samples_and_seed_are_stored(graph, tmp_path, measure):
     assert f"{measure} is estimated from 3 of 28 vertices" in result.stderr
     assert_done(centrality(graph, tmp_path / "all.h5", measure, "--samples", 28))
     assert_done(centrality(graph, tmp_path / "exact.h5", measure))
-    with open_artifact(tmp_path / "s.h5") as sampled, open_artifact(tmp_path / "all.h5") as every:
+    with (
+        open_artifact(tmp_path / "s.h5", Centrality) as sampled,
+        open_artifact(tmp_path / "all.h5", Centrality) as every,
+    ):
         assert (sampled.extra["samples"], sampled.extra["seed"]) == (3, 4)
         assert sampled.options["seed"] == 4
         assert every.extra["samples"] is None
-        with open_artifact(tmp_path / "exact.h5") as exact:
-            np.testing.assert_array_equal(every.read("centrality"), exact.read("centrality"))
-        assert (sampled.read("centrality") != every.read("centrality")).any()
+        with open_artifact(tmp_path / "exact.h5", Centrality) as exact:
+            np.testing.assert_array_equal(every.centrality, exact.centrality)
+        assert (sampled.centrality != every.centrality).any()
 
 
 @pytest.mark.parametrize("measure", PATHS)
@@ -168,11 +179,11 @@ def test_centrality_that_does_not_converge_says_so(graph, tmp_path):
         assert_done(result)
         assert f"{measure} has not converged: residual" in result.stderr
         assert "--max-iter" in result.stderr
-        with open_artifact(tmp_path / f"{measure}.h5") as found:
+        with open_artifact(tmp_path / f"{measure}.h5", Centrality) as found:
             assert found.extra["converged"] is False
             assert found.extra["n_iterations"] == 2
             assert found.extra["residual"] > 1e-6
-            assert np.isfinite(found.read("centrality")).all()
+            assert np.isfinite(found.centrality).all()
 
 
 @pytest.mark.parametrize("measure", MEASURES)
@@ -182,8 +193,8 @@ def test_centrality_without_edges(tmp_path, measure, n):
     result = centrality(graph, tmp_path / "c.h5", measure)
     assert_done(result)
     is_positive = measure in ("pagerank", "katz")
-    with open_artifact(tmp_path / "c.h5") as found:
-        np.testing.assert_allclose(found.read("centrality"), np.full(n, float(is_positive)))
+    with open_artifact(tmp_path / "c.h5", Centrality) as found:
+        np.testing.assert_allclose(found.centrality, np.full(n, float(is_positive)))
     assert (f"{measure} is 0 for all {n} vertices" in result.stderr) is not is_positive
 
 
@@ -191,8 +202,8 @@ def test_centrality_eigenvector_outside_the_leading_component_is_said(tmp_path):
     graph = write_graph(tmp_path / "g.h5", GRAPHS["disconnected"])
     result = centrality(graph, tmp_path / "c.h5", "eigenvector")
     assert "outside the leading component" in result.stderr
-    with open_artifact(tmp_path / "c.h5") as found:
-        assert found.extra["n_zero"] == np.count_nonzero(found.read("centrality") == 0) > 0
+    with open_artifact(tmp_path / "c.h5", Centrality) as found:
+        assert found.extra["n_zero"] == np.count_nonzero(found.centrality == 0) > 0
 
 
 def test_centrality_duplicates_are_at_the_floor_of_the_cost(tmp_path):
@@ -200,8 +211,8 @@ def test_centrality_duplicates_are_at_the_floor_of_the_cost(tmp_path):
     graph = write_graph(tmp_path / "g.h5", similarities)
     for measure in ("closeness", "katz", "degree", "eigenvector", "pagerank"):
         assert_done(centrality(graph, tmp_path / f"{measure}.h5", measure))
-        with open_artifact(tmp_path / f"{measure}.h5") as found:
-            np.testing.assert_allclose(found.read("centrality"), np.ones(3), rtol=1e-6)
+        with open_artifact(tmp_path / f"{measure}.h5", Centrality) as found:
+            np.testing.assert_allclose(found.centrality, np.ones(3), rtol=1e-6)
     assert (costs_of(similarities).data > 0).all()
 
 
@@ -220,20 +231,18 @@ def test_centrality_of_what_build_graph_writes(tmp_path, symmetrize):
     vectors[5] = vectors[6] = vectors[7]
     vectors[9] = 0
     vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-    datasets = {"descriptors": vectors, "status": (np.arange(40) == 3).astype(np.uint8)}
-    names = encode_texts([f"{i}.png" for i in range(40)], "names")
-    with create(tmp_path / "f.h5", Provenance("features", {}, [], NETWORK)) as target:
-        target.publish({**datasets, **names})
-    options = build_graph.BuildGraphOptions(k=5, symmetrize=symmetrize, device="cpu")
-    build_graph.run(str(tmp_path / "f.h5"), tmp_path / "g.h5", options, progress=Silent())
+    write_features(tmp_path / "f.h5", [f"{i}.png" for i in range(40)], vectors, failed=[3])
+    library.build_graph(
+        tmp_path / "f.h5", tmp_path / "g.h5", k=5, symmetrize=symmetrize, device="cpu"
+    )
     good = np.setdiff1d(np.arange(40), (3, 9))
-    with open_artifact(tmp_path / "g.h5") as graph:
-        weights = read_adjacency(graph).toarray()[np.ix_(good, good)]
+    with open_artifact(tmp_path / "g.h5", Graph) as graph:
+        weights = graph.adjacency().toarray()[np.ix_(good, good)]
     cosines = np.where(weights > 0, vectors[good] @ vectors[good].T, 0)
     for measure in MEASURES:
         assert_done(centrality(tmp_path / "g.h5", tmp_path / f"{measure}.h5", measure))
-        with open_artifact(tmp_path / f"{measure}.h5") as found:
-            values = found.read("centrality")
+        with open_artifact(tmp_path / f"{measure}.h5", Centrality) as found:
+            values = found.centrality
         assert (values[[3, 9]] == 0).all()
         if measure in PATHS:
             expected = PATHS[measure](costs_of(cosines))
@@ -281,7 +290,10 @@ DAMAGED = {
     "indices": (np.full(2, 99, np.int32), "damaged graph"),
     "indptr": (np.array([0, 2, 1, 2], np.int64), "damaged graph"),
     "weights": (np.array([1, np.nan], np.float32), "not finite"),
-    "similarities": (np.zeros((2, 3), np.float32), "lists (3, 3), (2, 3) of 3 vertices"),
+    "similarities": (
+        np.zeros((2, 3), np.float32),
+        "expected float32 (3, 3), found float32 (2, 3)",
+    ),
     "neighbor_ids": (np.full((3, 3), -1, np.int32), "in neither end's neighbor list"),
     "status": (np.zeros(2, np.uint8), "damaged graph"),
 }
@@ -320,9 +332,11 @@ def test_centrality_other_artifacts_and_files(graph, tmp_path):
 def test_centrality_on_the_cpu_imports_no_torch(graph, tmp_path, measure):
     program = (
         "import sys; from rrtool.progress import Silent;"
-        "from rrtool.stages.discovery.centrality import CentralityOptions, run;"
+        "from rrtool.stages.discovery.options import CentralityOptions;"
+        "from rrtool.stages.discovery.centrality import run;"
         "graph, output, measure = sys.argv[1:];"
-        "run(graph, output, CentralityOptions(measure, device='cpu'), progress=Silent());"
+        "options = CentralityOptions(graph=graph, output=output, measure=measure, device='cpu');"
+        "run(options, Silent());"
         "assert 'torch' not in sys.modules;"
         "assert ('networkit' in sys.modules) == (measure == 'closeness')"
     )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -13,12 +12,20 @@ import numpy as np
 import pytest
 from typer.testing import Result
 
-from rrtool.artifacts import Artifact, Provenance, create, open_artifact
+from rrtool.artifacts import Provenance, create, open_artifact
+from rrtool.artifacts.kinds import (
+    ActivationMaps,
+    Centrality,
+    Evaluation,
+    Features,
+    Regions,
+    Saliency,
+    open_any,
+)
 from rrtool.core.diffusion import knn
 from rrtool.core.discovery.expanding_gaussian_mixture import fit_mixture, rectangles
 from rrtool.core.discovery.saliency import feature_saliency, prepare_for_detection
-from rrtool.stages.discovery.saliency_fs import RegionOptions
-from rrtool.stages.discovery.saliency_mapper import ObjectSaliencyOptions
+from rrtool.stages.discovery.saliency_mapper import search_method
 from tests.tiny import (
     CPU,
     NETWORK,
@@ -67,17 +74,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def activations_of(maps: Artifact, row: int) -> np.ndarray:
+def activations_of(maps: ActivationMaps, row: int) -> np.ndarray:
     """``(k, h, w)`` of one image at its only scale."""
-    start, stop = maps.read("offsets")[row : row + 2].tolist()
-    width, height = maps.read("map_sizes")[row, 0].tolist()
-    return maps.read("activations")[start:stop].reshape(-1, height, width)
+    (activations,) = maps.of(row)
+    return activations
 
 
-def map_of(saliency: Artifact, row: int) -> np.ndarray:
-    start, stop = saliency.read("maps/offsets")[row : row + 2].tolist()
-    width, height = saliency.read("map_sizes")[row, 0].tolist()
-    return saliency.read("maps/values")[start:stop].reshape(height, width)
+def map_of(saliency: Regions | Saliency, row: int) -> np.ndarray:
+    (saliency_map,) = saliency.saliency_maps(row)
+    return saliency_map
 
 
 def unit(vector: np.ndarray) -> np.ndarray:
@@ -92,9 +97,12 @@ def gem(activations: np.ndarray, x0: int, y0: int, x1: int, y1: int) -> np.ndarr
 
 
 def test_saliency_fs_finds_and_describes_the_regions_of_the_map(made: Path) -> None:
-    with open_artifact(made / "r.h5", "regions") as regions, open_artifact(made / "m.h5") as maps:
-        offsets, names = regions.read("offsets"), regions.read_texts("names")
-        boxes, vectors = regions.read("region_boxes"), regions.read("descriptors")
+    with (
+        open_artifact(made / "r.h5", Regions) as regions,
+        open_artifact(made / "m.h5", ActivationMaps) as maps,
+    ):
+        offsets, names = regions.offsets, regions.names
+        boxes, vectors = regions.region_boxes, regions.descriptors
         for row, name in enumerate(names):
             if name == "bad.png":
                 assert offsets[row] == offsets[row + 1]
@@ -112,22 +120,25 @@ def test_saliency_fs_finds_and_describes_the_regions_of_the_map(made: Path) -> N
                 np.testing.assert_allclose(vectors[place], gem(activations, *box), atol=1e-5)
                 x0, y0, x1, y1 = box
                 mean = saliency[y0:y1, x0:x1].mean()
-                assert regions.read("region_saliencies")[place] == pytest.approx(mean, abs=1e-5)
+                assert regions.region_saliencies[place] == pytest.approx(mean, abs=1e-5)
 
 
 def test_fs_descriptor_is_the_weighted_sum_of_its_regions(made: Path, tmp_path: Path) -> None:
-    with open_artifact(made / "r.h5") as regions, open_artifact(made / "fs.h5") as features:
-        vectors, descriptors = regions.read("descriptors"), features.read("descriptors")
-        weights = regions.read("region_weights")
+    with (
+        open_artifact(made / "r.h5", Regions) as regions,
+        open_artifact(made / "fs.h5", Features) as features,
+    ):
+        vectors, descriptors = regions.descriptors, features.descriptors
+        weights = regions.region_weights
         result = rrtool(
             "saliency", "fs", made / "photos", "-o", tmp_path / "r.h5", "--maps", made / "m.h5",
             "--features", tmp_path / "f.h5", "--aggregate", "sum",
         )  # fmt: skip
         assert result.exit_code == 3
-        with open_artifact(tmp_path / "f.h5") as summed:
-            plain = summed.read("descriptors")
+        with open_artifact(tmp_path / "f.h5", Features) as summed:
+            plain = summed.descriptors
         assert features.options["described_by"] == "FS.EGM"
-        for row, (first, last) in enumerate(pairwise(regions.read("offsets"))):
+        for row, (first, last) in enumerate(pairwise(regions.offsets)):
             own = weights[first:last]
             assert own.sum() == pytest.approx(1 if last > first else 0, abs=1e-5)
             expected = unit(own @ vectors[first:last].astype(np.float64))
@@ -142,23 +153,26 @@ def test_saliency_fs_reads_maps_in_place_of_the_network(made: Path, tmp_path: Pa
         "--keep-maps",
     )  # fmt: skip
     assert result.exit_code == 3
-    with open_artifact(tmp_path / "r.h5") as one, open_artifact(made / "r.h5") as other:
+    with (
+        open_artifact(tmp_path / "r.h5", Regions) as one,
+        open_artifact(made / "r.h5", Regions) as other,
+    ):
         for name in ("offsets", "region_boxes"):
-            np.testing.assert_array_equal(one.read(name), other.read(name))
-        np.testing.assert_allclose(one.read("descriptors"), other.read("descriptors"), atol=1e-6)
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        np.testing.assert_allclose(one.descriptors, other.descriptors, atol=1e-6)
 
 
 def test_object_saliency_equals_a_loop_over_positions(made: Path, tmp_path: Path) -> None:
     assert saliency_os(made, tmp_path, "--patch", 3).exit_code == 3
     with (
-        open_artifact(made / "r.h5") as regions,
-        open_artifact(made / "c.h5") as centrality,
-        open_artifact(made / "m.h5") as maps,
-        open_artifact(tmp_path / "s.h5", "saliency") as found,
+        open_artifact(made / "r.h5", Regions) as regions,
+        open_artifact(made / "c.h5", Centrality) as centrality,
+        open_artifact(made / "m.h5", ActivationMaps) as maps,
+        open_artifact(tmp_path / "s.h5", Saliency) as found,
     ):
-        vectors = regions.read("descriptors").astype(np.float64)
-        significance = regions.read("region_saliencies").astype(np.float64) ** 3
-        significance *= centrality.read("centrality")
+        vectors = regions.descriptors.astype(np.float64)
+        significance = regions.region_saliencies.astype(np.float64) ** 3
+        significance *= centrality.centrality
         for row in (0, 3):
             activations = activations_of(maps, row)
             features = feature_saliency(activations).astype(np.float64)
@@ -184,21 +198,21 @@ def test_object_saliency_describes_images_by_the_regions_it_finds(
 ) -> None:
     assert saliency_os(made, tmp_path).exit_code == 3
     with (
-        open_artifact(tmp_path / "s.h5") as saliency,
-        open_artifact(tmp_path / "os.h5", "features") as features,
-        open_artifact(made / "m.h5") as maps,
+        open_artifact(tmp_path / "s.h5", Saliency) as saliency,
+        open_artifact(tmp_path / "os.h5", Features) as features,
+        open_artifact(made / "m.h5", ActivationMaps) as maps,
     ):
         assert features.options["described_by"] == "OS.EGM"
-        offsets, boxes = saliency.read("offsets"), saliency.read("region_boxes")
+        offsets, boxes = saliency.offsets, saliency.region_boxes
         row = 2
         activations = activations_of(maps, row)
         height, width = activations.shape[1:]
         cells = boxes[offsets[row] : offsets[row + 1]] / [160, 128, 160, 128]
         cells = np.rint(cells * [width, height, width, height]).astype(int)
-        weights = saliency.read("region_weights")[offsets[row] : offsets[row + 1]]
+        weights = saliency.region_weights[offsets[row] : offsets[row + 1]]
         pooled = [gem(activations, *box) for box in cells.tolist()]
         expected = unit(weights @ np.array(pooled))
-        np.testing.assert_allclose(features.read("descriptors")[row], expected, atol=1e-5)
+        np.testing.assert_allclose(features.descriptors[row], expected, atol=1e-5)
     assert_done(rrtool("search", made / "f.h5", tmp_path / "os.h5", "-o", tmp_path / "d.h5"))
 
 
@@ -210,8 +224,8 @@ def test_object_saliency_by_inverted_lists_is_that_of_all_regions(
     for method in ("auto", "ivf"):  # so few regions are one list
         (tmp_path / method).mkdir()
         assert saliency_os(made, tmp_path / method, "--method", method).exit_code == 3
-        with open_artifact(tmp_path / method / "s.h5") as saliency:
-            found[method] = saliency.read("maps/values")
+        with open_artifact(tmp_path / method / "s.h5", Saliency) as saliency:
+            found[method] = saliency.map_values
             assert saliency.options["method"] == {"auto": "exact"}.get(method, method)
     np.testing.assert_allclose(found["ivf"], found["auto"], atol=1e-5)
 
@@ -219,12 +233,11 @@ def test_object_saliency_by_inverted_lists_is_that_of_all_regions(
 def test_object_saliency_searches_many_regions_by_inverted_lists(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    options = ObjectSaliencyOptions(RegionOptions(rho=2.0))
-    assert options.search_method(10_000) == "exact"
-    assert options.search_method(10_001) == ("ivf" if knn.has_faiss() else "exact")
-    assert replace(options, method="exact").search_method(10_001) == "exact"
+    assert search_method("auto", 10_000) == "exact"
+    assert search_method("auto", 10_001) == ("ivf" if knn.has_faiss() else "exact")
+    assert search_method("exact", 10_001) == "exact"
     monkeypatch.setitem(sys.modules, "faiss", None)
-    assert options.search_method(10_001) == "exact"
+    assert search_method("auto", 10_001) == "exact"
 
 
 def test_object_saliency_without_faiss_says_what_to_do(
@@ -278,13 +291,17 @@ def test_saliency_bad_input(made: Path, tmp_path: Path) -> None:
     assert_fails(saliency_os(made, tmp_path, "--seed", 5), 4, "another network")
     fs = ("saliency", "fs", made / "photos", "-o", tmp_path / "x.h5")
     assert_fails(rrtool(*fs), 2, "--maps")
-    assert_fails(rrtool(*fs, *NETWORK, "--sigma", 0), 2, "sigma")
+    assert_fails(rrtool(*fs, *NETWORK, "--sigma", 0), 2, "bad --sigma", "more than 0")
+    assert_fails(rrtool(*fs, *NETWORK, "--sigma", "inf"), 2, "bad --sigma")
+    assert_fails(rrtool(*fs, *NETWORK, "--overlap", 1), 2, "bad --overlap", "(0, 1)", "found 1")
+    same = (*fs, *NETWORK, "--features", tmp_path / "x.h5")
+    assert_fails(rrtool(*same), 2, "--features and --output name the same file")
 
 
 def edit_maps(made: Path, output: Path, edit: Callable[[list[np.ndarray]], None]) -> Path:
     """The maps of ``made`` after ``edit`` has changed the activations of its images in place."""
-    with open_artifact(made / "m.h5") as maps:
-        columns = {name: maps.read(name) for name in maps.dataset_names()}
+    with open_artifact(made / "m.h5", ActivationMaps) as maps:
+        columns = {name: maps.read_named(name) for name in maps.dataset_names()}
         sizes, offsets = columns["map_sizes"][:, 0], columns["offsets"]
         images = [
             columns["activations"][start:stop].reshape(-1, height, width)
@@ -322,15 +339,18 @@ def test_all_zero_map_has_no_region_and_its_row_says_so(made: Path, tmp_path: Pa
 
     run_on_maps(made, tmp_path, edit_maps(made, tmp_path / "m.h5", silence))
     for regions, features in (("r.h5", "fs.h5"), ("s.h5", "os.h5")):
-        with open_artifact(tmp_path / regions) as found, open_artifact(tmp_path / features) as f:
-            counts = np.diff(found.read("offsets"))
+        with (
+            open_any(tmp_path / regions) as found,
+            open_artifact(tmp_path / features, Features) as f,
+        ):
+            counts = np.diff(found.offsets)
             assert counts[2] == 0
             assert (counts[[0, 1, 3]] > 0).all()
             assert not map_of(found, 2).any()
             for without in (found, f):
-                assert without.read("n_scales_without_regions").tolist() == [0, 0, 1, 0, 0, 0, 0, 0]
-            assert not f.read("descriptors")[2].any()
-            assert np.isfinite(f.read("descriptors")).all()
+                assert without.n_scales_without_regions.tolist() == [0, 0, 1, 0, 0, 0, 0, 0]
+            assert not f.descriptors[2].any()
+            assert np.isfinite(f.descriptors).all()
 
 
 def test_constant_map_is_described_all_over(made: Path, tmp_path: Path) -> None:
@@ -339,13 +359,16 @@ def test_constant_map_is_described_all_over(made: Path, tmp_path: Path) -> None:
 
     run_on_maps(made, tmp_path, edit_maps(made, tmp_path / "m.h5", flatten))
     for regions, features in (("r.h5", "fs.h5"), ("s.h5", "os.h5")):
-        with open_artifact(tmp_path / regions) as found, open_artifact(tmp_path / features) as f:
+        with (
+            open_any(tmp_path / regions) as found,
+            open_artifact(tmp_path / features, Features) as f,
+        ):
             np.testing.assert_allclose(map_of(found, 1), 1, atol=1e-5)
-            assert np.diff(found.read("offsets"))[1] > 0
+            assert np.diff(found.offsets)[1] > 0
             # Every region of a constant map has the descriptor of the whole.
-            with open_artifact(tmp_path / "m.h5") as maps:
+            with open_artifact(tmp_path / "m.h5", ActivationMaps) as maps:
                 whole = unit(activations_of(maps, 1)[:, 0, 0].astype(np.float64))
-            np.testing.assert_allclose(f.read("descriptors")[1], whole, atol=1e-5)
+            np.testing.assert_allclose(f.descriptors[1], whole, atol=1e-5)
 
 
 def test_image_like_no_region_is_described_as_a_whole(made: Path, tmp_path: Path) -> None:
@@ -368,16 +391,16 @@ def test_image_like_no_region_is_described_as_a_whole(made: Path, tmp_path: Path
         (other / name).symlink_to(tmp_path / name)
     object_saliency_on_maps(made, other, edit_maps(made, other / "m.h5", estrange))
     with (
-        open_artifact(other / "s.h5") as saliency,
-        open_artifact(other / "os.h5") as features,
-        open_artifact(other / "m.h5") as maps,
+        open_artifact(other / "s.h5", Saliency) as saliency,
+        open_artifact(other / "os.h5", Features) as features,
+        open_artifact(other / "m.h5", ActivationMaps) as maps,
     ):
         assert not map_of(saliency, 3).any()
-        assert np.diff(saliency.read("offsets"))[3] == 0
-        assert features.read("n_scales_without_regions").tolist() == [0, 0, 0, 1, 0, 0, 0, 0]
+        assert np.diff(saliency.offsets)[3] == 0
+        assert features.n_scales_without_regions.tolist() == [0, 0, 0, 1, 0, 0, 0, 0]
         activations = activations_of(maps, 3)
         whole = gem(activations, 0, 0, activations.shape[2], activations.shape[1])
-        np.testing.assert_allclose(features.read("descriptors")[3], whole, atol=1e-5)
+        np.testing.assert_allclose(features.descriptors[3], whole, atol=1e-5)
 
 
 def test_map_of_one_position_is_one_region(made: Path, tmp_path: Path) -> None:
@@ -392,14 +415,17 @@ def test_map_of_one_position_is_one_region(made: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert_done(result)
     assert_done(extract(photos, tmp_path / "whole.h5", *SIZE, "-q"))
-    with open_artifact(tmp_path / "whole.h5") as features:
-        whole = features.read("descriptors")
+    with open_artifact(tmp_path / "whole.h5", Features) as features:
+        whole = features.descriptors
     for regions, features in (("r.h5", "f.h5"), ("s.h5", "os.h5")):
-        with open_artifact(tmp_path / regions) as found, open_artifact(tmp_path / features) as f:
-            assert found.read("map_sizes").tolist() == [[[1, 1]]]
-            assert found.read("region_boxes").tolist() == [[0, 0, 32, 32]]
+        with (
+            open_any(tmp_path / regions) as found,
+            open_artifact(tmp_path / features, Features) as f,
+        ):
+            assert found.map_sizes.tolist() == [[[1, 1]]]
+            assert found.region_boxes.tolist() == [[0, 0, 32, 32]]
             assert map_of(found, 0).tolist() == [[1]]
-            np.testing.assert_allclose(f.read("descriptors"), whole, atol=1e-5)
+            np.testing.assert_allclose(f.descriptors, whole, atol=1e-5)
 
 
 def test_evaluate_saliency_by_boxes_equals_a_hand_count(made: Path, tmp_path: Path) -> None:
@@ -414,17 +440,20 @@ def test_evaluate_saliency_by_boxes_equals_a_hand_count(made: Path, tmp_path: Pa
     assert (first["method"], second["method"], third["method"]) == ("OS", "FS", "FS^3")
     assert (first["n_images"], first["n_boxes"]) == (2, 2)
 
-    def hand_counted(artifact: Artifact, power: int) -> list[float]:
+    def hand_counted(artifact: Regions | Saliency, power: int) -> list[float]:
         shares = []
         for name in ("0.png", "3.png"):
-            found = map_of(artifact, artifact.read_texts("names").index(name)).astype(np.float64)
+            found = map_of(artifact, artifact.names.index(name)).astype(np.float64)
             fine = np.kron(found**power, np.ones((128, 160)))  # a pixel is height × width of them
             fine = fine.reshape(128, found.shape[0], 160, found.shape[1]).sum(axis=(1, 3))
             x0, y0, x1, y1 = boxes[name]
             shares.append(fine[y0:y1, x0:x1].sum() / fine.sum())
         return shares
 
-    with open_artifact(tmp_path / "s.h5") as saliency, open_artifact(made / "r.h5") as regions:
+    with (
+        open_artifact(tmp_path / "s.h5", Saliency) as saliency,
+        open_artifact(made / "r.h5", Regions) as regions,
+    ):
         expected = hand_counted(saliency, 1)
         for score, shares in (
             (first, expected),
@@ -433,8 +462,8 @@ def test_evaluate_saliency_by_boxes_equals_a_hand_count(made: Path, tmp_path: Pa
         ):
             assert score["saliency_precision"] == pytest.approx(np.mean(shares), abs=1e-5)
     assert third["region_recall@0.5"] is None
-    with open_artifact(tmp_path / "e.h5", "evaluation") as evaluation:
-        per_image = evaluation.read("0/saliency_precisions")
+    with open_artifact(tmp_path / "e.h5", Evaluation) as evaluation:
+        per_image = evaluation.scores["0/saliency_precisions"]
         np.testing.assert_allclose(per_image[~np.isnan(per_image)], expected, atol=1e-5)
     assert "region recall" in rrtool(*command).stdout
 
