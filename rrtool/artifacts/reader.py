@@ -41,6 +41,7 @@ class Artifact:
         inputs: the records of its inputs.
         extra: facts found on the way.
         lengths: the lengths that its schema names, such as ``n``.
+        attributes: all of the file, to check more of them.
     """
 
     KIND: ClassVar[str] = ""
@@ -51,7 +52,7 @@ class Artifact:
     def __init__(self, path: str, file: h5py.File) -> None:
         self.path = path
         self._file = file
-        attributes = Attributes(path, file)
+        self.attributes = attributes = Attributes(path, file)
         self.kind: str = attributes.text("kind")
         self.uuid: str = attributes.text("uuid")
         self.digest: str = attributes.text("digest")

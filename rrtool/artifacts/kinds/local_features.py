@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from rrtool.artifacts.kinds.images import OverImages
 from rrtool.artifacts.schema import Column
+from rrtool.errors import ArtifactError
 
 
 @dataclass(frozen=True)
@@ -63,3 +65,20 @@ class LocalFeaturesFile(OverImages):
             self.read(type(self).channels, places),
             np.repeat(np.arange(self.n_scales), np.diff(bounds)),
         )
+
+    def levels(self) -> tuple[float, int]:
+        """Levels per unit of activation, and MSER's step in levels.
+
+        Raises:
+            ArtifactError: they are out of their range.
+        """
+        scale, delta = float(self.extra["level_scale"]), self.extra["delta"]
+        if not (math.isfinite(scale) and scale > 0 and 1 <= delta <= 255):
+            raise ArtifactError(
+                "damaged local-features: its levels",
+                where=self.path,
+                expected="a scale more than 0 and a delta of 1 to 255",
+                found=f"{scale} and {delta}",
+                todo="make it again",
+            )
+        return scale, delta
