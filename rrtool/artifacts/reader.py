@@ -165,6 +165,12 @@ class Artifact:
         except _DAMAGE as error:
             raise _damaged(self.path, error) from None
 
+    def damaged(self, found: object) -> ArtifactError:
+        """The error for content that its kind cannot have."""
+        return ArtifactError(
+            f"damaged {self.kind}", where=self.path, found=found, todo="make it again"
+        )
+
     def shaped(self, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """A part of a flat column in its shape.
 

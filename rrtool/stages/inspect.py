@@ -19,9 +19,12 @@ def run(options: InspectOptions, progress: Progress) -> dict[str, Any]:
         RrtoolError: no artifact, damaged, or (with ``--verify``) changed since it was written.
     """
     with open_any(options.artifact) as artifact:
+        layouts = {name: artifact.layout(name) for name in artifact.dataset_names()}
         facts = {
-            "path": options.artifact, **artifact.provenance(), "datasets": artifact.layouts()
-        }  # fmt: skip
+            "path": options.artifact,
+            **artifact.provenance(),
+            "datasets": {name: f"{dtype} {shape}" for name, (dtype, shape) in layouts.items()},
+        }
         status = getattr(artifact, "status", None)
         if status is not None:
             failed = int(np.count_nonzero(status))

@@ -12,6 +12,6 @@ from rrtool.options import Command, Options, argument, option
 class InspectOptions(Options):
     """Tell what an artifact is, where it comes from, and how many of its rows are good."""
 
-    COMMAND: ClassVar = Command("inspect", "rrtool.stages.inspect", "–", "docs/artifacts.md")
+    COMMAND: ClassVar = Command("inspect", "rrtool.stages.inspect", "ch. 2–5", "docs/artifacts.md")
     artifact: str = argument("An artifact of any kind.")
     verify: bool = option(False, "Check that the content is still what was written.", shapes=False)

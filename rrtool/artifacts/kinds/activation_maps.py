@@ -6,7 +6,6 @@ import numpy as np
 
 from rrtool.artifacts.kinds.images import OverImages
 from rrtool.artifacts.schema import Column
-from rrtool.errors import ArtifactError
 
 
 class ActivationMaps(OverImages):
@@ -47,9 +46,5 @@ class ActivationMaps(OverImages):
     def _values(self, places: slice) -> np.ndarray:
         values = self.read(ActivationMaps.activations, places)
         if not np.isfinite(values).all():
-            raise ArtifactError(
-                "damaged activation-maps: activations are NaN or infinite",
-                where=self.path,
-                todo="make it again",
-            )
+            raise self.damaged("activations that are NaN or infinite")
         return values

@@ -9,7 +9,6 @@ import numpy as np
 
 from rrtool.artifacts.kinds.images import OverImages
 from rrtool.artifacts.schema import Column
-from rrtool.errors import ArtifactError
 
 
 @dataclass(frozen=True)
@@ -74,11 +73,5 @@ class LocalFeaturesFile(OverImages):
         """
         scale, delta = float(self.extra["level_scale"]), self.extra["delta"]
         if not (math.isfinite(scale) and scale > 0 and 1 <= delta <= 255):
-            raise ArtifactError(
-                "damaged local-features: its levels",
-                where=self.path,
-                expected="a scale more than 0 and a delta of 1 to 255",
-                found=f"{scale} and {delta}",
-                todo="make it again",
-            )
+            raise self.damaged(f"levels of the scale {scale} and the delta {delta}")
         return scale, delta

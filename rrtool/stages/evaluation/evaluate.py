@@ -13,7 +13,6 @@ from rrtool.artifacts import open_artifact
 from rrtool.artifacts.digests import source_input
 from rrtool.artifacts.kinds import Evaluation, Ranking
 from rrtool.core.evaluation.evaluation import RetrievalScores, retrieval_scores
-from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
 from rrtool.stages.driver import Datasets, Wanted, make
 from rrtool.stages.evaluation import evaluate_saliency
@@ -81,9 +80,7 @@ def _evaluate(ranking: Ranking, truth: ground_truth.GroundTruthSource) -> Evalua
             for setup, queries in setups.items()
         ]
     except ValueError as error:
-        raise ArtifactError(
-            "damaged ranking", where=ranking.path, found=error, todo="make it again"
-        ) from None
+        raise ranking.damaged(error) from None
     return EvaluatedRanking(ranking.path, ranking.described(), scores, truth.describe())
 
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from rrtool.artifacts import open_artifact
 from rrtool.artifacts.digests import source_input
-from rrtool.artifacts.kinds import Evaluation, Regions, Saliency
+from rrtool.artifacts.kinds import Evaluation, Regions, Saliency, Salient
 from rrtool.core.discovery.object_saliency import THETA, best_iou, saliency_precision
 from rrtool.errors import ArtifactError
 from rrtool.ground_truth.boxes import boxes_of_images
@@ -69,7 +69,10 @@ def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
     scores, inputs = [], []
     for position, path in enumerate(options.rankings):
         with open_artifact(path, Saliency, Regions) as artifact:
-            scores += _score(artifact, boxes)
+            try:
+                scores += _score(artifact, boxes)
+            except ValueError as error:
+                raise artifact.damaged(error) from None
             inputs.append(artifact.as_input(f"saliency {position}"))
     summary = [score.summary() for score in scores]
     if options.output is not None:
@@ -83,7 +86,7 @@ def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
     return summary
 
 
-def _score(artifact: Saliency | Regions, boxes: str) -> list[SaliencyScores]:
+def _score(artifact: Salient, boxes: str) -> list[SaliencyScores]:
     """Of feature saliency also FS^θ, which is what object saliency builds on (fig. 5.6)."""
     if not artifact.has_maps:
         raise ArtifactError(

@@ -72,7 +72,7 @@ def _detect_all(
     activations.mention_untrained(progress)
     scale, delta = levels or _calibrated(activations, options.delta, progress)
     detection = DetectionOptions(
-        role=options.role,  # type: ignore[arg-type] - one of the choices
+        role=options.role,  # type: ignore[arg-type]
         min_diversity=options.min_diversity,
         max_variation=options.max_variation,
         max_per_channel=options.max_per_channel,

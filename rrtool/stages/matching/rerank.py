@@ -130,9 +130,7 @@ class _Verifier:
     options: RerankOptions
     device: str
 
-    def __call__(
-        self, query: int, ids: np.ndarray, similarities: np.ndarray
-    ) -> Datasets:
+    def __call__(self, query: int, ids: np.ndarray, similarities: np.ndarray) -> Datasets:
         """The columns of one query."""
         size = min(self.options.shortlist, len(ids))
         n_ranked = int((ids >= 0).sum())
