@@ -13,6 +13,9 @@ from rrtool.stages.discovery.options import (
     SaliencyFsOptions,
     SaliencyOsOptions,
 )
+from rrtool.stages.evaluation.options import EvaluateOptions
+from rrtool.stages.matching.options import DetectLocalOptions, RerankOptions
+from rrtool.stages.options import InspectOptions
 from rrtool.stages.retrieval.options import (
     ExtractOptions,
     ReduceRegionsOptions,
@@ -29,14 +32,21 @@ GROUPS: Mapping[str, tuple[type[Options], ...]] = {
         WhitenApplyOptions,
         WhitenExportOptions,
         ReduceRegionsOptions,
+        DetectLocalOptions,
     ),
-    "Find the same object again": (SearchOptions, BuildGraphOptions, DiffuseOptions),
+    "Find the same object again": (
+        SearchOptions,
+        RerankOptions,
+        BuildGraphOptions,
+        DiffuseOptions,
+    ),
     "Discover what repeats": (
         SaliencyFsOptions,
         CentralityOptions,
         SaliencyOsOptions,
         DiscoverOptions,
     ),
+    "See how good it is": (EvaluateOptions, InspectOptions),
 }
 # What ``rrtool --help`` says of commands that have commands of their own.
 FAMILIES = {

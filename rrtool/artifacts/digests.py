@@ -45,3 +45,8 @@ def file_input(role: str, path: str) -> InputRecord:
         return InputRecord(role, path, role, "", digest_of_file(path))
     except OSError as error:
         raise UsageError(f"cannot read the {role}", where=path, found=error.strerror) from None
+
+
+def source_input(role: str, source: str) -> InputRecord:
+    """The record of a ground truth, by ``digest_of_source``."""
+    return InputRecord(role, source, role, "", digest_of_source(source))

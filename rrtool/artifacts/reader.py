@@ -41,6 +41,7 @@ class Artifact:
         inputs: the records of its inputs.
         extra: facts found on the way.
         lengths: the lengths that its schema names, such as ``n``.
+        attributes: all of the file, to check more of them.
     """
 
     KIND: ClassVar[str] = ""
@@ -51,7 +52,7 @@ class Artifact:
     def __init__(self, path: str, file: h5py.File) -> None:
         self.path = path
         self._file = file
-        attributes = Attributes(path, file)
+        self.attributes = attributes = Attributes(path, file)
         self.kind: str = attributes.text("kind")
         self.uuid: str = attributes.text("uuid")
         self.digest: str = attributes.text("digest")
@@ -163,6 +164,12 @@ class Artifact:
             return dataset[rows] if dataset.ndim else np.asarray(dataset[()])
         except _DAMAGE as error:
             raise _damaged(self.path, error) from None
+
+    def damaged(self, found: object) -> ArtifactError:
+        """The error for content that its kind cannot have."""
+        return ArtifactError(
+            f"damaged {self.kind}", where=self.path, found=found, todo="make it again"
+        )
 
     def shaped(self, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         """A part of a flat column in its shape.

@@ -183,12 +183,14 @@ class Group:
         prefix: of their names, where it is not that of the attribute.
     """
 
-    def __init__(self, meaning: str = "", prefix: str = "") -> None:
+    prefix: str
+
+    def __init__(self, meaning: str = "", prefix: str | None = None) -> None:
         self.meaning = meaning
-        self.prefix = prefix
+        self._given = prefix
 
     def __set_name__(self, owner: type, attribute: str) -> None:
-        self.prefix = self.prefix or f"{attribute}/"
+        self.prefix = f"{attribute}/" if self._given is None else self._given
 
     @overload
     def __get__(self, artifact: None, kind: type) -> Group: ...

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import typer
 
 from rrtool.cli.commands import Show
-from rrtool.cli.console import EXIT_SKIPPED, Console, emit_path
+from rrtool.cli.console import EXIT_SKIPPED, Console, emit_json, emit_path
 
 
 def show_path(path: Path, console: Console, as_json: bool) -> None:
@@ -25,8 +26,27 @@ def show_path(path: Path, console: Console, as_json: bool) -> None:
         raise typer.Exit(EXIT_SKIPPED)
 
 
+def show_scores(scores: list[dict[str, Any]], console: Console, as_json: bool) -> None:
+    """Scores of rankings, or of saliency, side by side."""
+    from rrtool.cli.tables import print_rows, print_scores
+
+    if as_json:
+        emit_json(scores)
+    elif "ranking" in scores[0]:
+        print_scores(scores)
+    else:
+        print_rows(scores)
+
+
+def show_facts(facts: dict[str, Any], console: Console, as_json: bool) -> None:
+    """What is known of an artifact."""
+    from rrtool.cli.tables import print_facts
+
+    emit_json(facts) if as_json else print_facts(facts)
+
+
 # Commands that show more than a path.
-SHOWN: dict[str, Show] = {}
+SHOWN: dict[str, Show] = {"evaluate": show_scores, "inspect": show_facts}
 
 
 def show_of(command: str) -> Show:

@@ -6,55 +6,35 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import open_any
 from rrtool.errors import ArtifactError
+from rrtool.progress import Progress
+from rrtool.stages.options import InspectOptions
 
-_STATUS_DATASET = "status"
 
-
-def run(path: str, *, verify: bool = False) -> dict[str, Any]:
+def run(options: InspectOptions, progress: Progress) -> dict[str, Any]:
     """Facts about an artifact, JSON-compatible.
 
-    Args:
-        verify: recompute the digest of the content and compare it with the recorded one.
-
     Raises:
-        RrtoolError: no artifact, damaged, or (with ``verify``) changed since it was written.
+        RrtoolError: no artifact, damaged, or (with ``--verify``) changed since it was written.
     """
-    with open_artifact(path) as artifact:
-        facts: dict[str, Any] = {
-            "path": path,
-            "kind": artifact.kind,
-            "uuid": artifact.uuid,
-            "created": artifact.created,
-            "rrtool": artifact.rrtool_version,
-            "command": " ".join(artifact.command),
-            "device": artifact.device,
-            "options": artifact.options,
-            "network": artifact.network,
-            "inputs": [
-                {"role": record.role, "kind": record.kind, "path": record.path}
-                for record in artifact.inputs
-            ],
-            "facts": artifact.extra,
-            "versions": artifact.versions,
-            "datasets": {
-                name: f"{artifact.dtype(name)} {artifact.shape(name)}"
-                for name in artifact.dataset_names()
-            },
+    with open_any(options.artifact) as artifact:
+        layouts = {name: artifact.layout(name) for name in artifact.dataset_names()}
+        facts = {
+            "path": options.artifact,
+            **artifact.provenance(),
+            "datasets": {name: f"{dtype} {shape}" for name, (dtype, shape) in layouts.items()},
         }
-        if _STATUS_DATASET in artifact:
-            status = artifact.read(_STATUS_DATASET)
-            facts["rows"] = {
-                "good": int(np.count_nonzero(status == 0)),
-                "failed": int(np.count_nonzero(status)),
-            }
-        if verify:
+        status = getattr(artifact, "status", None)
+        if status is not None:
+            failed = int(np.count_nonzero(status))
+            facts["rows"] = {"good": len(status) - failed, "failed": failed}
+        if options.verify:
             found = artifact.computed_digest()
             if found != artifact.digest:
                 raise ArtifactError(
                     "the content is not what was written",
-                    where=path,
+                    where=options.artifact,
                     expected=artifact.digest,
                     found=found,
                     todo="make it again",

@@ -15,7 +15,7 @@ from rrtool.artifacts.kinds.local_features import LocalFeaturesFile
 from rrtool.artifacts.kinds.objects import Objects
 from rrtool.artifacts.kinds.offline_diffusion import OfflineDiffusion
 from rrtool.artifacts.kinds.ranking import Hit, Ranking
-from rrtool.artifacts.kinds.regions import Regions, Saliency
+from rrtool.artifacts.kinds.regions import Regions, Saliency, Salient
 from rrtool.artifacts.kinds.whitening import Whitening
 from rrtool.artifacts.reader import Artifact, open_artifact
 
@@ -37,6 +37,7 @@ __all__ = [
     "Ranking",
     "Regions",
     "Saliency",
+    "Salient",
     "Whitening",
     "open_any",
 ]

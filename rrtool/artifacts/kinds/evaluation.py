@@ -13,6 +13,7 @@ class Evaluation(Artifact):
     scores = Group(
         "<ranking>/<setup>/average_precisions and …/precisions_at_<k>, float64, one a query, NaN "
         "where left out; of saliency <artifact>/saliency_precisions and <artifact>/overlaps",
+        prefix="",
     )
 
     @property

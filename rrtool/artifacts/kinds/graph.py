@@ -8,7 +8,6 @@ import numpy as np
 
 from rrtool.artifacts.reader import Artifact
 from rrtool.artifacts.schema import Column, Texts
-from rrtool.errors import ArtifactError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -77,7 +76,3 @@ class Graph(Artifact):
         if not np.array_equal(np.sort(order), np.arange(len(order))):
             raise self.damaged("an ordering that has not every vertex once")
         return order
-
-    def damaged(self, found: str) -> ArtifactError:
-        """The error for datasets that cannot be a graph."""
-        return ArtifactError("damaged graph", where=self.path, found=found, todo="make it again")

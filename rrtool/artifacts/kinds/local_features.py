@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,3 +64,14 @@ class LocalFeaturesFile(OverImages):
             self.read(type(self).channels, places),
             np.repeat(np.arange(self.n_scales), np.diff(bounds)),
         )
+
+    def levels(self) -> tuple[float, int]:
+        """Levels per unit of activation, and MSER's step in levels.
+
+        Raises:
+            ArtifactError: they are out of their range.
+        """
+        scale, delta = float(self.extra["level_scale"]), self.extra["delta"]
+        if not (math.isfinite(scale) and scale > 0 and 1 <= delta <= 255):
+            raise self.damaged(f"levels of the scale {scale} and the delta {delta}")
+        return scale, delta

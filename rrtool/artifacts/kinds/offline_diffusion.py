@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from rrtool.artifacts.reader import Artifact
 from rrtool.artifacts.schema import Column, Texts
-from rrtool.errors import ArtifactError
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -37,7 +36,5 @@ class OfflineDiffusion(Artifact):
             solutions = csr_array((self.values, self.columns_, self.offsets), shape=(n, n))
             solutions.check_format(full_check=True)
         except ValueError as error:
-            raise ArtifactError(
-                "damaged offline-diffusion", where=self.path, found=error, todo="make it again"
-            ) from None
+            raise self.damaged(error) from None
         return solutions

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -29,6 +30,13 @@ class Hit:
     score: float
     similarity: float
     n_inliers: int | None = None
+
+
+_DESCRIBED = {
+    "method": str, "network": dict, "pool": str, "whitening": str, "max_size": int,
+    "scales": list, "query_crop": bool, "mode": str,
+}  # fmt: skip
+_NETWORK = {"name": str, "trained": bool, "weights": str, "weights_digest": str, "upsample": bool}
 
 
 class Ranking(Artifact):
@@ -63,6 +71,17 @@ class Ranking(Artifact):
     )
     n_iterations = Column("int32", "q", "of diffuse: of the solver", optional=True)
     residuals = Column("float64", "q", "of diffuse: ‖b − Ax‖/‖b‖", optional=True)
+
+    def described(self) -> dict[str, Any]:
+        """How it was made: all that a score of it depends on, but the ground truth.
+
+        Raises:
+            ArtifactError: it does not say.
+        """
+        found = self.extra["description"]
+        self.attributes.require("extra", found, _DESCRIBED)
+        self.attributes.require("extra", found["network"], _NETWORK)
+        return found
 
     @property
     def is_verified(self) -> bool:

@@ -8,7 +8,7 @@ from rrtool.artifacts.kinds.images import OverImages
 from rrtool.artifacts.schema import Column
 
 
-class _Salient(OverImages):
+class Salient(OverImages):
     """Boxes of regions, image after image, and the saliency maps that some were found on."""
 
     region_boxes = Column("float32", "r 4", "x0, y0, x1, y1 in pixels of the whole image")
@@ -48,7 +48,7 @@ class _Salient(OverImages):
         """Whether the saliency maps are stored."""
         return all(
             column in self
-            for column in (_Salient.map_sizes, _Salient.map_values, _Salient.map_offsets)
+            for column in (Salient.map_sizes, Salient.map_values, Salient.map_offsets)
         )
 
     def saliency_maps(self, row: int) -> list[np.ndarray]:
@@ -57,21 +57,21 @@ class _Salient(OverImages):
         Raises:
             ArtifactError: they are not stored, or damaged.
         """
-        sizes = self.read(_Salient.map_sizes, slice(row, row + 1))[0].tolist()
+        sizes = self.read(Salient.map_sizes, slice(row, row + 1))[0].tolist()
         first = row * len(sizes)
-        bounds = self.read(_Salient.map_offsets, slice(first, first + len(sizes) + 1)).tolist()
+        bounds = self.read(Salient.map_offsets, slice(first, first + len(sizes) + 1)).tolist()
         return [
-            self.shaped(self.read(_Salient.map_values, slice(start, stop)), (height, width))
+            self.shaped(self.read(Salient.map_values, slice(start, stop)), (height, width))
             for start, stop, (width, height) in zip(bounds, bounds[1:], sizes, strict=False)
         ]
 
     def of(self, row: int) -> slice:
         """The places of an image's regions."""
-        start, stop = self.read(_Salient.offsets, slice(row, row + 2)).tolist()
+        start, stop = self.read(Salient.offsets, slice(row, row + 2)).tolist()
         return slice(start, stop)
 
 
-class Regions(_Salient):
+class Regions(Salient):
     """Described regions, from ``extract --regions``, ``saliency fs`` or ``reduce-regions``."""
 
     KIND = "regions"
@@ -79,7 +79,7 @@ class Regions(_Salient):
     descriptors = Column("float32 float16", "r d", "l2-normalised, image after image")
 
 
-class Saliency(_Salient):
+class Saliency(Salient):
     """Object saliency and its regions, from ``saliency os``."""
 
     KIND = "saliency"

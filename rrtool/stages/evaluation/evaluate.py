@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rrtool import ground_truth as ground_truths
-from rrtool.artifacts import Artifact, InputRecord, Provenance, create, open_artifact
+from rrtool import ground_truth
+from rrtool.artifacts import open_artifact
+from rrtool.artifacts.digests import source_input
+from rrtool.artifacts.kinds import Evaluation, Ranking
 from rrtool.core.evaluation.evaluation import RetrievalScores, retrieval_scores
-from rrtool.errors import UsageError
-from rrtool.networks.checkpoints import digest_of_file
 from rrtool.progress import Progress
+from rrtool.stages.driver import Datasets, Wanted, make
+from rrtool.stages.evaluation import evaluate_saliency
+from rrtool.stages.evaluation.options import EvaluateOptions
 
 CUTOFFS = (1, 5, 10)
 
@@ -38,57 +38,50 @@ class EvaluatedRanking:
     rules: dict[str, str]
 
 
-def run(
-    rankings: Sequence[str],
-    output: str | Path | None,
-    *,
-    ground_truth: str,
-    protocol: str | None = None,
-    overwrite: bool = False,
-    progress: Progress,
-) -> list[EvaluatedRanking]:
-    """Score rankings by a protocol (METHODS §10), and record both in an ``evaluation`` artifact.
+def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
+    """Score rankings by a protocol (METHODS §10), or saliency by true boxes.
 
-    Args:
-        rankings: ``ranking`` artifacts.
-        output: the artifact to write; None writes none.
-        ground_truth: see ``ground_truth.load``.
-        protocol: see ``ground_truth.load``.
+    With ``--output`` the scores of every query are recorded in an ``evaluation`` artifact.
+
+    Returns:
+        JSON-compatible scores of each artifact, with everything that they depend on.
 
     Raises:
-        RrtoolError: a ranking or the ground truth is unusable, or they are of other images.
+        RrtoolError: an artifact or the ground truth is unusable, or they are of other images.
     """
-    if not rankings:
-        raise UsageError("no ranking to evaluate")
-    truth = ground_truths.load(ground_truth, protocol)
-    evaluated, records = [], []
-    for position, path in enumerate(rankings):
-        with open_artifact(path, "ranking") as ranking:
-            records.append(ranking.as_input(f"ranking {position}"))
+    if options.boxes is not None:
+        return evaluate_saliency.run(options, progress)
+    source = str(options.ground_truth)
+    truth = ground_truth.load(source, options.protocol)
+    evaluated, inputs = [], []
+    for position, path in enumerate(options.rankings):
+        with open_artifact(path, Ranking) as ranking:
+            inputs.append(ranking.as_input(f"ranking {position}"))
             evaluated.append(_evaluate(ranking, truth))
     _mention_missing(evaluated, progress)
-    if output is not None:
-        records.append(_truth_record(ground_truth))
-        _write(output, evaluated, records, overwrite, progress)
-    return evaluated
+    summary = summarize(evaluated)
+    if options.output is not None:
+        make(
+            options,
+            Wanted(options.output, Evaluation, {"cutoffs": list(CUTOFFS)}),
+            lambda outputs: outputs[0].publish(_columns(evaluated), extra={"rankings": summary}),
+            progress,
+            inputs=[*inputs, source_input("ground-truth", source)],
+        )
+    return summary
 
 
-def _evaluate(ranking: Artifact, truth: ground_truths.GroundTruthSource) -> EvaluatedRanking:
-    setups = truth.resolve(
-        ranking.read_texts("query_names"),
-        ranking.read_texts("database_names"),
-        ranking.read("query_boxes"),
-    )
-    ids = ranking.read("ids")
-    return EvaluatedRanking(
-        ranking.path,
-        ranking.extra["description"],
-        [
+def _evaluate(ranking: Ranking, truth: ground_truth.GroundTruthSource) -> EvaluatedRanking:
+    setups = truth.resolve(ranking.query_names, ranking.database_names, ranking.query_boxes)
+    ids = ranking.ids
+    try:
+        scores = [
             retrieval_scores(ids, queries, protocol=truth.protocol, setup=setup, cutoffs=CUTOFFS)
             for setup, queries in setups.items()
-        ],
-        truth.describe(),
-    )
+        ]
+    except ValueError as error:
+        raise ranking.damaged(error) from None
+    return EvaluatedRanking(ranking.path, ranking.described(), scores, truth.describe())
 
 
 def _mention_missing(evaluated: Sequence[EvaluatedRanking], progress: Progress) -> None:
@@ -101,36 +94,15 @@ def _mention_missing(evaluated: Sequence[EvaluatedRanking], progress: Progress) 
             )
 
 
-def _truth_record(source: str) -> InputRecord:
-    if os.path.isdir(source):  # of Oxford5k: many small files
-        files = sorted(Path(source).glob("*.txt"))
-        lines = "".join(f"{digest_of_file(str(path))} {path.name}\n" for path in files)
-        digest = hashlib.blake2b(os.fsencode(lines), digest_size=16).hexdigest()
-    else:
-        digest = digest_of_file(source) if os.path.isfile(source) else source
-    return InputRecord("ground-truth", source, "ground-truth", "", digest)
-
-
-def _write(
-    output: str | Path,
-    evaluated: Sequence[EvaluatedRanking],
-    records: list[InputRecord],
-    overwrite: bool,
-    progress: Progress,
-) -> None:
-    provenance = Provenance("evaluation", {"cutoffs": list(CUTOFFS)}, records)
-    with create(output, provenance, overwrite=overwrite) as target:
-        if target.is_current:
-            progress.message(f"{target.path} is up to date")
-            return
-        columns = {}
-        for position, ranking in enumerate(evaluated):
-            for scores in ranking.scores:
-                base = f"{position}/{scores.setup}"
-                columns[f"{base}/average_precisions"] = scores.average_precisions
-                for k, values in scores.query_precisions.items():
-                    columns[f"{base}/precisions_at_{k}"] = values
-        target.publish(columns, extra={"rankings": summarize(evaluated)})
+def _columns(evaluated: Sequence[EvaluatedRanking]) -> Datasets:
+    values = {}
+    for position, ranking in enumerate(evaluated):
+        for scores in ranking.scores:
+            base = f"{position}/{scores.setup}"
+            values[f"{base}/average_precisions"] = scores.average_precisions
+            for k, precisions in scores.query_precisions.items():
+                values[f"{base}/precisions_at_{k}"] = precisions
+    return Evaluation.columns(scores=values)
 
 
 def summarize(evaluated: Sequence[EvaluatedRanking]) -> list[dict[str, Any]]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import Artifact, InputRecord, Provenance, create, open_artifact
+from rrtool.artifacts import open_artifact
+from rrtool.artifacts.digests import source_input
+from rrtool.artifacts.kinds import Evaluation, Regions, Saliency, Salient
 from rrtool.core.discovery.object_saliency import THETA, best_iou, saliency_precision
 from rrtool.errors import ArtifactError
 from rrtool.ground_truth.boxes import boxes_of_images
-from rrtool.networks.checkpoints import digest_of_file
 from rrtool.progress import Progress
+from rrtool.stages.driver import Datasets, Wanted, make
+from rrtool.stages.evaluation.options import EvaluateOptions
 
 IOUS = (0.3, 0.5)
 
@@ -54,63 +56,53 @@ class SaliencyScores:
         }
 
 
-def run(
-    saliencies: Sequence[str],
-    output: str | Path | None,
-    *,
-    boxes: str,
-    overwrite: bool = False,
-    progress: Progress,
-) -> list[SaliencyScores]:
-    """Score saliency maps and their regions by true boxes.
+def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
+    """Score saliency maps and their regions by true boxes, of which an image may have several.
 
-    Args:
-        saliencies: ``saliency`` artifacts, or ``regions`` made with ``--keep-maps``.
-        output: the ``evaluation`` artifact to write; None writes none.
-        boxes: see ``load_boxes``; an image may have several.
+    Returns:
+        JSON-compatible means of each artifact.
 
     Raises:
         RrtoolError: an artifact has no maps, or none of its images has a box.
     """
-    scores, records = [], []
-    for position, path in enumerate(saliencies):
-        with open_artifact(path, "saliency", "regions") as artifact:
-            scores += _score(artifact, boxes)
-            records.append(artifact.as_input(f"saliency {position}"))
-    if output is not None:
-        digest = digest_of_file(boxes) if Path(boxes).is_file() else boxes
-        records.append(InputRecord("boxes", boxes, "boxes", "", digest))
-        _write(output, scores, records, overwrite, progress)
-    return scores
+    boxes = str(options.boxes)
+    scores, inputs = [], []
+    for position, path in enumerate(options.rankings):
+        with open_artifact(path, Saliency, Regions) as artifact:
+            try:
+                scores += _score(artifact, boxes)
+            except ValueError as error:
+                raise artifact.damaged(error) from None
+            inputs.append(artifact.as_input(f"saliency {position}"))
+    summary = [score.summary() for score in scores]
+    if options.output is not None:
+        make(
+            options,
+            Wanted(options.output, Evaluation, {"ious": list(IOUS)}),
+            lambda outputs: outputs[0].publish(_columns(scores), extra={"saliencies": summary}),
+            progress,
+            inputs=[*inputs, source_input("boxes", boxes)],
+        )
+    return summary
 
 
-def _score(artifact: Artifact, boxes: str) -> list[SaliencyScores]:
+def _score(artifact: Salient, boxes: str) -> list[SaliencyScores]:
     """Of feature saliency also FS^θ, which is what object saliency builds on (fig. 5.6)."""
-    if "maps/values" not in artifact:
+    if not artifact.has_maps:
         raise ArtifactError(
             "no saliency maps in this artifact", where=artifact.path, todo="use --keep-maps"
         )
-    names = artifact.read_texts("names")
-    matched = boxes_of_images(boxes, names)
-    good, described = artifact.read("status") == 0, artifact.read("boxes")
-    offsets, regions = artifact.read("offsets"), artifact.read("region_boxes")
-    sizes, starts = artifact.read("map_sizes"), artifact.read("maps/offsets")
-    values = artifact.read("maps/values")
-    is_feature_saliency = artifact.kind == "regions"
+    matched = boxes_of_images(boxes, artifact.names)
+    good, described, regions = artifact.status == 0, artifact.boxes, artifact.region_boxes
+    is_feature_saliency = isinstance(artifact, Regions)
     powers = [1.0, THETA] if is_feature_saliency else [1.0]
-    precisions, overlaps = np.full((len(powers), len(names)), np.nan), [np.zeros(0)]
-    n_scales = sizes.shape[1]
+    precisions, overlaps = np.full((len(powers), len(matched)), np.nan), [np.zeros(0)]
     for row in [row for row, found in enumerate(matched) if found and good[row]]:
         pixels = np.array([box.box for box in matched[row]])
-        maps = [
-            values[starts[row * n_scales + s] : starts[row * n_scales + s + 1]].reshape(
-                sizes[row, s, ::-1]
-            )
-            for s in range(n_scales)
-        ]
+        maps = artifact.saliency_maps(row)
         for i, power in enumerate(powers):
             precisions[i, row] = _precision([m**power for m in maps], pixels, described[row])
-        overlaps.append(best_iou(regions[offsets[row] : offsets[row + 1]], pixels))
+        overlaps.append(best_iou(regions[artifact.of(row)], pixels))
     method = "FS" if is_feature_saliency else "OS"
     found = [SaliencyScores(artifact.path, method, precisions[0], np.concatenate(overlaps))]
     if is_feature_saliency:
@@ -132,20 +124,9 @@ def _precision(maps: Sequence[np.ndarray], pixels: np.ndarray, described: np.nda
     return float(np.mean(found)) if found else float("nan")
 
 
-def _write(
-    output: str | Path,
-    scores: Sequence[SaliencyScores],
-    records: list[InputRecord],
-    overwrite: bool,
-    progress: Progress,
-) -> None:
-    provenance = Provenance("evaluation", {"ious": list(IOUS)}, records)
-    with create(output, provenance, overwrite=overwrite) as target:
-        if target.is_current:
-            progress.message(f"{target.path} is up to date")
-            return
-        columns = {}
-        for position, score in enumerate(scores):
-            columns[f"{position}/saliency_precisions"] = score.precisions
-            columns[f"{position}/overlaps"] = score.overlaps
-        target.publish(columns, extra={"saliencies": [score.summary() for score in scores]})
+def _columns(scores: Sequence[SaliencyScores]) -> Datasets:
+    values = {}
+    for position, score in enumerate(scores):
+        values[f"{position}/saliency_precisions"] = score.precisions
+        values[f"{position}/overlaps"] = score.overlaps
+    return Evaluation.columns(scores=values)

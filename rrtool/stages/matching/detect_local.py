@@ -2,200 +2,125 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from rrtool.artifacts import Artifact, InputRecord, OutputFile, Provenance, create, open_artifact
-from rrtool.core.matching.detection import (
-    DetectionOptions,
-    concatenate,
-    detect,
-    select_with,
-)
+from rrtool.artifacts import InputRecord, OutputFile, open_artifact
+from rrtool.artifacts.kinds import LocalFeaturesFile
+from rrtool.core.matching.detection import DetectionOptions, concatenate, detect, select_with
 from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.mser import ActivationHistogram
-from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import ActivationInput, open_activations
-from rrtool.stages.activations.run import NetworkOptions, publish_rows, run_parts
-from rrtool.stages.activations.sources import ActivationSource
-from rrtool.stages.parts import parts_of
+from rrtool.stages.activations.run import Part, describe_images
+from rrtool.stages.driver import Datasets, Wanted, make
+from rrtool.stages.matching.options import DetectLocalOptions
 
 CALIBRATION_IMAGES = 64
+# How activations become 8-bit levels, the same for a whole data set (§4.4.1): levels per unit of
+# activation, and MSER's step in levels.
+Levels = tuple[float, int]
 
 
-@dataclass(frozen=True)
-class DetectLocalOptions:
-    """Options of ``detect-local`` (METHODS §2).
-
-    Attributes:
-        inference: how images go through the network.
-        detection: detection and selection.
-        delta: MSER's step in levels; None takes it from the calibration.
-    """
-
-    inference: NetworkOptions
-    detection: DetectionOptions
-    delta: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.delta is not None and not 1 <= self.delta <= 255:
-            raise UsageError("bad --delta", expected="1 to 255 levels", found=self.delta)
-
-    @staticmethod
-    def of(inference: NetworkOptions, delta: int | None, *detection: Any) -> DetectLocalOptions:
-        """From the values of ``DetectionOptions`` in their order.
-
-        Raises:
-            UsageError: one of them is out of its range.
-        """
-        try:
-            return DetectLocalOptions(inference, DetectionOptions(*detection), delta)
-        except ValueError as error:
-            raise UsageError.of_options(error) from None
-
-
-@dataclass(frozen=True)
-class Levels:
-    """How activations become 8-bit levels, the same for a whole data set (§4.4.1).
-
-    Attributes:
-        scale: levels per unit of activation.
-        delta: MSER's step, in levels.
-    """
-
-    scale: float
-    delta: int
-
-
-def run(
-    images: str,
-    output: str | Path,
-    options: DetectLocalOptions,
-    *,
-    boxes: str | None = None,
-    gallery: str | None = None,
-    maps: str | None = None,
-    levels_from: str | None = None,
-    overwrite: bool = False,
-    progress: Progress,
-) -> Path:
+def run(options: DetectLocalOptions, progress: Progress) -> Path:
     """Detect and select the local features of every image.
-
-    Args:
-        maps: an ``activation-maps`` artifact of the same images, read in place of the network.
-        levels_from: a ``local-features`` artifact whose levels are taken over, so that queries
-            and database share them; otherwise they are calibrated on a sample of the images.
 
     Returns:
         The path of the ``local-features`` artifact.
 
     Raises:
-        RrtoolError: see ``collect``, ``load_network`` and ``artifacts.create``.
+        RrtoolError: see ``open_activations`` and ``artifacts.create``.
     """
     with ExitStack() as stack:
-        activations = open_activations(
-            images, options.inference, stack, boxes=boxes, gallery=gallery, maps=maps
-        )
-        inputs = list(activations.collection.inputs)
-        levels = None
-        if levels_from is not None:
-            model = stack.enter_context(open_artifact(levels_from, "local-features"))
+        activations = open_activations(options, stack)
+        inputs, levels = list(activations.collection.inputs), None
+        if options.levels_from is not None:
+            model = stack.enter_context(open_artifact(options.levels_from, LocalFeaturesFile))
+            levels = model.levels()
             inputs.append(_levels_input(model))
-            levels = Levels(model.extra["level_scale"], model.extra["delta"])
-        provenance = Provenance(
-            "local-features",
-            {
-                **activations.options,
-                **asdict(options.detection),
-                "delta": options.delta,
-                "boxes": boxes is not None,
-            },
-            inputs,
-            activations.network,
-            activations.device,
+        settings = {
+            **options.settings(), **activations.options, "boxes": options.boxes is not None
+        }  # fmt: skip
+        return make(
+            options,
+            Wanted(options.output, LocalFeaturesFile, settings),
+            lambda outputs: _detect_all(activations, levels, options, outputs, progress),
+            progress,
+            inputs=inputs,
+            network=activations.network,
+            device=activations.device,
         )
-        target = stack.enter_context(create(output, provenance, overwrite=overwrite))
-        if target.is_current:
-            progress.message(f"{target.path} is up to date")
-            return target.path
-        activations.mention_untrained(progress)
-        return _detect_all(activations, levels, options, target, progress)
 
 
-def _levels_input(model: Artifact) -> InputRecord:
+def _levels_input(model: LocalFeaturesFile) -> InputRecord:
     """Two models with the same levels are the same input."""
-    digest = f"{model.extra['level_scale']!r}/{model.extra['delta']}"
-    return InputRecord("levels", model.path, model.kind, model.uuid, digest)
+    scale, delta = model.levels()
+    return InputRecord("levels-from", model.path, model.kind, model.uuid, f"{scale!r}/{delta}")
 
 
 def _detect_all(
     activations: ActivationInput,
     levels: Levels | None,
     options: DetectLocalOptions,
-    target: OutputFile,
+    outputs: Sequence[OutputFile],
     progress: Progress,
-) -> Path:
-    collection, source = activations.collection, activations.source
-    parts = parts_of(len(collection))
-    missing = target.missing_parts(len(parts))
-    levels = levels or _calibrated(len(collection), source, options, progress)
-    batches = source.batches([(number, parts[number]) for number in missing])
+) -> None:
+    activations.mention_untrained(progress)
+    scale, delta = levels or _calibrated(activations, options.delta, progress)
+    detection = DetectionOptions(
+        role=options.role,  # type: ignore[arg-type]
+        min_diversity=options.min_diversity,
+        max_variation=options.max_variation,
+        max_per_channel=options.max_per_channel,
+        nms_iou=options.nms_iou,
+        max_features=options.max_features,
+    )
+
+    def features_of(maps: Sequence[np.ndarray]) -> LocalFeatures:
+        """Of one image, from its maps ``(k, h, w)`` at every scale."""
+        found = [detect(each, scale=scale, delta=delta, options=detection) for each in maps]
+        return select_with(found, detection)
 
     def work(maps: list[torch.Tensor]) -> list[tuple[LocalFeatures, np.ndarray]]:
-        per_scale = [scale.cpu().numpy() for scale in maps]
-        sizes = np.array([(scale.shape[3], scale.shape[2]) for scale in maps], dtype=np.int32)
+        per_scale = [each.cpu().numpy() for each in maps]
+        sizes = np.array([(each.shape[3], each.shape[2]) for each in maps], dtype=np.int32)
         return [
-            (_features_of([scale[i] for scale in per_scale], levels, options), sizes)
-            for i in range(len(per_scale[0]))
+            (features_of([each[i] for each in per_scale]), sizes) for i in range(len(per_scale[0]))
         ]
 
-    finished = run_parts(batches, parts, missing, work, progress, "detect-local")
-    for number, common, results in finished:
-        columns = _feature_datasets(parts[number], results, activations.n_scales)
-        target.write_part(number, common | columns)
-    facts = {"level_scale": levels.scale, "delta": levels.delta, "n_scales": activations.n_scales}
-    return publish_rows(target, collection, len(parts), facts)
+    n_scales = activations.n_scales
+    describe_images(
+        activations.source,
+        activations.collection,
+        outputs,
+        work,
+        lambda part: [_columns(part, n_scales)],
+        progress,
+        label="detect-local",
+        facts={"level_scale": scale, "delta": delta, "n_scales": n_scales},
+    )
 
 
-def _calibrated(
-    n_rows: int, source: ActivationSource, options: DetectLocalOptions, progress: Progress
-) -> Levels:
+def _calibrated(activations: ActivationInput, delta: int | None, progress: Progress) -> Levels:
     """Levels from an even sample of the images, so that a resumed run finds the same."""
-    step = max(1, -(-n_rows // CALIBRATION_IMAGES))
-    sample = range(0, n_rows, step)
+    n_rows = len(activations.collection)
+    sample = range(0, n_rows, max(1, -(-n_rows // CALIBRATION_IMAGES)))
     histogram = ActivationHistogram.empty()
     with progress.task("calibrate levels", len(sample), "images") as advance:
-        for batch in source.batches([(0, sample)]):
+        for batch in activations.source.batches([(0, sample)]):
             for maps in batch.maps:
                 histogram = histogram.update(maps.cpu().numpy())
             advance(len(batch.rows))
-    delta = options.delta or histogram.stability_delta()
-    levels = Levels(histogram.level_scale(), delta)
-    progress.message(f"{levels.scale:.4g} levels per unit of activation, delta {levels.delta}")
-    return levels
+    scale, delta = histogram.level_scale(), delta or histogram.stability_delta()
+    progress.message(f"{scale:.4g} levels per unit of activation, delta {delta}")
+    return scale, delta
 
 
-def _features_of(
-    maps: list[np.ndarray], levels: Levels, options: DetectLocalOptions
-) -> LocalFeatures:
-    """Features of one image from its maps ``(k, h, w)`` at every scale."""
-    detections = [
-        detect(scale, scale=levels.scale, delta=levels.delta, options=options.detection)
-        for scale in maps
-    ]
-    return select_with(detections, options.detection)
-
-
-def _feature_datasets(
-    rows: range, results: Mapping[int, tuple[LocalFeatures, np.ndarray]], n_scales: int
-) -> dict[str, np.ndarray]:
+def _columns(part: Part, n_scales: int) -> Datasets:
     """Columns of a part: 24 bytes a feature (see ``LocalFeatures``; the scale is in the order)."""
     empty = LocalFeatures(
         np.zeros((0, 2)),
@@ -205,27 +130,16 @@ def _feature_datasets(
         np.zeros(n_scales + 1),
         n_scales,
     )
-    map_sizes = np.zeros((len(rows), n_scales, 2), dtype=np.int32)
-    for row, (_, sizes) in results.items():
-        map_sizes[row - rows.start] = sizes
-    found = concatenate([results[row][0] if row in results else empty for row in rows])
-    return {
-        "means": found.means.astype(np.float32),
-        "covariances": found.covariances.astype(np.float32),
-        "strengths": found.strengths.astype(np.float16),
-        "channels": found.channels.astype(np.uint16),
-        "offsets": found.offsets.astype(np.int64),
-        "map_sizes": map_sizes,
-    }
-
-
-def read_local_features(artifact: Artifact) -> LocalFeatures:
-    """All features of a ``local-features`` artifact."""
-    return LocalFeatures(
-        artifact.read("means"),
-        artifact.read("covariances"),
-        artifact.read("strengths").astype(np.float32),
-        artifact.read("channels").astype(np.int32),
-        artifact.read("offsets"),
-        int(artifact.extra["n_scales"]),
+    map_sizes = np.zeros((len(part.rows), n_scales, 2), dtype=np.int32)
+    for row, (_, sizes) in part.results.items():
+        map_sizes[row - part.rows.start] = sizes
+    features = [part.results[row][0] if row in part.results else empty for row in part.rows]
+    found = concatenate(features)
+    return LocalFeaturesFile.columns(
+        means=found.means.astype(np.float32),
+        covariances=found.covariances.astype(np.float32),
+        strengths=found.strengths.astype(np.float16),
+        channels=found.channels.astype(np.uint16),
+        offsets=found.offsets.astype(np.int64),
+        map_sizes=map_sizes,
     )

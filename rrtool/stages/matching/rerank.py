@@ -2,81 +2,32 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import Artifact, OutputFile, Provenance, create, encode_texts, open_artifact
+from rrtool.artifacts import OutputFile, open_artifact
 from rrtool.artifacts.compatibility import (
     require_equal,
     require_same_names,
     require_same_network,
 )
-from rrtool.core.matching.fusion import SCORES, fuse, strength_agreement
+from rrtool.artifacts.kinds import LocalFeaturesFile, Ranking
+from rrtool.artifacts.ragged import offsets_of
+from rrtool.core.matching.fusion import fuse, strength_agreement
 from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.spatial_matching import Matches, MatchingOptions, match
 from rrtool.core.retrieval.ranking import reorder_shortlist
 from rrtool.devices import resolve_device
-from rrtool.errors import UsageError
+from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
-from rrtool.stages.matching.detect_local import read_local_features
-from rrtool.stages.parts import parts_of
+from rrtool.stages.driver import Datasets, Wanted, fill, make
+from rrtool.stages.matching.local_features import read_local_features
+from rrtool.stages.matching.options import RerankOptions
 
 
-@dataclass(frozen=True)
-class RerankOptions:
-    """Options of ``rerank`` (METHODS §3).
-
-    Attributes:
-        shortlist: how many entries of each ranking are verified.
-        score: ``fused`` or ``inliers``, see ``core.fusion``.
-        inlier_threshold: in cells of the database map.
-        max_scale_change: of a transform.
-        device: where to match.
-    """
-
-    shortlist: int = 100
-    score: str = "fused"
-    inlier_threshold: float = 2.0
-    max_scale_change: float = 3.0
-    device: str = "auto"
-
-    def __post_init__(self) -> None:
-        if self.shortlist < 1:
-            raise UsageError("bad --shortlist", expected="at least 1", found=self.shortlist)
-        if self.score not in SCORES:
-            raise UsageError("unknown --score", expected=" or ".join(SCORES), found=self.score)
-        self.matching()
-
-    def matching(self) -> MatchingOptions:
-        """The options of the matching itself.
-
-        Raises:
-            UsageError: one is out of its range.
-        """
-        try:
-            return MatchingOptions(
-                self.inlier_threshold, self.max_scale_change, one_to_one=self.score == "fused"
-            )
-        except ValueError as error:
-            raise UsageError.of_options(error) from None
-
-    def identity(self) -> dict[str, Any]:
-        return {key: value for key, value in asdict(self).items() if key != "device"}
-
-
-def run(
-    ranking: str,
-    output: str | Path,
-    options: RerankOptions,
-    *,
-    query_local: str,
-    database_local: str,
-    overwrite: bool = False,
-    progress: Progress,
-) -> Path:
+def run(options: RerankOptions, progress: Progress) -> Path:
     """Verify the head of each ranking spatially and re-order it; the rest stays as it is.
 
     Returns:
@@ -87,91 +38,85 @@ def run(
     """
     device = resolve_device(options.device)
     with (
-        open_artifact(ranking, "ranking") as initial,
-        open_artifact(query_local, "local-features") as q,
-        open_artifact(database_local, "local-features") as d,
+        open_artifact(options.ranking, Ranking) as ranking,
+        open_artifact(options.query_local, LocalFeaturesFile) as queries,
+        open_artifact(options.database_local, LocalFeaturesFile) as database,
     ):
-        _check(initial, q, d)
-        provenance = Provenance(
-            "ranking",
-            options.identity(),
-            [
-                initial.as_input("ranking"),
-                q.as_input("query-local"),
-                d.as_input("database-local"),
-            ],
-            initial.network,
-            device,
-        )
-        with create(output, provenance, overwrite=overwrite) as target:
-            if target.is_current:
-                progress.message(f"{target.path} is up to date")
-                return target.path
+        _check(ranking, queries, database)
+
+        def work(outputs: list[OutputFile]) -> None:
             verifier = _Verifier(
-                read_local_features(q),
-                read_local_features(d),
-                initial.read_texts("query_names"),
-                np.array(initial.read_texts("database_names"), dtype=object),
+                read_local_features(queries),
+                read_local_features(database),
+                ranking.query_names,
+                np.array(ranking.database_names, dtype=object),
                 options,
                 device,
             )
-            n_parts = _verify_all(initial, verifier, target, progress)
-            before = initial.extra["description"]
-            description = before | {
-                "method": f"{before['method']} + DSM",
-                "verification": options.identity(),
-            }
-            return target.publish(
-                {
-                    **encode_texts(initial.read_texts("query_names"), "query_names"),
-                    **encode_texts(initial.read_texts("database_names"), "database_names"),
-                    "query_boxes": initial.read("query_boxes"),
-                },
-                n_parts=n_parts,
-                extra={"description": description},
-            )
+            _verify_all(ranking, verifier, outputs[0], progress)
 
-
-def _verify_all(
-    initial: Artifact, verifier: _Verifier, target: OutputFile, progress: Progress
-) -> int:
-    """Write the parts that are missing; returns how many there are in all."""
-    ids, similarities = initial.read("ids"), initial.read("similarities")
-    parts = parts_of(len(ids))
-    missing = target.missing_parts(len(parts))
-    with progress.task("rerank", len(ids), "queries") as advance:
-        advance(len(ids) - sum(len(parts[number]) for number in missing))
-        for number in missing:
-            results = []
-            for query in parts[number]:
-                results.append(verifier(query, ids[query], similarities[query]))
-                advance(1)
-            target.write_part(number, _stack(results))
-    return len(parts)
-
-
-def _check(ranking: Artifact, query_local: Artifact, database_local: Artifact) -> None:
-    for names, local in (("query_names", query_local), ("database_names", database_local)):
-        require_same_names(
-            ranking.read_texts(names), ranking.path, local.read_texts("names"), local.path
+        return make(
+            options,
+            Wanted(options.output, Ranking, options.settings()),
+            work,
+            progress,
+            inputs=[
+                ranking.as_input("ranking"),
+                queries.as_input("query-local"),
+                database.as_input("database-local"),
+            ],
+            network=ranking.network,
+            device=device,
         )
-    require_same_network(query_local, database_local)
-    if (query_local.options["role"], database_local.options["role"]) == ("database", "query"):
+
+
+def _check(ranking: Ranking, queries: LocalFeaturesFile, database: LocalFeaturesFile) -> None:
+    for names, local in ((ranking.query_names, queries), (ranking.database_names, database)):
+        require_same_names(names, ranking.path, local.names, local.path)
+    require_same_network(queries, database)
+    if (queries.options["role"], database.options["role"]) == ("database", "query"):
         raise UsageError(
             "--query-local and --database-local are swapped",
-            where=query_local.path,
+            where=queries.path,
             expected="features of the role query",
             found="database",
         )
-    require_same_network(ranking, database_local)
+    require_same_network(ranking, database)
     for key in ("max_size", "scales"):
-        require_equal(
-            f"--{key.replace('_', '-')}",
-            query_local,
-            query_local.options.get(key),
-            database_local,
-            database_local.options.get(key),
-        )
+        typed = f"--{key.replace('_', '-')}"
+        require_equal(typed, queries, queries.options.get(key), database, database.options.get(key))
+
+
+def _verify_all(
+    ranking: Ranking, verifier: _Verifier, output: OutputFile, progress: Progress
+) -> None:
+    ids, similarities = ranking.ids, ranking.similarities
+
+    def verified(rows: range) -> Datasets:
+        try:
+            return _stack([verifier(row, ids[row], similarities[row]) for row in rows])
+        except ValueError as error:
+            raise ArtifactError(
+                "the ranking and the local features cannot be matched",
+                where=ranking.path,
+                found=error,
+                todo="make them again",
+            ) from None
+
+    n_parts = fill(output, len(ids), verified, progress, label="rerank", unit="queries")
+    before = ranking.extra["description"]
+    method = {
+        "method": f"{before.get('method')} + DSM", "verification": verifier.options.settings()
+    }  # fmt: skip
+    output.publish(
+        Ranking.columns(
+            query_names=ranking.query_names,
+            database_names=ranking.database_names,
+            query_boxes=ranking.query_boxes,
+        ),
+        n_parts=n_parts,
+        extra={"description": before | method},
+    )
 
 
 @dataclass(frozen=True)
@@ -185,9 +130,7 @@ class _Verifier:
     options: RerankOptions
     device: str
 
-    def __call__(
-        self, query: int, ids: np.ndarray, similarities: np.ndarray
-    ) -> dict[str, np.ndarray]:
+    def __call__(self, query: int, ids: np.ndarray, similarities: np.ndarray) -> Datasets:
         """The columns of one query."""
         size = min(self.options.shortlist, len(ids))
         n_ranked = int((ids >= 0).sum())
@@ -226,7 +169,12 @@ class _Verifier:
         return fuse(similarities, agreements, is_copy)
 
     def _match(self, query: int, shortlist: np.ndarray) -> Matches:
-        arguments = (self.query, query, self.database, shortlist, self.options.matching())
+        limits = MatchingOptions(
+            self.options.inlier_threshold,
+            self.options.max_scale_change,
+            one_to_one=self.options.score == "fused",
+        )
+        arguments = (self.query, query, self.database, shortlist, limits)
         if self.device == "cpu":
             return match(*arguments)
         from rrtool.core.matching import spatial_matching_torch
@@ -241,14 +189,9 @@ def _padded(values: np.ndarray, size: int, filler: float) -> np.ndarray:
     return padded
 
 
-def _stack(results: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+def _stack(results: list[Datasets]) -> Datasets:
     """The columns of a part; inliers are ragged over (query, shortlist position)."""
-    columns = {
-        name: np.stack([result[name] for result in results])
-        for name in results[0]
-        if name not in ("inliers", "inlier_counts")
-    }
-    counts = np.concatenate([result["inlier_counts"] for result in results])
-    columns["inliers"] = np.concatenate([result["inliers"] for result in results])
-    columns["offsets"] = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return columns
+    counts = np.concatenate([result.pop("inlier_counts") for result in results])
+    inliers = np.concatenate([result.pop("inliers") for result in results])
+    columns = {name: np.stack([result[name] for result in results]) for name in results[0]}
+    return Ranking.columns(**columns, inliers=inliers, offsets=offsets_of(counts))

@@ -8,18 +8,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import rrtool
 from rrtool.artifacts import open_artifact
-from rrtool.core.matching.detection import DetectionOptions
+from rrtool.artifacts.kinds import Evaluation, LocalFeaturesFile, Ranking
 from rrtool.core.matching.fusion import fuse, strength_agreement
 from rrtool.core.matching.spatial_matching import MatchingOptions, match
 from rrtool.errors import ArtifactError, UsageError
-from rrtool.progress import Silent
-from rrtool.stages.activations.run import NetworkOptions
-from rrtool.stages.evaluation import evaluate
-from rrtool.stages.matching import detect_local, rerank
-from rrtool.stages.retrieval import extract, search
+from rrtool.stages.matching.local_features import read_local_features
+from rrtool.stages.matching.options import RerankOptions
 
-NETWORK = NetworkOptions("squeezenet1_1", "none", scales=(1.0, 0.5), max_size=192, device="cpu")
+NETWORK = {
+    "network": "squeezenet1_1", "weights": "none", "scales": (1.0, 0.5), "max_size": 192,
+    "device": "cpu",
+}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -34,28 +35,17 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
             image = Image.fromarray(texture).resize((192, 144), Image.Resampling.NEAREST)
             image.rotate(2 * view, fillcolor="gray").save(folder / "photos" / f"{label}_{view}.png")
     (folder / "photos" / "c_2.png").write_bytes(b"")
-    photos = str(folder / "photos")
-    extract.run(
-        photos, folder / "f.h5", extract.ExtractOptions(NETWORK), overwrite=False, progress=Silent()
-    )
-    for name, role in (("d.h5", "database"), ("q.h5", "query")):
-        options = detect_local.DetectLocalOptions(NETWORK, DetectionOptions(role))  # type: ignore[arg-type]
-        levels = str(folder / "d.h5") if role == "query" else None
-        detect_local.run(photos, folder / name, options, levels_from=levels, progress=Silent())
-    features = str(folder / "f.h5")
-    search.run(features, features, folder / "r.h5", search.SearchOptions(), progress=Silent())
+    features = rrtool.extract(folder / "photos", folder / "f.h5", **NETWORK)
+    rrtool.detect_local(folder / "photos", folder / "d.h5", **NETWORK)
+    levels = {"role": "query", "levels_from": folder / "d.h5"}
+    rrtool.detect_local(folder / "photos", folder / "q.h5", **levels, **NETWORK)
+    rrtool.search(features, features, folder / "r.h5")
     return folder
 
 
 def run_rerank(made: Path, output: Path, **options: object) -> Path:
-    return rerank.run(
-        str(made / "r.h5"),
-        output,
-        rerank.RerankOptions(device="cpu", **options),  # type: ignore[arg-type]
-        query_local=str(made / "q.h5"),
-        database_local=str(made / "d.h5"),
-        progress=Silent(),
-    )
+    inputs = {"query_local": made / "q.h5", "database_local": made / "d.h5"}
+    return rrtool.rerank(made / "r.h5", output, **{"device": "cpu", **inputs, **options})
 
 
 @pytest.mark.parametrize("score", ["fused", "inliers"])
@@ -64,17 +54,16 @@ def test_rerank_equals_the_core_functions_query_by_query(
 ) -> None:
     path = run_rerank(made, tmp_path / "rr.h5", shortlist=4, score=score)
     with (
-        open_artifact(made / "r.h5") as initial,
-        open_artifact(path) as verified,
-        open_artifact(made / "q.h5") as q,
-        open_artifact(made / "d.h5") as d,
+        open_artifact(made / "r.h5", Ranking) as initial,
+        open_artifact(path, Ranking) as verified,
+        open_artifact(made / "q.h5", LocalFeaturesFile) as q,
+        open_artifact(made / "d.h5", LocalFeaturesFile) as d,
     ):
-        queries = detect_local.read_local_features(q)
-        database = detect_local.read_local_features(d)
-        names = initial.read_texts("query_names")
-        offsets, inliers = verified.read("offsets"), verified.read("inliers")
+        queries, database = read_local_features(q), read_local_features(d)
+        names = initial.query_names
+        offsets, inliers = verified.offsets, verified.inliers
         for row in range(len(names)):
-            before, after = initial.read("ids")[row], verified.read("ids")[row]
+            before, after = initial.ids[row], verified.ids[row]
             shortlist = before[:4][before[:4] >= 0]
             found = match(
                 queries, row, database, shortlist, MatchingOptions(one_to_one=score == "fused")
@@ -83,23 +72,20 @@ def test_rerank_equals_the_core_functions_query_by_query(
             if score == "fused":
                 agreement = strength_agreement(found, queries, row, database, shortlist)
                 is_copy = np.array([names[i] == names[row] for i in shortlist], dtype=bool)
-                scores = fuse(
-                    initial.read("similarities")[row][: len(shortlist)], agreement, is_copy
-                )
+                scores = fuse(initial.similarities[row][: len(shortlist)], agreement, is_copy)
             order = sorted(range(len(shortlist)), key=lambda i: (-scores[i], i))
             assert after.tolist() == [*shortlist[order], *before[len(shortlist) :]]
             for position, i in enumerate(order):
                 pairs = inliers[offsets[4 * row + position] : offsets[4 * row + position + 1]]
                 expected = found.inliers[found.inlier_offsets[i] : found.inlier_offsets[i + 1]]
                 assert pairs.tolist() == expected.tolist()
-                assert verified.read("n_inliers")[row, position] == found.n_inliers[i]
+                assert verified.n_inliers[row, position] == found.n_inliers[i]
 
 
 def test_rerank_keeps_failed_photos_out_and_their_rows_in(made: Path, tmp_path: Path) -> None:
     path = run_rerank(made, tmp_path / "rr.h5", shortlist=100)
-    with open_artifact(path) as verified:
-        names = verified.read_texts("query_names")
-        ids = verified.read("ids")
+    with open_artifact(path, Ranking) as verified:
+        names, ids = verified.query_names, verified.ids
     failed = names.index("c_2.png")
     assert (ids[failed] == -1).all()
     assert not (ids == failed).any()
@@ -122,17 +108,9 @@ def test_rerank_refuses_local_features_of_other_images(made: Path, tmp_path: Pat
     other.mkdir()
     Image.new("RGB", (64, 64), "red").save(other / "x_0.png")
     Image.linear_gradient("L").convert("RGB").save(other / "y_0.png")
-    options = detect_local.DetectLocalOptions(NETWORK, DetectionOptions())
-    detect_local.run(str(other), tmp_path / "o.h5", options, progress=Silent())
+    others = rrtool.detect_local(other, tmp_path / "o.h5", **NETWORK)
     with pytest.raises(ArtifactError, match="other images"):
-        rerank.run(
-            str(made / "r.h5"),
-            tmp_path / "rr.h5",
-            rerank.RerankOptions(),
-            query_local=str(made / "q.h5"),
-            database_local=str(tmp_path / "o.h5"),
-            progress=Silent(),
-        )
+        run_rerank(made, tmp_path / "rr.h5", database_local=others)
     assert not (tmp_path / "rr.h5").exists()
 
 
@@ -141,22 +119,31 @@ def test_rerank_refuses_local_features_of_other_images(made: Path, tmp_path: Pat
     [{"shortlist": 0}, {"score": "best"}, {"inlier_threshold": 0.0}, {"max_scale_change": 0.5}],
 )
 def test_rerank_options_out_of_range_are_usage_errors(options: dict[str, object]) -> None:
-    with pytest.raises(UsageError):
-        rerank.RerankOptions(**options)  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="--" + next(iter(options)).replace("_", "-")):
+        RerankOptions(ranking="r", query_local="q", database_local="d", output="o", **options)
 
 
 def test_evaluate_records_scores_that_equal_its_answer(made: Path, tmp_path: Path) -> None:
-    (evaluated,) = evaluate.run(
-        [str(made / "r.h5")], tmp_path / "e.h5", ground_truth="prefix:^(.)_", progress=Silent()
+    (summary,) = rrtool.evaluate(
+        [made / "r.h5"], ground_truth="prefix:^(.)_", output=tmp_path / "e.h5"
     )
-    (scores,) = evaluated.scores
+    (scores,) = summary["scores"]
     # Group c has two readable members; its third, unreadable one is a positive never found.
-    assert (scores.n_queries, scores.n_left_out) == (9, 0)
-    with open_artifact(tmp_path / "e.h5", "evaluation") as recorded:
-        np.testing.assert_array_equal(
-            recorded.read("0/all/average_precisions"), scores.average_precisions
-        )
-        summary = recorded.extra["rankings"][0]
-        assert summary["description"]["network"]["trained"] is False
-        assert "trapezoid" in summary["rules"]["average_precision_rule"]
-    assert summary["scores"][0]["mAP"] == scores.mean_average_precision
+    assert (scores["n_queries"], scores["n_left_out"]) == (9, 0)
+    with open_artifact(tmp_path / "e.h5", Evaluation) as recorded:
+        assert recorded.rankings == [summary]
+        precisions = recorded.scores["0/all/average_precisions"]
+    assert np.nanmean(precisions) == scores["mAP"]
+    # The same by hand: the ranks of the two others of each photo's group, the photo itself aside.
+    with open_artifact(made / "r.h5", Ranking) as ranking:
+        names, ids = ranking.database_names, ranking.ids
+    for query, found in enumerate(ids):
+        ranked = [names[i][0] == names[query][0] for i in found if i >= 0 and i != query]
+        expected, n_found, before = 0.0, 0, 1.0
+        for rank, is_positive in enumerate(ranked):
+            before = n_found / rank if rank else 1.0
+            n_found += is_positive
+            expected += is_positive * (before + n_found / (rank + 1)) / 2 / 2
+        assert precisions[query] == pytest.approx(expected)
+    assert summary["description"]["network"]["trained"] is False
+    assert "trapezoid" in summary["rules"]["average_precision_rule"]
