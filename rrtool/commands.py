@@ -13,6 +13,7 @@ from rrtool.stages.discovery.options import (
     SaliencyFsOptions,
     SaliencyOsOptions,
 )
+from rrtool.stages.learning.options import AlAgreeOptions, AlCycleOptions, AlPretrainOptions
 from rrtool.stages.retrieval.options import (
     ExtractOptions,
     ReduceRegionsOptions,
@@ -37,6 +38,7 @@ GROUPS: Mapping[str, tuple[type[Options], ...]] = {
         SaliencyOsOptions,
         DiscoverOptions,
     ),
+    "Learn from few labels": (AlPretrainOptions, AlCycleOptions, AlAgreeOptions),
 }
 # What ``rrtool --help`` says of commands that have commands of their own.
 FAMILIES = {

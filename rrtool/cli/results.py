@@ -7,7 +7,7 @@ from pathlib import Path
 import typer
 
 from rrtool.cli.commands import Show
-from rrtool.cli.console import EXIT_SKIPPED, Console, emit_path
+from rrtool.cli.console import EXIT_SKIPPED, Console, emit_json, emit_path
 
 
 def show_path(path: Path, console: Console, as_json: bool) -> None:
@@ -25,8 +25,24 @@ def show_path(path: Path, console: Console, as_json: bool) -> None:
         raise typer.Exit(EXIT_SKIPPED)
 
 
+def show_agreement(path: Path, console: Console, as_json: bool) -> None:
+    """How far acquisition strategies agree, and the correlations of their ranks."""
+    from rrtool.artifacts import open_artifact
+    from rrtool.artifacts.kinds import AlAgreement
+    from rrtool.cli.tables import print_rows
+    from rrtool.reports.agreement_page import table_rows
+
+    with open_artifact(path, AlAgreement) as study:
+        extra = study.extra
+    if as_json:
+        emit_json({"output": str(path), **extra})
+        return
+    for rows in table_rows(extra):
+        print_rows(rows)
+
+
 # Commands that show more than a path.
-SHOWN: dict[str, Show] = {}
+SHOWN: dict[str, Show] = {"al-agree": show_agreement}
 
 
 def show_of(command: str) -> Show:

@@ -21,9 +21,9 @@ from rrtool.training.pixels import Pixels
 
 # Larger batches fall out of a CPU's caches; a GPU wants many images at once.
 _INFERENCE_BATCH = {"cpu": 64, "cuda": 1024}
-# As the user has set it. Rounding depends on the number of threads, and numba's OpenMP layer changes
-# it for torch too, from its first kernel on: without this a run would depend on what the process
-# did before, and threads that spin would fight for cores.
+# As the user has set it. Rounding depends on the number of threads, and numba's OpenMP layer
+# changes it for torch too, from its first kernel on: without this a run would depend on what the
+# process did before, and threads that spin would fight for cores.
 _N_THREADS = torch.get_num_threads()
 
 

@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import OutputFile, open_artifact
+from rrtool.artifacts import OutputFile
 from rrtool.artifacts.kinds import AlPretraining, AlState
 from rrtool.artifacts.output.skipped import write_skipped_list
 from rrtool.core.learning.acquisition import Acquisition, ceal_threshold, confident_pseudo_labels
@@ -40,7 +39,7 @@ from rrtool.stages.learning.labels import UNLABELED
 from rrtool.stages.learning.model import Manifold, Model, new_learner
 from rrtool.stages.learning.options import AlCycleOptions
 from rrtool.stages.learning.queries import QueryFiles
-from rrtool.stages.learning.state import Labeling, open_state
+from rrtool.stages.learning.state import Labeling, open_pretraining, open_state
 from rrtool.stages.learning.strategies import acquire
 from rrtool.stages.learning.study import Study, open_study
 from rrtool.stages.learning.training_run import TrainingRun
@@ -66,23 +65,18 @@ def run(options: AlCycleOptions, progress: Progress) -> Path:
     queries.check(options)
     study = open_study(options, progress)
     answers = (People if options.oracle is None else Oracle)(options, study, progress)
-    path, state, is_new = Path(options.output), options.state, False
-    with (
-        nullcontext()
-        if options.pretrain is None
-        else open_artifact(options.pretrain, AlPretraining) as pretraining
-    ):  # 2
+    output, state, is_new = Path(options.output), options.state, False
+    with open_pretraining(options.pretrain) as pretraining:  # 2
         for cycles_left in range(options.cycles, 0, -1):  # 3
             with open_state(state, study.dataset.names) as previous:
                 labeling = answers.label(previous, cycles_left)  # 11, 12 of the cycle before
-                if cycles_left > 1:
-                    path = path.with_name(f"{Path(options.output).stem}-c{labeling.cycle}.h5")
-                else:
-                    path = Path(options.output)
+                is_last = cycles_left == 1
+                name = output.name if is_last else f"{output.stem}-c{labeling.cycle}.h5"
                 cycle = Cycle(options, study, labeling, previous, answers, pretraining, progress)
-                state, is_new = str(path), cycle.make(path)
-    queries.write(state, options.images, study, replace=is_new, progress=progress)
-    return path
+                is_new = cycle.make(str(output.with_name(name)))
+            state = str(output.with_name(name))
+    queries.write(output, options.images, study, replace=is_new, progress=progress)
+    return output
 
 
 @dataclass(frozen=True)
@@ -118,7 +112,7 @@ class Cycle:
         """1: U ← I \\ L, of the images that could be read."""
         return np.flatnonzero(self.study.usable & (self.labeling.labels == UNLABELED))
 
-    def make(self, path: Path) -> bool:
+    def make(self, path: str) -> bool:
         """Write the state, unless it is there already; returns whether it was not."""
         inputs = [*self.study.inputs, *self.answers.inputs]
         if self.previous is not None:
@@ -181,12 +175,8 @@ class Cycle:
 
     def train(self, training: TrainingRun) -> Model:
         """Lines 4–7: SUP on L (and on what CEAL is sure of), then SEMI on L ∪ U."""
-        options, study, labeled_ids, labels = (
-            self.options,
-            self.study,
-            self.labeled_ids,
-            self.labels,
-        )
+        options, study = self.options, self.study
+        labeled_ids, labels = self.labeled_ids, self.labels
         n_classes = len(self.labeling.class_names)
         test_labels = study.test_labels(self.labeling.class_names)
         sure_ids, sure_labels = self.confident

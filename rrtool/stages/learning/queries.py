@@ -39,8 +39,8 @@ class QueryFiles:
         """
         stem = str(Path(options.output).with_suffix("")) + ".to_label"
         beside = (f"{stem}.csv", f"{stem}.html") if options.oracle is None else (None, None)
-        given = (options.to_label or beside[0], options.sheet or beside[1])
-        return QueryFiles(*(path and Path(path) for path in given))
+        to_label, sheet = options.to_label or beside[0], options.sheet or beside[1]
+        return QueryFiles(Path(to_label) if to_label else None, Path(sheet) if sheet else None)
 
     def check(self, options: AlCycleOptions) -> None:
         """Nobody's labels may be lost: a file that is there is only replaced on request.

@@ -1,4 +1,4 @@
-"""The labels that a cycle trains on, and the state of the cycle before."""
+"""What a cycle begins with: labels, the state of the cycle before, a pre-training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from rrtool.artifacts import open_artifact
 from rrtool.artifacts.compatibility import require_same_names
-from rrtool.artifacts.kinds import AlState
+from rrtool.artifacts.kinds import AlPretraining, AlState
 from rrtool.errors import UsageError
 from rrtool.stages.learning.labels import UNLABELED
 
@@ -100,3 +100,13 @@ def open_state(path: str | None, names: Sequence[str]) -> Iterator[AlState | Non
     with open_artifact(path, AlState) as state:
         require_same_names(state.names, path, names, "the images")
         yield state
+
+
+@contextmanager
+def open_pretraining(path: str | None) -> Iterator[AlPretraining | None]:
+    """The pre-training, if there is one."""
+    if path is None:
+        yield None
+        return
+    with open_artifact(path, AlPretraining) as pretraining:
+        yield pretraining
