@@ -10,6 +10,7 @@ import argparse
 import numpy as np
 
 from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import AlState
 from rrtool.core.learning.label_propagation import feature_graph, propagate_labels
 from rrtool.datasets import load_dataset
 
@@ -28,11 +29,11 @@ def main() -> None:
 
 
 def row(path: str, truth: dict[str, int], k: int) -> list[str]:
-    with open_artifact(path, "al-state") as state:
-        true = np.array([truth[name] for name in state.read_texts("names")])
-        labels, features = state.read("labels"), state.read("features")
-        predicted = state.read("probabilities").argmax(axis=1)
-        n_classes = len(state.read_texts("class_names"))
+    with open_artifact(path, AlState) as state:
+        true = np.array([truth[name] for name in state.names])
+        labels, features = state.labels, state.features
+        predicted = state.probabilities.argmax(axis=1)
+        n_classes = state.lengths["c"]
     labeled = np.flatnonzero(labels >= 0)
     found = propagate_labels(feature_graph(features, k=k), labeled, labels[labeled], n_classes)
     right, rest = np.where(labels >= 0, labels, found.labels) == true, labels < 0

@@ -6,47 +6,46 @@ from collections.abc import Mapping
 from functools import cache
 
 from rrtool.options import Options
-from rrtool.stages.diffusion.options import BuildGraphOptions, DiffuseOptions
-from rrtool.stages.discovery.options import (
-    CentralityOptions,
-    DiscoverOptions,
-    SaliencyFsOptions,
-    SaliencyOsOptions,
-)
-from rrtool.stages.evaluation.options import EvaluateOptions
-from rrtool.stages.matching.options import DetectLocalOptions, RerankOptions
-from rrtool.stages.options import InspectOptions
-from rrtool.stages.retrieval.options import (
-    ExtractOptions,
-    ReduceRegionsOptions,
-    SearchOptions,
-    WhitenApplyOptions,
-    WhitenExportOptions,
-    WhitenFitOptions,
-)
+from rrtool.stages.diffusion import options as diffusion
+from rrtool.stages.discovery import options as discovery
+from rrtool.stages.evaluation import options as evaluation
+from rrtool.stages.learning import options as learning
+from rrtool.stages.matching import options as matching
+from rrtool.stages.reports import options as reports
+from rrtool.stages.retrieval import options as retrieval
 
 GROUPS: Mapping[str, tuple[type[Options], ...]] = {
     "Describe photos": (
-        ExtractOptions,
-        WhitenFitOptions,
-        WhitenApplyOptions,
-        WhitenExportOptions,
-        ReduceRegionsOptions,
-        DetectLocalOptions,
+        retrieval.ExtractOptions,
+        matching.DetectLocalOptions,
+        retrieval.WhitenFitOptions,
+        retrieval.WhitenApplyOptions,
+        retrieval.WhitenExportOptions,
+        retrieval.ReduceRegionsOptions,
     ),
     "Find the same object again": (
-        SearchOptions,
-        RerankOptions,
-        BuildGraphOptions,
-        DiffuseOptions,
+        retrieval.SearchOptions,
+        matching.RerankOptions,
+        diffusion.BuildGraphOptions,
+        diffusion.DiffuseOptions,
     ),
     "Discover what repeats": (
-        SaliencyFsOptions,
-        CentralityOptions,
-        SaliencyOsOptions,
-        DiscoverOptions,
+        discovery.SaliencyFsOptions,
+        discovery.CentralityOptions,
+        discovery.SaliencyOsOptions,
+        discovery.DiscoverOptions,
     ),
-    "See how good it is": (EvaluateOptions, InspectOptions),
+    "Learn from few labels": (
+        learning.AlPretrainOptions,
+        learning.AlCycleOptions,
+        learning.AlAgreeOptions,
+    ),
+    "See what came out": (
+        evaluation.EvaluateOptions,
+        reports.ReportOptions,
+        reports.InspectOptions,
+        reports.DemoOptions,
+    ),
 }
 # What ``rrtool --help`` says of commands that have commands of their own.
 FAMILIES = {

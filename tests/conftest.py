@@ -1,8 +1,22 @@
 """Settings for the whole suite."""
 
 import os
+from collections.abc import Iterator
+
+import pytest
 
 # Test processes run side by side (pytest-xdist): threads of their own would only fight for cores,
 # and those that wait for others would do so spinning.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Threads that wait for each other on busy cores cost a thousand times what they compute."""
+    import numba
+
+    before = numba.get_num_threads()
+    numba.set_num_threads(1)
+    yield
+    numba.set_num_threads(before)

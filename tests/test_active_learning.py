@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import AlAgreement, AlState
 from tests.tiny import assert_done, assert_fails, digest_of, make_digits, rrtool, skipped_rows
 
 TINY = (
@@ -90,20 +91,20 @@ def test_loop_with_mistakes_loses_nothing(tmp_path, photos):
         assert text in line
     assert "2 of 4 images that were asked for have no label yet" in result.stderr
     assert set(skipped_rows(first)) == {asked[3], "no-such.png", *others[:2], "99.png"}
-    with open_artifact(first) as state:
-        names, known = state.read_texts("names"), state.read("labels")
+    with open_artifact(first, AlState) as state:
+        names, known = state.names, state.labels
         labelled = {names[row] for row in np.flatnonzero(known >= 0)}
         assert labelled == {asked[1], asked[2]}
         assert state.extra["n_missing"] == 2
-        assert "pseudo_labels" in state
+        assert AlState.pseudo_labels in state
     assert not set(asked_by(first)) & labelled
 
     # The corrected file, cumulative, brings in what was left out.
     right = [*asked, *others[:2]]
     labels = write(tmp_path / "labels.csv", *(f"{name},{colour_of(name)}" for name in right))
     assert_done(cycle(photos, second, "--state", first, "--labels", labels), 3)
-    with open_artifact(second) as state:
-        known = state.read("labels")
+    with open_artifact(second, AlState) as state:
+        known = state.labels
         assert {names[row] for row in np.flatnonzero(known >= 0)} == set(right)
         assert all(COLOURS[known[names.index(name)]] == colour_of(name) for name in right)
         assert [entry["n_labels"] for entry in state.extra["history"]] == [2, 6]
@@ -177,14 +178,17 @@ def test_oracle_and_report_go_from_digits_to_curves(tmp_path):
     assert method["seeds"] == [0, 1]
     assert [point["n_seeds"] for point in method["cycles"]] == [2, 2]
     assert "<svg" in (tmp_path / "curves.html").read_text()
-    with open_artifact(states[0]) as state:
-        names = state.read_texts("names")
+    with open_artifact(states[0], AlState) as state:
+        names = state.names
     truth = write(tmp_path / "truth.csv", *(f"{name},{int(name[-5:]) % 10}" for name in names))
     for output, labels in (("a.h5", truth), ("d.h5", f"mnist:{digits}")):
         agree = ("al-agree", states[0], "-o", tmp_path / output, "--truth", labels, "--k", 4)
         assert_done(rrtool(*agree))
-    with open_artifact(tmp_path / "a.h5") as table, open_artifact(tmp_path / "d.h5") as dataset:
-        np.testing.assert_array_equal(table.read("truth"), dataset.read("truth"))
+    truths = []
+    for output in ("a.h5", "d.h5"):
+        with open_artifact(tmp_path / output, AlAgreement) as study:
+            truths.append(study.truth)
+    np.testing.assert_array_equal(*truths)
     assert_done(rrtool("report", tmp_path / "a.h5", "-o", tmp_path / "agreement.html"))
     assert "Spearman" in (tmp_path / "agreement.html").read_text()
     assert_fails(

@@ -45,8 +45,28 @@ def show_facts(facts: dict[str, Any], console: Console, as_json: bool) -> None:
     emit_json(facts) if as_json else print_facts(facts)
 
 
+def show_agreement(path: Path, console: Console, as_json: bool) -> None:
+    """How far acquisition strategies agree, and the correlations of their ranks."""
+    from rrtool.artifacts import open_artifact
+    from rrtool.artifacts.kinds import AlAgreement
+    from rrtool.cli.tables import print_rows
+    from rrtool.reports.agreement_page import table_rows
+
+    with open_artifact(path, AlAgreement) as study:
+        extra = study.extra
+    if as_json:
+        emit_json({"output": str(path), **extra})
+        return
+    for rows in table_rows(extra):
+        print_rows(rows)
+
+
 # Commands that show more than a path.
-SHOWN: dict[str, Show] = {"evaluate": show_scores, "inspect": show_facts}
+SHOWN: dict[str, Show] = {
+    "al-agree": show_agreement,
+    "evaluate": show_scores,
+    "inspect": show_facts,
+}
 
 
 def show_of(command: str) -> Show:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import InputRecord, image_input
+from rrtool.artifacts import InputRecord
+from rrtool.artifacts.provenance import image_input
 from rrtool.errors import UsageError
 from rrtool.images.listing import file_signatures
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 import torch
@@ -17,18 +16,14 @@ from rrtool.errors import UsageError, WorkFailed
 from rrtool.training.augmentation import Augmentation
 from rrtool.training.checkpoint import PHASES
 from rrtool.training.network import MIN_IMAGE_SIZE, ConvNet13, folded
-from rrtool.training.options import Sgd
+from rrtool.training.options import GradientOptions, Sgd
 from rrtool.training.pixels import Pixels
 
-# As the user has set it. numba's threads, which label propagation starts, set torch's number too:
-# results would change with it in their last bits, and threads that spin would fight for cores.
-_N_THREADS = torch.get_num_threads()
 # Larger batches fall out of a CPU's caches; a GPU wants many images at once.
 _INFERENCE_BATCH = {"cpu": 64, "cuda": 1024}
-
-
-# Rounding depends on the number of threads, and numba's OpenMP layer changes it for torch too, from
-# its first kernel on: without this a run would depend on what the process did before.
+# As the user has set it. Rounding depends on the number of threads, and numba's OpenMP layer
+# changes it for torch too, from its first kernel on: without this a run would depend on what the
+# process did before, and threads that spin would fight for cores.
 _N_THREADS = torch.get_num_threads()
 
 
@@ -107,22 +102,6 @@ def cosine_rates(
     """
     done = (epoch + np.arange(n_steps) / max(1, n_steps)) / (rampdown * n_epochs)
     return initial * 0.5 * (1 + np.cos(np.pi * done))
-
-
-class NetworkSetting(Protocol):
-    """The options that a network and its input depend on; see ``TrainingOptions``."""
-
-    @property
-    def width(self) -> float: ...
-
-    @property
-    def translate(self) -> int: ...
-
-    @property
-    def flip(self) -> bool | None: ...
-
-    @property
-    def device(self) -> str: ...
 
 
 class Trainer:
@@ -217,13 +196,13 @@ class Trainer:
         return Predictions(probabilities, features)
 
 
-def new_trainer(dataset: Dataset, n_classes: int, setting: NetworkSetting, seed: int) -> Trainer:
+def new_trainer(dataset: Dataset, n_classes: int, options: GradientOptions, seed: int) -> Trainer:
     """A network of seeded random parameters (the same on every device) over a data set.
 
     Raises:
         UsageError: no such device, or the images are too small for the network.
     """
-    device = resolve_device(setting.device)
+    device = resolve_device(options.device)
     height, width, n_channels = dataset.images.shape[1:]
     if min(height, width) < MIN_IMAGE_SIZE:
         raise UsageError(
@@ -232,9 +211,9 @@ def new_trainer(dataset: Dataset, n_classes: int, setting: NetworkSetting, seed:
             found=f"{width}×{height}",
         )
     with seeded_torch(seed, "cpu"):
-        network = ConvNet13(n_channels, n_classes, setting.width)
+        network = ConvNet13(n_channels, n_classes, options.width)
     pixels = Pixels(dataset.images, dataset.mean, dataset.std, device)
-    flip = dataset.mirrored_alike if setting.flip is None else setting.flip
-    augmentation = Augmentation(setting.translate, flip)
+    flip = dataset.mirrored_alike if options.flip is None else options.flip
+    augmentation = Augmentation(options.translate, flip)
     network.to(device).to(memory_format=torch.channels_last)
     return Trainer(network, pixels, augmentation, device)

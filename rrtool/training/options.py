@@ -1,13 +1,14 @@
-"""How the network is trained (METHODS §8), and the settings of table 3.1."""
+"""How the network is trained (METHODS §8): options of al-cycle and of al-pretrain."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from types import MappingProxyType
+from dataclasses import dataclass
 from typing import Any
 
-from rrtool.errors import UsageError
+from rrtool.errors import OptionError
+from rrtool.options import DeviceOptions, Options, declarations, option
+
+_PANEL = "Training"
 
 
 @dataclass(frozen=True)
@@ -20,118 +21,104 @@ class Sgd:
     nesterov: bool
 
 
-@dataclass(frozen=True)
-class TrainingOptions:
-    """Options of training on labels (SUP) and on labels and pseudo-labels (SEMI).
+def again(options: type[Options], name: str, default: Any, **changed: Any) -> Any:
+    """An option of a base class, with another default and perhaps another help."""
+    return option(default, **{**vars(declarations(options)[name].declared), **changed})
 
-    Attributes:
-        epochs: of SUP; one is a pass over the labelled images, so it grows with each cycle.
-        semi_epochs: of SEMI.
-        batch_size: of SUP.
-        semi_batch_size: of SEMI, ``semi_labeled`` of them labelled.
-        semi_labeled: labelled images in a mini-batch of SEMI.
-        semi_epoch_fraction: an epoch of SEMI ends after this share of |U| pseudo-labelled draws.
-        renew: pseudo-labels are renewed every so many epochs of SEMI.
-        learning_rate: at the start of SUP and of SEMI.
-        rampdown: the cosine reaches zero at so many times the number of epochs (210 of 200).
-        momentum: Nesterov's.
-        weight_decay: of all parameters, as in the code of Tarvainen and Valpola.
-        translate: images are shifted by up to so many pixels along each axis.
-        flip: images are mirrored at random; None asks the data set (digits are not).
-        width: factor on the network's channel counts; 1 is the thesis's.
-        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:<i>``.
-        checkpoint_seconds: least time between two checkpoints.
-    """
 
-    epochs: int = 200
-    semi_epochs: int = 200
-    batch_size: int = 32
-    semi_batch_size: int = 128
-    semi_labeled: int = 50
-    semi_epoch_fraction: float = 0.5
-    renew: int = 1
-    learning_rate: float = 0.2
-    rampdown: float = 1.05
-    momentum: float = 0.9
-    weight_decay: float = 2e-4
-    translate: int = 4
-    flip: bool | None = None
-    width: float = 1.0
-    device: str = "auto"
-    checkpoint_seconds: float = 60.0
+@dataclass(frozen=True, kw_only=True)
+class GradientOptions(DeviceOptions):
+    """What training on labels and pre-training without them have in common."""
 
-    def __post_init__(self) -> None:
-        for name in ("epochs", "semi_epochs", "translate"):
-            require(name, getattr(self, name), ">= 0", getattr(self, name) >= 0)
-        for name in ("batch_size", "semi_labeled", "renew"):
-            require(name, getattr(self, name), ">= 1", getattr(self, name) >= 1)
-        require(
-            "semi_batch_size",
-            self.semi_batch_size,
-            f"more than the {self.semi_labeled} labelled",
-            self.semi_batch_size > self.semi_labeled,
-        )
-        require_sgd(self.sgd())
-        require("rampdown", self.rampdown, ">= 1", 1 <= self.rampdown < float("inf"))
-        fraction = self.semi_epoch_fraction
-        require("semi_epoch_fraction", fraction, "(0, 100]", 0 < fraction <= 100)
-        require_width(self.width)
+    epochs: int = option(200, "Passes over the labelled images.", least=0, panel=_PANEL)
+    batch_size: int = option(32, "Images in a mini-batch.", least=1, panel=_PANEL)
+    learning_rate: float = option(
+        0.2, "Learning rate at the start; it falls as a cosine.",
+        above=0, most=100, panel=_PANEL, flags=("--learning-rate", "--lr"),
+    )  # fmt: skip
+    # Nesterov's form is defined for a positive momentum only.
+    momentum: float = option(
+        0.9, "Momentum of gradient descent (Nesterov's form).", above=0, below=1, panel=_PANEL
+    )
+    weight_decay: float = option(
+        2e-4, "Weight decay of all parameters of the network.", least=0, below=1, panel=_PANEL
+    )
+    translate: int = option(
+        4, "Shift images at random by up to so many pixels along each axis.", least=0, panel=_PANEL
+    )
+    flip: bool | None = option(
+        None, "Mirror images left and right at random; by default all but digits are.",
+        panel=_PANEL,
+    )  # fmt: skip
+    width: float = option(
+        1.0, "Factor on the network's channel counts: 1 is the thesis's, less is faster.",
+        above=0, most=16, panel=_PANEL,
+    )  # fmt: skip
+    checkpoint_seconds: float = option(
+        60.0, "Least time between two checkpoints, in seconds; a killed run goes on from the last.",
+        least=0, shapes=False, panel="Running",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingOptions(GradientOptions):
+    """Training on labels (SUP) and on labels and pseudo-labels (SEMI)."""
+
+    semi_epochs: int = option(
+        200, "Epochs of --semi, after those on labels.", least=0, panel=_PANEL
+    )
+    semi_batch_size: int = option(
+        128, "Images in a mini-batch of --semi, more than --semi-labeled.", least=1, panel=_PANEL
+    )
+    semi_labeled: int = option(
+        50, "Labelled images in a mini-batch of --semi.", least=1, panel=_PANEL
+    )
+    semi_epoch_fraction: float = option(
+        0.5, "An epoch of --semi ends when it has drawn this share of the number of unlabelled "
+        "images.",
+        above=0, most=100, panel=_PANEL,
+    )  # fmt: skip
+    renew: int = option(
+        1, "Renew the pseudo-labels of --semi every so many epochs.", least=1, panel=_PANEL
+    )
+    rampdown: float = option(
+        1.05, "The learning rate would reach zero after so many times the number of epochs.",
+        least=1, below=float("inf"), panel=_PANEL,
+    )  # fmt: skip
+
+    def check(self) -> None:
+        super().check()
+        if self.semi_batch_size <= self.semi_labeled:
+            raise OptionError(
+                "bad --semi-batch-size", option="semi_batch_size",
+                expected=f"more than the {self.semi_labeled} labelled", found=self.semi_batch_size,
+            )  # fmt: skip
 
     def sgd(self) -> Sgd:
         """The optimiser of both phases."""
         return Sgd(self.learning_rate, self.momentum, self.weight_decay, nesterov=True)
 
-    def identity(self) -> dict[str, Any]:
-        """The options that what is learnt depends on."""
-        values = asdict(self)
-        for name in ("device", "checkpoint_seconds"):
-            del values[name]
-        return values
 
+@dataclass(frozen=True, kw_only=True)
+class PretrainingOptions(GradientOptions):
+    """PRE; what the thesis leaves open is as in the code of Caron et al."""
 
-def require_sgd(sgd: Sgd) -> None:
-    """Raises UsageError for a setting that cannot be used."""
-    rate, momentum, decay = sgd.learning_rate, sgd.momentum, sgd.weight_decay
-    require("learning_rate", rate, "(0, 100]", 0 < rate <= 100)
-    # Nesterov's form is defined for a positive momentum only.
-    require("momentum", momentum, "(0, 1)", 0 < momentum < 1)
-    require("weight_decay", decay, "[0, 1)", 0 <= decay < 1)
+    epochs: int = again(
+        GradientOptions, "epochs", 250, help="Rounds of clustering and of learning the clusters."
+    )
+    clusters_per_class: int = option(
+        5, "Clusters of k-means for each of the --classes.", least=1, panel="Clusters"
+    )
+    kmeans_iterations: int = option(10, "Iterations of each k-means.", least=1, panel="Clusters")
+    batch_size: int = again(GradientOptions, "batch_size", 128)
+    learning_rate: float = again(
+        GradientOptions, "learning_rate", 0.02, help="Learning rate; it stays the same."
+    )
+    momentum: float = again(
+        GradientOptions, "momentum", 0.9, help="Momentum of gradient descent (the plain form)."
+    )
+    weight_decay: float = again(GradientOptions, "weight_decay", 1e-5)
 
-
-def require_width(width: float) -> None:
-    """Raises UsageError for a width of the network that cannot be used."""
-    require("width", width, "(0, 16]", 0 < width <= 16)
-
-
-def require(name: str, value: object, expected: str, holds: bool) -> None:
-    """Raises UsageError about an option unless its value is as expected."""
-    if not holds:
-        raise UsageError(f"bad --{name.replace('_', '-')}", expected=expected, found=value)
-
-
-@dataclass(frozen=True)
-class Preset:
-    """A row of table 3.1.
-
-    Attributes:
-        training: how it is trained.
-        budget: labels acquired in a cycle; the first, balanced, label set is of that size too.
-        n_labels: after all cycles.
-    """
-
-    training: TrainingOptions
-    budget: int
-    n_labels: int
-
-
-PRESETS: Mapping[str, Preset] = MappingProxyType(
-    {
-        "mnist": Preset(
-            TrainingOptions(batch_size=10, semi_batch_size=64, semi_labeled=10, flip=False), 10, 50
-        ),
-        "svhn": Preset(TrainingOptions(flip=False), 100, 500),
-        "cifar10-100": Preset(TrainingOptions(flip=True), 100, 500),
-        "cifar10-1000": Preset(TrainingOptions(flip=True), 1000, 5000),
-        "cifar100": Preset(TrainingOptions(flip=True), 1000, 5000),
-    }
-)
+    def sgd(self) -> Sgd:
+        """The optimiser."""
+        return Sgd(self.learning_rate, self.momentum, self.weight_decay, nesterov=False)

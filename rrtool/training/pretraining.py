@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -20,57 +19,9 @@ from rrtool.training.checkpoint import (
     parameters_of,
 )
 from rrtool.training.epochs import Batches, Trainer, in_batches, new_trainer
-from rrtool.training.options import Sgd, require, require_sgd, require_width
+from rrtool.training.options import PretrainingOptions
 from rrtool.training.phases import Facts, OnEpoch, run_phase
 from rrtool.training.sampling import uniform_over_clusters
-
-
-@dataclass(frozen=True)
-class PretrainingOptions:
-    """Options of PRE; what the thesis leaves open is as in the code of Caron et al.
-
-    Attributes:
-        epochs: rounds of clustering and learning.
-        clusters_per_class: k of k-means is so many times the number of classes.
-        kmeans_iterations: of each clustering.
-        batch_size: of learning.
-        learning_rate: constant.
-        momentum: plain, not Nesterov's.
-        weight_decay: of all parameters.
-        translate, flip, width, device, checkpoint_seconds: see ``TrainingOptions``.
-    """
-
-    epochs: int = 250
-    clusters_per_class: int = 5
-    kmeans_iterations: int = 10
-    batch_size: int = 128
-    learning_rate: float = 0.02
-    momentum: float = 0.9
-    weight_decay: float = 1e-5
-    translate: int = 4
-    flip: bool | None = None
-    width: float = 1.0
-    device: str = "auto"
-    checkpoint_seconds: float = 60.0
-
-    def __post_init__(self) -> None:
-        for name in ("epochs", "translate"):
-            require(name, getattr(self, name), ">= 0", getattr(self, name) >= 0)
-        for name in ("clusters_per_class", "kmeans_iterations", "batch_size"):
-            require(name, getattr(self, name), ">= 1", getattr(self, name) >= 1)
-        require_sgd(self.sgd())
-        require_width(self.width)
-
-    def sgd(self) -> Sgd:
-        """The optimiser."""
-        return Sgd(self.learning_rate, self.momentum, self.weight_decay, nesterov=False)
-
-    def identity(self) -> dict[str, Any]:
-        """The options that what is learnt depends on."""
-        values = asdict(self)
-        for name in ("device", "checkpoint_seconds"):
-            del values[name]
-        return values
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Table 3.1, and options out of range."""
+"""Options of training out of range, and those that change no result."""
 
 from __future__ import annotations
 
@@ -7,34 +7,7 @@ from dataclasses import replace
 import pytest
 
 from rrtool.errors import UsageError
-from rrtool.training.options import PRESETS, TrainingOptions
-from rrtool.training.pretraining import PretrainingOptions
-
-
-def test_presets_are_table_3_1():
-    rows = {
-        name: (
-            preset.training.batch_size,
-            preset.training.semi_batch_size,
-            preset.training.semi_labeled,
-            preset.budget,
-            preset.n_labels,
-            preset.training.flip,
-        )
-        for name, preset in PRESETS.items()
-    }
-    assert rows == {
-        "mnist": (10, 64, 10, 10, 50, False),
-        "svhn": (32, 128, 50, 100, 500, False),
-        "cifar10-100": (32, 128, 50, 100, 500, True),
-        "cifar10-1000": (32, 128, 50, 1000, 5000, True),
-        "cifar100": (32, 128, 50, 1000, 5000, True),
-    }
-    for preset in PRESETS.values():
-        training = preset.training
-        assert (training.epochs, training.learning_rate, training.momentum) == (200, 0.2, 0.9)
-        assert (training.weight_decay, training.translate, training.width) == (2e-4, 4, 1)
-        assert training.rampdown * training.epochs == 210
+from rrtool.training.options import PretrainingOptions, TrainingOptions
 
 
 @pytest.mark.parametrize(
@@ -58,7 +31,7 @@ def test_pretraining_options_out_of_range_name_the_option(name):
 
 
 @pytest.mark.parametrize("options", [TrainingOptions(), PretrainingOptions()])
-def test_identity_leaves_out_what_changes_no_result(options):
+def test_settings_leave_out_what_changes_no_result(options):
     same = replace(options, device="cuda", checkpoint_seconds=1.0)
-    assert same.identity() == options.identity()
-    assert replace(options, width=0.5).identity() != options.identity()
+    assert same.settings() == options.settings()
+    assert replace(options, width=0.5).settings() != options.settings()

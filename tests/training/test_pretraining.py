@@ -10,8 +10,8 @@ import pytest
 from rrtool.core.learning.kmeans import normalized_mutual_information
 from rrtool.errors import UsageError
 from rrtool.training.learner import Learner
-from rrtool.training.options import TrainingOptions
-from rrtool.training.pretraining import PretrainingOptions, pretrain
+from rrtool.training.options import PretrainingOptions, TrainingOptions
+from rrtool.training.pretraining import pretrain
 from tests.training.tiny_images import (
     InMemory,
     KillAt,

@@ -10,11 +10,13 @@ from pathlib import Path
 
 from PIL import Image
 
-from rrtool.artifacts import Artifact, open_artifact
+from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import AlState
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.reports.contact_sheet import Card, render_sheet
 from rrtool.reports.pictures import Pictures
+from rrtool.stages.learning.options import AlCycleOptions
 from rrtool.stages.learning.study import Study
 from rrtool.stages.reports.text_output import write_text
 
@@ -30,23 +32,30 @@ class QueryFiles:
     sheet: Path | None
 
     @staticmethod
-    def beside(output: Path) -> QueryFiles:
-        """``<stem>.to_label.csv`` and ``<stem>.to_label.html``."""
-        stem = output.with_name(output.stem)
-        return QueryFiles(Path(f"{stem}.to_label.csv"), Path(f"{stem}.to_label.html"))
+    def of(options: AlCycleOptions) -> QueryFiles:
+        """As given; else ``<stem>.to_label.csv`` and ``.html`` beside the output.
 
-    def check(self, output: Path, labels: str | None, overwrite: bool) -> None:
+        An oracle needs no list, and gets one only where it is asked for.
+        """
+        stem = str(Path(options.output).with_suffix("")) + ".to_label"
+        beside = (f"{stem}.csv", f"{stem}.html") if options.oracle is None else (None, None)
+        to_label, sheet = options.to_label or beside[0], options.sheet or beside[1]
+        return QueryFiles(Path(to_label) if to_label else None, Path(sheet) if sheet else None)
+
+    def check(self, options: AlCycleOptions) -> None:
         """Nobody's labels may be lost: a file that is there is only replaced on request.
 
         Raises:
             UsageError: one is in the way.
         """
+        labels = Path(options.labels).absolute() if options.labels else None
+        has_output = Path(options.output).exists()
         for path in (self.to_label, self.sheet):
             if path is None:
                 continue
-            if labels is not None and path.absolute() == Path(labels).absolute():
+            if path.absolute() == labels:
                 raise UsageError("the list of images to label would replace --labels", where=path)
-            if path.exists() and not overwrite and not output.exists():
+            if path.exists() and not options.overwrite and not has_output:
                 raise UsageError(
                     "the file is there already, and may hold labels", where=path,
                     todo="move it away, use --overwrite, or name another with --to-label, --sheet",
@@ -59,10 +68,10 @@ class QueryFiles:
         wanted = [p for p in (self.to_label, self.sheet) if p and (replace or not p.exists())]
         if not wanted:
             return
-        with open_artifact(state, "al-state") as artifact:
+        with open_artifact(state, AlState) as artifact:
             cards = _cards(artifact)
             if self.to_label and self.to_label in wanted:
-                scores = artifact.read("acquired_scores").tolist()
+                scores = artifact.acquired_scores.tolist()
                 write_text(self.to_label, _list_lines(cards, scores))
             if self.sheet and self.sheet in wanted:
                 show = _pictures(images, study, [card.name for card in cards])
@@ -70,12 +79,11 @@ class QueryFiles:
         progress.message(f"{len(cards)} images to label: " + " and ".join(map(str, wanted)))
 
 
-def _cards(state: Artifact) -> list[Card]:
-    names, class_names = state.read_texts("names"), state.read_texts("class_names")
-    rows = state.read("acquired_ids").tolist()
-    if "probabilities" not in state:
+def _cards(state: AlState) -> list[Card]:
+    names, class_names, rows = state.names, state.class_names, state.acquired_ids.tolist()
+    if AlState.probabilities not in state:
         return [Card(row, names[row], None) for row in rows]
-    probabilities = state.read("probabilities")
+    probabilities = state.probabilities
     return [
         Card(
             row, names[row], None,
@@ -99,12 +107,12 @@ def _csv_line(cells: Sequence[object]) -> str:
     return line.getvalue()
 
 
-def _sheet(state: Artifact, cards: list[Card], show: _Show) -> Iterator[str]:
+def _sheet(state: AlState, cards: list[Card], show: _Show) -> Iterator[str]:
     shown = [Card(c.row, c.name, show(c), c.suggested, c.confidence) for c in cards]
     return render_sheet(
         f"{len(cards)} images to label",
         state.uuid,
-        state.read_texts("class_names"),
+        state.class_names,
         shown,
         "Type a class under each image, or click the suggestion; Enter goes on to the next. "
         "Leave out what you cannot tell. Save the labels and give the file to the next cycle: "

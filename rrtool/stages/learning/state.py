@@ -1,21 +1,19 @@
-"""The ``al-state`` artifact: what a cycle leaves for the next one."""
+"""What a cycle begins with: labels, the state of the cycle before, a pre-training."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import InputRecord, encode_texts, open_artifact
+from rrtool.artifacts import open_artifact
 from rrtool.artifacts.compatibility import require_same_names
-from rrtool.core.learning.acquisition import Acquisition
+from rrtool.artifacts.kinds import AlPretraining, AlState
 from rrtool.errors import UsageError
 from rrtool.stages.learning.labels import UNLABELED
-from rrtool.stages.learning.study import Study
-from rrtool.stages.learning.train import Model
 
-KIND = "al-state"
 COLD_START = -1
 
 
@@ -43,10 +41,15 @@ class Labeling:
         none = np.full(n, UNLABELED)
         return Labeling(COLD_START, class_names, none.astype(np.int32), none.astype(np.int16))
 
+    @staticmethod
+    def of(state: AlState) -> Labeling:
+        """That of a finished cycle."""
+        return Labeling(state.extra["cycle"], state.class_names, state.labels, state.labeled_cycle)
+
     def extended(
         self, rows: np.ndarray, labels: np.ndarray, class_names: list[str], asked: np.ndarray
     ) -> Labeling:
-        """The labeling of the next cycle.
+        """The labeling of the next cycle: L ← L ∪ S (Algorithm 1, line 12).
 
         Args:
             rows, labels: that came in; replaced where they were known.
@@ -81,69 +84,29 @@ class Labeling:
         return np.flatnonzero(self.labels != UNLABELED)
 
 
-@dataclass(frozen=True)
-class State:
-    """A finished cycle.
+@contextmanager
+def open_state(path: str | None, names: Sequence[str]) -> Iterator[AlState | None]:
+    """The state of the cycle before, if there is one.
 
-    Attributes:
-        record: of the artifact, as an input.
-        labeling: the labels that it was trained on.
-        acquired_ids: ``(b,)`` int64, rows that it asked to be labelled, in order.
-        probabilities: ``(n, c)`` float32 by its model; None if it trained none.
-        history: one entry a cycle, this one last.
-    """
-
-    record: InputRecord
-    labeling: Labeling
-    acquired_ids: np.ndarray
-    probabilities: np.ndarray | None
-    history: list[dict[str, Any]]
-
-
-def read_state(path: str, study: Study | None = None) -> State:
-    """Read a state, and make sure that it is of the images of ``study``.
+    Args:
+        names: of the images, which must be those of the state.
 
     Raises:
         RrtoolError: no such artifact, or of other images.
     """
-    with open_artifact(path, KIND) as artifact:
-        if study is not None:
-            names = artifact.read_texts("names")
-            require_same_names(names, path, study.dataset.names, "the images")
-        return State(
-            artifact.as_input("state"),
-            Labeling(
-                artifact.extra["cycle"],
-                artifact.read_texts("class_names"),
-                artifact.read("labels"),
-                artifact.read("labeled_cycle"),
-            ),
-            artifact.read("acquired_ids"),
-            artifact.read("probabilities") if "probabilities" in artifact else None,
-            artifact.extra["history"],
-        )
+    if path is None:
+        yield None
+        return
+    with open_artifact(path, AlState) as state:
+        require_same_names(state.names, path, names, "the images")
+        yield state
 
 
-def state_datasets(
-    study: Study, labeling: Labeling, model: Model | None, acquisition: Acquisition
-) -> dict[str, np.ndarray]:
-    """The datasets of the artifact; those of the model are left out where there is none."""
-    dataset = study.dataset
-    columns = {
-        **encode_texts(dataset.names, "names"),
-        **encode_texts(dataset.reasons, "reasons"),
-        "status": dataset.status,
-        **encode_texts(labeling.class_names, "class_names"),
-        "labels": labeling.labels,
-        "labeled_cycle": labeling.labeled_cycle,
-        "acquired_ids": acquisition.ids.astype(np.int64),
-        "acquired_scores": acquisition.scores.astype(np.float64),
-    }
-    if model is not None:
-        columns["probabilities"] = model.probabilities
-        columns["features"] = model.features
-        columns |= {f"parameters/{name}": value for name, value in model.parameters.items()}
-        if model.propagated is not None:
-            columns["pseudo_labels"] = model.propagated.labels
-            columns["pseudo_weights"] = model.propagated.weights
-    return columns
+@contextmanager
+def open_pretraining(path: str | None) -> Iterator[AlPretraining | None]:
+    """The pre-training, if there is one."""
+    if path is None:
+        yield None
+        return
+    with open_artifact(path, AlPretraining) as pretraining:
+        yield pretraining

@@ -1,6 +1,12 @@
-"""Which images to ask for: one acquisition function a strategy (thesis 3.4–3.6, 3.11–3.12)."""
+"""Which images to ask for: one entry a strategy (thesis 3.4–3.6, 3.11–3.12).
+
+A new strategy is an entry of ``STRATEGIES`` here, and its name in ``options``.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,9 +15,56 @@ from rrtool.core.learning.acquisition import (
     acquire_coreset,
     acquire_random,
     acquire_uncertain,
+    entropy,
+    nearest_labeled_distance,
 )
-from rrtool.core.learning.joint_label_propagation import acquire_joint_propagation
-from rrtool.stages.learning.train import Model
+from rrtool.core.learning.joint_label_propagation import (
+    acquire_joint_propagation,
+    manifold_similarity,
+)
+from rrtool.stages.learning.model import Model
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """An acquisition function.
+
+    Attributes:
+        acquire: a(X, L, U, y; θ) of Algorithm 1, line 10, until b images are picked: from the
+            model, L, U, b and a source of ties (and of chance) to the images picked, in order.
+        first_scores: from the model, L, U and the same source to the scores ``(u,)`` of U before
+            the first pick, the largest first.
+    """
+
+    acquire: Callable[[Model, np.ndarray, np.ndarray, int, np.random.Generator], Acquisition]
+    first_scores: Callable[[Model, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
+
+
+_UNCERTAIN = Strategy(  # (3.6)
+    lambda model, labeled, pool, b, draw: acquire_uncertain(model.probabilities, pool, b, draw),
+    lambda model, labeled, pool, draw: entropy(model.probabilities[pool]),
+)
+STRATEGIES: Mapping[str, Strategy] = {
+    "random": Strategy(
+        lambda model, labeled, pool, b, draw: acquire_random(pool, b, draw),
+        lambda model, labeled, pool, draw: draw.permutation(len(pool)).astype(np.float64),
+    ),
+    "entropy": _UNCERTAIN,
+    "coreset": Strategy(  # (3.4)
+        lambda model, labeled, pool, b, draw: acquire_coreset(
+            model.features, labeled, pool, b, draw
+        ),
+        lambda model, labeled, pool, draw: nearest_labeled_distance(model.features, labeled, pool),
+    ),
+    # Picks as entropy does; what is its own are the labels it gives itself (``cycle``).
+    "ceal": _UNCERTAIN,
+    "jlp": Strategy(  # (3.12), (3.11)
+        lambda model, labeled, pool, b, draw: acquire_joint_propagation(
+            model.graph, labeled, pool, b, draw
+        ),
+        lambda model, labeled, pool, draw: -manifold_similarity(model.graph, labeled)[pool],
+    ),
+}
 
 
 def acquire(
@@ -24,14 +77,9 @@ def acquire(
 ) -> Acquisition:
     """Pick ``budget`` of ``pool_ids``, or all of them where there are fewer.
 
-    Args:
-        strategy: one of ``STRATEGIES``; without a model all of them pick at random.
+    Without a model every strategy picks at random.
     """
     budget = min(budget, len(pool_ids))
-    if model is None or strategy == "random":
+    if model is None:
         return acquire_random(pool_ids, budget, generator)
-    if strategy == "coreset":
-        return acquire_coreset(model.features, labeled_ids, pool_ids, budget, generator)
-    if strategy == "jlp":
-        return acquire_joint_propagation(model.graph, labeled_ids, pool_ids, budget, generator)
-    return acquire_uncertain(model.probabilities, pool_ids, budget, generator)
+    return STRATEGIES[strategy].acquire(model, labeled_ids, pool_ids, budget, generator)

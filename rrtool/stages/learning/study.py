@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from rrtool.artifacts import InputRecord
+from rrtool.artifacts.digests import file_input
+from rrtool.datasets import load_dataset
 from rrtool.datasets.dataset import Dataset, channel_statistics
 from rrtool.errors import UsageError, WorkFailed
-from rrtool.networks.checkpoints import digest_of_file
 from rrtool.progress import Progress
-from rrtool.stages.learning.al_options import CycleOptions, CycleSources
 from rrtool.stages.learning.labels import UNLABELED, KnownImages, Mistake, take_labels
+from rrtool.stages.learning.options import AlCycleOptions
 
 _SUBSET = 1  # stream of the seed
-Load = Callable[..., Dataset]
 
 
 @dataclass(frozen=True)
@@ -62,24 +62,24 @@ class Study:
         return np.array([index[name] for name in self.test_classes], dtype=np.int32)
 
 
-def open_study(
-    sources: CycleSources, options: CycleOptions, load: Load, progress: Progress
-) -> Study:
+def open_study(options: AlCycleOptions, progress: Progress) -> Study:
     """Load the images and the held-out set.
+
+    Both come from ``load_dataset`` as it stands in this module: a test can put another there.
 
     Raises:
         RrtoolError: see ``load_dataset`` and ``take_labels``; or a subset larger than the whole.
     """
-    dataset = load(sources.images, image_size=options.image_size, progress=progress)
+    dataset = _load(options.images, options, progress)
     inputs = list(dataset.inputs)
     test_images = dataset.test_images
     test_classes = [dataset.class_names[label] for label in dataset.test_labels.tolist()]
     mistakes: list[Mistake] = []
-    if sources.test is not None and sources.test_labels is not None:
-        held_out = load(sources.test, image_size=options.image_size, progress=progress)
-        inputs += [replace(record, role=f"test {record.role}") for record in held_out.inputs]
-        inputs.append(file_input("test labels", sources.test_labels))
-        test_images, test_classes, mistakes = _labeled(held_out, sources.test_labels)
+    if options.test is not None and options.test_labels is not None:
+        held_out = _load(options.test, options, progress)
+        inputs += [replace(record, role="test") for record in held_out.inputs]
+        inputs.append(file_input("test-labels", options.test_labels))
+        test_images, test_classes, mistakes = _labeled(held_out, options.test_labels)
     if options.subset is not None:
         dataset = _subset(dataset, options.subset, options.seed)
     failures = _failures(dataset)
@@ -87,16 +87,14 @@ def open_study(
     return Study(dataset, failures, test_images, test_classes, mistakes, inputs)
 
 
-def file_input(role: str, path: str) -> InputRecord:
-    """The record of a file that is no artifact, by its bytes.
-
-    Raises:
-        UsageError: it cannot be read.
-    """
-    try:
-        return InputRecord(role, path, role, "", digest_of_file(path))
-    except OSError as error:
-        raise UsageError(f"cannot read the {role}", where=path, found=error.strerror) from None
+def _load(source: str, options: AlCycleOptions, progress: Progress) -> Dataset:
+    return load_dataset(
+        source,
+        image_size=options.image_size,
+        max_pixels=options.max_pixels,
+        workers=options.workers,
+        progress=progress,
+    )
 
 
 def _failures(dataset: Dataset) -> dict[int, str]:

@@ -8,23 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import Artifact, OutputFile
+from rrtool.artifacts import OutputFile
 from rrtool.progress import Advance
 from rrtool.training.checkpoint import State
 
 _LOG = "log"
-_PARAMETERS = "parameters/"
-
-
-def parameter_datasets(parameters: State) -> State:
-    """The parameters of a network as datasets of an artifact."""
-    return {_PARAMETERS + name: values for name, values in parameters.items()}
-
-
-def read_parameters(artifact: Artifact) -> State:
-    """What ``parameter_datasets`` wrote; ``Learner`` takes it as ``initial``."""
-    names = [name for name in artifact.dataset_names() if name.startswith(_PARAMETERS)]
-    return {name.removeprefix(_PARAMETERS): artifact.read(name) for name in names}
 
 
 class TrainingRun:

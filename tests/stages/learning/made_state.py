@@ -7,7 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import Provenance, create, encode_texts
+from rrtool.artifacts import Provenance, create
+from rrtool.artifacts.kinds import AlState
 
 CLASSES = ("crab", "eel", "owl")
 
@@ -31,28 +32,26 @@ def write_state(
     n_acquired: int = 0,
     **changed: np.ndarray,
 ) -> Path:
-    """The columns of an ``al-state`` that ``al-agree`` reads."""
+    """An ``al-state``; ``changed`` columns are written as they are, right or wrong."""
     features, probabilities, truth = made_images(n)
     labels, status = np.full(n, -1, np.int32), np.zeros(n, np.uint8)
     labels[list(labeled)] = truth[list(labeled)]
     status[list(failed)] = 1
-    columns = {
-        "features": features,
-        "probabilities": probabilities,
-        "labels": labels,
-        "status": status,
-        "acquired_ids": np.arange(n - n_acquired, n),
-    }
+    columns = AlState.columns(
+        names=[f"{i}.png" for i in range(n)],
+        reasons=["cut short" if bad else "" for bad in status],
+        status=status,
+        class_names=CLASSES,
+        labels=labels,
+        labeled_cycle=np.where(labels < 0, -1, 0).astype(np.int16),
+        acquired_ids=np.arange(n - n_acquired, n),
+        acquired_scores=np.zeros(n_acquired),
+        probabilities=probabilities,
+        features=features,
+    )
+    facts = {"cycle": 1, "history": [], "n_images": n, "n_test_images": 0}
     with create(path, Provenance("al-state", {"seed": 0}), overwrite=True) as target:
-        target.publish(
-            {
-                **encode_texts([f"{i}.png" for i in range(n)], "names"),
-                **encode_texts(CLASSES, "class_names"),
-                **columns,
-                **changed,
-            },
-            extra={"cycle": 1},
-        )
+        target.publish(columns | changed, extra=facts)
     return path
 
 

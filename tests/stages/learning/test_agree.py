@@ -11,12 +11,13 @@ from scipy.stats import spearmanr
 from typer.testing import Result
 
 from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import AlAgreement
 from rrtool.core.diffusion.graph import normalize
 from rrtool.core.learning.acquisition import entropy
 from rrtool.core.learning.label_propagation import feature_graph
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Silent
-from rrtool.stages.learning import agree as al_agree
+from rrtool.stages.learning.options import COMPARED
 from rrtool.stages.reports import report_agreement
 from tests.reports.test_reports import Checker
 from tests.stages.learning.made_state import CLASSES, made_images, write_state, write_truth
@@ -59,20 +60,20 @@ def test_al_agree_equals_the_study_worked_out_anew(made: Path) -> None:
     assert_done(agree(made, "--budget", 7, "--max-iter", 500))
     features, probabilities, truth = made_images(60)
     pool = np.arange(6, 60)
-    with open_artifact(made / "a.h5", "al-agreement") as study:
+    with open_artifact(made / "a.h5", AlAgreement) as study:
         assert study.extra["cycle"] == 1
-        np.testing.assert_array_equal(study.read("pool_ids"), pool)
-        np.testing.assert_array_equal(study.read("truth"), truth)
-        picks = {name: study.read(f"acquired/{name}") for name in al_agree.STRATEGIES}
-        ranks = {name: study.read(f"ranks/{name}") for name in al_agree.STRATEGIES}
+        np.testing.assert_array_equal(study.pool_ids, pool)
+        np.testing.assert_array_equal(study.truth, truth)
+        picks, ranks = study.acquired, study.ranks
+        assert set(picks) == set(ranks) == set(COMPARED)
         rows = {row["strategy"]: row for row in study.extra["agreement"]}
         correlations = study.extra["correlations"]
-        for name, ids in picks.items():
-            stored = study.read(f"pseudo_labels/{name}"), study.read(f"pseudo_weights/{name}")
-            known = np.concatenate([np.arange(6), ids])
-            labels, weights, reached = dense_propagation(features, known, truth[known])
-            np.testing.assert_array_equal(stored[0], np.where(reached, labels, -1))
-            np.testing.assert_allclose(stored[1], weights, atol=1e-4)
+        stored_labels, stored_weights = study.pseudo_labels, study.pseudo_weights
+    for name, ids in picks.items():
+        known = np.concatenate([np.arange(6), ids])
+        labels, weights, reached = dense_propagation(features, known, truth[known])
+        np.testing.assert_array_equal(stored_labels[name], np.where(reached, labels, -1))
+        np.testing.assert_allclose(stored_weights[name], weights, atol=1e-4)
     most = np.argsort(-entropy(probabilities[pool]))
     np.testing.assert_array_equal(picks["entropy"], pool[most[:7]])
     np.testing.assert_array_equal(np.argsort(ranks["entropy"]), most)
@@ -120,12 +121,14 @@ def test_al_agree_is_deterministic_by_seed_and_up_to_date(made: Path) -> None:
 def test_al_agree_strategies_do_not_change_each_other(made: Path) -> None:
     assert_done(agree(made, "--budget", 4))
     assert_done(agree(made, "--budget", 4, "--strategies", "jlp,random", output="b.h5"))
-    with open_artifact(made / "a.h5") as all_of_them, open_artifact(made / "b.h5") as two:
-        assert "acquired/coreset" not in two
-        for name in ("entropy", "random", "jlp"):
-            for column in ("acquired", "ranks", "pseudo_labels", "pseudo_weights"):
-                found = two.read(f"{column}/{name}")
-                np.testing.assert_array_equal(found, all_of_them.read(f"{column}/{name}"))
+    with (
+        open_artifact(made / "a.h5", AlAgreement) as all_of_them,
+        open_artifact(made / "b.h5", AlAgreement) as two,
+    ):
+        assert set(two.acquired) == {"entropy", "random", "jlp"}
+        for column in ("acquired", "ranks", "pseudo_labels", "pseudo_weights"):
+            for name, found in getattr(two, column).items():
+                np.testing.assert_array_equal(found, getattr(all_of_them, column)[name])
 
 
 def test_al_agree_prints_a_table_or_json(made: Path) -> None:
@@ -142,9 +145,9 @@ def test_al_agree_takes_the_budget_of_the_state(made: Path) -> None:
     assert_fails(agree(made), 2, "acquired nothing", "--budget")
     write_state(made / "state.h5", n_acquired=5)
     assert_done(agree(made))
-    with open_artifact(made / "a.h5") as study:
+    with open_artifact(made / "a.h5", AlAgreement) as study:
         assert study.options["budget"] == 5
-        assert study.shape("acquired/jlp") == (5,)
+        assert study.acquired["jlp"].shape == (5,)
 
 
 def test_al_agree_leaves_out_failed_rows_and_those_of_unknown_truth(made: Path) -> None:
@@ -156,9 +159,9 @@ def test_al_agree_leaves_out_failed_rows_and_those_of_unknown_truth(made: Path) 
     done = agree(made, "--budget", 4)
     assert_done(done)
     assert "2 unlabelled images have no true label" in done.stderr
-    with open_artifact(made / "a.h5") as study:
+    with open_artifact(made / "a.h5", AlAgreement) as study:
         assert study.extra["n_labeled"] == 5
-        assert not set(study.read("pool_ids").tolist()) & {3, 20, 30, 31}
+        assert not set(study.pool_ids.tolist()) & {3, 20, 30, 31}
 
 
 @pytest.mark.parametrize(
@@ -201,9 +204,9 @@ def test_al_agree_wrong_option_value_exits_2(made: Path, options) -> None:
 
 def test_al_agree_refuses_a_damaged_state(made: Path) -> None:
     write_state(made / "state.h5", probabilities=np.ones((60, 2), np.float32))
-    assert_fails(agree(made, "--budget", 4), 4, "damaged state", "3 classes")
+    assert_fails(agree(made, "--budget", 4), 4, "damaged al-state: probabilities", "(60, 3)")
     write_state(made / "state.h5", labels=np.zeros(59, np.int32))
-    assert_fails(agree(made, "--budget", 4), 4, "damaged state", "60 rows")
+    assert_fails(agree(made, "--budget", 4), 4, "damaged al-state: labels", "(60)")
 
 
 def test_report_agreement_is_one_sound_page(made: Path) -> None:

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import csv
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from rrtool.artifacts import Provenance, create, open_artifact
+from rrtool.artifacts.kinds import AlPretraining, AlState
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Silent
-from rrtool.stages.learning import cycle as al_cycle
-from rrtool.stages.learning import oracle as al_oracle
-from rrtool.stages.learning.al_options import STRATEGIES, CycleOptions, CycleSources
-from rrtool.stages.learning.queries import QueryFiles
-from rrtool.training.options import TrainingOptions
+from rrtool.stages.learning import cycle as stage
+from rrtool.stages.learning.options import STRATEGIES, AlCycleOptions
 from tests.stages.learning.al_standins import CLASSES, NearestMean, made_dataset
 from tests.tiny import digest_of, leftovers, skipped_rows
 
@@ -22,8 +21,10 @@ N = 30
 
 
 def options(strategy="random", semi=False, budget=3, **more):
-    training = TrainingOptions(epochs=2, semi_epochs=2, device="cpu", checkpoint_seconds=0)
-    return CycleOptions(training, budget, strategy, semi, k=5, **more)
+    return AlCycleOptions(
+        images="mnist:made", output="s.h5", strategy=strategy, semi=semi, budget=budget, k=5,
+        epochs=2, semi_epochs=2, device="cpu", checkpoint_seconds=0, **more,
+    )  # fmt: skip
 
 
 class Messages(Silent):
@@ -36,37 +37,26 @@ class Messages(Silent):
 
 def without_classes(source, **_):
     """As a folder of photos: nothing but the images is known."""
-    from dataclasses import replace
-
     dataset = made_dataset(N, 0)
     return replace(dataset, class_names=[], labels=np.full(N, -1, np.int32))
 
 
-def cycle(output, opts=None, *, load=without_classes, progress=None, queries=None, **sources):
-    return al_cycle.run(
-        CycleSources(**{"images": "mnist:made", **sources}),
-        output,
-        opts or options(),
-        queries=queries,
-        progress=progress or Messages(),
-        load=load,
-        learner_factory=NearestMean,
-    )
+def run(opts, load, learner=NearestMean, progress=None):
+    """The stage, with stand-ins for the data set and the network."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rrtool.stages.learning.study.load_dataset", load)
+        patch.setattr("rrtool.stages.learning.cycle.new_learner", learner)
+        return stage.run(opts, progress or Messages())
+
+
+def cycle(output, opts=None, *, load=without_classes, progress=None, **sources):
+    return run(replace(opts or options(), output=output, **sources), load, progress=progress)
 
 
 def oracle(output, opts=None, cycles=3, *, truth="dataset", learner=NearestMean, **more):
     load = more.pop("load", lambda source, **_: made_dataset(N))
-    return al_oracle.run(
-        CycleSources("mnist:made", **{k: more.pop(k) for k in ("state", "pretrain") if k in more}),
-        truth,
-        output,
-        opts or options(),
-        cycles=cycles,
-        progress=Messages(),
-        load=load,
-        learner_factory=learner,
-        **more,
-    )
+    opts = replace(opts or options(), output=output, oracle=truth, cycles=cycles, **more)
+    return run(opts, load, learner)
 
 
 def write_labels(path, rows, wrong=()):
@@ -76,16 +66,16 @@ def write_labels(path, rows, wrong=()):
 
 
 def read(path, *names):
-    with open_artifact(path, "al-state") as state:
-        return [state.read(name) for name in names], state.extra
+    with open_artifact(path, AlState) as state:
+        return [getattr(state, name) for name in names], state.extra
 
 
 def test_run_without_labels_asks_for_random_images_and_trains_nothing(tmp_path):
     path = cycle(tmp_path / "s.h5", options(budget=4, seed=5))
-    with open_artifact(path, "al-state") as state:
-        assert len(set(state.read("acquired_ids").tolist())) == 4
-        assert (state.read("labels") == -1).all()
-        assert "probabilities" not in state
+    with open_artifact(path, AlState) as state:
+        assert len(set(state.acquired_ids.tolist())) == 4
+        assert (state.labels == -1).all()
+        assert AlState.probabilities not in state
         assert state.extra["cycle"] == -1
         assert state.extra["history"] == []
     rows = list(csv.DictReader((tmp_path / "s.to_label.csv").open()))
@@ -176,10 +166,10 @@ def test_run_fixes_the_classes_with_the_first_labels_and_adds_named_ones(tmp_pat
     third = cycle(
         tmp_path / "s2.h5", options(classes=("fox", "cat")), state=str(first), labels=labels
     )
-    with open_artifact(third) as state:
-        assert state.read_texts("class_names") == ["cat", "dog", "fox"]
-        assert state.read("labels")[:4].tolist() == [0, 1, 2, 0]
-        assert state.shape("probabilities") == (N, 3)
+    with open_artifact(third, AlState) as state:
+        assert state.class_names == ["cat", "dog", "fox"]
+        assert state.labels[:4].tolist() == [0, 1, 2, 0]
+        assert state.probabilities.shape == (N, 3)
 
 
 def test_run_is_done_once_and_names_what_differs(tmp_path):
@@ -274,8 +264,8 @@ def test_oracle_labels_what_each_cycle_asks_for(tmp_path, strategy, semi):
             assert sorted(labels[labeled]) == [0, 1, 2]  # balanced
         assert set(np.flatnonzero(since == number)) == set(asked if number else labeled)
         asked = acquired
-        with open_artifact(one) as state:
-            assert ("pseudo_labels" in state) == semi
+        with open_artifact(one, AlState) as state:
+            assert (AlState.pseudo_labels in state) == semi
     assert [entry["n_labels"] for entry in extra["history"]] == [3, 6, 9]
     for entry in extra["history"]:
         assert 0.5 < entry["accuracy"] <= 1
@@ -354,7 +344,7 @@ def test_oracle_from_a_file_asks_only_what_it_can_answer(tmp_path):
     truth = write_labels(tmp_path / "truth.csv", range(12), ["img/012.png,", "nothing,cat"])
     path = oracle(
         tmp_path / "s.h5", cycles=4, truth=truth, load=without_classes,
-        queries=QueryFiles(tmp_path / "l.csv", None),
+        to_label=tmp_path / "l.csv",
     )  # fmt: skip
     (labels, asked), extra = read(path, "labels", "acquired_ids")
     assert np.flatnonzero(labels >= 0).tolist() == list(range(12))
@@ -386,11 +376,11 @@ def test_subset_is_drawn_by_the_seed_and_kept_by_the_state(tmp_path):
     names = {}
     for seed in (0, 1):
         path = oracle(tmp_path / f"{seed}.h5", options(subset=20, seed=seed), 2)
-        with open_artifact(path) as state:
-            names[seed] = state.read_texts("names")
-            assert state.shape("features") == (20, 36)
+        with open_artifact(path, AlState) as state:
+            names[seed] = state.names
+            assert state.features.shape == (20, 36)
             rows = [int(name[4:7]) for name in names[seed]]
-            labels = state.read("labels")
+            labels = state.labels
             assert rows == sorted(rows)
             assert all(rows[i] % 3 == labels[i] for i in np.flatnonzero(labels >= 0))
     assert names[0] != names[1]
@@ -399,7 +389,12 @@ def test_subset_is_drawn_by_the_seed_and_kept_by_the_state(tmp_path):
 def test_pretraining_starts_the_training_and_is_an_input(tmp_path):
     for name, start in (("a", 0.0), ("b", 1.0)):
         with create(tmp_path / f"{name}.h5", Provenance("al-pretraining", {})) as target:
-            target.publish({"parameters/start": np.float64(start)})
+            target.publish(
+                AlPretraining.columns(
+                    names=[], reasons=[], status=np.zeros(0, np.uint8),
+                    assignments=np.zeros(0, np.int32), parameters={"start": np.float64(start)},
+                )
+            )  # fmt: skip
     outputs = [
         oracle(tmp_path / f"s-{pre}.h5", cycles=1, **({"pretrain": str(tmp_path / pre)}
                                                      if pre != "none" else {}))
@@ -407,8 +402,8 @@ def test_pretraining_starts_the_training_and_is_an_input(tmp_path):
     ]  # fmt: skip
     digests = [digest_of(path) for path in outputs]
     assert digests[0] == digests[1] != digests[2]
-    with open_artifact(outputs[2]) as state:
-        assert {record.role for record in state.inputs} == {"images", "pretraining"}
+    with open_artifact(outputs[2], AlState) as state:
+        assert {record.role for record in state.inputs} == {"images", "pretrain"}
         assert state.extra["pretrained"] is True
 
 
@@ -426,9 +421,9 @@ def test_held_out_set_of_its_own_is_measured_on(tmp_path):
     assert extra["n_test_images"] == 5
     accuracy = extra["history"][0]["accuracy"]
     assert accuracy * 5 == pytest.approx(round(accuracy * 5))
-    with open_artifact(path) as state:
+    with open_artifact(path, AlState) as state:
         roles = {record.role for record in state.inputs}
-        assert roles == {"images", "labels", "test images", "test labels"}
+        assert roles == {"images", "labels", "test", "test-labels"}
     sets["mnist:made"] = without_classes("")
     arguments["labels"] = write_labels(tmp_path / "l.csv", [0, 1])
     with pytest.raises(UsageError, match=r"held-out set has a class that is not known.*fox"):

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import AlPretraining
 from rrtool.datasets import load_dataset
 from rrtool.progress import Silent
 from rrtool.stages.learning import pretrain as stage
-from rrtool.stages.learning.training_run import read_parameters
-from rrtool.training.pretraining import PretrainingOptions, pretrain
+from rrtool.stages.learning.options import AlPretrainOptions
+from rrtool.training.pretraining import pretrain
 from tests.datasets.made_files import images_and_labels, write_mnist
 from tests.tiny import (
     assert_done,
@@ -26,9 +27,13 @@ from tests.tiny import (
 from tests.training.tiny_images import Killed, assert_same_parameters
 
 TINY = ("--width", "0.05", "--epochs", "3", "--batch-size", "8", "--device", "cpu")
-OPTIONS = PretrainingOptions(
-    epochs=3, clusters_per_class=1, batch_size=8, width=0.05, device="cpu", checkpoint_seconds=0
-)
+
+
+def _options(images, output):
+    return AlPretrainOptions(
+        images=images, output=output, epochs=3, clusters_per_class=1, batch_size=8, width=0.05,
+        device="cpu", checkpoint_seconds=0,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -39,20 +44,19 @@ def mnist(tmp_path_factory):
 
 
 def _run(images, output, progress=None):
-    options = stage.AlPretrainOptions(OPTIONS)
-    return stage.run(images, output, options, progress=progress or Silent())
+    return stage.run(_options(images, output), progress or Silent())
 
 
 def test_al_pretrain_writes_parameters_assignments_and_log(mnist, tmp_path):
     path = tmp_path / "pre.h5"
     assert_done(rrtool("al-pretrain", mnist, "-o", path, *TINY, "--clusters-per-class", "1"))
     dataset = load_dataset(mnist)
-    expected = pretrain(dataset, 10, OPTIONS, 0)
-    with open_artifact(path, "al-pretraining") as artifact:
-        assert_same_parameters(read_parameters(artifact), expected.parameters)
-        np.testing.assert_array_equal(artifact.read("assignments"), expected.assignments)
-        assert artifact.read_texts("names") == dataset.names
-        assert not artifact.read("status").any()
+    expected = pretrain(dataset, 10, _options(mnist, path), 0)
+    with open_artifact(path, AlPretraining) as artifact:
+        assert_same_parameters(artifact.parameters, expected.parameters)
+        np.testing.assert_array_equal(artifact.assignments, expected.assignments)
+        assert artifact.names == dataset.names
+        assert not artifact.status.any()
         assert artifact.options["classes"] == 10
         assert artifact.options["image_size"] == [28, 28, 1]
         assert [entry["epoch"] for entry in artifact.extra["log"]] == [0, 1, 2]
@@ -115,9 +119,9 @@ def test_al_pretrain_of_photos_skips_the_unreadable(tmp_path):
     )  # fmt: skip
     assert_done(result, 3)
     assert list(skipped_rows(path)) == ["002.png"]
-    with open_artifact(path) as artifact:
-        assert artifact.read("status").tolist() == [0, 0, 1, 0, 0, 0]
-        assert artifact.read("assignments")[2] == -1
+    with open_artifact(path, AlPretraining) as artifact:
+        assert artifact.status.tolist() == [0, 0, 1, 0, 0, 0]
+        assert artifact.assignments[2] == -1
         assert artifact.extra["n_failed_rows"] == 1
 
 

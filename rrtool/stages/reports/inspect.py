@@ -9,7 +9,7 @@ import numpy as np
 from rrtool.artifacts.kinds import open_any
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
-from rrtool.stages.options import InspectOptions
+from rrtool.stages.reports.options import InspectOptions
 
 
 def run(options: InspectOptions, progress: Progress) -> dict[str, Any]:

@@ -1,0 +1,69 @@
+"""A trained network θ of Algorithm 1: what it says about the images, and what follows from it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from rrtool.core.learning.label_propagation import PseudoLabels, feature_graph, propagate_labels
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifold:
+    """The neighbourhoods of the images, as their features have it.
+
+    Attributes:
+        features: ``(n, d)`` float32, zero where an image could not be read.
+        k: neighbours in the graph.
+        device: of the search and of label propagation.
+    """
+
+    features: np.ndarray
+    k: int
+    device: str
+
+    @cached_property
+    def graph(self) -> sparse.csr_array:
+        """W: reciprocal nearest neighbours (2.1–2.2)."""
+        return feature_graph(self.features, k=self.k, device=self.device)
+
+    def propagate(
+        self, labeled_ids: np.ndarray, labels: np.ndarray, n_classes: int, *, max_iter: int = 20
+    ) -> PseudoLabels:
+        """LP: labels ŷ and weights w of all images from the labels of some (3.9–3.10)."""
+        return propagate_labels(
+            self.graph, labeled_ids, labels, n_classes, max_iterations=max_iter, device=self.device
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Manifold):
+    """A trained network by what it says about all images.
+
+    Attributes:
+        probabilities: ``(n, c)`` float32.
+        parameters: by name.
+        accuracy: on the held-out set; None without one.
+        log: one entry an epoch.
+    """
+
+    probabilities: np.ndarray
+    parameters: Mapping[str, np.ndarray] = field(default_factory=dict)
+    accuracy: float | None = None
+    log: list[dict[str, Any]] = field(default_factory=list)
+
+
+def new_learner(*args: Any, **more: Any) -> Any:
+    """A ``training.learner.Learner``, which is imported late: a state that is there needs no torch.
+
+    ``cycle`` makes its learners by this function alone, so that a test can put another in its
+    place there.
+    """
+    from rrtool.training.learner import Learner
+
+    return Learner(*args, **more)
