@@ -5,6 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import torch
+
+from rrtool.commands import by_name
+from rrtool.networks.backbones import seeded_classifier
 from tests.tiny import assert_done, make_digits, make_pictures, rrtool
 
 GROUPS = "prefix:(.)_"
@@ -20,12 +24,17 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "detect-local query": ("images", "-o", "q.h5", "--maps", "m.h5", "--role", "query",
                            "--levels-from", "d.h5"),
     "search": ("f.h5", "f.h5", "-o", "r.h5"),
+    "search expanded": ("f.h5", "f.h5", "-o", "re.h5", "--expand", "1"),
     "search regions": ("ur.h5", "ur.h5", "-o", "rr.h5"),
     "rerank": ("r.h5", "--query-local", "q.h5", "--database-local", "d.h5", "-o", "v.h5"),
     "whiten fit": ("f.h5", "--groups", GROUPS, "-o", "w.h5"),
+    "whiten fit pca": ("f.h5", "--method", "pca", "-o", "wp.h5"),
     "whiten apply": ("f.h5", "w.h5", "--center", "f.h5", "-o", "fw.h5"),
     "reduce-regions": ("ur.h5", "--n-regions", "2", "-o", "rd.h5"),
     "build-graph": ("f.h5", "--k", "2", "-o", "g.h5"),
+    "build-graph ivf": ("f.h5", "--k", "2", "--method", "ivf", "-o", "gi.h5"),
+    "diffuse plain": ("--graph", "g.h5", "--queries", "f.h5", "--database", "f.h5",
+                      "-o", "sp.h5"),
     "diffuse": ("--graph", "g.h5", "--queries", "f.h5", "--database", "f.h5", "--seeds", "v.h5",
                 "-o", "s.h5"),
     "diffuse prepare": ("--prepare", "--graph", "g.h5", "--database", "f.h5", "-o", "p.h5"),
@@ -34,6 +43,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "saliency fs": ("images", "-o", "fr.h5", *_NETWORK, "--features", "ff.h5", "--keep-maps"),
     "build-graph regions": ("fr.h5", "--k", "2", "-o", "rg.h5"),
     "centrality": ("rg.h5", "--measure", "katz", "-o", "c.h5"),
+    "centrality sampled": ("rg.h5", "--measure", "closeness", "--samples", "3", "-o", "cs.h5"),
     "saliency os": ("images", "-o", "os.h5", "--maps", "m.h5", "--regions", "fr.h5",
                     "--centrality", "c.h5", "--features", "of.h5"),
     "discover": ("fr.h5", "--graph", "rg.h5", "--centrality", "c.h5", "--min-images", "2",
@@ -44,17 +54,19 @@ COMMANDS: dict[str, tuple[str, ...]] = {
                     "--clusters-per-class", "1", "--kmeans-iterations", "1"),
     "al-cycle": ("mnist:digits", "-o", "a.h5", "--oracle", "dataset", "--budget", "10", *_QUICK,
                  "--semi", "--semi-epochs", "1", "--k", "5", "--pretrain", "pre.h5"),
+    "al-cycle start": ("mnist:digits", "-o", "st.h5", "--classes", "a,b", "--budget", "2"),
     "al-agree": ("a.h5", "-o", "ag.h5", "--truth", "mnist:digits", "--k", "5"),
 }  # fmt: skip
 
 
-def command_of(name: str) -> list[str]:
-    """The words of a command of ``COMMANDS``, without ``rrtool``."""
-    words = [*name.split(), *COMMANDS[name]]
-    # A second word that is no subcommand only tells two calls of one command apart.
-    if name.split()[0] not in ("whiten", "saliency") and len(name.split()) > 1:
-        del words[1]
-    return words
+def command_name(call: str) -> str:
+    """The command of a call: words after it only tell several calls of one command apart."""
+    return next(name for name in sorted(by_name(), key=len, reverse=True) if call.startswith(name))
+
+
+def command_of(call: str) -> list[str]:
+    """The words of a call, without ``rrtool``."""
+    return [*command_name(call).split(), *COMMANDS[call]]
 
 
 def make_chain(folder: Path) -> Path:
@@ -64,6 +76,7 @@ def make_chain(folder: Path) -> Path:
         (folder / "images" / f"{i:03d}.png").rename(folder / "images" / f"{'ab'[i % 2]}_{i}.png")
     (folder / "boxes.csv").write_text("a_0.png,5,5,40,40\nb_1.png,9,9,60,60\n")
     make_digits(folder / "digits", 60, 20)
+    torch.save(seeded_classifier("squeezenet1_1", 5).state_dict(), folder / "net.pth")
     os.chdir(folder)
     for name in COMMANDS:
         assert_done(rrtool(*command_of(name)))

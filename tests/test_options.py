@@ -115,11 +115,12 @@ def test_command_help_says_what_it_computes_and_where_that_is_defined(command):
     assert re.fullmatch(r"[A-Z].*\.", first), first
     assert COMMANDS[command].COMMAND.section
     shown = tiny.rrtool(*command.split(), "--help").stdout
-    words = " ".join(shown.split())
-    assert first in words
-    assert COMMANDS[command].COMMAND.page in words
+    # Lines are broken anywhere, at hyphens too.
+    text = "".join(shown.split())
+    assert "".join(first.split()) in text
+    assert COMMANDS[command].COMMAND.page in text
     for declared in parameters_of(COMMANDS[command]).values():
-        assert " ".join(declared.declared.help.split()) in words, declared.name
+        assert "".join(declared.declared.help.split()) in text, declared.name
 
 
 def _click_commands(group, prefix=""):

@@ -1,4 +1,4 @@
-"""What a command imports: torch only where a network runs, nothing heavy for an up-to-date answer."""
+"""What a command imports: torch only where a network runs, nothing heavy to say "up to date"."""
 
 from __future__ import annotations
 

@@ -145,7 +145,8 @@ def first_difference(
     if old.get("kind") != new.get("kind"):
         found = asked or {"kind": (old.get("kind"), new.get("kind"))}
     network = _differing(old.get("network", {}), new.get("network", {}))
-    for key in [key for key in (*_NETWORK_OPTIONS, *network) if key in network and not found]:
+    if network and not found:
+        key = next((key for key in _NETWORK_OPTIONS if key in network), next(iter(network)))
         names = _NETWORK_OPTIONS.get(key, (f"network {key}",))
         name = next((name for name in names if name in asked), names[0])
         found = {name: asked.get(name, network[key])}
