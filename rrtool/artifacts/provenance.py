@@ -142,6 +142,8 @@ def first_difference(
     """
     asked = _differing(old.get("asked", {}), new.get("asked", {}))
     found = _differing(old.get("options", {}), new.get("options", {}))
+    if found and typed and not found.keys() & typed.keys():
+        found = asked or found  # what differs follows from options that say something else
     if old.get("kind") != new.get("kind"):
         found = asked or {"kind": (old.get("kind"), new.get("kind"))}
     network = _differing(old.get("network", {}), new.get("network", {}))

@@ -27,7 +27,7 @@ from tests.tiny import (
 
 
 def _provenance(**options):
-    return Provenance("test", options or {"size": 3}, network={"name": "n"})
+    return Provenance("evaluation", options or {"size": 3}, network={"name": "n"})
 
 
 def _write(path, datasets, provenance=None, **options):

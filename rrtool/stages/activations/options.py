@@ -123,7 +123,7 @@ class ActivationsOptions(ImagesOptions, InferenceOptions):
     network: str | None = option(None, _NETWORK, role="network", panel="Network", choices=NETWORKS)
     weights: str | None = option(None, _WEIGHTS, role="network", panel="Network")
     maps: str | None = artifact(
-        None, "Activation maps of these images, from extract --save-maps, in place of a network."
+        None, "In place of a network, activation maps of these images (from extract --save-maps)."
     )
 
     def check(self) -> None:

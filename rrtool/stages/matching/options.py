@@ -11,7 +11,7 @@ from rrtool.stages.activations.options import ActivationsOptions, BoxesOptions
 
 @dataclass(frozen=True, kw_only=True)
 class DetectLocalOptions(BoxesOptions, ActivationsOptions, OutputOptions):
-    """Detect local features in the activation maps of every image (local-features)."""
+    """Detect local features in the activation maps of images (local-features)."""
 
     COMMAND: ClassVar = Command(
         "detect-local", "rrtool.stages.matching.detect_local", "§4.3.4, §4.4.1"

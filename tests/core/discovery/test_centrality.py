@@ -160,6 +160,20 @@ def test_katz_and_pagerank_of_isolated_vertices_are_the_smallest():
     assert pagerank[~alone].min() > pagerank[alone].max() > 0
 
 
+@pytest.mark.parametrize("graph", GRAPHS)
+@pytest.mark.parametrize("factor", [2.0**-20, 2.0**20])
+def test_eigenvector_does_not_depend_on_the_unit_of_the_weights(graph, factor):
+    # A power of two scales without rounding, so the steps are the same.
+    weights = csr_array(GRAPHS[graph].astype(np.float64) ** 3)
+    for options in ({}, {"max_iterations": 3}, {"tolerance": 1e-3}):
+        plain = centrality.eigenvector(weights, **options)
+        scaled = centrality.eigenvector(weights * factor, **options)
+        assert scaled.n_iterations == plain.n_iterations
+        assert scaled.converged == plain.converged
+        assert scaled.residual == pytest.approx(plain.residual, rel=1e-6)
+        np.testing.assert_allclose(scaled.values, plain.values, rtol=1e-9, atol=1e-12)
+
+
 def test_eigenvector_bipartite_star_hand_worked():
     star = np.zeros((5, 5))
     star[0, 1:] = star[1:, 0] = 1

@@ -85,6 +85,28 @@ def test_rmac_regions_of_a_square_map_by_hand():
     assert rmac_regions(12, 12) == expected
 
 
+@pytest.mark.parametrize(
+    ("width", "starts"),
+    [
+        (17, {12: (0, 5), 8: (0, 4, 9), 6: (0, 3, 7, 11)}),
+        (21, {12: (0, 9), 8: (0, 6, 13), 6: (0, 5, 10, 15)}),
+    ],
+)
+def test_rmac_regions_of_an_oblong_map_by_hand(width, starts):
+    """Of 12 rows: windows of sides 2·12/(l+1) = 12, 8, 6 at the levels l = 1, 2, 3.
+
+    Downwards there are l of them, as on a square map. Across there are l + 1: on 17 columns two
+    squares of side 12 are 5 cells apart and overlap by 7/12 = 58 %, three by 79 %; on 21 columns
+    two overlap by 3/12 = 25 %, which is nearer to 40 % than the 62.5 % of three (to 50 % it would
+    not be). Windows of side s start at the whole parts of equal steps: (21 − 8)/2 = 6.5 → 0, 6,
+    13.
+    """
+    downwards = {12: (0,), 8: (0, 4), 6: (0, 3, 6)}
+    expected = [(0, 0, width, 12)]
+    expected += [(x, y, s, s) for s in (12, 8, 6) for y in downwards[s] for x in starts[s]]
+    assert rmac_regions(12, width) == expected
+
+
 @pytest.mark.parametrize("size", [(1, 1), (1, 9), (9, 1), (7, 30), (13, 4)])
 def test_rmac_regions_lie_inside(size):
     height, width = size

@@ -9,11 +9,11 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from rrtool.stages.diffusion.graph_input import read_adjacency
 
 from rrtool.artifacts import open_artifact
 from rrtool.core.diffusion.knn import KnnOptions, Searcher
 from rrtool.stages.diffusion import build_graph as stage
-from rrtool.stages.diffusion.graph_input import read_adjacency
 from tests.core.diffusion.test_graph import assert_well_formed, unit_vectors
 from tests.stages.made_features import NETWORK, write_features
 from tests.tiny import assert_done, assert_fails, digest_of, leftovers, rrtool

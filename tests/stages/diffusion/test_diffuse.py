@@ -11,10 +11,10 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
+from rrtool.stages.diffusion.graph_input import read_adjacency
 
 from rrtool.artifacts import Artifact, Provenance, create, encode_texts, open_artifact
 from rrtool.stages.diffusion import diffuse as stage
-from rrtool.stages.diffusion.graph_input import read_adjacency
 from tests.core.diffusion.test_diffusion import dense_diffusion, plain_rank_reached
 from tests.stages.diffusion.test_build_graph import dense_graph
 from tests.stages.made_features import NETWORK, write_features

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from rrtool.stages.diffusion.graph_input import read_adjacency
 from typer.testing import Result
 
 from rrtool.artifacts import open_artifact
 from rrtool.core.discovery.object_discovery import DiscoveryOptions, discover_objects
-from rrtool.stages.diffusion.graph_input import read_adjacency
 from tests.tiny import CPU, NETWORK, assert_done, assert_fails, picture, rrtool
 
 SIZE = ("--max-size", 160)

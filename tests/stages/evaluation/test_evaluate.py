@@ -1,0 +1,119 @@
+"""evaluate: what it refuses, and what it never asks for. Scores: test_rerank, test_saliency."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rrtool
+from rrtool.artifacts.kinds import Ranking, open_any
+from rrtool.errors import ArtifactError, OptionError, UsageError
+from tests.stages.damaging import damaged
+from tests.tiny import assert_done, assert_fails, make_pictures
+from tests.tiny import rrtool as run
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ranking of four photos, and regions of them with maps."""
+    folder = tmp_path_factory.mktemp("evaluate")
+    make_pictures(folder / "photos", 4)
+    network = {"network": "squeezenet1_1", "weights": "none", "scales": (1.0,), "max_size": 96}
+    features = rrtool.extract(folder / "photos", folder / "f.h5", device="cpu", **network)
+    rrtool.search(features, features, folder / "r.h5")
+    rrtool.saliency_fs(
+        folder / "photos", folder / "s.h5", features=folder / "sf.h5", keep_maps=True,
+        device="cpu", **network,
+    )  # fmt: skip
+    (folder / "boxes.csv").write_text("000.png,1,2,30,40\n001.png,5,5,60,60\n")
+    return folder
+
+
+TRUTH = ("--ground-truth", "prefix:(00)")
+
+
+def test_evaluate_refuses_an_image_that_is_ranked_twice(made: Path, tmp_path: Path) -> None:
+    with open_any(made / "r.h5") as ranking:
+        ids = ranking.read(Ranking.ids)
+    ids[1, 2] = ids[1, 1]
+    path = damaged(made / "r.h5", tmp_path / "r.h5", {"ids": ids})
+    line = assert_fails(run("evaluate", path, *TRUTH), 4)
+    assert "query 1 ranks database id" in line
+
+
+@pytest.mark.parametrize(
+    "description",
+    [{}, {"method": 3}, {"network": {"name": "x"}}, {"network": None}, {"scales": 1}, "text"],
+)
+def test_evaluate_refuses_a_ranking_that_does_not_say_how_it_was_made(
+    made: Path, tmp_path: Path, description: object
+) -> None:
+    with open_any(made / "r.h5") as ranking:
+        whole = ranking.extra["description"]
+    changed = whole | description if isinstance(description, dict) and description else description
+    path = damaged(made / "r.h5", tmp_path / "r.h5", extra={"description": changed})
+    assert "its attributes (extra)" in assert_fails(run("evaluate", path, *TRUTH), 4)
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("region_boxes", np.nan),
+        ("boxes", np.nan),
+        ("maps/values", np.nan),
+        ("maps/values", -1),
+        ("map_sizes", 10_000),
+    ],
+)
+def test_evaluate_refuses_saliency_that_cannot_be(
+    made: Path, tmp_path: Path, name: str, values: float
+) -> None:
+    import h5py
+
+    path = damaged(made / "s.h5", tmp_path / "s.h5")
+    with h5py.File(path, "r+") as file:
+        file[name][...] = values
+    assert "damaged" in assert_fails(run("evaluate", path, "--boxes", made / "boxes.csv"), 4)
+
+
+def test_evaluate_again_is_up_to_date_and_other_inputs_are_named(
+    made: Path, tmp_path: Path
+) -> None:
+    output = ("-o", tmp_path / "e.h5")
+    assert_done(run("evaluate", made / "r.h5", *TRUTH, *output))
+    again = run("evaluate", made / "r.h5", *TRUTH, *output)
+    assert "up to date" in again.stderr
+    other = run("evaluate", made / "r.h5", "--ground-truth", "prefix:(0)", *output)
+    assert_fails(other, 4, "made from other --ground-truth")
+    boxes = run("evaluate", made / "s.h5", "--boxes", made / "boxes.csv", *output)
+    assert_fails(boxes, 4, "made with another --boxes")
+    assert_done(run("evaluate", made / "s.h5", "--boxes", made / "boxes.csv", *output,
+                    "--overwrite"))  # fmt: skip
+
+
+def test_evaluate_wants_rankings_and_one_truth() -> None:
+    with pytest.raises(UsageError, match="no ranking"):
+        rrtool.evaluate([], ground_truth="folder")
+    with pytest.raises(UsageError, match="--ground-truth or --boxes"):
+        rrtool.evaluate(["r.h5"], ground_truth="folder", boxes="b.csv")
+    with pytest.raises(OptionError, match=r"unknown --protocol \(expected groups, revisited"):
+        rrtool.evaluate(["r.h5"], ground_truth="folder", protocol="holidays")
+
+
+def test_protocols_of_the_option_are_those_of_the_ground_truth() -> None:
+    from rrtool import ground_truth
+    from rrtool.stages.evaluation import options
+
+    assert options.PROTOCOLS == ground_truth.PROTOCOLS
+
+
+def test_evaluate_returns_what_it_prints(made: Path) -> None:
+    import json
+
+    scores = rrtool.evaluate([made / "r.h5"], ground_truth="prefix:(00)")
+    printed = run("evaluate", made / "r.h5", *TRUTH, "--json").stdout
+    assert json.loads(printed) == json.loads(json.dumps(scores))
+    with pytest.raises(ArtifactError, match="another kind"):
+        rrtool.evaluate([made / "f.h5"], ground_truth="folder")
