@@ -181,7 +181,7 @@ def test_run_is_done_once_and_names_what_differs(tmp_path):
     assert (tmp_path / "s.to_label.csv").read_text() == "labels of mine"
     with pytest.raises(ArtifactError, match="another --budget"):
         cycle(tmp_path / "s.h5", options(budget=4), labels=labels)
-    with pytest.raises(ArtifactError, match="made from other labels"):
+    with pytest.raises(ArtifactError, match="made from other --labels"):
         cycle(tmp_path / "s.h5", labels=write_labels(tmp_path / "l.csv", [0, 1]))
 
 
