@@ -24,12 +24,8 @@ from rrtool.core.diffusion import knn
 from rrtool.core.discovery.region_pooling import pool_regions, pool_windows, region_saliency
 from rrtool.core.discovery.saliency import feature_saliency
 from rrtool.core.retrieval.whitening import l2_normalize
-from rrtool.stages.discovery.saliency_fs import RegionOptions, describe_batch
-from rrtool.stages.discovery.saliency_mapper import (
-    Mapper,
-    ObjectSaliencyOptions,
-    searcher_of,
-)
+from rrtool.stages.discovery.options import ObjectSaliencyOptions, RegionsOptions
+from rrtool.stages.discovery.saliency_mapper import Mapper, describe_batch, searcher_of
 
 DATA = Path(os.environ.get("RRTOOL_SHARED_DATA", ROOT.parent / "shared" / "data"))
 N_MEASURED = 4
@@ -84,10 +80,10 @@ def random_regions(maps: list[np.ndarray], n_regions: int) -> tuple[np.ndarray, 
 
 
 def mapper(vectors: np.ndarray, saliencies: np.ndarray, method: str) -> Mapper:
-    options = ObjectSaliencyOptions(RegionOptions(rho=2.0), method=method)
+    options = ObjectSaliencyOptions(method=method)
     centrality = np.random.default_rng(2).gamma(1.0, 1.0, len(vectors))
     return Mapper(
-        searcher_of(vectors, options, options.search_method(len(vectors))),
+        searcher_of(vectors, options.k, method),
         np.arange(len(vectors), dtype=np.int32),
         saliencies,
         centrality,
@@ -130,7 +126,7 @@ def main() -> None:
     batch = [activations[None]]
     compare(
         {
-            "fs": lambda: describe_batch(batch, RegionOptions(rho=7.0)),
+            "fs": lambda: describe_batch(batch, RegionsOptions(rho=7.0)),
             "os, ivf": lambda: quick(batch),
             "os, exact": lambda: exact(batch),
         },

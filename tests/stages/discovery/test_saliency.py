@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from typer.testing import Result
@@ -298,6 +300,52 @@ def test_saliency_bad_input(made: Path, tmp_path: Path) -> None:
     assert_fails(rrtool(*same), 2, "--features and --output name the same file")
 
 
+def write_over(path: Path, source: Path, name: str, value: float) -> Path:
+    """A copy of an artifact with another first value in one of its datasets."""
+    shutil.copy(source, path)
+    with h5py.File(path, "r+") as file:
+        file[name][(0,) * file[name].ndim] = value
+    return path
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "value"),
+    [
+        ("--centrality", "centrality", np.nan),
+        ("--centrality", "centrality", -1),
+        ("--regions", "region_saliencies", np.inf),
+        ("--maps", "activations", -1),
+        ("--maps", "activations", np.nan),
+        ("--maps", "offsets", 9),
+    ],
+)
+def test_object_saliency_damaged_input_is_an_artifact_error(
+    made: Path, tmp_path: Path, option: str, name: str, value: float
+) -> None:
+    source = made / {"--centrality": "c.h5", "--regions": "r.h5", "--maps": "m.h5"}[option]
+    damaged = write_over(tmp_path / "x.h5", source, name, value)
+    result = saliency_os(made, tmp_path, option, damaged, "-q")
+    text = "sizes and values do not fit" if name == "offsets" else name
+    assert_fails(result, 4, f"{damaged}: damaged", text)
+    assert not (tmp_path / "s.h5").exists()
+
+
+def test_object_saliency_of_other_lengths_is_an_artifact_error(made: Path, tmp_path: Path) -> None:
+    for name, source, datasets in (
+        ("centrality", "c.h5", ("centrality", "status")),
+        ("regions", "r.h5", ("descriptors",)),
+    ):
+        path = tmp_path / source
+        shutil.copy(made / source, path)
+        with h5py.File(path, "r+") as file:
+            for dataset in datasets:
+                values = file[dataset][()]
+                del file[dataset]
+                file[dataset] = values[..., :-1]
+        result = saliency_os(made, tmp_path, "-q", **{name: path})
+        assert_fails(result, 4, source, "the centrality is not" if name == "centrality" else "511")
+
+
 def edit_maps(made: Path, output: Path, edit: Callable[[list[np.ndarray]], None]) -> Path:
     """The maps of ``made`` after ``edit`` has changed the activations of its images in place."""
     with open_artifact(made / "m.h5", ActivationMaps) as maps:
@@ -463,7 +511,7 @@ def test_evaluate_saliency_by_boxes_equals_a_hand_count(made: Path, tmp_path: Pa
             assert score["saliency_precision"] == pytest.approx(np.mean(shares), abs=1e-5)
     assert third["region_recall@0.5"] is None
     with open_artifact(tmp_path / "e.h5", Evaluation) as evaluation:
-        per_image = evaluation.scores["0/saliency_precisions"]
+        per_image = evaluation.read_named("0/saliency_precisions")
         np.testing.assert_allclose(per_image[~np.isnan(per_image)], expected, atol=1e-5)
     assert "region recall" in rrtool(*command).stdout
 
