@@ -32,19 +32,15 @@ class ActivationMaps(OverImages):
         """The maps ``(k, h, w)`` float32 of an image, one a scale; h = w = 0 where there is none.
 
         Raises:
-            ArtifactError: there are fewer activations than the maps' sizes say, or some are NaN or
-                infinite.
+            ArtifactError: there are fewer activations than the maps' sizes say.
         """
         first = row * self.n_scales
         bounds = self.read(ActivationMaps.offsets, slice(first, first + self.n_scales + 1)).tolist()
         sizes = self.read(ActivationMaps.map_sizes, slice(row, row + 1))[0].tolist()
         return [
-            self.shaped(self._values(slice(start, stop)), (self.n_channels, height, width))
+            self.shaped(
+                self.read(ActivationMaps.activations, slice(start, stop)),
+                (self.n_channels, height, width),
+            )
             for start, stop, (width, height) in zip(bounds, bounds[1:], sizes, strict=False)
         ]
-
-    def _values(self, places: slice) -> np.ndarray:
-        values = self.read(ActivationMaps.activations, places)
-        if not np.isfinite(values).all():
-            raise self.damaged("activations that are NaN or infinite")
-        return values

@@ -98,6 +98,8 @@ def load_network_of(options: NetworkOptions | ActivationsOptions) -> Network:
 
 def _check_maps(maps: ActivationMaps, images: str, collection: Collection) -> None:
     require_same_names(collection.names, images, maps.names, maps.path)
+    if maps.n_scales != len(maps.options["scales"]):
+        raise maps.damaged(f"maps at {maps.n_scales} scales, made at {maps.options['scales']}")
     if not np.array_equal(maps.file_signatures, collection.signatures):
         raise ArtifactError(
             "images have changed since these maps were made",

@@ -81,7 +81,8 @@ def test_rerank_refuses_local_features_of_another_layout(
 ) -> None:
     local = damaged(made / "d.h5", tmp_path / "q.h5", datasets)
     line = assert_fails(rerank(made, tmp_path / "v.h5", made / "r.h5", local), 4)
-    assert next(iter(datasets)) in line
+    assert str(local) in line
+    assert "local-features" in line
 
 
 @pytest.mark.parametrize(
@@ -105,7 +106,7 @@ def test_detect_local_refuses_maps_that_are_not_finite(made: Path, tmp_path: Pat
     activations = of_kind(made, "m.h5", "activations")
     activations[5] = np.nan
     maps = damaged(made / "m.h5", tmp_path / "m.h5", {"activations": activations})
-    with pytest.raises(ArtifactError, match="NaN or infinite"):
+    with pytest.raises(ArtifactError, match=r"activations .*found nan"):
         rrtool.detect_local(made / "photos", tmp_path / "q.h5", maps=maps)
 
 
@@ -117,5 +118,5 @@ def test_detect_local_refuses_maps_of_other_sizes(
     made: Path, tmp_path: Path, extra: dict[str, object], options: dict[str, object]
 ) -> None:
     maps = damaged(made / "m.h5", tmp_path / "m.h5", extra=extra, options=options)
-    with pytest.raises(ArtifactError, match="damaged activation-maps|attributes"):
+    with pytest.raises(ArtifactError, match="damaged"):
         rrtool.detect_local(made / "photos", tmp_path / "q.h5", maps=maps)
