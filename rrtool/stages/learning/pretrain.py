@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rrtool.artifacts import OutputFile
 from rrtool.artifacts.kinds import AlPretraining
@@ -15,7 +16,9 @@ from rrtool.progress import Progress
 from rrtool.stages.driver import Wanted, make
 from rrtool.stages.learning.options import AlPretrainOptions
 from rrtool.stages.learning.training_run import TrainingRun
-from rrtool.training.pretraining import Pretrained, pretrain
+
+if TYPE_CHECKING:
+    from rrtool.training.pretraining import Pretrained
 
 
 def run(options: AlPretrainOptions, progress: Progress) -> Path:
@@ -100,6 +103,8 @@ def _pretrain(
     training: TrainingRun,
     progress: Progress,
 ) -> Pretrained:
+    from rrtool.training.pretraining import pretrain  # and torch, which takes seconds
+
     with progress.task("pretrain", options.epochs, "epochs") as advance:
         record = training.recorder(advance)
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rrtool.artifacts import OutputFile
 from rrtool.progress import Advance
-from rrtool.training.checkpoint import State
+
+if TYPE_CHECKING:
+    from rrtool.training.checkpoint import State
 
 _LOG = "log"
 
