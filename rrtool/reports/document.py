@@ -12,7 +12,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 from PIL import Image
 
-
 from rrtool.errors import printable
 from rrtool.version import VERSION
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rrtool.artifacts import open_artifact, require_no_input
+from rrtool.artifacts import Artifact, open_artifact, require_no_input
 from rrtool.artifacts.kinds import AlAgreement, AlState, Objects, Ranking, Saliency
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
@@ -72,7 +72,7 @@ def run(options: ReportOptions, progress: Progress) -> Page:
     return Page(output, _WRITERS[kind](options, output, progress) or {})
 
 
-def _kind_of(paths: tuple[str, ...]) -> type:
+def _kind_of(paths: tuple[str, ...]) -> type[Artifact]:
     """The kind of the artifacts.
 
     Raises:

@@ -14,6 +14,14 @@ from rrtool.reports.agreement_page import Scatter, render
 from rrtool.stages.reports.options import ReportOptions
 from rrtool.stages.reports.text_output import write_text
 
+# What is read of each entry of its facts.
+_Types = dict[str, type | tuple[type, ...]]
+_NUMBER = (int, float, type(None))
+_PAIR: _Types = {"first": str, "second": str, "spearman": _NUMBER}
+_ROW: _Types = {"strategy": str, "n_images": int} | dict.fromkeys(
+    ("share", "weighted", "accuracy", "accuracy_reference", "accuracy_agree", "accuracy_disagree",
+     "accuracy_disagree_reference", "weight_agree", "weight_disagree"), _NUMBER
+)  # fmt: skip
 _SHARE, _LEAST, _MOST = 0.05, 500, 10_000  # of the images in a plot (figure 3.6: 5 %)
 
 
@@ -26,6 +34,9 @@ def write(options: ReportOptions, output: Path, progress: Progress) -> None:
         RrtoolError: the study is damaged, or the output cannot be written.
     """
     with open_artifact(options.artifacts[0], AlAgreement) as study:
+        for entry, types in (("agreement", _ROW), ("correlations", _PAIR)):
+            for row in study.extra[entry]:
+                study.attributes.require("extra", row, types)
         write_text(output, render(study.extra, _scatters(study), _facts(study)))
         progress.message(f"{len(study.extra['correlations'])} plots of ranks")
 

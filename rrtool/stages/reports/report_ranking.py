@@ -168,7 +168,7 @@ def _drawer(
             require_same_names(names, ranking.path, local.names, local.path)
             features = read_local_features(local)
             sides.append(MatchSide(names, features, local.map_sizes, local.boxes, pictures))
-    drawer = MatchDrawer(*sides, ranking.scale_pairs, ranking.offsets, ranking.inliers)
+    drawer = MatchDrawer(sides[0], sides[1], ranking.scale_pairs, ranking.offsets, ranking.inliers)
     if not drawer.fits(table.ids):
         raise ArtifactError(
             "the matches are not of these local features", where=ranking.path,

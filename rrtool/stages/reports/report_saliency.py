@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from PIL import Image
@@ -47,7 +48,7 @@ def write(options: ReportOptions, output: Path, progress: Progress) -> None:
         RrtoolError: the artifacts do not belong together, or the output cannot be written.
     """
     with ExitStack() as stack:
-        main = stack.enter_context(open_artifact(options.artifacts[0], Saliency, Objects))
+        main = stack.enter_context(_open(options.artifacts[0]))
         found, features = _companions(main, options, stack)
         pictures = Pictures(options.images or "", main.names)
         collection = None if found is None else _Collection(found, pictures)
@@ -67,6 +68,10 @@ def write(options: ReportOptions, output: Path, progress: Progress) -> None:
         )
         write_text(output, pieces)
     tell_missing(progress, pictures)
+
+
+def _open(path: str) -> Saliency | Objects:
+    return cast("Saliency | Objects", open_artifact(path, Saliency, Objects))
 
 
 def _companions(
@@ -192,9 +197,7 @@ class _Views:
                 yield ShownImage(name, self._columns(name, self._truth[row]), numbers)
                 advance(1)
 
-    def _columns(
-        self, name: str, truth: list[QueryBox]
-    ) -> list[tuple[str, Image.Image | None]]:
+    def _columns(self, name: str, truth: list[QueryBox]) -> list[tuple[str, Image.Image | None]]:
         loaded = self._pictures.load(name, _VIEW)
         if loaded is None:
             return [("photo", None)]
