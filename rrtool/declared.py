@@ -106,8 +106,10 @@ class Declared:
 
     @property
     def typed(self) -> str:
-        """Its name as the user types it; that of an argument in capitals."""
-        return self.name.upper() if self.declared.positional else self.flags[0]
+        """Its name as the user types it, all long ones; that of an argument in capitals."""
+        if self.declared.positional:
+            return self.name.upper()
+        return "/".join(flag for flag in self.flags if flag.startswith("--"))
 
     @property
     def required(self) -> bool:
@@ -142,7 +144,9 @@ class Declared:
             return None
         if not self.many:
             return self._one(value, value)
-        if isinstance(value, str):
+        if isinstance(value, (str, os.PathLike)) and self.declared.role != "setting":
+            value = [value]  # one path, which may hold commas
+        elif isinstance(value, str):
             value = self._split(value)
         if not isinstance(value, (list, tuple)):
             raise self.error("bad", "a list", value)

@@ -47,7 +47,9 @@ class Attributes:
     def require(
         self, name: str, values: Mapping[str, Any], types: Mapping[str, type | tuple[type, ...]]
     ) -> None:
-        """What a kind needs of one of its JSON attributes."""
+        """What a kind needs of one of its JSON attributes, or of a table in it."""
+        if not isinstance(values, Mapping):
+            raise self._damaged(name, "a table", type(values).__name__)
         for key, kind in types.items():
             if not isinstance(values.get(key), kind):
                 kinds = kind if isinstance(kind, tuple) else (kind,)

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from rrtool.cli.commands import Show
 from rrtool.cli.console import EXIT_SKIPPED, Console, emit_json, emit_path
+
+if TYPE_CHECKING:
+    from rrtool.stages.reports.report import Page
 
 
 def show_path(path: Path, console: Console, as_json: bool) -> None:
@@ -61,11 +64,21 @@ def show_agreement(path: Path, console: Console, as_json: bool) -> None:
         print_rows(rows)
 
 
+def show_page(page: Page, console: Console, as_json: bool) -> None:
+    """The path of a page; before it the table of learning curves."""
+    if page.data and not as_json:
+        from rrtool.cli.tables import print_rows
+
+        print_rows(page.data["table"])
+    emit_path(page.path, as_json, lambda: page.data)
+
+
 # Commands that show more than a path.
 SHOWN: dict[str, Show] = {
     "al-agree": show_agreement,
     "evaluate": show_scores,
     "inspect": show_facts,
+    "report": show_page,
 }
 
 

@@ -1,12 +1,15 @@
-"""What all pages share: one self-contained HTML document, its style, escaping, inlined pictures."""
+"""What all pages share: templates that escape what they show, and pictures inlined."""
 
 from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from html import escape
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 from PIL import Image
 
 from rrtool.errors import printable
@@ -16,100 +19,79 @@ GENERATOR = "rrtool report"
 _JPEG_QUALITY = 82
 _SMALL = 64  # pixels
 
-_STYLE = """
-:root { color-scheme: light dark; --ground: #fff; --ink: #1b1b1f; --faint: #66666e;
-  --line: #d9d9df; --card: #f5f5f8; --accent: #1d5fb4; --right: #0b7a33; --wrong: #b3261e; }
-@media (prefers-color-scheme: dark) { :root { --ground: #16161a; --ink: #ececf1;
-  --faint: #a0a0aa; --line: #3a3a42; --card: #212127; --accent: #7db4ff; --right: #5fd38a;
-  --wrong: #ff8a80; } }
-* { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 1240px; padding: 1.5rem; background: var(--ground);
-  color: var(--ink); font: 15px/1.45 system-ui, sans-serif; }
-h1 { font-size: 1.5rem; margin: 0 0 .75rem; } h2 { font-size: 1.1rem; margin: 0 0 .6rem; }
-h3 { font-size: .9rem; margin: .9rem 0 .35rem; color: var(--faint); font-weight: 600; }
-h2, figcaption, td, dd { overflow-wrap: anywhere; }
-table { border-collapse: collapse; margin: .5rem 0 1rem; }
-th, td { padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line);
-  text-align: right; } th:first-child, td:first-child { text-align: left; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .5rem 0; }
-dt { color: var(--faint); } dd { margin: 0; }
-section { border-top: 1px solid var(--line); padding: 1.3rem 0; }
-.row { display: flex; flex-wrap: wrap; gap: .5rem; }
-figure { margin: 0; font-size: .78rem; } img { display: block; max-width: 100%; }
-img.small { image-rendering: pixelated; }
-.missing { display: grid; place-items: center; color: var(--faint); text-align: center; }
-.name { display: block; white-space: nowrap; overflow: hidden;
-  text-overflow: ellipsis; color: var(--faint); }
-.warning { border-left: 4px solid var(--wrong); padding-left: .7rem; }
-"""
 
-
-def document(
-    title: str,
-    header: str,
-    sections: Iterable[str],
-    *,
-    style: str = "",
-    warning: str = "",
-    generator: str = GENERATOR,
-) -> Iterator[str]:
+def render(template: str, *, generator: str = GENERATOR, **values: Any) -> Iterator[str]:
     """The HTML of a page, piece by piece; it refers to nothing outside itself.
 
+    What is iterated in the template may be a generator: each piece is made when it is written.
+
     Args:
-        title: of the page, shown at its top.
-        header: HTML below the title.
-        sections: HTML of the page's body.
-        style: CSS beyond what all pages share.
-        warning: a line that must not be overlooked, or empty.
+        template: a file in ``templates`` that extends ``base.html``.
         generator: what the page says it was made by, so that a later run may replace it.
+        values: what it shows: its ``title``, and perhaps ``facts`` about how it was made, and a
+            ``warning`` that must not be overlooked; the rest is the template's own.
     """
-    yield (
-        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="generator" content="{generator} {VERSION}">\n'
-        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{text_of(title)}</title>\n<style>{_STYLE}{style}</style>\n</head>\n<body>\n"
+    common = {"generator": generator, "version": VERSION, "warning": "", "facts": {}}
+    return _environment().get_template(template).generate({**common, **values})
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("rrtool.reports"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        finalize=_finalize,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
     )
-    yield f"<header>\n<h1>{text_of(title)}</h1>\n"
-    if warning:
-        yield f'<p class="warning">{text_of(warning)}</p>\n'
-    yield f"{header}</header>\n<main>\n"
-    yield from sections
-    yield "</main>\n</body>\n</html>\n"
+    environment.filters |= {"inlined": _inlined, "px": "{:.1f}".format}
+    environment.tests["small"] = _is_small
+    return environment
 
 
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table with a head."""
-    head = "".join(f'<th scope="col">{text_of(column)}</th>' for column in columns)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{text_of(cell)}</td>" for cell in row) + "</tr>\n" for row in rows
-    )
-    return f"<table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody>\n</table>\n"
+def _finalize(value: object) -> object:
+    """Text without what cannot be printed; the environment escapes what would be markup."""
+    return value if isinstance(value, Markup) else printable(value)
 
 
-def facts_list(facts: Mapping[str, str]) -> str:
-    """Terms and what they are; nothing where there are none."""
-    if not facts:
-        return ""
-    entries = "".join(f"<dt>{text_of(k)}</dt><dd>{text_of(v)}</dd>\n" for k, v in facts.items())
-    return f"<dl>\n{entries}</dl>\n"
+def _is_small(picture: Image.Image) -> bool:
+    return max(picture.size) <= _SMALL
 
 
-def image_tag(picture: Image.Image | None, alt: str) -> str:
-    """A picture inlined; a box that says so where there is none.
+def _inlined(picture: Image.Image) -> Markup:
+    """A picture as the address that an ``img`` shows.
 
     A small one is kept as it is and shown pixel by pixel: JPEG would blur its few pixels.
     """
-    if picture is None:
-        return f'<div class="missing" role="img" aria-label="{text_of(alt)}">no picture</div>'
-    is_small = max(picture.size) <= _SMALL
-    kind, attributes = ("png", ' class="small"') if is_small else ("jpeg", "")
+    kind = "png" if _is_small(picture) else "jpeg"
     content = io.BytesIO()
     picture.save(content, kind, quality=_JPEG_QUALITY)
     data = base64.b64encode(content.getvalue()).decode("ascii")
-    attributes += f' width="{picture.width}" height="{picture.height}"'
-    return f'<img{attributes} alt="{text_of(alt)}" src="data:image/{kind};base64,{data}">'
+    return Markup(f"data:image/{kind};base64,{data}")  # noqa: S704 - base64 has no markup
 
 
-def text_of(text: object) -> str:
-    """Text for HTML: what would be taken for markup, or cannot be printed, is escaped."""
-    return escape(printable(text), quote=True)
+def facts_of(description: Mapping[str, Any]) -> dict[str, str]:
+    """How an artifact was made, in words."""
+    facts = {}
+    for key, value in description.items():
+        if key == "network" and isinstance(value, dict):
+            facts["network"], facts["weights"] = str(value.get("name")), str(value.get("weights"))
+        elif isinstance(value, dict):
+            facts[_label(key)] = ", ".join(f"{_label(k)} {v}" for k, v in value.items())
+        elif isinstance(value, list):
+            facts[_label(key)] = ", ".join(map(str, value))
+        elif value is not None:
+            facts[_label(key)] = str(value)
+    return facts
+
+
+def _label(key: str) -> str:
+    return key.replace("_", " ")
+
+
+def warning_of(network: Mapping[str, Any]) -> str:
+    """What must be said of results of this network; empty for a trained one."""
+    untrained = "The network is untrained (seeded random weights)."
+    return "" if network.get("trained", True) else untrained

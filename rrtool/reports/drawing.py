@@ -84,8 +84,10 @@ def draw_box(
     """A copy with the border of ``box`` (x0, y0, x1, y1) drawn inside of it, on black."""
     drawn = image.copy()
     pen = ImageDraw.Draw(drawn)
-    x0, y0 = (round(max(0.0, edge)) for edge in box[:2])
-    x1, y1 = (round(min(side, edge)) - 1 for side, edge in zip(image.size, box[2:], strict=True))
+    x0, y0, x1, y1 = (
+        round(min(max(0.0, edge), side)) for edge, side in zip(box, image.size * 2, strict=True)
+    )
+    x1, y1 = x1 - 1, y1 - 1
     if x1 > x0 and y1 > y0:
         pen.rectangle((x0, y0, x1, y1), outline=(0, 0, 0), width=width + 2)
         inner = (min(x0 + 1, x1), min(y0 + 1, y1), max(x1 - 1, x0), max(y1 - 1, y0))

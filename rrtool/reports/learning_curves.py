@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from typing import Any
 
-from rrtool.reports.document import document, facts_list, table
-from rrtool.reports.document import text_of as text
+from rrtool.reports.document import render
 from rrtool.reports.line_chart import Line, Vertex, line_chart
 
 # Names as the thesis has them; the order of its tables.
@@ -23,14 +22,6 @@ VARIANTS = ("", "PRE", "SEMI", "PRE + SEMI")
 # Legible on light and dark ground, and apart for colour-blind eyes (Okabe and Ito).
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9")
 _DASHES = ("2 4", "8 4", "12 4 2 4", "")
-_STYLE = """
-figure { margin: 1rem 0; } .scroll { overflow-x: auto; }
-svg { max-width: 100%; height: auto; font: 13px system-ui, sans-serif; fill: var(--ink); }
-svg:hover .line { opacity: .2; } svg .line:hover { opacity: 1; } .line { cursor: default; }
-.axis, .grid { stroke: var(--line); } .faint { fill: var(--faint); }
-td.cycle { font-weight: 600; padding-top: .8rem; text-align: left; } td.best { font-weight: 700; }
-.dash { stroke: var(--ink); }
-"""
 
 
 @dataclass(frozen=True)
@@ -147,11 +138,19 @@ def render_curves(
         facts: what all curves share.
         curve_facts: what each was made with, one mapping a curve.
     """
-    body = chain(_table(curves), [facts_list(facts)], _made(curves, curve_facts))
-    return document(title, _figure(curves), body, style=_STYLE)
+    variants, rows = score_rows(curves)
+    made_columns = list(dict.fromkeys(key for made in curve_facts for key in made))
+    return render(
+        "curves.html", title=title, facts=facts, chart=_chart(curves), score_rows=rows,
+        variants=[variant or PLAIN for variant in variants], made_columns=["method", *made_columns],
+        made_rows=[
+            [curve.title, *(made.get(column, "") for column in made_columns)]
+            for curve, made in zip(curves, curve_facts, strict=True)
+        ],
+    )  # fmt: skip
 
 
-def _figure(curves: Sequence[Curve]) -> str:
+def _chart(curves: Sequence[Curve]) -> dict[str, Any]:
     strategies = list(dict.fromkeys(curve.strategy for curve in curves))
     lines = []
     for curve in curves:
@@ -163,11 +162,7 @@ def _figure(curves: Sequence[Curve]) -> str:
         dash = _DASHES[VARIANTS.index(curve.variant)]
         lines.append(Line(curve.title, _COLOURS[colour], dash, vertices))
     ticks = {p.n_labels: f"{p.n_labels:g}" for curve in curves for p in curve.points}
-    chart = line_chart(lines, ticks, "labels", "accuracy, %", ceiling=100.0)
-    return (
-        f"<figure>{chart}<figcaption>Accuracy on the held-out images against the number of labels, "
-        "one point a cycle; bars: one standard deviation over seeds.</figcaption></figure>\n"
-    )
+    return line_chart(lines, ticks, ceiling=100.0)
 
 
 def _tooltip(curve: Curve, point: Point) -> str:
@@ -175,35 +170,3 @@ def _tooltip(curve: Curve, point: Point) -> str:
     return (
         f"{curve.title}, cycle {point.cycle}, {point.n_labels:g} labels: {point.score(0)} ({seeds})"
     )
-
-
-def _table(curves: Sequence[Curve]) -> Iterator[str]:
-    variants, rows = score_rows(curves)
-    heads = "".join(
-        f'<th scope="col">{text(variant or "labels alone")}</th>' for variant in variants
-    )
-    yield '<div class="scroll"><table>\n<thead><tr><th scope="col">accuracy, %</th>'
-    yield f"{heads}</tr></thead>\n<tbody>\n"
-    cycle = None
-    for row in rows:
-        if row.cycle != cycle:
-            cycle = row.cycle
-            yield (
-                f'<tr><td class="cycle" colspan="{len(variants) + 1}">Cycle {cycle}: '
-                f"{row.n_labels:g} labels</td></tr>\n"
-            )
-        cells = "".join(
-            f"<td{' class=best' if best else ''}>{text(cell)}</td>"
-            for cell, best in zip(row.cells, row.best, strict=True)
-        )
-        yield f"<tr><td>{text(row.strategy)}</td>{cells}</tr>\n"
-    yield "</tbody>\n</table></div>\n"
-
-
-def _made(curves: Sequence[Curve], curve_facts: Sequence[Mapping[str, str]]) -> Iterator[str]:
-    columns = list(dict.fromkeys(key for facts in curve_facts for key in facts))
-    rows = [
-        [curve.title, *(facts.get(column, "") for column in columns)]
-        for curve, facts in zip(curves, curve_facts, strict=True)
-    ]
-    yield '<h2>Runs</h2>\n<div class="scroll">' + table(["method", *columns], rows) + "</div>\n"

@@ -1,18 +1,16 @@
-"""A line chart with error bars as inline SVG."""
+"""A line chart with error bars: what ``templates/line_chart.html`` draws as inline SVG."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-
-from rrtool.reports.document import text_of as text
 
 _WIDTH, _HEIGHT = 1040, 520
 _LEFT, _TOP, _RIGHT, _BOTTOM = 62, 18, 255, 54
 _DODGE = 3.0  # pixels between lines at one abscissa, so that their error bars stay apart
-_MARKER_RADIUS = 4.0
 _LEGEND_STEP = 21
 
 
@@ -51,13 +49,9 @@ class _Scale:
 
 
 def line_chart(
-    lines: Sequence[Line],
-    ticks: Mapping[float, str],
-    x_title: str,
-    y_title: str,
-    ceiling: float = np.inf,
-) -> str:
-    """The chart; both axes fit the data, error bars included.
+    lines: Sequence[Line], ticks: Mapping[float, str], ceiling: float = np.inf
+) -> dict[str, Any]:
+    """The places of all that is drawn, in pixels; both axes fit the data, error bars included.
 
     Args:
         ticks: labels of the abscissa by value.
@@ -75,14 +69,36 @@ def line_chart(
         _LEFT + margin, _WIDTH - _RIGHT - margin,
     )  # fmt: skip
     y = _Scale(levels[0], levels[-1], height - _BOTTOM, _TOP)
-    drawn = [_line(line, i - (len(lines) - 1) / 2, x, y, ceiling) for i, line in enumerate(lines)]
-    legend = [_legend_entry(line, i) for i, line in enumerate(lines)]
-    return (
-        f'<svg viewBox="0 0 {_WIDTH} {height}" width="{_WIDTH}" height="{height}" role="img" '
-        f'aria-label="{text(y_title)} against {text(x_title)}">\n'
-        f"{_axes(x, y, ticks, levels)}{_titles(x_title, y_title, height)}"
-        f"{''.join(drawn)}{''.join(legend)}</svg>\n"
-    )
+    return {
+        "width": _WIDTH,
+        "height": height,
+        "left": _LEFT,
+        "right": _WIDTH - _RIGHT,
+        "top": _TOP,
+        "bottom": height - _BOTTOM,
+        "legend_step": _LEGEND_STEP,
+        "levels": [(y(level), level) for level in levels],
+        "ticks": [(x(value), label) for value, label in _apart(x, ticks)],
+        "lines": [
+            {
+                "title": line.title,
+                "colour": line.colour,
+                "dash": line.dash,
+                "points": [
+                    {
+                        "x": x(v.x) + _DODGE * (i - (len(lines) - 1) / 2),
+                        "y": y(v.y),
+                        "low": y(v.y - v.spread),
+                        "high": y(min(v.y + v.spread, ceiling)),
+                        "spread": v.spread,
+                        "tooltip": v.tooltip,
+                    }
+                    for v in line.vertices
+                ],
+            }
+            for i, line in enumerate(lines)
+        ],
+    }
 
 
 def _levels(low: float, high: float) -> list[float]:
@@ -94,23 +110,6 @@ def _levels(low: float, high: float) -> list[float]:
     return [float(round(i * step, 9)) for i in range(int(first), int(max(last, first + 1)) + 1)]
 
 
-def _axes(x: _Scale, y: _Scale, ticks: Mapping[float, str], levels: Sequence[float]) -> str:
-    left, right = _LEFT, _WIDTH - _RIGHT
-    bottom = y.start
-    parts = [
-        f'<line class="grid" x1="{left}" x2="{right}" y1="{y(v):.1f}" y2="{y(v):.1f}"/>'
-        f'<text class="faint" x="{left - 8}" y="{y(v) + 4:.1f}" text-anchor="end">{v:g}</text>\n'
-        for v in levels
-    ]
-    parts += [
-        f'<line class="axis" x1="{x(v):.1f}" x2="{x(v):.1f}" y1="{bottom}" y2="{bottom + 5}"/>'
-        f'<text class="faint" x="{x(v):.1f}" y="{bottom + 20}" text-anchor="middle">'
-        f"{text(label)}</text>\n"
-        for v, label in _apart(x, ticks)
-    ]
-    return "".join(parts)
-
-
 def _apart(x: _Scale, ticks: Mapping[float, str]) -> list[tuple[float, str]]:
     """Ticks whose labels do not run into the one before."""
     kept: list[tuple[float, str]] = []
@@ -118,43 +117,3 @@ def _apart(x: _Scale, ticks: Mapping[float, str]) -> list[tuple[float, str]]:
         if not kept or x(value) - x(kept[-1][0]) > 8 * len(ticks[value]) + 6:
             kept.append((value, ticks[value]))
     return kept
-
-
-def _titles(x_title: str, y_title: str, height: int) -> str:
-    middle_x, middle_y = (_LEFT + _WIDTH - _RIGHT) / 2, (_TOP + height - _BOTTOM) / 2
-    return (
-        f'<text x="{middle_x}" y="{height - 10}" text-anchor="middle">{text(x_title)}</text>\n'
-        f'<text transform="translate(15 {middle_y}) rotate(-90)" text-anchor="middle">'
-        f"{text(y_title)}</text>\n"
-    )
-
-
-def _line(line: Line, place: float, x: _Scale, y: _Scale, ceiling: float) -> str:
-    places = [(x(v.x) + _DODGE * place, y(v.y), v) for v in line.vertices]
-    path = " ".join(f"{px:.1f},{py:.1f}" for px, py, _ in places)
-    ends = [(y(v.y - v.spread), y(min(v.y + v.spread, ceiling))) for v in line.vertices]
-    bars = "".join(
-        f'<path d="M{px - 3:.1f} {low:.1f}h6m-3 0V{high:.1f}m-3 0h6" fill="none" opacity=".6"/>'
-        for (px, _, v), (low, high) in zip(places, ends, strict=True)
-        if v.spread
-    )
-    markers = "".join(
-        f'<circle cx="{px:.1f}" cy="{py:.1f}" r="{_MARKER_RADIUS}" fill="{line.colour}">'
-        f"<title>{text(v.tooltip)}</title></circle>"
-        for px, py, v in places
-    )
-    return (
-        f'<g class="line" stroke="{line.colour}" stroke-width="1.3">{bars}'
-        f'<polyline points="{path}" fill="none" stroke-width="2.2" '
-        f'stroke-dasharray="{line.dash}"/>{markers}</g>\n'
-    )
-
-
-def _legend_entry(line: Line, position: int) -> str:
-    left, middle = _WIDTH - _RIGHT + 14, _TOP + 8 + _LEGEND_STEP * position
-    return (
-        f'<line x1="{left}" x2="{left + 52}" y1="{middle}" y2="{middle}" stroke="{line.colour}" '
-        f'stroke-width="2.2" stroke-dasharray="{line.dash}"/>'
-        f'<circle cx="{left + 26}" cy="{middle}" r="{_MARKER_RADIUS}" fill="{line.colour}"/>'
-        f'<text x="{left + 60}" y="{middle + 4}">{text(line.title)}</text>\n'
-    )

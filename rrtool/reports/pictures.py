@@ -11,6 +11,7 @@ from PIL import Image
 from rrtool.errors import UsageError, printable
 from rrtool.images.decode import ImageError, decode_image
 from rrtool.images.listing import list_images
+from rrtool.progress import Progress
 
 _THUMBNAIL = 160  # longer side in pixels
 
@@ -73,3 +74,15 @@ class Pictures:
             self.missing.add(printable(name))
             return None
         return Image.fromarray(decoded.pixels), decoded.pixels.shape[1] / decoded.full_size[0]
+
+
+def tell_missing(progress: Progress, *all_pictures: Pictures) -> None:
+    """Say how many images could not be shown, if any."""
+    missing = set().union(*(pictures.missing for pictures in all_pictures))
+    if missing:
+        progress.message(f"{len(missing)} images cannot be shown, e.g. {min(missing)}")
+
+
+def evenly_spaced(n: int, most: int) -> list[int]:
+    """At most ``most`` of ``n`` rows, first and last among them."""
+    return np.unique(np.linspace(0, n - 1, min(most, n)).round()).astype(int).tolist()

@@ -105,6 +105,28 @@ class MatchDrawer:
         )
         return picture, _caption(name, other, len(inliers), len(drawn))
 
+    def fits(self, ids: np.ndarray) -> bool:
+        """Whether every match is of features and scales that there are.
+
+        Args:
+            ids: ``(n_queries, L)``, the rankings.
+        """
+        n_queries, shortlist = self.scale_pairs.shape[:2]
+        counts = np.diff(self.offsets)
+        images = np.stack(
+            [np.repeat(np.arange(n_queries), shortlist), ids[:, :shortlist].ravel()], axis=1
+        )
+        pairs = self.scale_pairs.reshape(-1, 2)[counts > 0]
+        for side, features in enumerate((self.query.features, self.database.features)):
+            firsts = features.offsets[:: features.n_scales]
+            n_features = np.append(np.diff(firsts), 0)[images[:, side]]  # none of no image, -1
+            found = self.inliers[:, side]
+            if (found < 0).any() or (found >= np.repeat(n_features, counts)).any():
+                return False
+            if ((pairs[:, side] < 0) | (pairs[:, side] >= features.n_scales)).any():
+                return False
+        return True
+
     def _best(self, query: int, ids: np.ndarray) -> int | None:
         shortlist = self.scale_pairs.shape[1]
         counts = np.diff(self.offsets)[query * shortlist : (query + 1) * shortlist]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from rrtool.artifacts.reader import Artifact
 from rrtool.artifacts.schema import Column, Group, Texts
 
@@ -55,3 +57,14 @@ class AlAgreement(Artifact):
     ranks = Group("<strategy>: u float64, of pool_ids, 1 = first; ties share the mean")
     pseudo_labels = Group("<strategy>: n int32, after label propagation; −1 where none arrives")
     pseudo_weights = Group("<strategy>: n float32, their certainty")
+
+    def ranks_of(self, strategy: str) -> np.ndarray:
+        """``(u,)`` float64 ranks of ``pool_ids`` by a strategy.
+
+        Raises:
+            ArtifactError: there are none, or of other images.
+        """
+        ranks = self.read_named(f"ranks/{strategy}")
+        if ranks.shape != (self.lengths["u"],) or ranks.dtype != np.float64:
+            raise self.damaged(f"ranks of {strategy} {ranks.dtype} {ranks.shape}")
+        return ranks

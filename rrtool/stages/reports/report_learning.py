@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import Artifact, open_artifact
+from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import AlState
 from rrtool.artifacts.provenance import first_difference
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
@@ -23,10 +24,21 @@ from rrtool.reports.learning_curves import (
     render_curves,
     score_rows,
 )
-from rrtool.stages.reports.text_output import checked_page, write_text
+from rrtool.stages.reports.options import ReportOptions
+from rrtool.stages.reports.text_output import write_text
 
 # What curves of one figure must share. Options that differ within one method are errors too.
 _SETTING = ("subset", "budget")
+# What is read of a state's options, and of each entry of its history.
+_Types = Mapping[str, type | tuple[type, ...]]
+_OPTIONS: _Types = {
+    "seed": int, "epochs": int, "semi_epochs": int, "semi": bool, "width": (int, float),
+    "budget": int, "subset": (int, type(None)),
+}  # fmt: skip
+_ENTRY: _Types = {
+    "cycle": int, "n_labels": int, "accuracy": (int, float, type(None)), "strategy": str,
+    "semi": bool, "pretrained": bool, "seconds": (int, float),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -50,32 +62,28 @@ class Run:
     history: list[dict[str, Any]]
 
 
-def run(
-    states: Sequence[str], output: str | Path, *, overwrite: bool = False, progress: Progress
-) -> tuple[Path, dict[str, Any]]:
+def write(options: ReportOptions, output: Path, progress: Progress) -> dict[str, Any]:
     """Write the page of learning curves, one a method: mean and deviation over seeds.
 
     A state holds the history of its run, so the last state of each run is enough; earlier ones
     of the same run are passed over.
 
     Returns:
-        The path of the page, and what it shows (``summarize``).
+        What the page shows (``summarize``).
 
     Raises:
-        RrtoolError: no al-states, states without held-out accuracy, or of runs that cannot be
-            compared; the message names the difference.
+        RrtoolError: states without held-out accuracy, or of runs that cannot be compared; the
+            message names the difference.
     """
-    output = checked_page(output, overwrite)
-    runs = _last_of_each([_read(path) for path in states])
+    runs = _last_of_each([_read(path) for path in options.artifacts])
     _check_comparable(runs)
     by_method = _by_method(runs)
     curves = [_curve(method, group) for method, group in by_method.items()]
-    data = summarize(curves, by_method)
     facts, made = _facts(runs), [_made(group) for group in by_method.values()]
     title = f"Learning curves: {runs[0].setting['images of']}"
     write_text(output, render_curves(title, curves, facts, made))
     progress.message(f"{len(runs)} runs of {len(curves)} methods")
-    return output, data
+    return summarize(curves, by_method)
 
 
 def summarize(
@@ -117,8 +125,11 @@ def summarize(
 
 
 def _read(path: str) -> Run:
-    with open_artifact(path, "al-state") as state:
+    with open_artifact(path, AlState) as state:
         history = state.extra["history"]
+        state.attributes.require("options", state.options, _OPTIONS)
+        for entry in history:
+            state.attributes.require("extra", entry, _ENTRY)
         if not history or any(entry["accuracy"] is None for entry in history):
             raise ArtifactError(
                 "no accuracy on held-out images in this state",
@@ -144,12 +155,13 @@ def _variant(entry: Mapping[str, Any]) -> str:
     return VARIANTS[int(entry["pretrained"]) + 2 * int(entry["semi"])]
 
 
-def _setting(state: Artifact) -> dict[str, Any]:
+def _setting(state: AlState) -> dict[str, Any]:
+    images = state.input("images")
     inputs = {record.role: record for record in state.inputs}
     test = [record.digest for role, record in sorted(inputs.items()) if role.startswith("test")]
     return {
-        "images": inputs["images"].digest,
-        "images of": inputs["images"].path,
+        "images": images.digest,
+        "images of": images.path,
         "number of images": state.extra["n_images"],
         "test set": test,
         "number of test images": state.extra["n_test_images"],

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 from PIL import Image
 
-from rrtool.artifacts import Artifact, open_artifact
-from rrtool.errors import ArtifactError, UsageError
+from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import Objects, Regions, Saliency
+from rrtool.errors import ArtifactError
 from rrtool.ground_truth.boxes import QueryBox, boxes_of_images
 from rrtool.progress import Progress
+from rrtool.reports.document import facts_of, warning_of
 from rrtool.reports.drawing import Colour, draw_box
 from rrtool.reports.overlay import combine_maps, lay_over
-from rrtool.reports.pictures import Pictures
+from rrtool.reports.pictures import Pictures, evenly_spaced, tell_missing
 from rrtool.reports.saliency_page import (
     REGION_COLOUR,
     TRUTH_COLOUR,
     WEAK_COLOUR,
-    SaliencyPage,
     ShownImage,
+    ShownObject,
     render_page,
 )
-from rrtool.stages.reports.report_objects import Objects, about_objects
-from rrtool.stages.reports.report_output import UNTRAINED, evenly_spaced, facts_of
-from rrtool.stages.reports.text_output import checked_page, write_text
+from rrtool.stages.reports.options import ReportOptions
+from rrtool.stages.reports.text_output import write_text
 
-KINDS = ("saliency", "objects")
-_VIEW = 380  # longer side in pixels
+# Longer sides in pixels: of a view; of an object's photo, crop, and photo that is cropped.
+_VIEW, _PHOTO, _CROP, _CROPPED_FROM = 380, 240, 118, 1024
+_N_OBJECTS, _N_CROPS = 60, 14
 _WEAK = 0.25  # regions of less than this share of the heaviest one's weight are drawn faintly
 _HOW_TO_DISCOVER = (
     "To see the objects that repeat, give --objects: rrtool discover makes them from the regions, "
@@ -39,85 +41,52 @@ _HOW_TO_DISCOVER = (
 )
 
 
-def run(
-    artifact: str,
-    output: str | Path,
-    *,
-    images: str | None,
-    objects: str | None = None,
-    regions: str | None = None,
-    boxes: str | None = None,
-    max_images: int = 50,
-    overwrite: bool = False,
-    progress: Progress,
-) -> Path:
+def write(options: ReportOptions, output: Path, progress: Progress) -> None:
     """Write a page that shows the objects of a collection, and the saliency of its images.
-
-    Args:
-        artifact: a ``saliency`` artifact; or ``objects``, then the page shows these alone.
-        output: the page; a page of an earlier run is replaced.
-        images: where the images are, as for ``extract``.
-        objects: ``objects`` of the regions that the saliency was made with.
-        regions: these regions with their maps, to show feature saliency beside object saliency.
-        boxes: true boxes to draw; see ``load_boxes``.
-        max_images: of a larger collection, this many evenly spaced images are shown.
-        overwrite: replace even a file that is no report.
 
     Raises:
         RrtoolError: the artifacts do not belong together, or the output cannot be written.
     """
-    output = checked_page(output, overwrite)
-    if images is None:
-        raise UsageError("saliency is shown with its images", expected="--images")
-    if max_images < 1:
-        raise UsageError("bad --max-images", expected="at least 1", found=max_images)
     with ExitStack() as stack:
-        main = stack.enter_context(open_artifact(artifact, *KINDS))
-        found, features = _companions(main, objects, regions, boxes, stack)
-        pictures = Pictures(images, main.read_texts("names"))
-        collection = Objects.of(found) if found else None
-        shown = collection.shown(pictures, progress) if collection else None
-        views: list[ShownImage] = []
-        if main.kind == "saliency":
-            maps = [_Maps.of(each) for each in (features, main) if each is not None]
-            views = _views(maps, boxes, collection, pictures, max_images, progress)
-        page = SaliencyPage(
-            _title(main, found),
-            shown,
-            about_objects(found, shown) if found and shown is not None else _HOW_TO_DISCOVER,
-            views,
-            _about_images(views, main, features),
-            _facts(main, found),
-            "" if main.network.get("trained", True) else UNTRAINED,
-            boxes is not None,
+        main = stack.enter_context(_open(options.artifacts[0]))
+        found, features = _companions(main, options, stack)
+        pictures = Pictures(options.images or "", main.names)
+        collection = None if found is None else _Collection(found, pictures)
+        views, about_images = None, ""
+        if isinstance(main, Saliency):
+            views = _Views(main, features, options, collection, pictures)
+            about_images = views.about()
+        pieces = render_page(
+            title=_title(main, found),
+            warning=warning_of(main.network),
+            facts=_facts(main, found),
+            objects=[] if collection is None else collection.shown(progress),
+            about_objects=_HOW_TO_DISCOVER if collection is None else collection.about(),
+            images=[] if views is None else views.shown(progress),
+            about_images=about_images,
+            with_truth=options.boxes is not None,
         )
-    if pictures.missing:
-        missing = pictures.missing
-        progress.message(f"{len(missing)} images cannot be shown, e.g. {min(missing)}")
-    return write_text(output, render_page(page))
+        write_text(output, pieces)
+    tell_missing(progress, pictures)
+
+
+def _open(path: str) -> Saliency | Objects:
+    return cast("Saliency | Objects", open_artifact(path, Saliency, Objects))
 
 
 def _companions(
-    main: Artifact,
-    objects: str | None,
-    regions: str | None,
-    boxes: str | None,
-    stack: ExitStack,
-) -> tuple[Artifact | None, Artifact | None]:
+    main: Saliency | Objects, options: ReportOptions, stack: ExitStack
+) -> tuple[Objects | None, Regions | None]:
     """The objects and the regions, which must be of the same regions as the saliency."""
-    if main.kind == "objects":
-        if objects or regions or boxes:
-            raise UsageError(
-                "--objects, --regions and --boxes go with saliency",
-                where=main.path,
-                found="objects",
-            )
+    if isinstance(main, Objects):
         return main, None
-    made_with = {record.role: record for record in main.inputs}["regions"]
-    found = stack.enter_context(open_artifact(objects, "objects")) if objects else None
-    features = stack.enter_context(open_artifact(regions, "regions")) if regions else None
+    made_with, found, features = main.input("regions"), None, None
+    if options.objects is not None:
+        found = stack.enter_context(open_artifact(options.objects, Objects))
+    if options.regions is not None:
+        features = stack.enter_context(open_artifact(options.regions, Regions))
     for other, digest in (
-        (found, found and found.inputs[0].digest),
+        (found, found and found.input("regions").digest),
         (features, features and features.digest),
     ):
         if other is not None and digest != made_with.digest:
@@ -127,92 +96,143 @@ def _companions(
                 expected=f"made with {made_with.path}",
                 todo="give the regions that saliency os was made with, or objects of them",
             )
-    if features is not None and "maps/values" not in features:
+    if features is not None and not features.has_maps:
         raise ArtifactError(
             "no saliency maps in this artifact", where=features.path, todo="use --keep-maps"
         )
     return found, features
 
 
-@dataclass(frozen=True)
-class _Maps:
-    """Saliency maps and regions of the images of an artifact, read image by image."""
+class _Collection:
+    """The objects of a collection."""
 
-    artifact: Artifact
-    caption: str
-    names: list[str]
-    good: np.ndarray
-    sizes: np.ndarray
-    rows: dict[str, int]
+    def __init__(self, objects: Objects, pictures: Pictures) -> None:
+        self._objects = objects
+        self._pictures = pictures
+        self._names, self._offsets = objects.names, objects.offsets
+        self._images, self._boxes = objects.images, objects.boxes
+        self._rows = {name: row for row, name in enumerate(self._names)}
+        self._n_shown = min(_N_OBJECTS, len(self._offsets) - 1)
+        if not np.diff(self._offsets).all():
+            raise ArtifactError("damaged objects: one shows nothing", where=objects.path)
 
-    @staticmethod
-    def of(artifact: Artifact) -> _Maps:
-        names = artifact.read_texts("names")
-        caption = "object saliency" if artifact.kind == "saliency" else "feature saliency"
-        good, sizes = artifact.read("status") == 0, artifact.read("map_sizes")
-        rows = {name: row for row, name in enumerate(names)}
-        return _Maps(artifact, caption, names, good, sizes, rows)
+    def shown(self, progress: Progress) -> Iterator[ShownObject]:
+        """The largest objects with their crops."""
+        with progress.task("report", self._n_shown, "objects") as advance:
+            for start, stop in pairwise(self._offsets[: self._n_shown + 1].tolist()):
+                yield self._shown(range(start, stop))
+                advance(1)
 
-    def view(self, name: str, picture: Image.Image, shrunk: float) -> Image.Image | None:
-        """The picture with its saliency and regions; None where the artifact has none."""
-        row = self.rows.get(name)
-        if row is None or not self.good[row]:
-            return None
-        view = lay_over(picture, combine_maps(self._maps(row), picture.size))
-        start, stop = self.artifact.read("offsets", slice(row, row + 2)).tolist()
-        boxes = self.artifact.read("region_boxes", slice(start, stop)) * shrunk
-        weights = self.artifact.read("region_weights", slice(start, stop))
-        weak = weights < _WEAK * weights.max(initial=0)
-        faint = _with_boxes(view, boxes[weak], WEAK_COLOUR, 1)
-        return _with_boxes(faint, boxes[~weak], REGION_COLOUR, 2)
+    def _shown(self, members: range) -> ShownObject:
+        names = [self._names[self._images[member]] for member in members]
+        photo = self._pictures.load(names[0], _PHOTO)
+        box = self._boxes[members[0]]
+        crops = [
+            (name, self._pictures.crop(name, self._boxes[member], _CROPPED_FROM, _CROP))
+            for name, member in zip(names[:_N_CROPS], members, strict=False)
+        ]
+        drawn = photo and draw_box(photo[0], box * photo[1], 2, REGION_COLOUR)
+        return ShownObject(drawn, crops, names[_N_CROPS:])
 
-    def _maps(self, row: int) -> list[np.ndarray]:
-        n_scales = self.sizes.shape[1]
-        bounds = slice(row * n_scales, (row + 1) * n_scales + 1)
-        starts = self.artifact.read("maps/offsets", bounds).tolist()
+    def in_image(self, name: str) -> list[int]:
+        """Numbers, from 1, of the objects on the page that the image shows."""
+        places = np.flatnonzero(self._images == self._rows.get(name, -1))
+        numbers = np.searchsorted(self._offsets, places, side="right")
+        return [number for number in numbers.tolist() if number <= _N_OBJECTS]
+
+    def about(self) -> str:
+        """How many objects there are, and what of them the page shows."""
+        facts = self._objects.extra
+        if not self._n_shown:
+            return "Nothing was found in several photos."
+        rest = facts["n_objects"] - self._n_shown
+        path = self._objects.path
+        more = f" The {rest} smallest are left out here; {path} has them." if rest else ""
+        return (
+            f"{facts['n_objects']} objects were found, each in "
+            f"{self._objects.options['min_images']} photos or more; "
+            f"{facts['n_images_with_objects']} of {facts['n_images']} photos show at least one. "
+            f"Biggest first; of each, the most typical sight first.{more}"
+        )
+
+
+class _Views:
+    """Photo, feature and object saliency of evenly spaced images."""
+
+    def __init__(
+        self,
+        saliency: Saliency,
+        features: Regions | None,
+        options: ReportOptions,
+        collection: _Collection | None,
+        pictures: Pictures,
+    ) -> None:
+        self._maps = [_Maps(saliency, "object saliency")]
+        if features is not None:
+            self._maps.insert(0, _Maps(features, "feature saliency"))
+        self._names, self._collection, self._pictures = saliency.names, collection, pictures
+        self._truth: list[list[QueryBox]] = [[]] * len(self._names)
+        if options.boxes is not None:
+            self._truth = boxes_of_images(options.boxes, self._names)
+        self._rows = evenly_spaced(len(self._names), options.max_queries)
+
+    def about(self) -> str:
+        """Which images they are, and what they show."""
+        n, total = len(self._rows), len(self._names)
+        which = f"{n} of {total} photos, evenly spaced. " if n < total else ""
+        what = (
+            "Feature saliency is what stands out in a photo by itself; object saliency is what of "
+            "it repeats in the collection."
+        )
+        if len(self._maps) == 1:
+            what += " For feature saliency, give --regions made with --keep-maps."
+        return which + what
+
+    def shown(self, progress: Progress) -> Iterator[ShownImage]:
+        """The images, each with its views."""
+        with progress.task("report", len(self._rows), "images") as advance:
+            for row in self._rows:
+                name = self._names[row]
+                numbers = self._collection.in_image(name) if self._collection else []
+                yield ShownImage(name, self._columns(name, self._truth[row]), numbers)
+                advance(1)
+
+    def _columns(self, name: str, truth: list[QueryBox]) -> list[tuple[str, Image.Image | None]]:
+        loaded = self._pictures.load(name, _VIEW)
+        if loaded is None:
+            return [("photo", None)]
+        picture, shrunk = loaded
+        views: list[tuple[str, Image.Image | None]] = [("photo", picture)]
+        views += [(each.caption, each.view(name, picture, shrunk)) for each in self._maps]
+        true_boxes = [np.array(box.box) * shrunk for box in truth]
         return [
-            self.artifact.read("maps/values", slice(start, stop)).reshape(size[::-1])
-            for (start, stop), size in zip(pairwise(starts), self.sizes[row], strict=True)
+            (caption, view and _with_boxes(view, true_boxes, TRUTH_COLOUR, 2))
+            for caption, view in views
         ]
 
 
-def _views(
-    maps: list[_Maps],
-    boxes: str | None,
-    collection: Objects | None,
-    pictures: Pictures,
-    max_images: int,
-    progress: Progress,
-) -> list[ShownImage]:
-    """Photo, feature and object saliency of evenly spaced images."""
-    names = maps[-1].names
-    truth = boxes_of_images(boxes, names) if boxes else [[]] * len(names)
-    shown = evenly_spaced(len(names), max_images)
-    views = []
-    with progress.task("report", len(shown), "images") as advance:
-        for row in shown:
-            name = names[row]
-            numbers = collection.in_image(name) if collection else []
-            columns = _columns(maps, name, truth[row], pictures)
-            views.append(ShownImage(name, columns, numbers))
-            advance(1)
-    return views
+class _Maps:
+    """Saliency maps and regions of the images of an artifact, read image by image."""
 
+    def __init__(self, artifact: Saliency | Regions, caption: str) -> None:
+        self.caption = caption
+        self._artifact = artifact
+        self._good = artifact.status == 0
+        self._rows = {name: row for row, name in enumerate(artifact.names)}
 
-def _columns(
-    maps: list[_Maps], name: str, truth: list[QueryBox], pictures: Pictures
-) -> list[tuple[str, Image.Image | None]]:
-    loaded = pictures.load(name, _VIEW)
-    if loaded is None:
-        return [("photo", None)]
-    picture, shrunk = loaded
-    views: list[tuple[str, Image.Image | None]] = [("photo", picture)]
-    views += [(each.caption, each.view(name, picture, shrunk)) for each in maps]
-    true_boxes = [np.array(box.box) * shrunk for box in truth]
-    return [
-        (caption, view and _with_boxes(view, true_boxes, TRUTH_COLOUR, 2))
-        for caption, view in views
-    ]
+    def view(self, name: str, picture: Image.Image, shrunk: float) -> Image.Image | None:
+        """The picture with its saliency and regions; None where the artifact has none."""
+        row = self._rows.get(name)
+        if row is None or not self._good[row]:
+            return None
+        maps = self._artifact.saliency_maps(row)
+        view = lay_over(picture, combine_maps(maps, picture.size))
+        places = self._artifact.of(row)
+        boxes = self._artifact.read(Saliency.region_boxes, places) * shrunk
+        weights = self._artifact.read(Saliency.region_weights, places)
+        weak = weights < _WEAK * weights.max(initial=0)
+        faint = _with_boxes(view, boxes[weak], WEAK_COLOUR, 1)
+        return _with_boxes(faint, boxes[~weak], REGION_COLOUR, 2)
 
 
 def _with_boxes(
@@ -223,28 +243,14 @@ def _with_boxes(
     return view
 
 
-def _title(main: Artifact, found: Artifact | None) -> str:
+def _title(main: Saliency | Objects, found: Objects | None) -> str:
     if found is not None:
         return f"What repeats in {found.extra['n_images']} photos"
-    return f"Saliency of {len(main.read('status'))} photos"
+    return f"Saliency of {len(main.names)} photos"
 
 
-def _about_images(views: list[ShownImage], main: Artifact, features: Artifact | None) -> str:
-    if not views:
-        return ""
-    total = len(main.read("status"))
-    which = f"{len(views)} of {total} photos, evenly spaced. " if len(views) < total else ""
-    what = (
-        "Feature saliency is what stands out in a photo by itself; object saliency is what of it "
-        "repeats in the collection."
-    )
-    if features is None:
-        what += " For feature saliency, give --regions made with --keep-maps."
-    return which + what
-
-
-def _facts(main: Artifact, found: Artifact | None) -> dict[str, str]:
-    options = main.options if main.kind == "saliency" else main.extra["description"]
+def _facts(main: Saliency | Objects, found: Objects | None) -> dict[str, str]:
+    options = main.options if isinstance(main, Saliency) else main.extra["description"]
     described = {**options, "network": main.network}
     if found is not None:
         described["discovery"] = found.options

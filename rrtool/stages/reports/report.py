@@ -1,0 +1,103 @@
+"""``rrtool report``: artifacts as one HTML page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rrtool.artifacts import Artifact, open_artifact, require_no_input
+from rrtool.artifacts.kinds import AlAgreement, AlState, Objects, Ranking, Saliency
+from rrtool.errors import UsageError
+from rrtool.progress import Progress
+from rrtool.stages.reports import (
+    report_agreement,
+    report_learning,
+    report_ranking,
+    report_saliency,
+)
+from rrtool.stages.reports.options import ReportOptions
+from rrtool.stages.reports.text_output import checked_page
+
+_WRITERS = {
+    Ranking: report_ranking.write,
+    Saliency: report_saliency.write,
+    Objects: report_saliency.write,
+    AlState: report_learning.write,
+    AlAgreement: report_agreement.write,
+}
+# Options that pages of some kinds take: these kinds, in words and by name.
+_OF_RANKINGS = ("a ranking", ("ranking",))
+_OF_SALIENCY = ("saliency", ("saliency",))
+_TAKEN_BY = {
+    "query_images": _OF_RANKINGS,
+    "query_local": _OF_RANKINGS,
+    "database_local": _OF_RANKINGS,
+    "ground_truth": _OF_RANKINGS,
+    "objects": _OF_SALIENCY,
+    "regions": _OF_SALIENCY,
+    "boxes": _OF_SALIENCY,
+    "images": ("rankings and saliency", ("ranking", "saliency", "objects")),
+}
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page that was written.
+
+    Attributes:
+        path: of the page.
+        data: what it shows, JSON-compatible; of learning curves alone.
+    """
+
+    path: Path
+    data: dict[str, Any] = field(default_factory=dict)
+
+
+def run(options: ReportOptions, progress: Progress) -> Page:
+    """Show a ranking, saliency, objects, learning curves or an agreement as one HTML page.
+
+    A page of an earlier run is replaced.
+
+    Raises:
+        RrtoolError: the artifacts cannot be shown together, or the page cannot be written.
+    """
+    kind = _kind_of(options.artifacts)
+    _check_taken(options, kind.KIND)
+    output = checked_page(options.output, options.overwrite)
+    companions = options.of_role("artifact")
+    del companions["artifacts"]
+    for path in options.artifacts:
+        require_no_input(output, {kind.KIND: path, **companions})
+    return Page(output, _WRITERS[kind](options, output, progress) or {})
+
+
+def _kind_of(paths: tuple[str, ...]) -> type[Artifact]:
+    """The kind of the artifacts.
+
+    Raises:
+        RrtoolError: they are of several kinds, or several of a kind that makes a page alone.
+    """
+    with open_artifact(paths[0], *_WRITERS) as first:
+        kind = type(first)
+    for path in paths[1:]:
+        with open_artifact(path, kind):
+            pass
+    # Learning curves show many states on one page; every other page shows one artifact.
+    if kind is not AlState and len(paths) > 1:
+        raise UsageError(
+            "a page shows one such artifact", expected=f"one {kind.KIND}", found=len(paths)
+        )
+    return kind
+
+
+def _check_taken(options: ReportOptions, kind: str) -> None:
+    """Options go with the kinds that take them, and pictures need ``--images``."""
+    for name, (words, kinds) in _TAKEN_BY.items():
+        value = getattr(options, name)
+        if value is not None and kind not in kinds:
+            raise UsageError(f"{options.typed(name)} goes with {words}", found=value)
+    if options.images is None and kind in _TAKEN_BY["images"][1]:
+        raise UsageError(
+            f"this {kind} is shown with its images", where=options.artifacts[0], expected="--images"
+        )
