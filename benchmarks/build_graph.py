@@ -10,9 +10,11 @@ import faiss
 import numpy as np
 from timing import compare, print_machine
 
-from rrtool.artifacts import Provenance, create, encode_texts
+from rrtool.artifacts import Provenance, create
+from rrtool.artifacts.kinds import Features
 from rrtool.progress import Silent
 from rrtool.stages.diffusion import build_graph
+from rrtool.stages.diffusion.options import BuildGraphOptions
 
 
 def make_vectors(n: int, d: int) -> np.ndarray:
@@ -25,13 +27,21 @@ def make_vectors(n: int, d: int) -> np.ndarray:
 
 
 def write_features(path: Path, vectors: np.ndarray) -> None:
-    names = encode_texts([f"{i}.jpg" for i in range(len(vectors))], "names")
-    status = np.zeros(len(vectors), dtype=np.uint8)
+    n = len(vectors)
     network = {"name": "none", "weights": "made", "weights_digest": "", "trained": False,
                "upsample": False}  # fmt: skip
     with create(path, Provenance("features", {}, [], network)) as target:
-        boxes = np.zeros((len(vectors), 4), dtype=np.float32)
-        target.publish({"descriptors": vectors, "status": status, "boxes": boxes, **names})
+        target.publish(
+            Features.columns(
+                names=[f"{i}.jpg" for i in range(n)],
+                reasons=[""] * n,
+                status=np.zeros(n, dtype=np.uint8),
+                image_sizes=np.zeros((n, 2), dtype=np.int32),
+                boxes=np.zeros((n, 4), dtype=np.float32),
+                file_signatures=np.zeros((n, 2), dtype=np.int64),
+                descriptors=vectors,
+            )
+        )
 
 
 def main() -> None:
@@ -49,10 +59,10 @@ def main() -> None:
 
         def whole() -> None:
             (folder / "graph.h5").unlink(missing_ok=True)
-            options = build_graph.BuildGraphOptions(device="cpu")
-            build_graph.run(
-                str(folder / "features.h5"), folder / "graph.h5", options, progress=Silent()
+            options = BuildGraphOptions(
+                features=folder / "features.h5", output=folder / "graph.h5", device="cpu"
             )
+            build_graph.run(options, Silent())
 
         def bare() -> None:
             faiss.knn(vectors, vectors, 51, metric=faiss.METRIC_INNER_PRODUCT)

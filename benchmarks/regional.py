@@ -13,12 +13,14 @@ from pathlib import Path
 
 from timing import compare, print_machine
 
-from rrtool.artifacts import Artifact, open_artifact
+from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import Graph
 from rrtool.core.retrieval.ranking import rank_by_similarity, top_rows
 from rrtool.progress import Silent
-from rrtool.stages.diffusion.diffuse import DiffuseOptions
+from rrtool.stages.diffusion.inputs import DiffusionInputs
+from rrtool.stages.diffusion.options import DiffuseOptions
 from rrtool.stages.diffusion.ranker import Ranker
-from rrtool.stages.retrieval.descriptors import Descriptors, read_descriptors
+from rrtool.stages.retrieval.descriptors import Descriptors, open_described, read_descriptors
 from rrtool.stages.retrieval.search import match_regions
 
 
@@ -40,12 +42,9 @@ def searcher(queries: Descriptors, database: Descriptors, n_queries: int) -> Cal
     return search
 
 
-def diffuser(
-    graph: Artifact, queries: Artifact, database: Artifact, n_queries: int
-) -> Callable[[], None]:
-    ranker = Ranker.of(
-        graph, queries, database, None, None, DiffuseOptions(device="cpu"), "cpu", Silent()
-    )
+def diffuser(inputs: DiffusionInputs, n_queries: int) -> Callable[[], None]:
+    options = DiffuseOptions(graph="", queries="", database="", output="", device="cpu")
+    ranker = Ranker.of(inputs, options, "cpu", Silent())
 
     def diffuse() -> None:
         for query in range(n_queries):
@@ -73,15 +72,15 @@ def main() -> None:
     sides: dict[str, Callable[[], None]] = {}
     with ExitStack() as stack:
         for name, queries_path, database_path in made(arguments.folder):
-            q, d, graph = (
-                stack.enter_context(open_any(path))
-                for path in (queries_path, database_path, arguments.folder / f"{name}-graph.h5")
-            )
+            q, d = open_described(queries_path), open_described(database_path)
+            graph = open_artifact(arguments.folder / f"{name}-graph.h5", Graph)
+            for artifact in (q, d, graph):
+                stack.enter_context(artifact)
             queries, database = (read_descriptors(artifact, Silent()) for artifact in (q, d))
             n_queries = min(arguments.queries, len(queries.offsets) - 1)
             size = len(database.vectors) / max(1, database.usable_images.sum())
             sides[f"{name}, {size:.3g} an image"] = searcher(queries, database, n_queries)
-            sides[f"{name}, diffusion"] = diffuser(graph, q, d, n_queries)
+            sides[f"{name}, diffusion"] = diffuser(DiffusionInputs(graph, q, d), n_queries)
         print(f"{len(database.offsets) - 1} images; times are of {n_queries} queries")
         compare(sides, arguments.repeats)
 

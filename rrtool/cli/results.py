@@ -11,6 +11,7 @@ from rrtool.cli.commands import Show
 from rrtool.cli.console import EXIT_SKIPPED, Console, emit_json, emit_path
 
 if TYPE_CHECKING:
+    from rrtool.stages.reports.demo import Demo
     from rrtool.stages.reports.report import Page
 
 
@@ -73,9 +74,19 @@ def show_page(page: Page, console: Console, as_json: bool) -> None:
     emit_path(page.path, as_json, lambda: page.data)
 
 
+def show_demo(made: Demo, console: Console, as_json: bool) -> None:
+    """The scores, and the path of the page."""
+    if made.scores and not as_json:
+        from rrtool.cli.tables import print_scores
+
+        print_scores(made.scores)
+    emit_path(made.path, as_json, lambda: {"rankings": made.scores})
+
+
 # Commands that show more than a path.
 SHOWN: dict[str, Show] = {
     "al-agree": show_agreement,
+    "demo": show_demo,
     "evaluate": show_scores,
     "inspect": show_facts,
     "report": show_page,

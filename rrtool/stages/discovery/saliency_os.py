@@ -17,7 +17,7 @@ from rrtool.stages.discovery.options import SaliencyOsOptions
 from rrtool.stages.discovery.saliency_mapper import Mapper, search_method
 from rrtool.stages.discovery.saliency_output import describe_collection
 from rrtool.stages.driver import Wanted
-from rrtool.stages.retrieval.descriptors import open_described
+from rrtool.stages.retrieval.descriptors import Described, open_described
 from rrtool.stages.retrieval.whitening import read_whitening
 
 
@@ -89,7 +89,10 @@ def _whitening(
     if options.whitening is not None:
         with ExitStack() as stack:
             w = stack.enter_context(open_artifact(options.whitening, Whitening))
-            c = stack.enter_context(open_described(options.center)) if options.center else None
+            c: Described | None = None
+            if options.center is not None:
+                c = open_described(options.center)
+                stack.enter_context(c)
             name, mean, projection = read_whitening(w, c, progress)
         whitening, shape = (mean, projection), projection.shape
     found = regions.options.get("whitening")

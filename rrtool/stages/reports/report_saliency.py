@@ -48,7 +48,8 @@ def write(options: ReportOptions, output: Path, progress: Progress) -> None:
         RrtoolError: the artifacts do not belong together, or the output cannot be written.
     """
     with ExitStack() as stack:
-        main = stack.enter_context(_open(options.artifacts[0]))
+        main = _open(options.artifacts[0])
+        stack.enter_context(main)
         found, features = _companions(main, options, stack)
         pictures = Pictures(options.images or "", main.names)
         collection = None if found is None else _Collection(found, pictures)
