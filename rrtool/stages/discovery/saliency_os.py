@@ -89,8 +89,9 @@ def _whitening(
     if options.whitening is not None:
         with ExitStack() as stack:
             w = stack.enter_context(open_artifact(options.whitening, Whitening))
-            c = stack.enter_context(open_described(options.center)) if options.center else None
-            name, mean, projection = read_whitening(w, c, progress)
+            center = open_described(options.center) if options.center else None
+            stack.callback(lambda: center and center.close())
+            name, mean, projection = read_whitening(w, center, progress)
         whitening, shape = (mean, projection), projection.shape
     found = regions.options.get("whitening")
     if found != name:
