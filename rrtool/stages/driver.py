@@ -12,8 +12,15 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import Artifact, InputRecord, OutputFile, Provenance, create, open_artifact
-from rrtool.artifacts.digests import digest_of_source
+from rrtool.artifacts import (
+    Artifact,
+    InputRecord,
+    OutputFile,
+    Provenance,
+    create,
+    digest_of_source,
+    open_artifact,
+)
 from rrtool.artifacts.output.current import is_as_asked
 from rrtool.errors import RrtoolError
 from rrtool.images.collection import collect

@@ -19,29 +19,6 @@ from rrtool.artifacts.kinds.regions import Regions, Saliency, Salient
 from rrtool.artifacts.kinds.whitening import Whitening
 from rrtool.artifacts.reader import Artifact, open_artifact
 
-__all__ = [
-    "KINDS",
-    "ActivationMaps",
-    "AlAgreement",
-    "AlPretraining",
-    "AlState",
-    "Centrality",
-    "Evaluation",
-    "Features",
-    "Graph",
-    "Hit",
-    "LocalFeaturesFile",
-    "Objects",
-    "OfflineDiffusion",
-    "OverImages",
-    "Ranking",
-    "Regions",
-    "Saliency",
-    "Salient",
-    "Whitening",
-    "open_any",
-]
-
 KINDS: tuple[type[Artifact], ...] = (
     Features,
     ActivationMaps,

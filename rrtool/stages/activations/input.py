@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import open_artifact
-from rrtool.artifacts.compatibility import require_same_names
-from rrtool.artifacts.kinds import ActivationMaps
+from rrtool.artifacts import ActivationMaps, open_artifact, require_same_names
 from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError
 from rrtool.images.collection import Collection, collect

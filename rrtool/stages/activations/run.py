@@ -11,10 +11,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from rrtool.artifacts import OutputFile
-from rrtool.artifacts.kinds import OverImages
+from rrtool.artifacts import OutputFile, OverImages, skipped_list_path, write_skipped_list
 from rrtool.artifacts.names import decode_texts
-from rrtool.artifacts.output.skipped import skipped_list_path, write_skipped_list
 from rrtool.errors import WorkFailed
 from rrtool.images.collection import Collection
 from rrtool.progress import Progress

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from rrtool.artifacts.kinds import ActivationMaps
+from rrtool.artifacts import ActivationMaps
 from rrtool.errors import WorkFailed
 from rrtool.images.decode import Box, DecodedImage, ImageError, decode_image
 from rrtool.images.prefetch import default_workers, prefetch

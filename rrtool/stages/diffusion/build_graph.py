@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import OutputFile
-from rrtool.artifacts.kinds import Graph
+from rrtool.artifacts import Graph, OutputFile
 from rrtool.core.diffusion import knn
 from rrtool.core.diffusion.diffusion import diffusion_spread
 from rrtool.core.diffusion.graph import (

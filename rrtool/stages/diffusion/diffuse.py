@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import OutputFile
-from rrtool.artifacts.kinds import Graph, Ranking
+from rrtool.artifacts import Graph, OutputFile, Ranking
 from rrtool.devices import resolve_device
 from rrtool.progress import Progress
 from rrtool.stages.diffusion import diffuse_prepare

@@ -7,10 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import OutputFile, open_artifact
-from rrtool.artifacts.compatibility import require_graph_of
-from rrtool.artifacts.kinds import Graph, OfflineDiffusion
-from rrtool.artifacts.ragged import offsets_of
+from rrtool.artifacts import (
+    Graph,
+    OfflineDiffusion,
+    OutputFile,
+    offsets_of,
+    open_artifact,
+    require_graph_of,
+)
 from rrtool.core.diffusion import knn
 from rrtool.core.diffusion.graph import normalize
 from rrtool.core.diffusion.truncated_diffusion import solve_on_subgraphs

@@ -6,9 +6,16 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
-from rrtool.artifacts import InputRecord, open_artifact
-from rrtool.artifacts.compatibility import require_graph_of, require_same_names
-from rrtool.artifacts.kinds import Graph, OfflineDiffusion, Ranking, Regions
+from rrtool.artifacts import (
+    Graph,
+    InputRecord,
+    OfflineDiffusion,
+    Ranking,
+    Regions,
+    open_artifact,
+    require_graph_of,
+    require_same_names,
+)
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.stages.diffusion.options import DiffuseOptions
 from rrtool.stages.retrieval.descriptors import Described, open_described, require_comparable

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rrtool.artifacts.kinds import Ranking, Regions
+from rrtool.artifacts import Ranking, Regions
 from rrtool.core.diffusion.diffusion import (
     Seeds,
     rank_reached,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import coo_array
 
-from rrtool.artifacts.kinds import Graph, OfflineDiffusion
+from rrtool.artifacts import Graph, OfflineDiffusion
 from rrtool.core.diffusion.diffusion import Diffusion, Seeds
 from rrtool.core.diffusion.graph import build_adjacency, join_queries, normalize
 from rrtool.core.diffusion.truncated_diffusion import solve_on_subgraphs

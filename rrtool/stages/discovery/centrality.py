@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_array
 
-from rrtool.artifacts import OutputFile, open_artifact
-from rrtool.artifacts.kinds import Centrality, Graph
+from rrtool.artifacts import Centrality, Graph, OutputFile, open_artifact
 from rrtool.core.discovery import centrality as measures
 from rrtool.core.discovery.centrality import CentralityResult
 from rrtool.devices import resolve_device

@@ -7,9 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import OutputFile, open_artifact
-from rrtool.artifacts.compatibility import require_centrality_of, require_graph_of
-from rrtool.artifacts.kinds import Centrality, Graph, Objects, Regions
+from rrtool.artifacts import (
+    Centrality,
+    Graph,
+    Objects,
+    OutputFile,
+    Regions,
+    open_artifact,
+    require_centrality_of,
+    require_graph_of,
+)
 from rrtool.core.discovery.object_discovery import (
     DiscoveredObjects,
     DiscoveryOptions,

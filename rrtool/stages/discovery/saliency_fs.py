@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from rrtool.artifacts.kinds import Features, Regions
+from rrtool.artifacts import Features, Regions
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import open_activations
 from rrtool.stages.discovery.options import SaliencyFsOptions

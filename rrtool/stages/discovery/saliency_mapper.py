@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rrtool.artifacts.kinds import Centrality, Regions
+from rrtool.artifacts import Centrality, Regions
 from rrtool.core.diffusion import knn
 from rrtool.core.discovery.expanding_gaussian_mixture import MixtureOptions
 from rrtool.core.discovery.object_saliency import object_saliency

@@ -7,9 +7,15 @@ from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import open_artifact
-from rrtool.artifacts.compatibility import require_centrality_of_regions
-from rrtool.artifacts.kinds import Centrality, Features, Regions, Saliency, Whitening
+from rrtool.artifacts import (
+    Centrality,
+    Features,
+    Regions,
+    Saliency,
+    Whitening,
+    open_artifact,
+    require_centrality_of_regions,
+)
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import ActivationInput, open_activations

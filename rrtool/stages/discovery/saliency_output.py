@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import InputRecord, OutputFile
-from rrtool.artifacts.kinds import Features, Regions
-from rrtool.artifacts.ragged import offsets_of
+from rrtool.artifacts import Features, InputRecord, OutputFile, Regions, offsets_of
 from rrtool.core.discovery.region_description import DescribedImage
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import ActivationInput

@@ -9,9 +9,7 @@ from typing import Any
 import numpy as np
 
 from rrtool import ground_truth
-from rrtool.artifacts import open_artifact
-from rrtool.artifacts.digests import source_input
-from rrtool.artifacts.kinds import Evaluation, Ranking
+from rrtool.artifacts import Evaluation, Ranking, open_artifact, source_input
 from rrtool.core.evaluation.evaluation import RetrievalScores, retrieval_scores
 from rrtool.progress import Progress
 from rrtool.stages.driver import Datasets, Wanted, make

@@ -8,9 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import open_artifact
-from rrtool.artifacts.digests import source_input
-from rrtool.artifacts.kinds import Evaluation, Regions, Saliency, Salient
+from rrtool.artifacts import Evaluation, Regions, Saliency, Salient, open_artifact, source_input
 from rrtool.core.discovery.object_saliency import THETA, best_iou, saliency_precision
 from rrtool.errors import ArtifactError
 from rrtool.ground_truth.boxes import boxes_of_images

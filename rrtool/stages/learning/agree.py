@@ -10,9 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import InputRecord, OutputFile, open_artifact
-from rrtool.artifacts.digests import digest_of_source
-from rrtool.artifacts.kinds import AlAgreement, AlState
+from rrtool.artifacts import (
+    AlAgreement,
+    AlState,
+    InputRecord,
+    OutputFile,
+    digest_of_source,
+    open_artifact,
+)
 from rrtool.core.learning.agreement import acquisition_ranks, measure_agreement, rank_correlation
 from rrtool.core.learning.label_propagation import PseudoLabels
 from rrtool.devices import resolve_device

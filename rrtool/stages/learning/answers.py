@@ -6,9 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rrtool.artifacts import InputRecord
-from rrtool.artifacts.digests import file_input
-from rrtool.artifacts.kinds import AlState
+from rrtool.artifacts import AlState, InputRecord, file_input
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.stages.learning.labels import UNLABELED, KnownImages, Mistake, take_labels

@@ -26,9 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import OutputFile
-from rrtool.artifacts.kinds import AlPretraining, AlState
-from rrtool.artifacts.output.skipped import write_skipped_list
+from rrtool.artifacts import AlPretraining, AlState, OutputFile, write_skipped_list
 from rrtool.core.learning.acquisition import Acquisition, ceal_threshold, confident_pseudo_labels
 from rrtool.core.learning.label_propagation import PseudoLabels
 from rrtool.devices import resolve_device

@@ -6,9 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rrtool.artifacts import OutputFile
-from rrtool.artifacts.kinds import AlPretraining
-from rrtool.artifacts.output.skipped import skipped_list_path, write_skipped_list
+from rrtool.artifacts import AlPretraining, OutputFile, skipped_list_path, write_skipped_list
 from rrtool.datasets import Dataset, load_dataset
 from rrtool.devices import resolve_device
 from rrtool.errors import UsageError, WorkFailed

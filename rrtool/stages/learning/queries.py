@@ -10,8 +10,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from rrtool.artifacts import open_artifact
-from rrtool.artifacts.kinds import AlState
+from rrtool.artifacts import AlState, open_artifact
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.reports.contact_sheet import Card, render_sheet

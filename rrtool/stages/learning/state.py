@@ -8,9 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rrtool.artifacts import open_artifact
-from rrtool.artifacts.compatibility import require_same_names
-from rrtool.artifacts.kinds import AlPretraining, AlState
+from rrtool.artifacts import AlPretraining, AlState, open_artifact, require_same_names
 from rrtool.errors import UsageError
 from rrtool.stages.learning.labels import UNLABELED
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rrtool.artifacts import InputRecord
-from rrtool.artifacts.digests import file_input
+from rrtool.artifacts import InputRecord, file_input
 from rrtool.datasets import load_dataset
 from rrtool.datasets.dataset import Dataset, channel_statistics
 from rrtool.errors import UsageError, WorkFailed

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rrtool.artifacts import InputRecord, OutputFile, open_artifact
-from rrtool.artifacts.kinds import LocalFeaturesFile
+from rrtool.artifacts import InputRecord, LocalFeaturesFile, OutputFile, open_artifact
 from rrtool.core.matching.detection import DetectionOptions, concatenate, detect, select_with
 from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.mser import ActivationHistogram

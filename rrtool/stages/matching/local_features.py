@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rrtool.artifacts.kinds import LocalFeaturesFile
+from rrtool.artifacts import LocalFeaturesFile
 from rrtool.core.matching.local_features import LocalFeatures
 
 

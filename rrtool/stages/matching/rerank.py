@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import OutputFile, open_artifact
-from rrtool.artifacts.compatibility import (
+from rrtool.artifacts import (
+    LocalFeaturesFile,
+    OutputFile,
+    Ranking,
+    offsets_of,
+    open_artifact,
     require_equal,
     require_same_names,
     require_same_network,
 )
-from rrtool.artifacts.kinds import LocalFeaturesFile, Ranking
-from rrtool.artifacts.ragged import offsets_of
 from rrtool.core.matching.fusion import fuse, strength_agreement
 from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.spatial_matching import Matches, MatchingOptions, match

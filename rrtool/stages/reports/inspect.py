@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts.kinds import open_any
+from rrtool.artifacts import open_any
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
 from rrtool.stages.reports.options import InspectOptions

@@ -6,8 +6,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from rrtool.artifacts import Artifact, open_artifact, require_no_input
-from rrtool.artifacts.kinds import AlAgreement, AlState, Objects, Ranking, Saliency
+from rrtool.artifacts import (
+    AlAgreement,
+    AlState,
+    Artifact,
+    Objects,
+    Ranking,
+    Saliency,
+    open_artifact,
+    require_no_input,
+)
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.stages.reports import (

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import open_artifact
-from rrtool.artifacts.kinds import AlAgreement
+from rrtool.artifacts import AlAgreement, open_artifact
 from rrtool.progress import Progress
 from rrtool.reports.agreement_page import Scatter, render
 from rrtool.stages.reports.options import ReportOptions

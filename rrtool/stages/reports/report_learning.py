@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import open_artifact
-from rrtool.artifacts.kinds import AlState
+from rrtool.artifacts import AlState, open_artifact
 from rrtool.artifacts.provenance import first_difference
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress

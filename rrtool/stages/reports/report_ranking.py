@@ -9,9 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from rrtool import ground_truth as ground_truths
-from rrtool.artifacts import open_artifact
-from rrtool.artifacts.compatibility import require_same_names
-from rrtool.artifacts.kinds import LocalFeaturesFile, Ranking
+from rrtool.artifacts import LocalFeaturesFile, Ranking, open_artifact, require_same_names
 from rrtool.core.evaluation.evaluation import QueryGroundTruth, RetrievalScores, retrieval_scores
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress

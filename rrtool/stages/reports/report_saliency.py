@@ -11,8 +11,7 @@ from typing import cast
 import numpy as np
 from PIL import Image
 
-from rrtool.artifacts import open_artifact
-from rrtool.artifacts.kinds import Objects, Regions, Saliency
+from rrtool.artifacts import Objects, Regions, Saliency, open_artifact
 from rrtool.errors import ArtifactError
 from rrtool.ground_truth.boxes import QueryBox, boxes_of_images
 from rrtool.progress import Progress

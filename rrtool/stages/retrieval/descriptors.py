@@ -6,9 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rrtool.artifacts import open_artifact
-from rrtool.artifacts.compatibility import require_equal, require_same_network
-from rrtool.artifacts.kinds import Features, Regions
+from rrtool.artifacts import Features, Regions, open_artifact, require_equal, require_same_network
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
 

@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from rrtool.artifacts.kinds import ActivationMaps, Features
-from rrtool.artifacts.ragged import offsets_of
+from rrtool.artifacts import ActivationMaps, Features, offsets_of
 from rrtool.errors import UsageError
 from rrtool.images.collection import collect
 from rrtool.progress import Progress

@@ -9,8 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rrtool.artifacts.kinds import Regions
-from rrtool.artifacts.ragged import offsets_of
+from rrtool.artifacts import Regions, offsets_of
 from rrtool.core.retrieval.pooling import rmac_regions
 from rrtool.images.collection import collect
 from rrtool.progress import Progress

@@ -7,9 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import OutputFile, open_artifact
-from rrtool.artifacts.kinds import OverImages, Regions
-from rrtool.artifacts.ragged import offsets_of
+from rrtool.artifacts import OutputFile, OverImages, Regions, offsets_of, open_artifact
 from rrtool.core.retrieval.region_reduction import ReducedRegions, reduce_regions
 from rrtool.progress import Progress
 from rrtool.stages.driver import Datasets, Wanted, make

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import OutputFile
-from rrtool.artifacts.kinds import Ranking, Regions
+from rrtool.artifacts import OutputFile, Ranking, Regions
 from rrtool.core.retrieval.query_expansion import augment_database, expand_queries
 from rrtool.core.retrieval.ranking import rank_by_similarity, top_rows
 from rrtool.core.retrieval.regional import cross_match

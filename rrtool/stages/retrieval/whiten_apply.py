@@ -7,9 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import OutputFile, open_artifact
-from rrtool.artifacts.compatibility import require_equal, require_same_network
-from rrtool.artifacts.kinds import Whitening
+from rrtool.artifacts import (
+    OutputFile,
+    Whitening,
+    open_artifact,
+    require_equal,
+    require_same_network,
+)
 from rrtool.core.retrieval.whitening import apply_whitening, l2_normalize
 from rrtool.progress import Progress
 from rrtool.stages.driver import Wanted, make

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import InputRecord, OutputFile
-from rrtool.artifacts.kinds import Whitening
+from rrtool.artifacts import InputRecord, OutputFile, Whitening
 from rrtool.errors import OptionError, UsageError
 from rrtool.networks.checkpoints import Checkpoint, read_checkpoint
 from rrtool.progress import Progress

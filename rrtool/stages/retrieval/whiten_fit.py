@@ -9,9 +9,14 @@ from typing import Any, cast
 import numpy as np
 
 from rrtool import ground_truth as ground_truths
-from rrtool.artifacts import InputRecord, OutputFile, open_artifact
-from rrtool.artifacts.digests import digest_of_source
-from rrtool.artifacts.kinds import Features, Whitening
+from rrtool.artifacts import (
+    Features,
+    InputRecord,
+    OutputFile,
+    Whitening,
+    digest_of_source,
+    open_artifact,
+)
 from rrtool.core.retrieval.whitening import (
     LearnedWhitening,
     PairCovariance,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rrtool.artifacts.kinds import Whitening
+from rrtool.artifacts import Whitening
 from rrtool.core.retrieval.whitening import l2_normalize
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
