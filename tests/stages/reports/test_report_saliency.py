@@ -118,8 +118,8 @@ def test_discover_bad_input(made: Path, tmp_path: Path) -> None:
     wrong = discover(made, output, centrality=tmp_path / "c.h5")
     assert_fails(wrong, 4, "not that of this graph")
     assert_fails(discover(made, output, regions=made / "s.h5"), 4, "another kind")
-    assert_fails(discover(made, output, "--min-images", 1), 2, "at least 2 images")
-    assert_fails(discover(made, output, "--quantile", 2), 2, "quantile")
+    assert_fails(discover(made, output, "--min-images", 1), 2, "--min-images", "at least 2")
+    assert_fails(discover(made, output, "--quantile", 2), 2, "--quantile")
     other = ("saliency", "fs", made / "photos", "-o", tmp_path / "r.h5", *NETWORK, *CPU)
     assert rrtool(*other, "--max-size", 128).exit_code == 3
     wrong = discover(made, output, regions=tmp_path / "r.h5")
