@@ -106,10 +106,8 @@ class Declared:
 
     @property
     def typed(self) -> str:
-        """Its name as the user types it, all long ones; that of an argument in capitals."""
-        if self.declared.positional:
-            return self.name.upper()
-        return "/".join(flag for flag in self.flags if flag.startswith("--"))
+        """Its name as the user types it; that of an argument in capitals."""
+        return self.name.upper() if self.declared.positional else self.flags[0]
 
     @property
     def required(self) -> bool:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from html.parser import HTMLParser
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.errors import printable
 from rrtool.reports.contact_sheet import Card, render_sheet
+from rrtool.reports.document import render
 from rrtool.reports.drawing import Ellipses, draw_matches, ellipses_in_pixels
-from rrtool.reports.match_page import (
-    NOT_COUNTED,
-    RIGHT,
-    WRONG,
-    Found,
-    Page,
-    QueryResult,
-    render_page,
-)
+from rrtool.reports.match_page import NOT_COUNTED, RIGHT, WRONG, Found, QueryResult
+from rrtool.reports.verified_match import MatchDrawer, MatchSide
 
 VOID = {"meta", "img", "br", "input"}
 
@@ -63,7 +60,7 @@ def test_render_sheet_is_balanced_and_escapes_names() -> None:
     assert 'data-id="7" data-name="a.png"' in text
 
 
-def test_render_page_is_balanced_and_escapes_names() -> None:
+def test_page_of_matches_is_balanced_and_escapes_names() -> None:
     evil = '<script>alert("&")</script>\n\udcff.jpg'
     picture = Image.new("RGB", (8, 8))
     found = [
@@ -71,8 +68,11 @@ def test_render_page_is_balanced_and_escapes_names() -> None:
         for mark, n in ((RIGHT, 3), (WRONG, 0), (NOT_COUNTED, 1), (None, None))
     ]
     result = QueryResult(evil, picture, found, found[:1], (picture, evil), evil)
-    page = Page(evil, [result], {evil: evil}, [evil], [[evil]], evil)
-    text = "".join(render_page(page))
+    page = render(
+        "matches.html", title=evil, results=iter([result]), facts={evil: evil}, warning=evil,
+        score_columns=[evil], score_rows=[[evil]],
+    )  # fmt: skip
+    text = "".join(page)
     text.encode("utf-8")
     checker = Checker()
     checker.feed(text)
@@ -82,6 +82,42 @@ def test_render_page_is_balanced_and_escapes_names() -> None:
     assert [name.split(":")[0] for name in checker.alternatives[1:3]] == ["right", "wrong"]
     assert text.count("✓") == 2
     assert text.count("✗") == 1
+
+
+def test_render_writes_a_result_before_the_next_one_is_made() -> None:
+    made: list[int] = []
+
+    def results() -> Iterator[QueryResult]:
+        for i in range(3):
+            made.append(i)
+            yield QueryResult(f"query {i}", None, [])
+
+    pieces = render("matches.html", title="", results=results(), score_columns=[], score_rows=[])
+    assert made == []
+    for piece in pieces:
+        if "query 0" in piece:
+            break
+    assert made == [0]
+
+
+def test_fits_tells_matches_of_other_local_features() -> None:
+    # Two images at two scales, with 1 + 2 and 3 + 0 features.
+    offsets = np.array([0, 1, 3, 6, 6])
+    features = LocalFeatures(*(np.zeros(6),) * 4, offsets, n_scales=2)
+    side = MatchSide(["a", "b"], features, np.zeros((2, 2, 2)), np.zeros((2, 4)), Mock())
+    ids = np.array([[1, 0], [0, -1]])
+
+    def fits(inliers: list[tuple[int, int]], scales: list[tuple[int, int]]) -> bool:
+        pairs = np.array(scales, np.int8).reshape(2, 1, 2)
+        return MatchDrawer(side, side, pairs, np.array([0, 2, 3]), np.array(inliers)).fits(ids)
+
+    good, scales = [(2, 0), (0, 2), (2, 2)], [(0, 1), (1, 0)]
+    assert fits(good, scales)
+    for place in range(3):
+        for wrong in ((3, 0), (0, 3), (-1, 0), (0, -1)):
+            assert not fits([*good[:place], wrong, *good[place + 1 :]], scales)
+    assert not fits(good, [(0, 2), (1, 0)])
+    assert not fits(good, [(0, 1), (-1, 0)])
 
 
 def test_ellipses_in_pixels_hand_worked() -> None:

@@ -5,20 +5,20 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
 from typer.testing import Result
 
+import rrtool as api
 from rrtool.artifacts import open_artifact
 from rrtool.artifacts.kinds import AlAgreement
 from rrtool.core.diffusion.graph import normalize
 from rrtool.core.learning.acquisition import entropy
 from rrtool.core.learning.label_propagation import feature_graph
 from rrtool.errors import ArtifactError, UsageError
-from rrtool.progress import Silent
 from rrtool.stages.learning.options import COMPARED
-from rrtool.stages.reports import report_agreement
 from tests.reports.test_reports import Checker
 from tests.stages.learning.made_state import CLASSES, made_images, write_state, write_truth
 from tests.tiny import assert_done, assert_fails, digest_of, leftovers, rrtool
@@ -209,10 +209,14 @@ def test_al_agree_refuses_a_damaged_state(made: Path) -> None:
     assert_fails(agree(made, "--budget", 4), 4, "damaged al-state: labels", "(60)")
 
 
+def report(study: Path, page: Path) -> Path:
+    return api.report([study], page).path
+
+
 def test_report_agreement_is_one_sound_page(made: Path) -> None:
     assert_done(agree(made, "--budget", 4))
     study = str(made / "a.h5")
-    page = report_agreement.run(study, made / "page.html", progress=Silent())
+    page = report(study, made / "page.html")
     text = page.read_text(encoding="utf-8")
     checker = Checker()
     checker.feed(text)
@@ -221,22 +225,24 @@ def test_report_agreement_is_one_sound_page(made: Path) -> None:
     assert text.count("<svg") == text.count("</svg>") == 6
     assert text.count("h0") == 6 * 54  # all images: there are fewer than 500
     assert "http" not in text
-    report_agreement.run(study, made / "page.html", progress=Silent())
+    report(study, made / "page.html")
     (made / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match="no page of rrtool report"):
-        report_agreement.run(study, made / "notes.txt", progress=Silent())
+        report(study, made / "notes.txt")
     with pytest.raises(ArtifactError):
-        report_agreement.run(str(made / "state.h5"), made / "p.html", progress=Silent())
+        report(made / "state.h5", made / "p.html")
+    with h5py.File(study, "r+") as file:
+        del file["ranks/random"]
+    with pytest.raises(ArtifactError, match="no ranks/random"):
+        report(study, made / "p.html")
+    assert not (made / "p.html").exists()
 
 
 def test_report_agreement_shows_a_seeded_sample(tmp_path: Path) -> None:
     write_state(tmp_path / "state.h5", 700)
     write_truth(tmp_path / "truth.csv", 700)
     assert_done(agree(tmp_path, "--budget", 4, "--strategies", "random"))
-    pages = [
-        report_agreement.run(str(tmp_path / "a.h5"), tmp_path / name, progress=Silent())
-        for name in ("1.html", "2.html")
-    ]
+    pages = [report(tmp_path / "a.h5", tmp_path / name) for name in ("1.html", "2.html")]
     first, second = (page.read_text(encoding="utf-8") for page in pages)
     assert first == second
     assert first.count("h0") == 500

@@ -7,10 +7,10 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+import rrtool
 from rrtool.artifacts import InputRecord, Provenance, create
+from rrtool.artifacts.kinds import AlState
 from rrtool.errors import ArtifactError, UsageError
-from rrtool.progress import Silent
-from rrtool.stages.reports import report_learning
 from tests.reports.test_reports import Checker
 
 ACCURACIES = {0: [0.5, 0.6, 0.7], 1: [0.7, 0.6, 0.8]}  # by seed
@@ -36,9 +36,15 @@ def make_state(path, accuracies, *, seed=0, strategy="random", images="d", test=
     inputs = [InputRecord("images", "mnist:data", "images", "", images)]
     if test is not None:
         inputs.append(InputRecord("test images", "t", "images", "", test))
-    facts = {"history": history, "n_images": 60, "n_test_images": 20}
+    facts = {"cycle": len(history), "history": history, "n_images": 60, "n_test_images": 20}
+    nothing = np.zeros(0)
+    columns = AlState.columns(
+        names=[], reasons=[], class_names=[], status=nothing.astype(np.uint8),
+        labels=nothing.astype(np.int32), labeled_cycle=nothing.astype(np.int16),
+        acquired_ids=nothing.astype(np.int64), acquired_scores=nothing,
+    )  # fmt: skip
     with create(path, Provenance("al-state", identity, inputs)) as target:
-        target.publish({"labels": np.zeros(0)}, extra=facts)
+        target.publish(columns, extra=facts)
     return str(path)
 
 
@@ -53,7 +59,8 @@ def states(tmp_path):
 
 
 def report(states, tmp_path, **more):
-    return report_learning.run(states, tmp_path / "c.html", progress=Silent(), **more)
+    page = rrtool.report(states, tmp_path / "c.html", **more)
+    return page.path, page.data
 
 
 def test_run_averages_the_seeds_of_each_method(tmp_path, states):
@@ -118,6 +125,20 @@ def test_run_names_a_strategy_that_changed_and_refuses_a_changed_training(tmp_pa
     assert [method["method"] for method in data["methods"]] == ["random → jlp"]
     with pytest.raises(ArtifactError, match=r"with and without PRE or SEMI.*labels alone, SEMI"):
         report([tmp_path / "t.h5"], tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "what"),
+    [
+        ({"history": [{"cycle": 0}]}, "n_labels: int"),
+        ({"history": ["none"]}, "a table"),
+        ({"epochs": "many"}, "epochs: int"),
+    ],
+)
+def test_run_refuses_a_damaged_state(tmp_path, wrong, what):
+    state = make_state(tmp_path / "s.h5", [0.5], **wrong)
+    with pytest.raises(ArtifactError, match=f"damaged artifact.*{what}"):
+        report([state], tmp_path)
 
 
 def test_page_is_balanced_and_keeps_other_files(tmp_path, states):

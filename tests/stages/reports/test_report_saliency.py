@@ -6,16 +6,15 @@ import base64
 import io
 import json
 import re
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
-from rrtool.stages.diffusion.graph_input import read_adjacency
 from typer.testing import Result
 
 from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import Centrality, Graph, Objects, Regions, Saliency
 from rrtool.core.discovery.object_discovery import DiscoveryOptions, discover_objects
 from tests.tiny import CPU, NETWORK, assert_done, assert_fails, picture, rrtool
 
@@ -74,25 +73,25 @@ def pictures_of(page: str) -> list[tuple[str, np.ndarray]]:
 
 def test_discover_writes_the_objects_of_the_regions(made: Path) -> None:
     with (
-        open_artifact(made / "o.h5", "objects") as objects,
-        open_artifact(made / "r.h5") as regions,
-        open_artifact(made / "g.h5") as graph,
-        open_artifact(made / "c.h5") as centrality,
+        open_artifact(made / "o.h5", Objects) as objects,
+        open_artifact(made / "r.h5", Regions) as regions,
+        open_artifact(made / "g.h5", Graph) as graph,
+        open_artifact(made / "c.h5", Centrality) as centrality,
     ):
-        counts = np.diff(regions.read("offsets"))
+        counts = np.diff(regions.offsets)
         images = np.repeat(np.arange(len(counts)), counts)
         expected = discover_objects(
-            read_adjacency(graph), centrality.read("centrality"), images,
-            regions.read("region_boxes"), DiscoveryOptions(min_images=2),
+            graph.adjacency(), centrality.centrality, images,
+            regions.region_boxes, DiscoveryOptions(min_images=2),
         )  # fmt: skip
         assert len(expected) > 0
         assert objects.extra["n_objects"] == len(expected)
         for name in ("offsets", "regions", "weights"):
-            np.testing.assert_array_equal(objects.read(name), getattr(expected, name))
-        np.testing.assert_array_equal(objects.read("images"), images[expected.regions])
-        boxes = regions.read("region_boxes")[expected.regions]
-        np.testing.assert_array_equal(objects.read("boxes"), boxes)
-        assert objects.read_texts("names") == regions.read_texts("names")
+            np.testing.assert_array_equal(getattr(objects, name), getattr(expected, name))
+        np.testing.assert_array_equal(objects.images, images[expected.regions])
+        boxes = regions.region_boxes[expected.regions]
+        np.testing.assert_array_equal(objects.boxes, boxes)
+        assert objects.names == regions.names
         shown = np.unique(images[expected.regions])
         assert objects.extra["n_images_with_objects"] == len(shown)
 
@@ -119,8 +118,8 @@ def test_discover_bad_input(made: Path, tmp_path: Path) -> None:
     wrong = discover(made, output, centrality=tmp_path / "c.h5")
     assert_fails(wrong, 4, "not that of this graph")
     assert_fails(discover(made, output, regions=made / "s.h5"), 4, "another kind")
-    assert_fails(discover(made, output, "--min-images", 1), 2, "at least 2 images")
-    assert_fails(discover(made, output, "--quantile", 2), 2, "quantile")
+    assert_fails(discover(made, output, "--min-images", 1), 2, "--min-images", "at least 2")
+    assert_fails(discover(made, output, "--quantile", 2), 2, "--quantile")
     other = ("saliency", "fs", made / "photos", "-o", tmp_path / "r.h5", *NETWORK, *CPU)
     assert rrtool(*other, "--max-size", 128).exit_code == 3
     wrong = discover(made, output, regions=tmp_path / "r.h5")
@@ -137,9 +136,9 @@ def test_page_shows_objects_maps_and_boxes(made: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     assert_done(result)
     page = output.read_text()
-    with open_artifact(made / "o.h5") as objects:
-        sizes = np.diff(objects.read("offsets")).tolist()
-        boxes = objects.read("boxes")
+    with open_artifact(made / "o.h5", Objects) as objects:
+        sizes = np.diff(objects.offsets).tolist()
+        boxes = objects.boxes
     assert re.findall(r"Object \d+, in (\d+) photos", page) == [str(size) for size in sizes]
     assert "untrained" in page
     assert TRUTH in page
@@ -165,11 +164,9 @@ def test_page_shows_objects_maps_and_boxes(made: Path, tmp_path: Path) -> None:
 def test_page_maps_glow_where_saliency_is_high(made: Path, tmp_path: Path) -> None:
     assert_done(report(made, "s.h5", tmp_path / "page.html"))
     pixels = dict(pictures_of((tmp_path / "page.html").read_text()))
-    with open_artifact(made / "s.h5") as saliency:
-        row = saliency.read_texts("names").index("<1>.png")
-        starts = list(pairwise(saliency.read("maps/offsets").tolist()))[row]
-        width, height = saliency.read("map_sizes")[row, 0].tolist()
-        found = saliency.read("maps/values", slice(*starts)).reshape(height, width)
+    with open_artifact(made / "s.h5", Saliency) as saliency:
+        (found,) = saliency.saliency_maps(saliency.names.index("<1>.png"))
+    height, width = found.shape
     view = pixels["object saliency of &lt;1&gt;.png"]
     # Warmth, red over blue, rises with the map.
     warmth = np.asarray(
@@ -217,9 +214,10 @@ def test_report_of_saliency_bad_input(made: Path, tmp_path: Path) -> None:
     boxes = ("--boxes", tmp_path / "boxes.csv")
     foreign = report(made, "s.h5", output, *boxes)
     assert_fails(foreign, 2, "none of the boxes")
-    assert_fails(report(made, "s.h5", output, "--max-images", 0), 2, "--max-images")
-    assert_fails(report(made, "o.h5", output, "--regions", made / "r.h5"), 2, "go with saliency")
-    assert_fails(report(made, "o.h5", output, *boxes), 2, "go with saliency")
+    assert_fails(report(made, "s.h5", output, "--max-images", 0), 2, "--max-queries")
+    wrong = report(made, "o.h5", output, "--regions", made / "r.h5")
+    assert_fails(wrong, 2, "--regions goes with saliency")
+    assert_fails(report(made, "o.h5", output, *boxes), 2, "--boxes goes with saliency")
     assert_fails(report(made, "s.h5", output, "--ground-truth", "folder"), 2, "with a ranking")
     assert_fails(report(made, "f.h5", output), 4, "another kind")
     assert not output.exists()
