@@ -105,20 +105,14 @@ def score_rows(curves: Sequence[Curve]) -> tuple[list[str], list[ScoreRow]]:
     for cycle in sorted({key[2] for key in points}):
         for strategy in strategies:
             found = [points.get((strategy, variant, cycle)) for variant in variants]
-            present = [point for point in found if point]
-            if present:
-                rows.append(
-                    ScoreRow(
-                        cycle,
-                        present[0].n_labels,
-                        strategy_title(strategy),
-                        [point.score(most) if point else "–" for point in found],
-                        [
-                            point is not None and _is_best(point.mean, means[variant, cycle])
-                            for variant, point in zip(variants, found, strict=True)
-                        ],
-                    )
-                )
+            n_labels = next((point.n_labels for point in found if point), None)
+            if n_labels is not None:
+                cells = [point.score(most) if point else "–" for point in found]
+                best = [
+                    point is not None and _is_best(point.mean, means[variant, cycle])
+                    for variant, point in zip(variants, found, strict=True)
+                ]
+                rows.append(ScoreRow(cycle, n_labels, strategy_title(strategy), cells, best))
     return variants, rows
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from rrtool.core.discovery.saliency import unit_maximum
+
 # Inferno, by N. Smith and S. van der Walt (CC0), at nine even steps: lightness rises evenly, so
 # that equal steps of saliency look equal, in print and to colour-blind people too.
 _INFERNO = np.array(
@@ -61,8 +63,7 @@ def combine_maps(maps: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarra
             # Half a cell: takes the grid's edges away and leaves what it shows.
             cell = min(size[0] / saliency_map.shape[1], size[1] / saliency_map.shape[0])
             combined += gaussian_filter(np.asarray(large), cell / 2, mode="nearest")
-    largest = combined.max(initial=0)
-    return combined / largest if largest > 0 else combined
+    return unit_maximum(combined)
 
 
 def lay_over(picture: Image.Image, saliency: np.ndarray) -> Image.Image:

@@ -43,9 +43,8 @@ class Seeds:
         if (counts == 1).all():
             return self
         width = int(counts.max(initial=0))
-        rows = offsets[:-1, None] + np.arange(width)
         present = np.arange(width) < counts[:, None]
-        rows = np.where(present, rows, 0)
+        rows = np.where(present, offsets[:-1, None] + np.arange(width), 0)
         shape = (len(counts), -1)
         ids = np.where(present[..., None], self.ids[rows], -1).reshape(*shape)
         weights = np.where(present[..., None], self.weights[rows], 0).reshape(*shape)

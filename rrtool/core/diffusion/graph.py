@@ -97,8 +97,7 @@ def _mutual_lists(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Neighbours that list each other, ascending, and the smaller of both similarities.
 
-    Returns:
-        Columns and values ``(n, k)``, of which the first ``degrees (n,)`` of each row count.
+    Both are ``(n, k)``, of which the first ``degrees (n,)`` of each row count.
     """
     ids = np.ascontiguousarray(neighbor_ids, dtype=np.int32)
     values = np.ascontiguousarray(similarities, dtype=np.float32)
@@ -129,11 +128,6 @@ def _match_lists(neighbor_ids, similarities, n_workers):
                 if neighbor_ids[i, a] >= 0:
                     place[neighbor_ids[i, a]] = 0
     return columns, smaller, degrees
-
-
-def _count_mutual(neighbor_ids: np.ndarray) -> int:
-    """Of the directed neighbours, how many list each other."""
-    return int(_mutual_lists(neighbor_ids, np.ones(neighbor_ids.shape))[2].sum())
 
 
 def join_queries(
@@ -174,9 +168,7 @@ def join_queries(
 def _best(ids: np.ndarray, values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The ``k`` positive entries of each row with the largest values, ties by id."""
     values = np.where((ids >= 0) & (values > 0), values, 0)
-    by_id = np.argsort(ids, axis=1, kind="stable")
-    order = np.argsort(-np.take_along_axis(values, by_id, 1), axis=1, kind="stable")[:, :k]
-    order = np.take_along_axis(by_id, order, axis=1)
+    order = np.lexsort((ids, -values), axis=1)[:, :k]
     values = np.take_along_axis(values, order, axis=1).astype(np.float32)
     ids = np.where(values > 0, np.take_along_axis(ids, order, axis=1), -1)
     return ids.astype(np.int32), values
@@ -244,6 +236,7 @@ def graph_statistics(adjacency: sparse.csr_array, neighbor_ids: np.ndarray) -> G
     _, labels = connected_components(adjacency, directed=False)
     sizes = np.bincount(labels, minlength=1)
     directed = int((neighbor_ids >= 0).sum())
+    mutual = int(_mutual_lists(neighbor_ids, np.ones(neighbor_ids.shape))[2].sum())
     return GraphStatistics(
         n_vertices=adjacency.shape[0],
         n_edges=adjacency.nnz // 2,
@@ -251,5 +244,5 @@ def graph_statistics(adjacency: sparse.csr_array, neighbor_ids: np.ndarray) -> G
         n_components=int((sizes > 1).sum()),
         largest_component=int(sizes.max(initial=0)),
         mean_degree=float(degrees.mean()) if len(degrees) else 0.0,
-        mutual_fraction=_count_mutual(neighbor_ids) / directed if directed else 0.0,
+        mutual_fraction=mutual / directed if directed else 0.0,
     )

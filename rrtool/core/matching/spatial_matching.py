@@ -46,14 +46,6 @@ class MatchingOptions:
     local_optimization: bool = True
     max_refinements: int = 20
 
-    def __post_init__(self) -> None:
-        if not 0 < self.inlier_threshold <= 1e6:
-            raise ValueError(f"inlier_threshold is {self.inlier_threshold}, expected (0, 1e6]")
-        if not 1 <= self.max_scale_change <= 1e6:
-            raise ValueError(f"max_scale_change is {self.max_scale_change}, expected 1 to 1e6")
-        if self.max_refinements < 0:
-            raise ValueError(f"max_refinements must not be negative, got {self.max_refinements}")
-
 
 @dataclass(frozen=True)
 class Matches:
@@ -108,11 +100,8 @@ def match(
     integers and the result is the same on any number of threads and on any device.
 
     Args:
-        query: local features that hold the query.
-        query_image: index of the query image in ``query``.
-        database: local features of the database.
+        query, query_image: local features that hold the query, and its index there.
         candidate_ids: ``(c,)`` int, images of ``database``; repetitions are allowed.
-        options: see `MatchingOptions`.
         channel_weights: ``(k,)`` float64, non-negative; an inlier of channel j then scores
             ``channel_weights[j]`` in place of 1.
 
@@ -149,10 +138,7 @@ def assemble(
         problem: what was searched.
         transforms: ``(p, 6)`` float64, ``(a, b, c, d, tx, ty)``; NaN when none.
         scores: ``(p,)`` int64.
-        options: see `MatchingOptions`.
-
-    Returns:
-        The matches.
+        options: those of the search.
     """
     pairs_per_image = problem.n_scales[0] * problem.n_scales[1]
     counts = np.diff(problem.correspondences.offsets).reshape(-1, pairs_per_image)

@@ -107,14 +107,8 @@ def list_correspondences(query, database, query_groups, database_groups, offsets
     for p in range(len(query_groups)):
         part = slice(offsets[p], offsets[p + 1])
         if offsets[p + 1] > offsets[p]:
-            _join(
-                query,
-                database,
-                query_groups[p],
-                database_groups[p],
-                query_rows[part],
-                database_rows[part],
-            )
+            outputs = query_rows[part], database_rows[part]
+            _join(query, database, query_groups[p], database_groups[p], *outputs)
     return query_rows, database_rows
 
 
@@ -147,12 +141,8 @@ def _score_hypothesis(a, c, d, tx, ty, points, scores, remaining, squared_thresh
             return score
         # Slices from zero and an unconditional load: otherwise LLVM doesn't vectorise the loop.
         end = min(start + BLOCK, n)
-        x, y, u, v = (
-            points[0, start:end],
-            points[1, start:end],
-            points[2, start:end],
-            points[3, start:end],
-        )
+        x, y = points[0, start:end], points[1, start:end]
+        u, v = points[2, start:end], points[3, start:end]
         block_scores = scores[start:end]
         for j in range(len(block_scores)):
             ex = (a * x[j] + tx) - u[j]
@@ -219,11 +209,8 @@ def _fit_affine(moments, query_scale, database_scale):
     n, x, y, u, v = moments[0], moments[1], moments[2], moments[3], moments[4]
     if n < 3:
         return False, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    xx, xy, yy = (
-        _scatter(moments[5], x, x, n),
-        _scatter(moments[6], x, y, n),
-        _scatter(moments[7], y, y, n),
-    )
+    xx, yy = _scatter(moments[5], x, x, n), _scatter(moments[7], y, y, n)
+    xy = _scatter(moments[6], x, y, n)
     det = xx * yy - xy * xy
     trace = xx + yy
     if not det > COLLINEAR * (trace * trace):
@@ -299,14 +286,10 @@ def _search(query, database, query_rows, database_rows, scores, scales, limits):
     for i in range(len(query_rows)):
         if remaining[0] <= best_score:
             break  # nothing can beat a transform with which everything agrees
-        a, c, d, tx, ty = _hypothesis(
-            database.from_circle[database_rows[i]],
-            query.to_circle[query_rows[i]],
-            points[0, i],
-            points[1, i],
-            points[2, i],
-            points[3, i],
-        )
+        from_circle = database.from_circle[database_rows[i]]
+        to_circle = query.to_circle[query_rows[i]]
+        x, y, u, v = points[0, i], points[1, i], points[2, i], points[3, i]
+        a, c, d, tx, ty = _hypothesis(from_circle, to_circle, x, y, u, v)
         if not _scale_change_allowed(a * d, limits.squared_scale_change):
             continue
         score = _score_hypothesis(
@@ -333,14 +316,11 @@ def search_transforms(query, database, correspondences, limits):
                 query.grid_scales[correspondences.query_groups[p]],
                 database.grid_scales[correspondences.database_groups[p]],
             )
+            query_rows = correspondences.query_rows[lo:hi]
+            database_rows = correspondences.database_rows[lo:hi]
+            scores = correspondences.scores[lo:hi]
             best, best_scores[p] = _search(
-                query,
-                database,
-                correspondences.query_rows[lo:hi],
-                correspondences.database_rows[lo:hi],
-                correspondences.scores[lo:hi],
-                scales,
-                limits,
+                query, database, query_rows, database_rows, scores, scales, limits
             )
             for entry in range(6):
                 transforms[p, entry] = best[entry]
@@ -354,12 +334,9 @@ def measure_inliers(query, database, correspondences, transforms, squared_thresh
     for p in range(len(correspondences.query_groups)):
         lo, hi = correspondences.offsets[p], correspondences.offsets[p + 1]
         if lo < hi and not np.isnan(transforms[p, 0]):
-            points, _ = _gather(
-                query,
-                database,
-                correspondences.query_rows[lo:hi],
-                correspondences.database_rows[lo:hi],
-            )
+            query_rows = correspondences.query_rows[lo:hi]
+            database_rows = correspondences.database_rows[lo:hi]
+            points, _ = _gather(query, database, query_rows, database_rows)
             t = transforms[p]
             transform = (t[0], t[1], t[2], t[3], t[4], t[5])
             _mark_inliers(transform, points, squared_threshold, squared_errors[lo:hi])
@@ -372,9 +349,7 @@ def keep_one_to_one(order, correspondences, n_query, n_database):
 
     Args:
         order: ``(i,)`` int64, inliers, by problem, then error, then index.
-        correspondences: the correspondences they belong to.
-        n_query: number of query rows.
-        n_database: number of database rows.
+        n_query, n_database: rows of the two `AffineFrames`.
 
     Returns:
         ``(m,)`` bool over all correspondences.

@@ -16,12 +16,7 @@ import torch
 
 from rrtool.core.matching.correspondences import MatchingProblem, prepare
 from rrtool.core.matching.local_features import LocalFeatures
-from rrtool.core.matching.spatial_matching import (
-    Matches,
-    MatchingOptions,
-    assemble,
-    search_limits,
-)
+from rrtool.core.matching.spatial_matching import Matches, MatchingOptions, assemble, search_limits
 from rrtool.core.matching.spatial_matching_numba import COLLINEAR, Limits
 
 SMALLEST_FILL = 0.7  # a batch of problems is padded to the largest, none below this fraction of it
@@ -61,14 +56,8 @@ class _Batch(NamedTuple):
 
     def rows(self, rows: torch.Tensor) -> _Batch:
         scores = None if self.scores is None else self.scores[rows]
-        return _Batch(
-            self.where[rows],
-            self.valid[rows],
-            self.points[:, rows],
-            self.grid[:, rows],
-            scores,
-            self.scales[:, rows],
-        )
+        points, grid, scales = self.points[:, rows], self.grid[:, rows], self.scales[:, rows]
+        return _Batch(self.where[rows], self.valid[rows], points, grid, scores, scales)
 
 
 def match(
@@ -82,27 +71,15 @@ def match(
     device: str | torch.device = "cpu",
     max_bytes: int | None = None,
 ) -> Matches:
-    """Match one query image against candidate images; see `spatial_matching.match`.
+    """Match one query image against candidate images: as `spatial_matching.match` in all.
 
     Enumerating the correspondences and the greedy one-to-one assignment are sequential and short:
     they run on the host.
 
     Args:
-        query: local features that hold the query.
-        query_image: index of the query image in ``query``.
-        database: local features of the database.
-        candidate_ids: ``(c,)`` int.
-        options: see `MatchingOptions`.
-        channel_weights: ``(k,)`` float64 or None.
         device: a torch device with float64.
         max_bytes: bound on the device memory of temporaries (one row of errors always fits); by
             default 1 GiB, on the CPU 64 MiB, where larger ones cost more in page faults.
-
-    Returns:
-        The same matches as `spatial_matching.match`.
-
-    Raises:
-        ValueError: as `spatial_matching.match`.
     """
     problem = prepare(query, query_image, database, candidate_ids, channel_weights)
     device = torch.device(device)
@@ -196,25 +173,18 @@ def _pad(flat: _Correspondences, problem: MatchingProblem, problems: np.ndarray)
     """The correspondences of some problems, padded to the first, which is the largest."""
     device = flat.points.device
     listed = problem.correspondences
-    starts = torch.from_numpy(listed.offsets[problems]).to(device)
-    sizes = torch.from_numpy(listed.offsets[problems + 1]).to(device) - starts
-    columns = torch.arange(
-        int(listed.offsets[problems[0] + 1] - listed.offsets[problems[0]]), device=device
-    )
+    first, last = listed.offsets[problems], listed.offsets[problems + 1]
+    starts, sizes = (torch.from_numpy(each).to(device) for each in (first, last - first))
+    columns = torch.arange(int(last[0] - first[0]), device=device)
     valid = columns < sizes[:, None]
     index = torch.where(valid, starts[:, None] + columns, starts[:, None])
     points = flat.points[:, index]
     points[2:].masked_fill_(~valid, torch.inf)
-    scales = np.stack(
-        [
-            problem.query.grid_scales[listed.query_groups[problems]],
-            problem.database.grid_scales[listed.database_groups[problems]],
-        ]
-    )
+    of_query = problem.query.grid_scales[listed.query_groups[problems]]
+    of_database = problem.database.grid_scales[listed.database_groups[problems]]
+    scales = torch.from_numpy(np.stack([of_query, of_database])).to(device)
     scores = None if flat.scores is None else torch.where(valid, flat.scores[index], 0)
-    return _Batch(
-        index, valid, points, flat.grid[:, index], scores, torch.from_numpy(scales).to(device)
-    )
+    return _Batch(index, valid, points, flat.grid[:, index], scores, scales)
 
 
 def _score_hypotheses(

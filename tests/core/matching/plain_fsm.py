@@ -64,10 +64,16 @@ def _match_image(query, query_image, database, image, options, weights):  # type
     return best
 
 
+def group_of(features: LocalFeatures, image: int, scale: int) -> slice:
+    """The slice of the features of ``image`` at ``scale``."""
+    group = image * features.n_scales + scale
+    return slice(int(features.offsets[group]), int(features.offsets[group + 1]))
+
+
 def _frames(features: LocalFeatures, image: int, scale: int) -> list[dict]:
     """Usable features of one group, with the triangular factor of each covariance."""
-    group = features.group(image, scale)
-    first = features.group(image, 0).start
+    group = group_of(features, image, scale)
+    first = group_of(features, image, 0).start
     frames = []
     for row in range(group.start, group.stop):
         x, y = (float(value) for value in features.means[row])
