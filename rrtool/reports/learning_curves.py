@@ -11,12 +11,9 @@ from rrtool.reports.line_chart import Line, Vertex, line_chart
 
 # Names as the thesis has them; the order of its tables.
 STRATEGY_TITLES = {
-    "random": "Random",
-    "entropy": "Uncertainty",
-    "coreset": "CoreSet",
-    "ceal": "CEAL",
+    "random": "Random", "entropy": "Uncertainty", "coreset": "CoreSet", "ceal": "CEAL",
     "jlp": "jLP",
-}
+}  # fmt: skip
 PLAIN = "labels alone"
 VARIANTS = ("", "PRE", "SEMI", "PRE + SEMI")
 # Legible on light and dark ground, and apart for colour-blind eyes (Okabe and Ito).

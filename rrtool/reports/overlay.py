@@ -13,19 +13,9 @@ from rrtool.core.discovery.saliency import unit_maximum
 # Inferno, by N. Smith and S. van der Walt (CC0), at nine even steps: lightness rises evenly, so
 # that equal steps of saliency look equal, in print and to colour-blind people too.
 _INFERNO = np.array(
-    [
-        (0, 0, 4),
-        (33, 12, 74),
-        (87, 16, 110),
-        (138, 34, 106),
-        (188, 55, 84),
-        (228, 90, 49),
-        (249, 142, 9),
-        (249, 203, 53),
-        (252, 255, 164),
-    ],
-    dtype=np.float64,
-)
+    [(0, 0, 4), (33, 12, 74), (87, 16, 110), (138, 34, 106), (188, 55, 84), (228, 90, 49),
+     (249, 142, 9), (249, 203, 53), (252, 255, 164)], dtype=np.float64,
+)  # fmt: skip
 _GREY = np.array([0.299, 0.587, 0.114])
 _PHOTO_SHARE = 0.35  # of the photo where saliency is highest; all of it, dimmed, where it is 0
 _DIMMED = 0.55

@@ -146,23 +146,21 @@ def join_queries(
     """
     n, k = neighbor_ids.shape
     query_ids = np.arange(n, n + len(queries), dtype=np.int32)
-    ids, values = [], []
+    best = []
     for start in range(0, n, _JOINED_ROWS):
         rows = slice(start, start + _JOINED_ROWS)
         to_queries = database[rows] @ queries.T
         candidates = np.broadcast_to(query_ids, to_queries.shape)
-        ids.append(np.concatenate([neighbor_ids[rows], candidates], axis=1))
-        values.append(np.concatenate([similarities[rows], to_queries], axis=1))
-        ids[-1], values[-1] = _best(ids[-1], values[-1], k)
+        ids = np.concatenate([neighbor_ids[rows], candidates], axis=1)
+        values = np.concatenate([similarities[rows], to_queries], axis=1)
+        best.append(_best(ids, values, k))
     everything = np.concatenate([database, queries])
     all_ids = np.arange(len(everything), dtype=np.int32)
     for j in range(len(queries)):
         to_all = everything @ queries[j]
         to_all[n + j] = 0
-        best = _best(all_ids[None], to_all[None], k)
-        ids.append(best[0])
-        values.append(best[1])
-    return np.concatenate(ids), np.concatenate(values)
+        best.append(_best(all_ids[None], to_all[None], k))
+    return np.concatenate([ids for ids, _ in best]), np.concatenate([values for _, values in best])
 
 
 def _best(ids: np.ndarray, values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
