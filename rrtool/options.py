@@ -21,7 +21,7 @@ from dataclasses import MISSING, dataclass
 from functools import cache
 from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
-from rrtool.declared import MAX_SEED, Declared, Option, Role
+from rrtool.declared import Declared, Option, Role
 
 _KEY = "rrtool.option"
 
@@ -189,6 +189,4 @@ class DeviceOptions(Options):
 class SeedOptions(Options):
     """Of everything random."""
 
-    seed: int = option(
-        0, "Seed of everything random; equal seeds give equal results.", least=0, most=MAX_SEED
-    )
+    seed: int = option(0, "Seed of everything random; equal seeds give equal results.", least=0)

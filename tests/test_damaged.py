@@ -81,7 +81,7 @@ def _headers(kind):
             yield f"rank of {name}", lambda file, n=name: _replace(file, n, file[n][()][..., None])
     for attribute in ("options", "inputs", "network", "extra"):
         for what, value in (("bytes", np.bytes_(b"{}")), ("JSON", "{"), ("number", 3)):
-            yield f"{attribute} as {what}", lambda f, a=attribute, v=value: f.attrs.modify(a, v)
+            yield f"{attribute} as {what}", lambda f, a=attribute, v=value: _set(f, a, v)
     for attribute, keys in (("extra", kind.FACTS), ("options", kind.OPTIONS)):
         for key in keys:
             yield f"no {key}", lambda f, a=attribute, k=key: _without(f, a, k)
@@ -98,7 +98,12 @@ def _row(values):
 def _without(file, attribute, key):
     content = json.loads(file.attrs[attribute])
     del content[key]
-    file.attrs.modify(attribute, json.dumps(content))
+    _set(file, attribute, json.dumps(content))
+
+
+def _set(file, attribute, value):
+    del file.attrs[attribute]
+    file.attrs[attribute] = value
 
 
 def _values(kind):
@@ -106,16 +111,16 @@ def _values(kind):
     for column in _columns(kind):
         name = column.name
         if column.offsets_of:
-            yield f"falling {name}", lambda file, n=name: file[n].write_direct(file[n][()][::-1])
+            yield f"falling {name}", lambda file, n=name: _replace(file, n, file[n][()][::-1])
         elif column.ids_of:
             yield f"far {name}", lambda file, n=name: _fill(file[n], 10_000)
             yield f"negative {name}", lambda file, n=name: _fill(file[n], -7)
         elif column.dtypes[0].startswith("float"):
             yield f"NaN in {name}", lambda file, n=name: _fill(file[n], np.nan)
-    yield "no input", lambda file: file.attrs.modify("inputs", "[]")
-    yield "no option", lambda file: file.attrs.modify("options", "{}")
-    yield "no network", lambda file: file.attrs.modify("network", "{}")
-    yield "no fact", lambda file: file.attrs.modify("extra", "{}")
+    yield "no input", lambda file: _set(file, "inputs", "[]")
+    yield "no option", lambda file: _set(file, "options", "{}")
+    yield "no network", lambda file: _set(file, "network", "{}")
+    yield "no fact", lambda file: _set(file, "extra", "{}")
 
 
 def _fill(dataset, value):
