@@ -12,8 +12,10 @@ import pytest
 
 from rrtool.artifacts import open_artifact
 from rrtool.artifacts.kinds import Graph, open_any
-from rrtool.core.diffusion.knn import KnnOptions, Searcher
+from rrtool.core.diffusion.graph import SYMMETRIZATIONS
+from rrtool.core.diffusion.knn import METHODS, KnnOptions, Searcher
 from rrtool.stages.diffusion import build_graph as stage
+from rrtool.stages.diffusion import options
 from tests.core.diffusion.test_graph import assert_well_formed, unit_vectors
 from tests.stages.made_features import NETWORK, write_features
 from tests.tiny import assert_done, assert_fails, digest_of, leftovers, rrtool
@@ -258,6 +260,10 @@ def test_build_graph_reads_its_features_from_a_pipe_and_prints_json(features, tm
 
 
 # Bad input
+
+
+def test_build_graph_offers_what_the_core_has():
+    assert (options.METHODS, options.SYMMETRIZATIONS) == (METHODS, SYMMETRIZATIONS)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from rrtool.artifacts import Provenance, create, open_artifact
-from rrtool.artifacts.kinds import Ranking, open_any
+from rrtool.artifacts.kinds import OfflineDiffusion, Ranking, open_any
 from rrtool.stages.diffusion import diffuse as stage
 from tests.core.diffusion.test_diffusion import dense_diffusion, plain_rank_reached
 from tests.stages.diffusion.test_build_graph import dense_graph
@@ -248,6 +248,26 @@ def test_diffuse_transductive_says_so_and_equals_a_dense_solve_with_the_queries(
     (tmp_path / "truth.csv").write_text("\n".join(lines))
     result = rrtool("evaluate", tmp_path / "r.h5", "--ground-truth", tmp_path / "truth.csv")
     assert "transductive" in result.stdout
+
+
+def test_diffuse_offline_combines_the_solutions_of_all_vertices(folder, tmp_path):
+    files = ("--graph", folder / "g.h5", "--database", folder / "d.h5")
+    prepared = tmp_path / "p.h5"
+    assert_done(rrtool("diffuse", "--prepare", *files, "-o", prepared, *CONVERGED))
+    with open_artifact(prepared, OfflineDiffusion) as offline:
+        assert offline.options == {"alpha": 0.99, "max_iter": 300, "tol": 1e-9, "truncate": 1000}
+        solutions = offline.solutions().toarray()
+    expected = dense_diffusion(graph_of(folder), np.eye(N), 0.99).T
+    np.testing.assert_allclose(solutions[VERTICES], expected[VERTICES], atol=1e-6)
+    result = diffuse(folder, tmp_path / "r.h5", "--kq", KQ, "--offline", prepared)
+    assert_done(result)
+    scores = dense_diffusion(graph_of(folder), nearest_seeds(KQ), 0.99).T[:6]
+    with open_artifact(tmp_path / "r.h5", Ranking) as found:
+        assert_ranked_by(found, scores, SIMILARITIES[:6])
+    result = diffuse(folder, tmp_path / "x.h5", "--offline", prepared, "--alpha", 0.9)
+    assert_fails(result, 4, "p.h5", "another --alpha", "expected 0.9", "found 0.99")
+    result = diffuse(folder, tmp_path / "x.h5", "--offline", prepared, "--truncate", 9)
+    assert_fails(result, 2, "--offline solves nothing")
 
 
 # Seeds of a verified ranking
