@@ -25,7 +25,11 @@ class AlState(_OfImages):
     acquired_ids = Column("int64", "b", "images to label next, in order", ids_of="n")
     acquired_scores = Column("float64", "b", "what each was picked for")
     probabilities = Column(
-        "float32", "n c", "of the model; absent before the first label", optional=True
+        "float32",
+        "n c",
+        "of the model; absent before the first label",
+        optional=True,
+        positive=True,
     )
     features = Column("float32", "n d", "of the model; zero where failed", optional=True)
     pseudo_labels = Column(
