@@ -10,13 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from rrtool.cli import config
-from rrtool.cli.commands import (
-    callback_of,
-    command_of,
-    help_of,
-    known_names,
-    source_of,
-)
+from rrtool.cli.commands import callback_of, command_of, help_of, known_names, source_of
 from rrtool.cli.console import EXIT_INTERRUPTED, reported, warn
 from rrtool.cli.results import show_of
 from rrtool.commands import FAMILIES, GROUPS, by_name

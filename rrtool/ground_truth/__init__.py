@@ -33,10 +33,7 @@ class GroundTruthSource(Protocol):
     def source(self) -> str: ...
 
     def resolve(
-        self,
-        query_names: Sequence[str],
-        database_names: Sequence[str],
-        query_boxes: Any = None,
+        self, query_names: Sequence[str], database_names: Sequence[str], query_boxes: Any = None
     ) -> Mapping[str, Sequence[QueryGroundTruth]]:
         """The ground truth per setup, one entry per query, as rows of the database."""
         ...

@@ -100,11 +100,7 @@ class Oxford:
         return chosen
 
     def _choose(
-        self,
-        name: str,
-        candidates: list[OxfordQuery],
-        box: Sequence[float] | None,
-        n_seen: int,
+        self, name: str, candidates: list[OxfordQuery], box: Sequence[float] | None, n_seen: int
     ) -> OxfordQuery:
         if len(candidates) == 1:
             return candidates[0]

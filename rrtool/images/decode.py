@@ -35,10 +35,7 @@ class DecodedImage:
 
 
 def decode_image(
-    path: str,
-    max_size: int,
-    box: Box | None = None,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
+    path: str, max_size: int, box: Box | None = None, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> DecodedImage:
     """Read, turn upright (EXIF), crop to ``box``, and shrink so the longer side fits ``max_size``.
 

@@ -62,9 +62,7 @@ def list_images(source: str) -> ImageList:
             return _from_folder(path, source)
         if path.suffix.lower() in IMAGE_SUFFIXES:
             raise UsageError(
-                "this is one image",
-                where=source,
-                expected="a folder, a text or CSV list, or -",
+                "this is one image", where=source, expected="a folder, a text or CSV list, or -"
             )
         return _from_list(path.read_bytes(), source, path.parent)
     except OSError as error:

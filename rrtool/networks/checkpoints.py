@@ -66,10 +66,7 @@ def read_checkpoint(path: str) -> Checkpoint:
 def _load_safely(path: str) -> Any:
     """torch's weights-only loader, with the numpy constructors that ``meta['Lw']`` needs."""
     try:
-        with (
-            warnings.catch_warnings(),
-            torch.serialization.safe_globals(_numpy_constructors()),
-        ):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_constructors()):
             warnings.simplefilter("ignore")  # of what ends in an error anyway
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
