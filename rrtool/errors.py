@@ -33,14 +33,11 @@ class RrtoolError(Exception):
         self.expected = _printable_or_none(expected)
         self.found = _printable_or_none(found)
         self.todo = _printable_or_none(todo)
-        super().__init__(self._one_line())
+        # Errors cross from worker processes: Exception's own pickling makes one of ``what`` alone,
+        # and then gives it the other parts.
+        super().__init__(self.what)
 
-    def __reduce__(self) -> tuple:
-        # Exception's own pickling would call the constructor with the composed line alone; errors
-        # cross from worker processes, and must arrive with all their parts.
-        return _rebuild, (type(self), dict(self.__dict__))
-
-    def _one_line(self) -> str:
+    def __str__(self) -> str:
         labelled = (("expected", self.expected), ("found", self.found))
         compared = ", ".join(f"{label} {part}" for label, part in labelled if part is not None)
         line = self.what if self.where is None else f"{self.where}: {self.what}"
@@ -96,18 +93,11 @@ def printable(part: object) -> str:
     text = str(part)
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() else _escaped(char) for char in text)
-
-
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
 
 
 def _printable_or_none(part: object) -> str | None:
     return None if part is None else printable(part)
-
-
-def _rebuild(kind: type[RrtoolError], parts: dict[str, object]) -> RrtoolError:
-    error = kind(**{name: parts[name] for name in ("what", "where", "expected", "found", "todo")})
-    error.__dict__.update(parts)
-    return error

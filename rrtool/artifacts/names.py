@@ -8,6 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from rrtool.artifacts.ragged import offsets_of
+
 
 def encode_texts(texts: Sequence[str], name: str) -> dict[str, np.ndarray]:
     """Datasets ``<name>/bytes (total,) uint8`` and ``<name>/offsets (n + 1,) int64``.
@@ -15,11 +17,9 @@ def encode_texts(texts: Sequence[str], name: str) -> dict[str, np.ndarray]:
     Surrogate escapes become the bytes they stand for, so every file name of the system fits.
     """
     encoded = [os.fsencode(text) for text in texts]
-    offsets = np.zeros(len(encoded) + 1, dtype=np.int64)
-    np.cumsum([len(text) for text in encoded], out=offsets[1:])
     return {
         f"{name}/bytes": np.frombuffer(b"".join(encoded), dtype=np.uint8).copy(),
-        f"{name}/offsets": offsets,
+        f"{name}/offsets": offsets_of([len(text) for text in encoded]),
     }
 
 

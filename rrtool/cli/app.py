@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 from rrtool.cli import config
 from rrtool.cli.commands import callback_of, command_of, help_of, known_names, source_of
 from rrtool.cli.console import EXIT_INTERRUPTED, reported, warn
-from rrtool.cli.results import show_of
+from rrtool.cli.results import SHOWN, show_path
 from rrtool.commands import FAMILIES, GROUPS, by_name
 from rrtool.errors import UsageError
 from rrtool.version import VERSION
@@ -42,10 +42,8 @@ class Group(TyperGroup):
         except typer.Abort:
             code = EXIT_INTERRUPTED
         except _ClickUsageError as error:
-            if type(error).__name__ == "NoArgsIsHelpError":
-                error.show()
-            else:
-                _tell(error)
+            is_help = type(error).__name__ == "NoArgsIsHelpError"
+            error.show() if is_help else _tell(error)
             code = error.exit_code
         # A command returns nothing; a number is the code that it left with.
         sys.exit(code if isinstance(code, int) else 0)
@@ -103,9 +101,10 @@ def _add_commands() -> None:
                 )
                 app.add_typer(families[family], name=family, rich_help_panel=panel)
             parent = families[family] if family else app
+            show = SHOWN.get(options.COMMAND.name, show_path)
             parent.command(
                 name, cls=command_of(options), help=help_of(options), rich_help_panel=panel
-            )(callback_of(options, show_of(options.COMMAND.name)))
+            )(callback_of(options, show))
 
 
 _add_commands()
@@ -120,17 +119,13 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _main(
     context: typer.Context,
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", help="Print the version.", is_eager=True, callback=_print_version
-        ),
-    ] = False,
+    version: bool = typer.Option(
+        False, "--version", help="Print the version.", is_eager=True, callback=_print_version
+    ),
 ) -> None:
     with reported():
-        defaults = config.read_defaults(
-            {name: known_names(options) for name, options in by_name().items()}
-        )
+        known = {name: known_names(options) for name, options in by_name().items()}
+        defaults = config.read_defaults(known)
         for variable in defaults.unknown:
             warn(f"the variable {variable} is none of rrtool's and is ignored")
         context.default_map = defaults.nested()

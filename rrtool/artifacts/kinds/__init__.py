@@ -20,22 +20,9 @@ from rrtool.artifacts.kinds.whitening import Whitening
 from rrtool.artifacts.reader import Artifact, open_artifact
 
 KINDS: tuple[type[Artifact], ...] = (
-    Features,
-    ActivationMaps,
-    LocalFeaturesFile,
-    Regions,
-    Saliency,
-    Objects,
-    Whitening,
-    Graph,
-    Centrality,
-    OfflineDiffusion,
-    Ranking,
-    Evaluation,
-    AlState,
-    AlPretraining,
-    AlAgreement,
-)
+    Features, ActivationMaps, LocalFeaturesFile, Regions, Saliency, Objects, Whitening, Graph,
+    Centrality, OfflineDiffusion, Ranking, Evaluation, AlState, AlPretraining, AlAgreement,
+)  # fmt: skip
 
 
 def open_any(path: str | Path) -> Artifact:

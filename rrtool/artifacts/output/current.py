@@ -43,11 +43,10 @@ def is_current(path: Path, provenance: Provenance, overwrite: bool) -> bool:
             todo="remove it or choose another -o",
         ) from None
     with existing:
-        if existing.identity() == provenance.identity():
-            return True
-        if overwrite:
-            return False
-        raise _made_otherwise(existing, provenance)
+        is_same = existing.identity() == provenance.identity()
+        if not is_same and not overwrite:
+            raise _made_otherwise(existing, provenance)
+        return is_same
 
 
 def _made_otherwise(existing: Artifact, wanted: Provenance) -> ArtifactError:

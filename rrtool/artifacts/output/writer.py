@@ -56,7 +56,9 @@ class OutputFile:
             shutil.rmtree(self._parts, ignore_errors=True)
             with write_failures(self.path):
                 self._parts.mkdir()
-                _write_durably(key_path, key.encode())
+                temporary = key_path.with_suffix(".tmp")
+                temporary.write_text(key)
+                _move_durably(temporary, key_path)
         return [number for number in range(n_parts) if not self._part_path(number).is_file()]
 
     def write_part(self, number: int, datasets: Mapping[str, np.ndarray]) -> None:
@@ -67,10 +69,9 @@ class OutputFile:
         """
         target = self._part_path(number)
         temporary = target.with_suffix(".tmp")
-        with write_failures(self.path), new_hdf5(temporary) as file:
-            for name, values in datasets.items():
-                file.create_dataset(name, data=values)
         with write_failures(self.path):
+            with new_hdf5(temporary) as file:
+                _add(file, datasets)
             _move_durably(temporary, target)
 
     def read_part(self, number: int) -> dict[str, np.ndarray] | None:
@@ -106,20 +107,18 @@ class OutputFile:
             WorkFailed: the disk is full or fails; the finished parts are kept.
         """
         temporary = self.path.with_name(f".{self.path.name}.tmp")
-        with write_failures(self.path), new_hdf5(temporary) as file:
-            parts = [self._part_path(number) for number in range(n_parts)]
-            join_parts(parts, file, compress)
-            for name, values in datasets.items():
-                file.create_dataset(name, data=values)
-            self._describe(file, extra or {})
         with write_failures(self.path):
+            with new_hdf5(temporary) as file:
+                parts = [self._part_path(number) for number in range(n_parts)]
+                join_parts(parts, file, compress)
+                _add(file, datasets)
+                self._describe(file, extra or {})
             _move_durably(temporary, self.path)
         shutil.rmtree(self._parts, ignore_errors=True)
         return self.path
 
     def _describe(self, file: h5py.File, extra: Mapping[str, Any]) -> None:
-        for name, text in self._provenance.attributes().items():
-            file.attrs[name] = text
+        file.attrs.update(self._provenance.attributes())
         file.attrs["extra"] = json.dumps(dict(extra), sort_keys=True)
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["uuid"] = str(uuid.uuid4())
@@ -130,6 +129,11 @@ class OutputFile:
 
     def _part_path(self, number: int) -> Path:
         return self._parts / f"{number:07d}.h5"
+
+
+def _add(file: h5py.File, datasets: Mapping[str, np.ndarray]) -> None:
+    for name, values in datasets.items():
+        file.create_dataset(name, data=values)
 
 
 @contextmanager
@@ -190,20 +194,14 @@ def require_no_input(output: Path, inputs: Mapping[str, str | None]) -> None:
 
 
 def _move_durably(temporary: Path, target: Path) -> None:
-    descriptor = os.open(temporary, os.O_RDONLY)
+    _sync(temporary)
+    os.replace(temporary, target)
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    os.replace(temporary, target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(content)
-    _move_durably(temporary, path)
