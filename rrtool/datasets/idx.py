@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import math
 import zlib
 from pathlib import Path
 
@@ -80,9 +81,7 @@ def _read(stream: gzip.GzipFile | io.BufferedReader, path: Path, n_dimensions: i
         raise UsageError("the file is cut short in its header", where=path, todo="fetch it again")
     shape = tuple(int(size) for size in np.frombuffer(header, ">u4", offset=4))
     # The sizes are 32 bits each: their product must not decide what is allocated.
-    size = 1
-    for extent in shape:
-        size *= extent
+    size = math.prod(shape)
     if size > _MAX_BYTES:
         raise UsageError("the header states impossible sizes", where=path, found=shape)
     content = stream.read(size + 1)

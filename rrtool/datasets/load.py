@@ -40,16 +40,12 @@ def load_dataset(
         workers: decoding threads, 0 = as many as cores.
 
     Raises:
-        UsageError: nothing there, a file is damaged, or an option is out of range.
+        UsageError: nothing there, or a file is damaged.
     """
-    if limit is not None and limit < 1:
-        raise UsageError("bad --limit", expected="at least 1", found=limit)
     prefix, _, folder = source.partition(":")
     if is_standard(source):
         dataset = _STANDARD[prefix](source, Path(folder))
     else:
-        if not 16 <= image_size <= 1024:
-            raise UsageError("bad --image-size", expected="16 to 1024", found=image_size)
         dataset = load_photos(source, image_size, max_pixels, workers, progress or Silent())
     return dataset if limit is None else dataset.first(limit)
 
@@ -73,8 +69,7 @@ def _svhn(source: str, folder: Path) -> Dataset:
 
 
 def _cifar(version: cifar.CifarVersion, source: str, folder: Path) -> Dataset:
-    folders = [folder, *(folder / name for name in version.folders)]
-    require_file(folders, cifar.image_names(version))
+    require_file(cifar.folders_of(folder, version), cifar.image_names(version))
     train = cifar.read_split(folder, version, version.train)
     test = cifar.read_split(folder, version, version.test)
     names = cifar.class_names(folder, version)

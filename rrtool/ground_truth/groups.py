@@ -11,9 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rrtool.core.evaluation.evaluation import SCORING_RULES, QueryGroundTruth
+from rrtool.core.evaluation.evaluation import QueryGroundTruth
 from rrtool.errors import UsageError
-from rrtool.ground_truth.names import find_entry, first_few
+from rrtool.ground_truth.names import described, find_entry, first_few
 from rrtool.ground_truth.tables import read_table
 
 PROTOCOL = "groups"
@@ -55,13 +55,8 @@ class Groups:
         return {"all": queries}
 
     def describe(self) -> dict[str, str]:
-        return {
-            "protocol": self.protocol,
-            "source": self.source,
-            "positives_rule": "database images with the query's label, without the query itself",
-            "junk_rule": "the query itself, by its name",
-            **SCORING_RULES,
-        }
+        positives = "database images with the query's label, without the query itself"
+        return described(self.protocol, self.source, positives, "the query itself, by its name")
 
     def _labels(self, names: Sequence[str]) -> list[str]:
         labels = [self.label_of(name) for name in names]

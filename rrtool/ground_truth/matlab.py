@@ -14,14 +14,9 @@ from rrtool.ground_truth.tables import unreadable
 
 # What a damaged file makes the reader raise.
 _MALFORMED = (
-    ArithmeticError,
-    LookupError,
-    MatReadError,
-    MemoryError,
-    NotImplementedError,
-    TypeError,
+    ArithmeticError, LookupError, MatReadError, MemoryError, NotImplementedError, TypeError,
     ValueError,
-)
+)  # fmt: skip
 _VARIABLES = ("imlist", "qimlist", "gnd")
 _LISTS = ("easy", "hard", "ok", "junk")
 

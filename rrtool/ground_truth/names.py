@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from rrtool.core.evaluation.evaluation import QueryGroundTruth
+from rrtool.core.evaluation.evaluation import SCORING_RULES, QueryGroundTruth
 from rrtool.errors import UsageError
 
 _Entry = TypeVar("_Entry")
@@ -100,6 +100,12 @@ def restrict(rows: np.ndarray, positives: Iterable[int], junk: Iterable[int]) ->
         junk=np.sort(junk_rows[junk_rows >= 0]),
         n_missing_positives=int((positive_rows < 0).sum()),
     )
+
+
+def described(protocol: str, source: str, positives: str, junk: str) -> dict[str, str]:
+    """All the rules that scores by a ground truth depend on."""
+    rules = {"positives_rule": positives, "junk_rule": junk, **SCORING_RULES}
+    return {"protocol": protocol, "source": source, **rules}
 
 
 def first_few(names: Sequence[str], limit: int = 3) -> str:

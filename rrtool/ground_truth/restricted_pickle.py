@@ -22,17 +22,9 @@ from rrtool.ground_truth.tables import unreadable
 
 # What a damaged or hostile byte stream makes the unpickler and the stand-ins raise.
 _MALFORMED = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-)
+    ArithmeticError, AttributeError, EOFError, ImportError, LookupError, MemoryError,
+    RecursionError, TypeError, ValueError, pickle.UnpicklingError,
+)  # fmt: skip
 
 
 def load_restricted(path: Path, *, keep_arrays: bool = False) -> Any:

@@ -26,7 +26,6 @@ class Collection:
         signatures: ``(n, 2)`` int64, size in bytes and time of change in ns.
         inputs: records for the provenance.
         skipped: ``(path, reason)`` of what was passed over before there were rows.
-        n_ignored: files without an image suffix.
     """
 
     names: list[str]
@@ -35,7 +34,6 @@ class Collection:
     signatures: np.ndarray
     inputs: list[InputRecord]
     skipped: list[tuple[str, str]]
-    n_ignored: int
 
     def __len__(self) -> int:
         return len(self.names)
@@ -55,16 +53,15 @@ def collect(
             boxes or gallery images is listed.
     """
     listed = list_images(images)
-    positions = list(range(len(listed)))
-    boxes: list[Box | None] = [None] * len(listed)
-    missing: list[tuple[str, str]] = []
+    positions, missing = list(range(len(listed.names))), list[tuple[str, str]]()
+    boxes: list[Box | None] | None = None
     if boxes_source is not None:
         if gallery_source is not None:
             raise UsageError("--boxes make queries, --gallery a database", found="both")
         positions, boxes, missing = _boxed_rows(listed.names, boxes_source)
     elif gallery_source is not None:
         positions, missing = _gallery_rows(listed.names, gallery_source)
-        boxes = [None] * len(positions)
+    boxes = boxes or [None] * len(positions)
     names = [listed.names[i] for i in positions]
     paths = [listed.paths[i] for i in positions]
     signatures = file_signatures(paths)
@@ -75,7 +72,6 @@ def collect(
         np.array(signatures, dtype=np.int64).reshape(-1, 2),
         [_record(images, names, signatures, boxes)],
         listed.unreadable_folders + missing,
-        listed.n_ignored,
     )
 
 

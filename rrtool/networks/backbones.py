@@ -64,17 +64,10 @@ def build_classifier(name: str) -> nn.Module:
 
 
 def cut_backbone(model: nn.Module, name: str, upsample: bool) -> nn.Sequential:
-    """The convolutional part of ``model``, with doubled resolution if ``upsample``.
-
-    Raises:
-        ValueError: ``upsample`` is not defined for this architecture.
-    """
-    architecture = ARCHITECTURES[name]
-    backbone = architecture.cut(model)
+    """The convolutional part of ``model``, with doubled resolution if ``upsample``."""
+    backbone = ARCHITECTURES[name].cut(model)
     if not upsample:
         return backbone
-    if not architecture.can_upsample:
-        raise ValueError(f"no up-sampled form of {name} is defined: only of VGG and ResNet")
     return upsample_vgg(backbone) if name.startswith("vgg") else upsample_resnet(backbone)
 
 
