@@ -1,7 +1,5 @@
 """The commands as Python functions: the same names, defaults, checks and errors."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
 from inspect import Parameter

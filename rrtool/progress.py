@@ -1,7 +1,5 @@
 """How a stage tells how far it is, and the forms that people see: nothing, lines, or bars."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable, Iterator

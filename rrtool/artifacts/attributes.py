@@ -1,7 +1,5 @@
 """The attributes of an artifact, each checked for its type."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """Checks of artifacts against each other, before any work."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What is in an HDF5 file, and its digest."""
 
-from __future__ import annotations
-
 import hashlib
 
 import h5py

@@ -1,7 +1,5 @@
 """Digests of files, and the records of files that are inputs of a stage."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Texts (file names, reasons) as data: concatenated bytes and offsets, any bytes allowed."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Sequence
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Where an artifact comes from: enough to tell whether it is up to date, and to make it again."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import platform

@@ -1,7 +1,5 @@
 """Rows of different length: concatenated values, and offsets that say where each row begins."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

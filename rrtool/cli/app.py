@@ -1,7 +1,5 @@
 """The command line: every command made from its options. A stage is imported when it runs."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from typing import Any

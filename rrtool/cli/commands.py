@@ -1,7 +1,5 @@
 """Commands made from their options classes: parameters, panels of the help, and the call."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass

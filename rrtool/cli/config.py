@@ -4,8 +4,6 @@ The file has a table per subcommand, ``[whiten.fit]`` for ``whiten fit``, and ``
 A variable is ``RRTOOL_<COMMAND>_<OPTION>``; it wins over the file.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator, Mapping

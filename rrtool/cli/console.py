@@ -1,7 +1,5 @@
 """What people see: progress and messages on stderr, results on stdout, exit codes."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal

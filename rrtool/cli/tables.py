@@ -1,7 +1,5 @@
 """Tables on stdout: scores side by side, and the facts of an artifact."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any

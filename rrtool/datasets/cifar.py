@@ -1,7 +1,5 @@
 """CIFAR-10 and CIFAR-100, the python version (pickles, read without running them) or the binary."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

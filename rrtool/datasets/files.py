@@ -1,7 +1,5 @@
 """The files of a standard data set: finding them, and telling what is wrong with them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path

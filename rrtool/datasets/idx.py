@@ -1,7 +1,5 @@
 """MNIST's idx files."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import math

@@ -1,7 +1,5 @@
 """From what the user names to a data set in memory."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Photos of any size as small squares."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image
 

@@ -1,7 +1,5 @@
 """SVHN's cropped digits (``train_32x32.mat``)."""
 
-from __future__ import annotations
-
 import zlib
 from pathlib import Path
 

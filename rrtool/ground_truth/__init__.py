@@ -4,8 +4,6 @@ source = load("gnd_roxford5k.pkl")
 setups = source.resolve(query_names, database_names)  # {"easy": [...], "medium": ..., ...}
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

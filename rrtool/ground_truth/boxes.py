@@ -1,7 +1,5 @@
 """Query boxes: the part of each query image that shows the object, in pixels."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Ground truth of any folder with groups: what shares the query's label should be found."""
 
-from __future__ import annotations
-
 import posixpath
 import re
 from collections import defaultdict

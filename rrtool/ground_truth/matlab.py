@@ -1,7 +1,5 @@
 """Reading the ground truths that come as MATLAB files into what their pickles hold."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

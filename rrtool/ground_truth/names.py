@@ -1,7 +1,5 @@
 """Matching the image names of an artifact to the names a ground truth uses."""
 
-from __future__ import annotations
-
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar

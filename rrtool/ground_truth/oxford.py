@@ -1,7 +1,5 @@
 """The original Oxford5k and Paris6k protocol: a folder of text files, four for each query."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

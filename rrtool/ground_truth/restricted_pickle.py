@@ -5,8 +5,6 @@ plain Python values and numpy's arrays and numbers, and even for those numpy's o
 is replaced by stand-ins that accept nothing but numeric and string data.
 """
 
-from __future__ import annotations
-
 import io
 import pickle
 import pickletools

@@ -4,8 +4,6 @@ Both come as one file of gallery names, query names and, for each query, its box
 gallery images: easy, hard and junk, or, for INSTRE (split by Iscen et al., CVPR 2017), ok alone.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Reading the small CSV and TSV files people write by hand: labels and boxes by image name."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The rows of a run: images, each perhaps with the box of a query in it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Decode one image file to 8-bit RGB, upright and at the working size, or say why not."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 

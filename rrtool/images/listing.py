@@ -1,7 +1,5 @@
 """Which images a run is about: a folder, a text or CSV list, or a list on standard input."""
 
-from __future__ import annotations
-
 import csv
 import io
 import os

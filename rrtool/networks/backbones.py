@@ -1,7 +1,5 @@
 """Fully convolutional backbones: torchvision's classifiers, cut after their last ReLU."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Weights files: plain torchvision state dicts, and the retrieval checkpoints with ``meta``."""
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import pickle  # only for the error that torch's weights-only unpickler raises

@@ -1,7 +1,5 @@
 """A backbone ready for inference, with what its checkpoint says of pooling and whitening."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A seeded photo collection with planted objects, and the truth about them."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """The kinds of artifacts: what each holds, and how it is read and written."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from rrtool.artifacts.kinds.activation_maps import ActivationMaps

@@ -1,7 +1,5 @@
 """Activation maps: the last layer's output for every image and scale."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from rrtool.artifacts.kinds.images import OverImages

@@ -1,7 +1,5 @@
 """What all artifacts over images have."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

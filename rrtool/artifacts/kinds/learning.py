@@ -1,7 +1,5 @@
 """Active learning: states of cycles, pre-trainings, agreement of strategies."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from rrtool.artifacts.kinds.images import OfImages

@@ -1,7 +1,5 @@
 """Local features in activation maps: 24 bytes each, their scale is in the order."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

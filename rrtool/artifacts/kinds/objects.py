@@ -1,7 +1,5 @@
 """Objects: what repeats in a collection."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 

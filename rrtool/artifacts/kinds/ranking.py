@@ -1,7 +1,5 @@
 """Rankings of a database for queries: global, verified, or diffused."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest

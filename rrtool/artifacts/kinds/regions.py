@@ -1,7 +1,5 @@
 """Regions: several boxes and descriptors an image; and saliency, the maps that they come from."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from rrtool.artifacts.kinds.images import OverImages

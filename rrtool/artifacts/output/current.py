@@ -1,7 +1,5 @@
 """Whether an artifact that is there is the one that is wanted, and what differs if it isn't."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Failures of the disk, told in one line."""
 
-from __future__ import annotations
-
 import errno
 from collections.abc import Iterator
 from contextlib import contextmanager

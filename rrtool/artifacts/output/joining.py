@@ -1,7 +1,5 @@
 """Parts of an artifact joined into one file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The list of skipped inputs beside an artifact."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 

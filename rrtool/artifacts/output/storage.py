@@ -1,7 +1,5 @@
 """The file under an HDF5 file that is being written."""
 
-from __future__ import annotations
-
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Write an artifact: in parts that survive a kill, joined and published at once at the end."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
