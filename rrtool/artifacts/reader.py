@@ -13,7 +13,7 @@ import h5py
 import numpy as np
 
 from rrtool.artifacts.attributes import Attributes
-from rrtool.artifacts.content import content_digest, dataset_names
+from rrtool.artifacts.digests import content_digest, dataset_names
 from rrtool.artifacts.provenance import InputRecord, identity_of
 from rrtool.artifacts.schema import Column, columns_of, schema_of
 from rrtool.errors import ArtifactError, UsageError

@@ -21,7 +21,7 @@ from typing import Any, Protocol, overload
 
 import numpy as np
 
-from rrtool.artifacts.names import decode_texts, encode_texts
+from rrtool.artifacts.ragged import decode_texts, encode_texts
 from rrtool.errors import ArtifactError
 
 

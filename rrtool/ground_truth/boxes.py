@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rrtool.errors import UsageError
-from rrtool.ground_truth.names import find_entry, first_few
+from rrtool.ground_truth.names import Box, find_entry, first_few
 from rrtool.ground_truth.oxford import load_oxford
 from rrtool.ground_truth.revisited import load_revisited
 from rrtool.ground_truth.tables import read_table
 
-Box = tuple[float, float, float, float]
 _COLUMNS = ("name", "x0", "y0", "x1", "y1")
 
 

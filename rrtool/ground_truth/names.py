@@ -10,6 +10,7 @@ from rrtool.core.evaluation.evaluation import SCORING_RULES, QueryGroundTruth
 from rrtool.errors import UsageError
 
 _Entry = TypeVar("_Entry")
+Box = tuple[float, float, float, float]
 
 
 def find_entry(entries: Mapping[str, _Entry], name: str) -> _Entry | None:

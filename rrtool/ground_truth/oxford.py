@@ -7,7 +7,7 @@ from pathlib import Path
 
 from rrtool.core.evaluation.evaluation import QueryGroundTruth
 from rrtool.errors import UsageError
-from rrtool.ground_truth.names import described, find_queries, restrict, rows_of_entries
+from rrtool.ground_truth.names import Box, described, find_queries, restrict, rows_of_entries
 from rrtool.ground_truth.tables import read_lines, unreadable
 
 PROTOCOL = "oxford5k"
@@ -15,8 +15,6 @@ QUERY_SUFFIX = "_query.txt"
 _IMAGE_PREFIX = "oxc1_"
 # Boxes travel as float32 in artifacts, and two boxes of one image differ by far more.
 _BOX_TOLERANCE = 0.01
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)

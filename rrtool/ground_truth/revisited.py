@@ -12,7 +12,7 @@ from typing import Any
 
 from rrtool.core.evaluation.evaluation import QueryGroundTruth
 from rrtool.errors import UsageError
-from rrtool.ground_truth.names import described, find_queries, restrict, rows_of_entries
+from rrtool.ground_truth.names import Box, described, find_queries, restrict, rows_of_entries
 from rrtool.ground_truth.restricted_pickle import load_restricted
 
 PROTOCOL, INSTRE = "revisited", "instre"
@@ -32,8 +32,6 @@ _RULES = {
     ),
     INSTRE: ("ok", ""),
 }
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)

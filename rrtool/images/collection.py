@@ -63,14 +63,11 @@ def collect(
     names = [listed.names[i] for i in positions]
     paths = [listed.paths[i] for i in positions]
     signatures = file_signatures(paths)
-    return Collection(
-        names,
-        paths,
-        boxes,
-        np.array(signatures, dtype=np.int64).reshape(-1, 2),
-        [_record(images, names, signatures, boxes)],
-        listed.unreadable_folders + missing,
-    )
+    labels = [f"{name}\0{box}" if box else name for name, box in zip(names, boxes, strict=True)]
+    inputs = [image_input(images, labels, signatures)]
+    sizes_and_times = np.array(signatures, dtype=np.int64).reshape(-1, 2)
+    skipped = listed.unreadable_folders + missing
+    return Collection(names, paths, boxes, sizes_and_times, inputs, skipped)
 
 
 def _boxed_rows(
@@ -104,12 +101,3 @@ def _gallery_rows(names: list[str], source: str) -> tuple[list[int], list[tuple[
     reason = f"{source} has it in its gallery, but the image is not there"
     missing = [(name, reason) for name, row in zip(gallery, rows, strict=True) if row < 0]
     return sorted(rows[rows >= 0].tolist()), missing
-
-
-def _record(
-    source: str, names: list[str], signatures: list[tuple[int, int]], boxes: list[Box | None]
-) -> InputRecord:
-    labels = [
-        name if box is None else f"{name}\0{box}" for name, box in zip(names, boxes, strict=True)
-    ]
-    return image_input(source, labels, signatures)

@@ -19,6 +19,7 @@ from rrtool.artifacts.digests import digest_of_file
 from rrtool.errors import UsageError, WorkFailed
 
 CONNECT_TIMEOUT_S = 5.0
+_EXPECTED = "a state dict or a retrieval checkpoint"
 
 
 @dataclass(frozen=True)
@@ -52,12 +53,8 @@ def read_checkpoint(path: str) -> Checkpoint:
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not _is_state_dict(content):
-        raise UsageError(
-            "not a weights file",
-            where=path,
-            expected="a state dict or a retrieval checkpoint",
-            found=type(content).__name__,
-        )
+        found = type(content).__name__
+        raise UsageError("not a weights file", where=path, expected=_EXPECTED, found=found)
     return Checkpoint(path, label, digest, dict(content))
 
 
@@ -75,11 +72,9 @@ def _load_safely(path: str) -> Any:
         found = error.strerror or str(error)
         raise UsageError("cannot read the weights file", where=path, found=found) from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        found = _why_unreadable(error)
         raise UsageError(
-            "not a readable weights file",
-            where=path,
-            expected="a state dict or a retrieval checkpoint",
-            found=_why_unreadable(error),
+            "not a readable weights file", where=path, expected=_EXPECTED, found=found
         ) from None
 
 
@@ -181,13 +176,11 @@ def read_imagenet_weights(name: str) -> Checkpoint:
         WorkFailed: not cached, and the host can't be reached within seconds.
     """
     entry = torchvision.models.get_model_weights(name).DEFAULT
-    url = entry.url
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
     if not cached.is_file():
-        _download(url, cached)
-    state = _load_safely(str(cached))
-    label = f"imagenet ({entry})"
-    return Checkpoint(str(cached), label, digest_of_file(str(cached)), dict(state))
+        _download(entry.url, cached)
+    path = str(cached)
+    return Checkpoint(path, f"imagenet ({entry})", digest_of_file(path), dict(_load_safely(path)))
 
 
 def _download(url: str, target: Path) -> None:

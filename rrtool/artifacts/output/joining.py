@@ -5,7 +5,7 @@ from typing import Any
 
 import h5py
 
-from rrtool.artifacts.content import dataset_names
+from rrtool.artifacts.digests import dataset_names
 
 _COPY_ROWS = 1 << 16
 _COMPRESSED: dict[str, Any] = {"compression": "lzf", "shuffle": True, "chunks": True}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from rrtool.artifacts.output.failures import write_failures
+from rrtool.artifacts.output.storage import write_failures
 from rrtool.errors import printable
 
 

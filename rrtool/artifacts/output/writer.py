@@ -13,12 +13,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from rrtool.artifacts.content import content_digest, dataset_names
+from rrtool.artifacts.digests import content_digest, dataset_names
 from rrtool.artifacts.output.current import is_current
-from rrtool.artifacts.output.failures import write_failures
 from rrtool.artifacts.output.joining import join_parts
 from rrtool.artifacts.output.lock import output_lock
-from rrtool.artifacts.output.storage import new_hdf5
+from rrtool.artifacts.output.storage import new_hdf5, write_failures
 from rrtool.artifacts.provenance import Provenance
 from rrtool.artifacts.reader import FORMAT_VERSION
 from rrtool.artifacts.schema import Column
