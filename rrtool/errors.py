@@ -1,7 +1,5 @@
 """Errors that end a command: one printable line each, and the exit status that goes with it."""
 
-from __future__ import annotations
-
 
 class RrtoolError(Exception):
     """A failure the user can act on, told in one line: what, where, expected, found, what to do.
@@ -64,7 +62,7 @@ class OptionError(UsageError):
         super().__init__(what, **parts)
         self.option = option
 
-    def from_source(self, source: str) -> OptionError:
+    def from_source(self, source: str) -> "OptionError":
         """The same error, saying where the value came from."""
         where = source if self.where is None else f"{source}, {self.where}"
         parts = {name: getattr(self, name) for name in ("expected", "found", "todo")}

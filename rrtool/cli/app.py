@@ -1,7 +1,6 @@
 """The command line: every command made from its options. A stage is imported when it runs."""
 
 import sys
-from collections.abc import Sequence
 from typing import Any
 
 import typer
@@ -22,21 +21,14 @@ _ClickUsageError: Any = typer.BadParameter.__base__
 class Group(TyperGroup):
     """Tells wrong usage in one line, and lists commands by what they are for."""
 
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        windows_expand_args: bool = True,
-        **extra: Any,
+    def main(  # type: ignore[override]  # all but the first are given by name
+        self, args: Any = None, *, standalone_mode: bool = True, **more: Any
     ) -> Any:
         """Run a command line; see Click's ``BaseCommand.main``."""
-        given = (args, prog_name, complete_var, False, windows_expand_args)
         if not standalone_mode:
-            return super().main(*given, **extra)
+            return super().main(args, standalone_mode=False, **more)
         try:
-            code = super().main(*given, **extra)
+            code = super().main(args, standalone_mode=False, **more)
         except typer.Abort:
             code = EXIT_INTERRUPTED
         except _ClickUsageError as error:

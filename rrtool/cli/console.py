@@ -107,12 +107,10 @@ def path_argument(text: str) -> str:
     if text != "-":
         return text
     lines = [os.fsdecode(line) for line in sys.stdin.buffer.read().splitlines() if line.strip()]
+    what = "'-' reads one path from standard input"
     if len(lines) != 1:
-        raise UsageError(
-            "'-' reads one path from standard input",
-            found=f"{len(lines)} lines",
-            todo="did the stage before in the pipe fail?",
-        )
+        todo = "did the stage before in the pipe fail?"
+        raise UsageError(what, found=f"{len(lines)} lines", todo=todo)
     if "\0" in lines[0]:
-        raise UsageError("'-' reads one path from standard input", found="a NUL byte in it")
+        raise UsageError(what, found="a NUL byte in it")
     return lines[0]

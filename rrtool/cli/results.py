@@ -1,7 +1,5 @@
 """What a command prints of the result of its stage."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,7 +62,7 @@ def show_agreement(path: Path, console: Progress, as_json: bool) -> None:
         print_rows(rows)
 
 
-def show_page(page: Page, console: Progress, as_json: bool) -> None:
+def show_page(page: "Page", console: Progress, as_json: bool) -> None:
     """The path of a page; before it the table of learning curves."""
     if page.data and not as_json:
         from rrtool.cli.tables import print_rows
@@ -73,7 +71,7 @@ def show_page(page: Page, console: Progress, as_json: bool) -> None:
     emit_path(page.path, as_json, lambda: page.data)
 
 
-def show_demo(made: Demo, console: Progress, as_json: bool) -> None:
+def show_demo(made: "Demo", console: Progress, as_json: bool) -> None:
     """The scores, and the path of the page."""
     if made.scores and not as_json:
         from rrtool.cli.tables import print_scores

@@ -83,23 +83,17 @@ _STANDARD: dict[str, Callable[[str, Path], Dataset]] = {
 
 
 def _standard(
-    source: str,
-    train: Split | None,
-    test: Split | None,
-    class_names: list[str],
-    *,
+    source: str, train: Split | None, test: Split | None, class_names: list[str], *,
     mirrored_alike: bool,
-) -> Dataset:
+) -> Dataset:  # fmt: skip
     if train is None or not len(train[0]):
         raise UsageError("no training images", where=source)
     images, labels, paths = train
-    if test is None:
-        test = images[:0], labels[:0], []
-    if test[0].shape[1:] != images.shape[1:]:
-        raise UsageError(
-            "training and test images differ in size", where=source,
-            expected=images.shape[1:], found=test[0].shape[1:],
-        )  # fmt: skip
+    test_images, test_labels, test_paths = test or (images[:0], labels[:0], [])
+    size, test_size = images.shape[1:], test_images.shape[1:]
+    if test_size != size:
+        what = "training and test images differ in size"
+        raise UsageError(what, where=source, expected=size, found=test_size)
     status = np.zeros(len(images), np.uint8)
     mean, std = channel_statistics(images, status)
     return Dataset(
@@ -107,13 +101,13 @@ def _standard(
         names=[f"train-{number:05d}" for number in range(len(images))],
         labels=labels,
         class_names=class_names,
-        test_images=test[0],
-        test_labels=test[1],
+        test_images=test_images,
+        test_labels=test_labels,
         mean=mean,
         std=std,
         mirrored_alike=mirrored_alike,
         status=status,
         reasons=[""] * len(images),
         skipped=[],
-        inputs=[record_of(source, [*paths, *test[2]])],
+        inputs=[record_of(source, [*paths, *test_paths])],
     )

@@ -60,12 +60,9 @@ class Groups:
         labels = [self.label_of(name) for name in names]
         unlabelled = [name for name, label in zip(names, labels, strict=True) if label is None]
         if unlabelled:
-            raise UsageError(
-                f"{len(unlabelled)} of {len(names)} image names have no label",
-                where=self.source,
-                expected=self.expected,
-                found=first_few(unlabelled),
-            )
+            what = f"{len(unlabelled)} of {len(names)} image names have no label"
+            found = first_few(unlabelled)
+            raise UsageError(what, where=self.source, expected=self.expected, found=found)
         return [label or "" for label in labels]
 
 
@@ -145,12 +142,9 @@ def _read_labels(path: Path) -> dict[str, str]:
     for line, (name, cell) in read_table(path, ("name", "label")):
         label = cell.strip()
         if labels.get(name, label) != label:
-            raise UsageError(
-                f"a second label for '{name}'",
-                where=f"{path}, line {line}",
-                expected=f"'{labels[name]}', as before",
-                found=f"'{label}'",
-            )
+            what, before = f"a second label for '{name}'", f"'{labels[name]}', as before"
+            where = f"{path}, line {line}"
+            raise UsageError(what, where=where, expected=before, found=f"'{label}'")
         labels[name] = label
     return labels
 

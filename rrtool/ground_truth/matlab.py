@@ -33,11 +33,9 @@ def load_matlab(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise unreadable(path, error) from error
     except _MALFORMED as error:
+        reason = f"{type(error).__name__}: {error}"
         raise UsageError(
-            "not a readable MATLAB file",
-            where=path,
-            expected="version 7 or before",
-            found=f"{type(error).__name__}: {error}",
+            "not a readable MATLAB file", where=path, expected="version 7 or before", found=reason
         ) from error
     found = {key: _listed(content[key]) for key in _VARIABLES if key in content}
     return found | {"gnd": [_entry(entry) for entry in found.get("gnd", [])]}

@@ -40,12 +40,9 @@ def find_queries(
     found = [find_entry(entries, name) for name in query_names]
     unknown = [name for name, entry in zip(query_names, found, strict=True) if entry is None]
     if unknown:
-        raise UsageError(
-            f"{len(unknown)} of {len(query_names)} queries are not in this ground truth",
-            where=where,
-            expected=f"names such as {first_few(list(entries))}",
-            found=first_few(unknown),
-        )
+        what = f"{len(unknown)} of {len(query_names)} queries are not in this ground truth"
+        expected = f"names such as {first_few(list(entries))}"
+        raise UsageError(what, where=where, expected=expected, found=first_few(unknown))
     return [entry for entry in found if entry is not None]
 
 
@@ -67,11 +64,9 @@ def rows_of_entries(
         if entry is None:
             continue
         if rows[entry] >= 0:
-            raise UsageError(
-                f"two images of the database match '{entry_names[entry]}'",
-                where=where,
-                found=first_few([database_names[rows[entry]], name]),
-            )
+            what = f"two images of the database match '{entry_names[entry]}'"
+            twins = first_few([database_names[rows[entry]], name])
+            raise UsageError(what, where=where, found=twins)
         rows[entry] = row
     if len(database_names) and not (rows >= 0).any():
         raise UsageError(

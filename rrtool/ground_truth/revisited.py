@@ -168,9 +168,5 @@ def _strings(content: Any, key: str, source: str) -> list[str]:
 
 
 def _misfit(where: str, what: str, expected: str, found: str) -> UsageError:
-    return UsageError(
-        f"{what} is not that of a revisited or INSTRE ground truth",
-        where=where,
-        expected=expected,
-        found=found,
-    )
+    text = f"{what} is not that of a revisited or INSTRE ground truth"
+    return UsageError(text, where=where, expected=expected, found=found)

@@ -160,11 +160,8 @@ def _whitenings(
             mean = np.asarray(parts["m"], dtype=np.float32).ravel()
             projection = np.asarray(parts["P"], dtype=np.float32)
             if projection.ndim != 2 or projection.shape[1] != len(mean):
-                raise UsageError(
-                    f"the whitening {name}/{scales} has mismatched shapes",
-                    where=path,
-                    found=f"m {mean.shape}, P {projection.shape}",
-                )
+                what = f"the whitening {name}/{scales} has mismatched shapes"
+                raise UsageError(what, where=path, found=f"m {mean.shape}, P {projection.shape}")
             found.setdefault(name, {})[scales] = (mean, projection)
     return found
 
