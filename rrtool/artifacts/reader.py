@@ -268,13 +268,9 @@ def _checked(path: str, file: h5py.File, kinds: tuple[type[Artifact], ...]) -> A
     except (ValueError, TypeError):
         raise ArtifactError("damaged artifact: its format_version", where=path) from None
     if version > FORMAT_VERSION:
-        raise ArtifactError(
-            "written by a newer rrtool",
-            where=path,
-            expected=f"format {FORMAT_VERSION} or older",
-            found=f"format {version}",
-            todo="update rrtool",
-        )
+        what, known = "written by a newer rrtool", f"format {FORMAT_VERSION} or older"
+        found, todo = f"format {version}", "update rrtool"
+        raise ArtifactError(what, where=path, expected=known, found=found, todo=todo)
     if not attributes.get("complete", False):
         raise ArtifactError("the artifact is not complete", where=path, todo="make it again")
     for kind in kinds or (Artifact,):

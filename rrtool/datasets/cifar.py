@@ -117,13 +117,9 @@ def _read_binary(path: Path, version: CifarVersion) -> tuple[np.ndarray, np.ndar
         raise unreadable(path, error) from None
     record = version.n_label_bytes + _PIXELS
     if not len(content) or len(content) % record:
-        raise UsageError(
-            "not a whole number of images",
-            where=path,
-            expected=f"a multiple of {record} bytes",
-            found=len(content),
-            todo="fetch it again",
-        )
+        what, expected = "not a whole number of images", f"a multiple of {record} bytes"
+        todo = "fetch it again"
+        raise UsageError(what, where=path, expected=expected, found=len(content), todo=todo)
     records = content.reshape(-1, record)
     labels = records[:, version.n_label_bytes - 1].astype(np.int64)
     return records[:, version.n_label_bytes :], require_classes(labels, version.n_classes, path)

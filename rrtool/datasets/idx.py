@@ -84,11 +84,8 @@ def _read(stream: gzip.GzipFile | io.BufferedReader, path: Path, n_dimensions: i
         raise UsageError("the header states impossible sizes", where=path, found=shape)
     content = stream.read(size + 1)
     if len(content) != size:
-        raise UsageError(
-            "the file has not the size that its header states",
-            where=path,
-            expected=f"{size} bytes for {' × '.join(map(str, shape))}",
-            found=f"{len(content)} bytes" if len(content) < size else "more",
-            todo="fetch it again",
-        )
+        what = "the file has not the size that its header states"
+        stated = f"{size} bytes for {' × '.join(map(str, shape))}"
+        found = f"{len(content)} bytes" if len(content) < size else "more"
+        raise UsageError(what, where=path, expected=stated, found=found, todo="fetch it again")
     return np.frombuffer(content, np.uint8).reshape(shape)

@@ -52,9 +52,8 @@ def _decoded(
 
     def decode(path: str) -> np.ndarray | str:
         try:
-            return square(
-                decode_image(path, _OVERSIZE * image_size, max_pixels=max_pixels).pixels, image_size
-            )
+            decoded = decode_image(path, _OVERSIZE * image_size, max_pixels=max_pixels)
+            return square(decoded.pixels, image_size)
         except ImageError as error:
             return str(error)
 

@@ -69,11 +69,10 @@ def match_boxes(boxes: Sequence[QueryBox], names: Sequence[str]) -> list[list[Qu
     for name in names:
         found = find_entry(by_name, name) or []
         if found and taken.setdefault(found[0].name, name) != name:
-            raise UsageError(
-                f"two images match the box of '{found[0].name}'",
-                found=first_few([taken[found[0].name], name]),
-                todo="write the boxes with full relative paths",
-            )
+            what = f"two images match the box of '{found[0].name}'"
+            twins = [taken[found[0].name], name]
+            todo = "write the boxes with full relative paths"
+            raise UsageError(what, found=first_few(twins), todo=todo)
         matched.append(found)
     return matched
 

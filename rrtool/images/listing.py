@@ -36,9 +36,6 @@ class ImageList:
     unreadable_folders: list[tuple[str, str]]
     n_ignored: int = 0
 
-    def __len__(self) -> int:
-        return len(self.names)
-
 
 def list_images(source: str) -> ImageList:
     """List a folder (recursive, in byte order of the names), a list file, or ``-`` (stdin).

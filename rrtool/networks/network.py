@@ -111,13 +111,9 @@ def _fill(name: str, weights: str, upsample: bool, seed: int) -> Network:
 
 def _from_checkpoint(name: str, checkpoint: Checkpoint, upsample: bool) -> Network:
     if checkpoint.architecture not in (None, name):
-        raise UsageError(
-            "the checkpoint is of another network",
-            where=checkpoint.source,
-            expected=name,
-            found=checkpoint.architecture,
-            todo=f"use --network {checkpoint.architecture}",
-        )
+        what, found = "the checkpoint is of another network", checkpoint.architecture
+        todo = f"use --network {found}"
+        raise UsageError(what, where=checkpoint.source, expected=name, found=found, todo=todo)
     model = build_classifier(name)
     if checkpoint.is_backbone:
         backbone = cut_backbone(model, name, upsample)
