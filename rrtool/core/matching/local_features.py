@@ -39,8 +39,3 @@ class LocalFeatures:
     @property
     def n_features(self) -> int:
         return len(self.means)
-
-    def group(self, image: int, scale: int) -> slice:
-        """The slice of the features of ``image`` at ``scale``."""
-        group = image * self.n_scales + scale
-        return slice(int(self.offsets[group]), int(self.offsets[group + 1]))

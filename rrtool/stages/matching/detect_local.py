@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from rrtool.artifacts import InputRecord, LocalFeaturesFile, OutputFile, open_artifact
-from rrtool.core.matching.detection import DetectionOptions, concatenate, detect, select_with
+from rrtool.core.matching.detection import DetectionOptions, concatenate, detect, select
 from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.mser import ActivationHistogram
 from rrtool.progress import Progress
@@ -71,7 +71,7 @@ def _detect_all(
     activations.mention_untrained(progress)
     scale, delta = levels or _calibrated(activations, options.delta, progress)
     detection = DetectionOptions(
-        role=options.role,  # type: ignore[arg-type]
+        role=options.role,
         min_diversity=options.min_diversity,
         max_variation=options.max_variation,
         max_per_channel=options.max_per_channel,
@@ -82,7 +82,7 @@ def _detect_all(
     def features_of(maps: Sequence[np.ndarray]) -> LocalFeatures:
         """Of one image, from its maps ``(k, h, w)`` at every scale."""
         found = [detect(each, scale=scale, delta=delta, options=detection) for each in maps]
-        return select_with(found, detection)
+        return select(found, len(maps[0]), detection)
 
     def work(maps: list[torch.Tensor]) -> list[tuple[LocalFeatures, np.ndarray]]:
         per_scale = [each.cpu().numpy() for each in maps]
