@@ -13,15 +13,13 @@ From the fields follow the command line's parameter (``cli.commands``), its chec
 the artifact and its message about differences (``stages.driver``), and ``docs/commands.md``.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import types
 from dataclasses import MISSING, dataclass
 from functools import cache
 from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
-from rrtool.declared import MAX_SEED, Declared, Option, Role
+from rrtool.declared import Declared, Option, Role
 
 _KEY = "rrtool.option"
 
@@ -43,7 +41,7 @@ def artifact(default: Any, help: str, **more: Any) -> Any:
     return option(default, help, role="artifact", **{"panel": "Inputs", **more})
 
 
-def declarations(options: type[Options]) -> dict[str, Declared]:
+def declarations(options: "type[Options]") -> dict[str, Declared]:
     """The options of a class by name, in the order of its fields."""
     known: Any = options
     return _declarations(known)
@@ -189,6 +187,4 @@ class DeviceOptions(Options):
 class SeedOptions(Options):
     """Of everything random."""
 
-    seed: int = option(
-        0, "Seed of everything random; equal seeds give equal results.", least=0, most=MAX_SEED
-    )
+    seed: int = option(0, "Seed of everything random; equal seeds give equal results.", least=0)

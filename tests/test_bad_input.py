@@ -31,6 +31,7 @@ from tests.tiny import (
     make_pictures,
     picture,
     rrtool,
+    run_process,
     skipped_rows,
 )
 
@@ -42,7 +43,7 @@ def _jpeg(image: Image.Image, **options: object) -> bytes:
 
 
 def _descriptors(path):
-    with open_any(path, "features") as artifact:
+    with open_any(path) as artifact:
         names = artifact.names
         status = artifact.status
         return dict(zip(names, zip(status, artifact.descriptors, strict=True), strict=True))
@@ -504,9 +505,12 @@ def test_interrupt_exits_130_and_the_rerun_completes_to_the_same(tmp_path):
     assert stdout == ""
     assert "interrupted" in assert_one_line(stderr)
     assert not output.exists()
-    result = extract(images, output)
-    assert_done(result)
-    assert "continuing an interrupted run" in result.stderr
-    assert_done(extract(images, tmp_path / "g.h5"))
+    # In processes of their own like the first run: libraries loaded here may have set the number
+    # of threads, and with it the last bits.
+    again = run_process(*arguments)
+    assert again.returncode == 0, again.stderr
+    assert "continuing an interrupted run" in again.stderr
+    whole = run_process("extract", images, "-o", tmp_path / "g.h5", *NETWORK, *CPU)
+    assert whole.returncode == 0, whole.stderr
     assert digest_of(output) == digest_of(tmp_path / "g.h5")
     assert leftovers(tmp_path) == []

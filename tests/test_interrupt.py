@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from rrtool.stages.parts import parts_of
 
 from rrtool.artifacts import OutputFile
 from rrtool.artifacts.output.lock import output_lock
+from rrtool.stages.driver import fill, parts_of
 from tests.tiny import (
     CPU,
     NETWORK,
@@ -47,6 +47,7 @@ def folder(tmp_path_factory):
 def test_interrupted_stage_goes_on_to_the_same(folder, monkeypatch, stage):
     monkeypatch.chdir(folder)
     monkeypatch.setattr(parts_of, "__defaults__", (2,))
+    monkeypatch.setattr(fill, "__kwdefaults__", {"rows_per_part": 2})
     name = stage.replace(" ", "")
     write_part, finished = OutputFile.write_part, []
 

@@ -96,7 +96,7 @@ def test_command_line_that_cannot_be_read_is_one_line(here, arguments, text):
 
 
 def test_no_command_shows_the_help_and_version_is_told():
-    assert "Commands:" in rrtool().stderr + rrtool().stdout
+    assert "Describe photos:" in rrtool().stderr + rrtool().stdout
     result = rrtool("--version")
     assert_done(result)
     assert re.fullmatch(r"\d+\.\d+\S*\n", result.stdout)
@@ -163,7 +163,7 @@ def test_extract_and_detect_local_json(here):
         (("evaluate", "r.h5", "--ground-truth", "f.h5"), 2, "not a ground truth"),
         (("evaluate", "f.h5", "--ground-truth", GROUPS), 4, "expected ranking, found features"),
         (("evaluate", "r.h5"), 2, "say what to score by"),
-        (("diffuse", "--prepare", "--graph", "g.h5", "--database", "f.h5", "--kq", "0"), 2, "no q"),
+        (("diffuse", "--prepare", "--graph", "g.h5", "--database", "f.h5", "--kq", "5"), 2, "no q"),
     ],
 )
 def test_inputs_that_are_mixed_up(here, arguments, code, text):

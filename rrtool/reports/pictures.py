@@ -58,8 +58,10 @@ class Pictures:
         loaded = self.load(name, size)
         if loaded is None:
             return None
-        x0, y0, x1, y1 = (box * loaded[1]).round().astype(int).tolist()
-        part = loaded[0].crop((x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)))
+        picture, shrunk = loaded
+        edges = np.nan_to_num(box * shrunk).round().clip(0, picture.size * 2)
+        x0, y0, x1, y1 = edges.astype(int).tolist()
+        part = picture.crop((x0, y0, max(x1, x0 + 1), max(y1, y0 + 1)))
         part.thumbnail((max_size, max_size), Image.Resampling.LANCZOS)
         return part
 

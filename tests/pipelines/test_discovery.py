@@ -29,7 +29,7 @@ def test_discovery_pipeline_compares_whole_photos_with_their_regions(tmp_path: P
         assert f"out/{name}.h5" in table
     assert "OS.EGM" in table
     assert "query crop: yes" in table
-    with open_any(tmp_path / "out/saliency-katz.h5", "saliency") as saliency:
+    with open_any(tmp_path / "out/saliency-katz.h5") as saliency:
         assert saliency.status.shape == (8,)
     precision = make(tmp_path, "discovery.mk", *arguments, "precision")
     assert "FS^3" in precision
@@ -52,7 +52,7 @@ def test_discovery_pipeline_takes_lists_of_photos_and_a_whitening(tmp_path: Path
     subprocess.run([*RRTOOL.split(), *fit], cwd=tmp_path, check=True, capture_output=True)
     (tmp_path / "out/gem.h5").unlink()
     make(tmp_path, "discovery.mk", *arguments, "WHITENING=w.h5", "out/gem.h5")
-    with open_any(tmp_path / "out/gem.h5", "ranking") as ranking:
+    with open_any(tmp_path / "out/gem.h5") as ranking:
         assert ranking.ids.shape == (2, 8)
         assert ranking.extra["description"]["whitening"].startswith("pca")
 
@@ -78,7 +78,7 @@ def test_instre_pipeline_on_ground_truth_in_its_format(tmp_path: Path) -> None:
     table = make(tmp_path, "instre.mk", *options, "table")
     assert "instre" in table
     assert "OS.EGM" in table
-    with open_any(tmp_path / "out/os-katz-d.h5", "ranking") as ranking:
+    with open_any(tmp_path / "out/os-katz-d.h5") as ranking:
         assert ranking.query_names == names[:2]
         assert ranking.database_names == sorted(names[2:])
 
@@ -99,7 +99,7 @@ def test_regional_pipeline_compares_regions_with_one_descriptor_an_image(tmp_pat
     # discovery.mk, which makes the others, has a test of its own.
     make(tmp_path, "regional.mk", *arguments, "out/gmm3.h5", "out/gmm3-d.h5")
     for name, method in (("gmm3", "R-Match"), ("gmm3-d", "R-Match + D")):
-        with open_any(tmp_path / f"out/{name}.h5", "ranking") as ranking:
+        with open_any(tmp_path / f"out/{name}.h5") as ranking:
             assert ranking.ids.shape == (2, 4)
             description = ranking.extra["description"]
             assert description["method"] == method

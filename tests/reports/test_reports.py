@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from html.parser import HTMLParser
+from pathlib import Path
 from unittest.mock import Mock
 
 import numpy as np
@@ -16,6 +17,7 @@ from rrtool.reports.contact_sheet import Card, render_sheet
 from rrtool.reports.document import render
 from rrtool.reports.drawing import Ellipses, draw_matches, ellipses_in_pixels
 from rrtool.reports.match_page import NOT_COUNTED, RIGHT, WRONG, Found, QueryResult
+from rrtool.reports.pictures import Pictures
 from rrtool.reports.verified_match import MatchDrawer, MatchSide
 
 VOID = {"meta", "img", "br", "input"}
@@ -158,3 +160,21 @@ def test_draw_matches_draws_the_ellipse_and_nothing_else(n: int) -> None:
     assert (left[:, :25] == 0).all()
     assert (left[75:] == 0).all()
     assert (left[50, 28:33].max() > 100) == bool(n)
+
+
+def test_crop_takes_any_box(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (30, 40, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    pictures = Pictures(str(tmp_path), ["a.png"])
+    for box, shown in (
+        ((5, 10, 25, 20), pixels[10:20, 5:25]),
+        ((-5, -10, 25, 20), pixels[:20, :25]),
+        ((5, 10, np.inf, 1e30), pixels[10:, 5:]),
+    ):
+        np.testing.assert_array_equal(pictures.crop("a.png", np.array(box), 40, 40), shown)
+    for box in (np.full(4, np.nan), np.array([50, 50, 20, 20])):
+        part = pictures.crop("a.png", box, 40, 40)
+        assert part is not None
+        assert part.size == (1, 1)
+    assert pictures.crop("b.png", np.zeros(4), 40, 40) is None
+    assert pictures.missing == {"b.png"}

@@ -48,7 +48,7 @@ class ActivationInput:
         return len(self.options["scales"])
 
     def mention_untrained(self, progress: Progress) -> None:
-        if not self.network["trained"]:
+        if not self.network.get("trained", True):
             progress.message("the network is untrained (seeded random weights)")
 
 

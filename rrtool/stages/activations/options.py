@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import MISSING, dataclass
 
+from rrtool.declared import MAX_SEED
 from rrtool.errors import OptionError, UsageError
-from rrtool.options import MAX_SEED, DeviceOptions, Options, argument, artifact, option
+from rrtool.options import DeviceOptions, Options, argument, artifact, option
 
 NETWORKS = (
     "vgg16", "resnet18", "resnet50", "resnet101", "squeezenet1_0", "squeezenet1_1",

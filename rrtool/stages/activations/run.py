@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from rrtool.artifacts import OutputFile, OverImages, skipped_list_path, write_skipped_list
-from rrtool.artifacts.names import decode_texts
+from rrtool.artifacts.ragged import decode_texts
 from rrtool.errors import WorkFailed
 from rrtool.images.collection import Collection
 from rrtool.progress import Progress

@@ -47,6 +47,9 @@ def solver_of(
 
     Args:
         database, queries: their vectors.
+
+    Raises:
+        ArtifactError: the graph or the offline solutions are damaged.
     """
     if inputs.offline is not None:
         return _offline(inputs.offline)
@@ -83,7 +86,10 @@ def _transductive(
         np.where((graph.status == 0)[:, None], database, 0),
         queries,
     )
-    adjacency = build_adjacency(*lists, graph.options["gamma"], graph.options["symmetrize"])
+    try:
+        adjacency = build_adjacency(*lists, graph.options["gamma"], graph.options["symmetrize"])
+    except ValueError as error:
+        raise graph.damaged(error) from None
     diffusion = Diffusion(adjacency, **options.solver(), device=device)
     n = len(database)
 

@@ -9,11 +9,13 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from rrtool.stages.diffusion.graph_input import read_adjacency
 
 from rrtool.artifacts import open_artifact
-from rrtool.core.diffusion.knn import KnnOptions, Searcher
+from rrtool.artifacts.kinds import Graph, open_any
+from rrtool.core.diffusion.graph import SYMMETRIZATIONS
+from rrtool.core.diffusion.knn import METHODS, KnnOptions, Searcher
 from rrtool.stages.diffusion import build_graph as stage
+from rrtool.stages.diffusion import options
 from tests.core.diffusion.test_graph import assert_well_formed, unit_vectors
 from tests.stages.made_features import NETWORK, write_features
 from tests.tiny import assert_done, assert_fails, digest_of, leftovers, rrtool
@@ -75,14 +77,14 @@ def test_build_graph_equals_the_dense_definition_over_good_rows(
     expected = np.zeros((N, N))
     vectors = descriptors_with_bad_rows()[GOOD]
     expected[np.ix_(GOOD, GOOD)] = dense_graph(vectors, K, gamma, symmetrize)
-    with open_artifact(tmp_path / "g.h5", "graph") as graph, open_artifact(features) as source:
-        adjacency = read_adjacency(graph)
+    with open_artifact(tmp_path / "g.h5", Graph) as graph, open_any(features) as source:
+        adjacency = graph.adjacency()
         assert_well_formed(adjacency)
         np.testing.assert_allclose(adjacency.toarray(), expected, rtol=1e-4, atol=1e-6)
         np.testing.assert_array_equal(adjacency.toarray() > 0, expected > 0)
-        np.testing.assert_array_equal(graph.read("status"), ~np.isin(np.arange(N), GOOD))
-        assert graph.read_texts("names") == source.read_texts("names")
-        assert sorted(graph.read("ordering")) == list(range(N))
+        np.testing.assert_array_equal(graph.status, ~np.isin(np.arange(N), GOOD))
+        assert graph.names == source.names
+        assert sorted(graph.ordering) == list(range(N))
         assert [record.digest for record in graph.inputs] == [source.digest]
         assert graph.network == NETWORK
         assert graph.options["k"] == K
@@ -90,14 +92,14 @@ def test_build_graph_equals_the_dense_definition_over_good_rows(
         statistics = graph.extra["statistics"]
         assert statistics["n_edges"] == np.count_nonzero(expected) // 2
         assert statistics["n_isolated"] == (expected.sum(axis=1) == 0).sum() >= 4
-        types = {name: graph.dtype(name) for name in ("indptr", "indices", "weights")}
+        types = {name: graph.layout(name)[0] for name in ("indptr", "indices", "weights")}
         assert types == {"indptr": np.int64, "indices": np.int32, "weights": np.float32}
 
 
 def test_build_graph_lists_good_rows_only_and_none_lists_itself(features, tmp_path):
     assert_done(build(features, tmp_path / "g.h5", "--k", K))
-    with open_artifact(tmp_path / "g.h5") as graph:
-        ids, similarities = graph.read("neighbor_ids"), graph.read("similarities")
+    with open_any(tmp_path / "g.h5") as graph:
+        ids, similarities = graph.neighbor_ids, graph.similarities
     bad = np.setdiff1d(np.arange(N), GOOD)
     assert ids.shape == similarities.shape == (N, K)
     assert (ids[bad] == -1).all()
@@ -115,18 +117,18 @@ def test_build_graph_of_any_parts_is_the_same(features, tmp_path, monkeypatch):
     assert_done(build(features, tmp_path / "a.h5", "--k", K))
     monkeypatch.setattr(stage, "_ROWS_PER_PART", 7)
     assert_done(build(features, tmp_path / "b.h5", "--k", K))
-    with open_artifact(tmp_path / "a.h5") as one, open_artifact(tmp_path / "b.h5") as other:
-        np.testing.assert_array_equal(one.read("neighbor_ids"), other.read("neighbor_ids"))
-        np.testing.assert_allclose(one.read("weights"), other.read("weights"), rtol=1e-5)
+    with open_any(tmp_path / "a.h5") as one, open_any(tmp_path / "b.h5") as other:
+        np.testing.assert_array_equal(one.neighbor_ids, other.neighbor_ids)
+        np.testing.assert_allclose(one.weights, other.weights, rtol=1e-5)
 
 
 def test_build_graph_without_faiss_is_the_same(features, tmp_path, monkeypatch):
     assert_done(build(features, tmp_path / "a.h5", "--k", K))
     monkeypatch.setitem(sys.modules, "faiss", None)
     assert_done(build(features, tmp_path / "b.h5", "--k", K))
-    with open_artifact(tmp_path / "a.h5") as one, open_artifact(tmp_path / "b.h5") as other:
+    with open_any(tmp_path / "a.h5") as one, open_any(tmp_path / "b.h5") as other:
         np.testing.assert_allclose(
-            read_adjacency(one).toarray(), read_adjacency(other).toarray(), rtol=1e-5
+            one.adjacency().toarray(), other.adjacency().toarray(), rtol=1e-5
         )
     for method in ("ivf", "hnsw"):
         result = build(features, tmp_path / "c.h5", "--k", K, "--method", method)
@@ -137,9 +139,9 @@ def test_build_graph_without_faiss_is_the_same(features, tmp_path, monkeypatch):
 @pytest.mark.parametrize("k", [1, len(GOOD) - 1])
 def test_build_graph_at_the_ends_of_k(features, tmp_path, k):
     assert_done(build(features, tmp_path / "g.h5", "--k", k))
-    with open_artifact(tmp_path / "g.h5") as graph:
-        assert (graph.read("neighbor_ids")[GOOD] >= 0).all()
-        adjacency = read_adjacency(graph).toarray()
+    with open_any(tmp_path / "g.h5") as graph:
+        assert (graph.neighbor_ids[GOOD] >= 0).all()
+        adjacency = graph.adjacency().toarray()
     vectors = descriptors_with_bad_rows()[GOOD]
     if k > 1:
         expected = dense_graph(vectors, k)
@@ -155,7 +157,7 @@ def test_build_graph_measures_the_recall_of_approximate_methods(tmp_path, method
     features = write_vectors(tmp_path / "f.h5", unit_vectors(300, 6))
     result = build(features, tmp_path / "g.h5", "--k", K, "--method", method, "--seed", 2)
     assert_done(result)
-    with open_artifact(tmp_path / "g.h5") as graph:
+    with open_any(tmp_path / "g.h5") as graph:
         assert graph.options["seed"] == 2
         assert graph.extra["recall"] > 0.9
         recall = graph.extra["recall"]
@@ -168,8 +170,8 @@ def test_build_graph_recall_counts_no_missing_neighbor_as_found(tmp_path):
     vectors, k = unit_vectors(700, 16), 600
     features = write_vectors(tmp_path / "f.h5", vectors)
     assert_done(build(features, tmp_path / "g.h5", "--k", k, "--method", "ivf"))
-    with open_artifact(tmp_path / "g.h5") as graph:
-        n_found = (graph.read("neighbor_ids") >= 0).sum()
+    with open_any(tmp_path / "g.h5") as graph:
+        n_found = (graph.neighbor_ids >= 0).sum()
         assert n_found < 0.9 * k * 700
         assert graph.extra["recall"] <= n_found / (k * 700) + 0.02
 
@@ -181,8 +183,8 @@ def test_build_graph_of_equal_rows_works(tmp_path):
     vectors = np.repeat(unit_vectors(1, 8), 20, axis=0)
     result = build(write_vectors(tmp_path / "f.h5", vectors), tmp_path / "g.h5", "--k", 5)
     assert_done(result)
-    with open_artifact(tmp_path / "g.h5") as graph:
-        adjacency = read_adjacency(graph)
+    with open_any(tmp_path / "g.h5") as graph:
+        adjacency = graph.adjacency()
         np.testing.assert_allclose(adjacency.data, np.ones(adjacency.nnz), rtol=1e-5)
         n_isolated = int((np.diff(adjacency.indptr) == 0).sum())
         assert n_isolated == graph.extra["statistics"]["n_isolated"]
@@ -194,10 +196,10 @@ def test_build_graph_without_edges_works_and_says_so(tmp_path):
     result = build(features, tmp_path / "g.h5", "--k", 3)
     assert_done(result)
     assert "the graph has no edges" in result.stderr
-    with open_artifact(tmp_path / "g.h5") as graph:
-        assert read_adjacency(graph).nnz == 0
+    with open_any(tmp_path / "g.h5") as graph:
+        assert graph.adjacency().nnz == 0
         assert graph.extra["statistics"]["n_isolated"] == 9
-        assert sorted(graph.read("ordering")) == list(range(9))
+        assert sorted(graph.ordering) == list(range(9))
 
 
 # Running again
@@ -216,7 +218,7 @@ def test_build_graph_again_is_up_to_date_and_other_options_are_an_error(features
         assert_fails(result, 4, f"another --{name}", f"expected {value}", f"found {found}")
     assert output.read_bytes() == before
     assert_done(build(features, output, "--k", 5, "--overwrite"))
-    with open_artifact(output) as graph:
+    with open_any(output) as graph:
         assert graph.options["k"] == 5
     assert leftovers(tmp_path) == []
 
@@ -258,6 +260,10 @@ def test_build_graph_reads_its_features_from_a_pipe_and_prints_json(features, tm
 
 
 # Bad input
+
+
+def test_build_graph_offers_what_the_core_has():
+    assert (options.METHODS, options.SYMMETRIZATIONS) == (METHODS, SYMMETRIZATIONS)
 
 
 @pytest.mark.parametrize(
@@ -321,9 +327,7 @@ def test_build_graph_of_other_files(features, tmp_path):
         ("indices", -5, "damaged graph"),
     ],
 )
-def test_read_adjacency_of_a_damaged_graph_is_an_artifact_error(
-    features, tmp_path, name, values, text
-):
+def test_adjacency_of_a_damaged_graph_is_an_artifact_error(features, tmp_path, name, values, text):
     assert_done(build(features, tmp_path / "g.h5", "--k", K))
     with h5py.File(tmp_path / "g.h5", "r+") as file:
         file[name][3] = values

@@ -11,9 +11,9 @@ from pathlib import Path
 import h5py
 import numpy as np
 import pytest
-from rrtool.stages.diffusion.graph_input import read_adjacency
 
-from rrtool.artifacts import Artifact, Provenance, create, encode_texts, open_artifact
+from rrtool.artifacts import Provenance, create, open_artifact
+from rrtool.artifacts.kinds import OfflineDiffusion, Ranking, open_any
 from rrtool.stages.diffusion import diffuse as stage
 from tests.core.diffusion.test_diffusion import dense_diffusion, plain_rank_reached
 from tests.stages.diffusion.test_build_graph import dense_graph
@@ -97,19 +97,19 @@ def diffuse(folder: Path, output: Path, *options: object, **replaced: object):
 
 
 def graph_of(folder: Path):
-    with open_artifact(folder / "g.h5") as graph:
-        return read_adjacency(graph)
+    with open_any(folder / "g.h5") as graph:
+        return graph.adjacency()
 
 
 def assert_ranked_by(
-    found: Artifact, scores: np.ndarray, initial: np.ndarray, top: int = len(RANKED)
+    found: Ranking, scores: np.ndarray, initial: np.ndarray, top: int = len(RANKED)
 ) -> None:
     """Rankings of the first six queries, up to the solver's tolerance.
 
     Args:
         scores, initial: ``(6, n)``.
     """
-    ids, values = found.read("ids"), found.read("scores")
+    ids, values = found.ids, found.scores
     assert ids.shape == values.shape == (9, top)
     allowed = np.where(np.isin(np.arange(N), RANKED), initial, -np.inf)
     for query in range(6):
@@ -121,7 +121,7 @@ def assert_ranked_by(
         rest = ids[query][values[query] == 0].tolist()
         assert rest == expected[top - len(rest) :]
         np.testing.assert_allclose(
-            found.read("similarities")[query], SIMILARITIES[query][ids[query]], atol=1e-6
+            found.similarities[query], SIMILARITIES[query][ids[query]], atol=1e-6
         )
 
 
@@ -132,10 +132,10 @@ def test_diffuse_ranks_the_whole_cluster_first_and_the_rest_as_it_was(folder, tm
     result = diffuse(folder, tmp_path / "r.h5", "--kq", KQ)
     assert_done(result)
     assert result.stdout == f"{tmp_path / 'r.h5'}\n"
-    with open_artifact(tmp_path / "r.h5", "ranking") as found:
-        ids = found.read("ids")
-        assert found.read_texts("database_names") == DATABASE_NAMES
-        assert found.read_texts("query_names") == QUERY_NAMES
+    with open_artifact(tmp_path / "r.h5", Ranking) as found:
+        ids = found.ids
+        assert found.database_names == DATABASE_NAMES
+        assert found.query_names == QUERY_NAMES
         assert found.network == NETWORK
         assert found.extra["description"]["mode"] == "inductive"
         assert found.extra["description"]["method"] == "global + D"
@@ -155,16 +155,16 @@ def test_diffuse_scores_equal_a_dense_solve(folder, tmp_path, kq):
     options = () if kq is None else ("--kq", kq)
     assert_done(diffuse(folder, tmp_path / "r.h5", *options, *CONVERGED, "--alpha", 0.9))
     scores = dense_diffusion(graph_of(folder), nearest_seeds(kq or K // 2), 0.9)
-    with open_artifact(tmp_path / "r.h5") as found:
+    with open_any(tmp_path / "r.h5") as found:
         assert_ranked_by(found, scores.T[:6], SIMILARITIES[:6])
-        assert (found.read("residuals") <= 1e-9).all()
+        assert (found.residuals <= 1e-9).all()
         assert found.extra["convergence"]["n_not_converged"] == 0
 
 
 def test_diffuse_keeps_bad_rows_out_and_leaves_bad_queries_empty(folder, tmp_path):
     assert_done(diffuse(folder, tmp_path / "r.h5", "--kq", KQ))
-    with open_artifact(tmp_path / "r.h5") as found:
-        ids, scores = found.read("ids"), found.read("scores")
+    with open_any(tmp_path / "r.h5") as found:
+        ids, scores = found.ids, found.scores
     assert not np.isin(ids, (FAILED, NOT_FINITE)).any()
     np.testing.assert_array_equal(np.sort(ids[:6], axis=1), np.tile(RANKED, (6, 1)))
     assert (scores[:6][ids[:6] == ZERO] == 0).all()
@@ -178,9 +178,9 @@ def test_diffuse_keeps_bad_rows_out_and_leaves_bad_queries_empty(folder, tmp_pat
 def test_diffuse_top_is_the_head_of_the_whole_ranking(folder, tmp_path, top):
     assert_done(diffuse(folder, tmp_path / "r.h5", "--kq", KQ))
     assert_done(diffuse(folder, tmp_path / "t.h5", "--kq", KQ, "--top", top))
-    with open_artifact(tmp_path / "r.h5") as whole, open_artifact(tmp_path / "t.h5") as head:
+    with open_any(tmp_path / "r.h5") as whole, open_any(tmp_path / "t.h5") as head:
         for name in ("ids", "scores", "similarities"):
-            np.testing.assert_array_equal(head.read(name), whole.read(name)[:, :top])
+            np.testing.assert_array_equal(head.read_named(name), whole.read_named(name)[:, :top])
         assert head.extra["description"]["top"] == top
 
 
@@ -192,9 +192,9 @@ def test_diffuse_on_a_graph_without_edges_keeps_the_order(folder, tmp_path):
     result = diffuse(folder, tmp_path / "r.h5", "--kq", 3, **files)
     assert_done(result)
     assert "has no edges: the order stays as it is" in result.stderr
-    with open_artifact(tmp_path / "r.h5") as found:
+    with open_any(tmp_path / "r.h5") as found:
         np.testing.assert_array_equal(
-            found.read("ids")[:6], np.argsort(-QUERIES[:6], axis=1, kind="stable")
+            found.ids[:6], np.argsort(-QUERIES[:6], axis=1, kind="stable")
         )
 
 
@@ -206,7 +206,7 @@ def test_diffuse_truncate_to_everything_equals_the_whole(folder, tmp_path):
         assert_done(diffuse(folder, tmp_path / name, "--kq", KQ, *CONVERGED, *options))
     scores = dense_diffusion(graph_of(folder), nearest_seeds(KQ), 0.99).T[:6]
     for name in ("a.h5", "b.h5", "c.h5"):
-        with open_artifact(tmp_path / name) as found:
+        with open_any(tmp_path / name) as found:
             assert_ranked_by(found, scores, SIMILARITIES[:6])
 
 
@@ -223,7 +223,7 @@ def test_diffuse_truncate_equals_a_dense_solve_on_the_submatrix(folder, tmp_path
         inside = VERTICES[np.argsort(-SIMILARITIES[query][VERTICES])[:size]]
         system = np.eye(size) - 0.99 * normalized[np.ix_(inside, inside)]
         scores[query, inside] = np.linalg.solve(system, 0.01 * g[inside, query])
-    with open_artifact(tmp_path / "r.h5") as found:
+    with open_any(tmp_path / "r.h5") as found:
         assert_ranked_by(found, scores, SIMILARITIES[:6])
 
 
@@ -238,9 +238,9 @@ def test_diffuse_transductive_says_so_and_equals_a_dense_solve_with_the_queries(
         normalized = np.nan_to_num(weights / np.sqrt(np.outer(degrees, degrees)))
     g = np.eye(len(rows))[:, N:]
     scores = np.linalg.solve(np.eye(len(rows)) - 0.99 * normalized, 0.01 * g)[:N]
-    with open_artifact(tmp_path / "r.h5") as found:
+    with open_any(tmp_path / "r.h5") as found:
         assert_ranked_by(found, scores.T[:6], SIMILARITIES[:6])
-        assert (found.read("ids")[list(EMPTY_QUERIES)] == -1).all()
+        assert (found.ids[list(EMPTY_QUERIES)] == -1).all()
     result = rrtool("inspect", tmp_path / "r.h5", "--json")
     assert json.loads(result.stdout)["facts"]["description"]["mode"] == "transductive"
     labels = [*zip(DATABASE_NAMES, CLUSTERS, strict=True), *zip(QUERY_NAMES, range(9), strict=True)]
@@ -248,6 +248,26 @@ def test_diffuse_transductive_says_so_and_equals_a_dense_solve_with_the_queries(
     (tmp_path / "truth.csv").write_text("\n".join(lines))
     result = rrtool("evaluate", tmp_path / "r.h5", "--ground-truth", tmp_path / "truth.csv")
     assert "transductive" in result.stdout
+
+
+def test_diffuse_offline_combines_the_solutions_of_all_vertices(folder, tmp_path):
+    files = ("--graph", folder / "g.h5", "--database", folder / "d.h5")
+    prepared = tmp_path / "p.h5"
+    assert_done(rrtool("diffuse", "--prepare", *files, "-o", prepared, *CONVERGED))
+    with open_artifact(prepared, OfflineDiffusion) as offline:
+        assert offline.options == {"alpha": 0.99, "max_iter": 300, "tol": 1e-9, "truncate": 1000}
+        solutions = offline.solutions().toarray()
+    expected = dense_diffusion(graph_of(folder), np.eye(N), 0.99).T
+    np.testing.assert_allclose(solutions[VERTICES], expected[VERTICES], atol=1e-6)
+    result = diffuse(folder, tmp_path / "r.h5", "--kq", KQ, "--offline", prepared)
+    assert_done(result)
+    scores = dense_diffusion(graph_of(folder), nearest_seeds(KQ), 0.99).T[:6]
+    with open_artifact(tmp_path / "r.h5", Ranking) as found:
+        assert_ranked_by(found, scores, SIMILARITIES[:6])
+    result = diffuse(folder, tmp_path / "x.h5", "--offline", prepared, "--alpha", 0.9)
+    assert_fails(result, 4, "p.h5", "another --alpha", "expected 0.9", "found 0.99")
+    result = diffuse(folder, tmp_path / "x.h5", "--offline", prepared, "--truncate", 9)
+    assert_fails(result, 2, "--offline solves nothing")
 
 
 # Seeds of a verified ranking
@@ -266,20 +286,16 @@ def write_verified(path: Path, **replaced: object) -> Path:
                "scores": similarities.astype(np.float32), "n_inliers": n_inliers,
                "query_names": QUERY_NAMES, "database_names": DATABASE_NAMES,
                "query_boxes": np.zeros((len(ids), 4), np.float32)} | replaced  # fmt: skip
-    datasets = {name: values for name, values in columns.items() if not isinstance(values, list)}
-    for name in ("query_names", "database_names"):
-        datasets |= encode_texts(columns[name], name)
-    datasets = {name: values for name, values in datasets.items() if values is not None}
     description = {"method": "global + DSM", "mode": "inductive", "top": None}
     with create(path, Provenance("ranking", {}, [], NETWORK), overwrite=True) as target:
-        return target.publish(datasets, extra={"description": description})
+        return target.publish(Ranking.columns(**columns), extra={"description": description})
 
 
 def verified_seeds(path: Path, n_verified: int, n_seeds: int) -> np.ndarray:
     """Inliers times similarity of the best, divided by the maximum."""
     g = np.zeros((N, len(QUERY_NAMES)))
-    with open_artifact(path) as ranking:
-        columns = (ranking.read(name) for name in ("ids", "similarities", "n_inliers"))
+    with open_any(path) as ranking:
+        columns = (ranking.read_named(name) for name in ("ids", "similarities", "n_inliers"))
         for column, ids, similarities, n_inliers in zip(g.T, *columns, strict=True):
             pairs = [
                 (inliers * max(similarity, 0), i)
@@ -300,21 +316,21 @@ def test_diffuse_from_verified_seeds_equals_a_dense_solve(folder, tmp_path, n_ve
     g = verified_seeds(seeds, n_verified or 10, kq or 5)
     scores = dense_diffusion(graph_of(folder), g, 0.99).T[:6]
     initial = np.full((6, N), -np.inf)
-    with open_artifact(seeds) as ranking:
-        for row, ids in zip(initial, ranking.read("ids"), strict=False):
+    with open_any(seeds) as ranking:
+        for row, ids in zip(initial, ranking.ids, strict=False):
             row[ids] = -np.arange(len(ids))
-    with open_artifact(tmp_path / "r.h5") as found:
+    with open_any(tmp_path / "r.h5") as found:
         assert_ranked_by(found, scores, initial)
         assert found.extra["description"]["method"] == "global + DSM + D"
-        assert (found.read("ids")[list(EMPTY_QUERIES)] == -1).all()
+        assert (found.ids[list(EMPTY_QUERIES)] == -1).all()
 
 
 def test_diffuse_from_verified_seeds_without_inliers_keeps_the_order(folder, tmp_path):
     n_inliers = np.zeros((len(QUERY_NAMES), N_VERIFIED), np.int32)
     seeds = write_verified(tmp_path / "v.h5", n_inliers=n_inliers)
     assert_done(diffuse(folder, tmp_path / "r.h5", seeds=seeds))
-    with open_artifact(seeds) as ranking, open_artifact(tmp_path / "r.h5") as found:
-        np.testing.assert_array_equal(found.read("ids")[:6], ranking.read("ids")[:6])
+    with open_any(seeds) as ranking, open_any(tmp_path / "r.h5") as found:
+        np.testing.assert_array_equal(found.ids[:6], ranking.ids[:6])
 
 
 def test_diffuse_behind_a_short_verified_ranking_come_the_others_by_similarity(folder, tmp_path):
@@ -325,12 +341,12 @@ def test_diffuse_behind_a_short_verified_ranking_come_the_others_by_similarity(f
         n_inliers=np.zeros((9, N_VERIFIED), np.int32),
     )  # fmt: skip
     assert_done(diffuse(folder, tmp_path / "r.h5", seeds=seeds))
-    with open_artifact(tmp_path / "r.h5") as found:
+    with open_any(tmp_path / "r.h5") as found:
         for query in range(6):
             others = RANKED[9:]
             others = others[np.argsort(-SIMILARITIES[query][others], kind="stable")]
             expected = np.concatenate([RANKED[:9], others])
-            np.testing.assert_array_equal(found.read("ids")[query], expected)
+            np.testing.assert_array_equal(found.ids[query], expected)
 
 
 # Running again, and how far the solver came
@@ -388,18 +404,18 @@ def test_diffuse_of_any_parts_is_the_same(folder, tmp_path, monkeypatch):
         assert_done(diffuse(folder, tmp_path / "a.h5", *CONVERGED, *variant, "--overwrite"))
         monkeypatch.setattr(stage, "_QUERIES_PER_PART", 4)
         assert_done(diffuse(folder, tmp_path / "b.h5", *CONVERGED, *variant, "--overwrite"))
-        with open_artifact(tmp_path / "a.h5") as one, open_artifact(tmp_path / "b.h5") as other:
-            np.testing.assert_allclose(one.read("scores"), other.read("scores"), rtol=1e-4)
+        with open_any(tmp_path / "a.h5") as one, open_any(tmp_path / "b.h5") as other:
+            np.testing.assert_allclose(one.scores, other.scores, rtol=1e-4)
 
 
 @pytest.mark.parametrize("variant", [(), ("--truncate", 40), ("--transductive",)])
 def test_diffuse_stores_and_tells_what_has_not_converged(folder, tmp_path, variant):
     result = diffuse(folder, tmp_path / "r.h5", "--max-iter", 2, *variant)
     assert_done(result)
-    with open_artifact(tmp_path / "r.h5") as found:
-        n_iterations, residuals = found.read("n_iterations"), found.read("residuals")
+    with open_any(tmp_path / "r.h5") as found:
+        n_iterations, residuals = found.n_iterations, found.residuals
         convergence = found.extra["convergence"]
-        assert found.options["max_iterations"] == 2
+        assert found.options["max_iter"] == 2
     assert (n_iterations.dtype, residuals.dtype) == (np.int32, np.float64)
     assert (n_iterations[:6] == 2).all()
     assert (residuals[:6] > 1e-6).all()
@@ -419,13 +435,12 @@ def test_diffuse_stores_and_tells_what_has_not_converged(folder, tmp_path, varia
 
 def test_diffuse_on_the_cpu_imports_no_torch(folder, tmp_path):
     program = (
-        "import sys; from rrtool.progress import Silent;"
-        "from rrtool.stages.diffusion.diffuse import DiffuseOptions, run;"
+        "import sys; import rrtool;"
         "folder, output = sys.argv[1:];"
-        "files = [f'{folder}/{name}.h5' for name in 'gqd'];"
+        "files = {name: f'{folder}/{name[0]}.h5' for name in ('graph', 'queries', 'database')};"
         "variants = ({'kq': 3}, {'truncate': 20}, {'transductive': True});"
-        "[run(*files, output, DiffuseOptions(device='cpu', **variant), overwrite=True,"
-        " progress=Silent()) for variant in variants];"
+        "[rrtool.diffuse(output, **files, device='cpu', **variant, overwrite=True)"
+        " for variant in variants];"
         "assert 'torch' not in sys.modules"
     )
     command = [sys.executable, "-c", program, str(folder), str(tmp_path / "r.h5")]

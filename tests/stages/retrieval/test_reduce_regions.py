@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import Ranking, Regions, open_any
 from rrtool.core.retrieval.region_reduction import reduce_regions
 from tests.tiny import assert_done, assert_fails, digest_of, extract, leftovers, picture, rrtool
 
@@ -29,21 +30,19 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_reduce_regions_reduces_each_image_by_itself(made: Path) -> None:
-    with open_artifact(made / "r.h5") as before, open_artifact(made / "r3.h5", "regions") as after:
-        old, new = before.read("offsets"), after.read("offsets")
+    with open_any(made / "r.h5") as before, open_artifact(made / "r3.h5", Regions) as after:
+        old, new = before.offsets, after.offsets
         assert np.diff(new).tolist() == [0 if row == BAD else 3 for row in range(6)]
-        vectors, boxes = before.read("descriptors"), before.read("region_boxes")
+        vectors, boxes = before.descriptors, before.region_boxes
         for row, (first, last) in enumerate(pairwise(old)):
             expected = reduce_regions(vectors[first:last], 3, np.random.default_rng(0))
             own = slice(*new[row : row + 2].tolist())
-            np.testing.assert_array_equal(after.read("descriptors")[own], expected.descriptors)
-            for box, members in zip(
-                after.read("region_boxes")[own], expected.members.T, strict=True
-            ):
+            np.testing.assert_array_equal(after.descriptors[own], expected.descriptors)
+            for box, members in zip(after.region_boxes[own], expected.members.T, strict=True):
                 x0, y0, x1, y1 = boxes[first:last][members].T
                 assert box.tolist() == [x0.min(), y0.min(), x1.max(), y1.max()]
         for name in ("status", "boxes", "image_sizes", "file_signatures", "names/bytes"):
-            np.testing.assert_array_equal(after.read(name), before.read(name))
+            np.testing.assert_array_equal(after.read_named(name), before.read_named(name))
         assert after.options["regions"] == "uniform, 2 levels, GMM 3"
         assert "region_scales" not in after
 
@@ -59,17 +58,17 @@ def test_reduced_regions_are_searched_and_diffused(made: Path, tmp_path: Path) -
         )
     )  # fmt: skip
     for name, method in (("s.h5", "R-Match"), ("d.h5", "R-Match + D")):
-        with open_artifact(tmp_path / name, "ranking") as ranking:
+        with open_artifact(tmp_path / name, Ranking) as ranking:
             description = ranking.extra["description"]
             assert description["method"] == method
             assert description["described_by"] == "uniform, 2 levels, GMM 3"
             assert description["vectors_per_image"] == 3
-            ids = ranking.read("ids")
+            ids = ranking.ids
             assert (ids[BAD] == -1).all()
             good = np.delete(np.arange(6), BAD)
             np.testing.assert_array_equal(np.sort(ids[good], axis=1), np.tile(good, (5, 1)))
-    with open_artifact(tmp_path / "s.h5") as ranking:
-        ids, similarities = ranking.read("ids"), ranking.read("similarities")
+    with open_any(tmp_path / "s.h5") as ranking:
+        ids, similarities = ranking.ids, ranking.similarities
         own = ids == np.arange(6)[:, None]
         np.testing.assert_allclose(similarities[own], 1, atol=1e-5)
 
@@ -80,7 +79,7 @@ def test_reduce_regions_again_is_up_to_date(made: Path, tmp_path: Path) -> None:
     assert digest_of(tmp_path / "r3.h5") == digest_of(made / "r3.h5")
     assert "is up to date" in rrtool(*command, "--n-regions", 3).stderr
     assert_fails(rrtool(*command, "--n-regions", 2, "-q"), 4, "another --n-regions")
-    assert_fails(rrtool(*command, "--n-regions", 3, "--seed", 1, "-q"), 4, "reduction-seed")
+    assert_fails(rrtool(*command, "--n-regions", 3, "--seed", 1, "-q"), 4, "another --seed")
     assert leftovers(tmp_path) == []
 
 

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import Ranking, Regions, open_any
 from rrtool.core.retrieval.pooling import gem, rmac_regions
 from tests.tiny import (
     assert_done,
@@ -37,12 +38,12 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_regions_are_the_pooled_parts_of_the_maps(made: Path) -> None:
-    with open_artifact(made / "r.h5", "regions") as regions, open_artifact(made / "m.h5") as maps:
-        offsets, vectors = regions.read("offsets"), regions.read("descriptors")
-        boxes, names = regions.read("region_boxes"), regions.read_texts("names")
-        width, height = maps.read("map_sizes")[0, 0].tolist()
-        start, stop = maps.read("offsets")[:2].tolist()
-        activations = torch.from_numpy(maps.read("activations")[start:stop])
+    with open_artifact(made / "r.h5", Regions) as regions, open_any(made / "m.h5") as maps:
+        offsets, vectors = regions.offsets, regions.descriptors
+        boxes, names = regions.region_boxes, regions.names
+        width, height = maps.map_sizes[0, 0].tolist()
+        start, stop = maps.offsets[:2].tolist()
+        activations = torch.from_numpy(maps.activations[start:stop])
         activations = activations.reshape(1, -1, height, width)
         places = list(dict.fromkeys(rmac_regions(height, width, 2)))
         assert offsets[1] == len(places) > 2
@@ -57,10 +58,10 @@ def test_regions_are_the_pooled_parts_of_the_maps(made: Path) -> None:
 
 
 def test_whole_image_region_is_the_global_descriptor(made: Path) -> None:
-    with open_artifact(made / "r.h5") as regions, open_artifact(made / "f.h5") as features:
-        first = regions.read("offsets")[:-1][features.read("status") == 0]
-        whole = regions.read("descriptors")[first]
-        good = features.read("descriptors")[features.read("status") == 0]
+    with open_any(made / "r.h5") as regions, open_any(made / "f.h5") as features:
+        first = regions.offsets[:-1][features.status == 0]
+        whole = regions.descriptors[first]
+        good = features.descriptors[features.status == 0]
         np.testing.assert_allclose(whole, good, atol=1e-5)
 
 
@@ -77,12 +78,12 @@ def test_regional_diffusion_ranks_images_once_each(
     made: Path, tmp_path: Path, queries: str, options: tuple[object, ...]
 ) -> None:
     assert_done(diffuse(made, queries, tmp_path / "d.h5", *options))
-    with open_artifact(tmp_path / "d.h5", "ranking") as ranking:
-        ids, names = ranking.read("ids"), ranking.read_texts("database_names")
+    with open_artifact(tmp_path / "d.h5", Ranking) as ranking:
+        ids, names = ranking.ids, ranking.database_names
         good = [row for row, name in enumerate(names) if name != "bad.png"]
         assert ids.shape == (10, 4 if options == ("--top", 4) else 9)
         assert all(set(row) <= set(good) for row in ids[good].tolist())
-        similarities = ranking.read("similarities")
+        similarities = ranking.similarities
         own = (ids == np.arange(10)[:, None]) & (ids >= 0)
         np.testing.assert_allclose(similarities[own], 1, atol=1e-5)
         assert (ids[names.index("bad.png")] == -1).all()
@@ -94,17 +95,17 @@ def test_regional_diffusion_equals_a_dense_solve(made: Path, tmp_path: Path) -> 
     options = ("--kq", 3, "--max-iter", 500)
     assert_done(diffuse(made, "r.h5", tmp_path / "d.h5", *options))
     with (
-        open_artifact(made / "r.h5") as regions,
-        open_artifact(made / "g.h5") as graph,
-        open_artifact(tmp_path / "d.h5") as ranking,
+        open_any(made / "r.h5") as regions,
+        open_any(made / "g.h5") as graph,
+        open_any(tmp_path / "d.h5") as ranking,
     ):
-        vectors = regions.read("descriptors").astype(np.float64)
-        offsets = regions.read("offsets")
+        vectors = regions.descriptors.astype(np.float64)
+        offsets = regions.offsets
         n = len(vectors)
         adjacency = np.zeros((n, n))
-        rows = np.repeat(np.arange(n), np.diff(graph.read("indptr")))
-        adjacency[rows, graph.read("indices")] = graph.read("weights")
-        ids, scores = ranking.read("ids"), ranking.read("scores")
+        rows = np.repeat(np.arange(n), np.diff(graph.indptr))
+        adjacency[rows, graph.indices] = graph.weights
+        ids, scores = ranking.ids, ranking.scores
     degrees = adjacency.sum(axis=1)
     scale = np.where(degrees > 0, 1 / np.sqrt(np.maximum(degrees, 1e-12)), 0)
     laplacian = np.eye(n) - 0.99 * scale[:, None] * adjacency * scale
@@ -126,12 +127,12 @@ def test_regional_diffusion_equals_a_dense_solve(made: Path, tmp_path: Path) -> 
 @pytest.mark.parametrize("queries", ["f.h5", "r.h5"])
 def test_search_of_regions_is_cross_matching(made: Path, tmp_path: Path, queries: str) -> None:
     assert_done(rrtool("search", made / queries, made / "r.h5", "-o", tmp_path / "s.h5"))
-    with open_artifact(made / "r.h5") as regions, open_artifact(made / queries) as asked:
-        vectors, offsets = regions.read("descriptors"), regions.read("offsets")
-        own = asked.read("descriptors")
-        starts = asked.read("offsets") if "offsets" in asked else np.arange(len(own) + 1)
-    with open_artifact(tmp_path / "s.h5", "ranking") as ranking:
-        ids, similarities = ranking.read("ids"), ranking.read("similarities")
+    with open_any(made / "r.h5") as regions, open_any(made / queries) as asked:
+        vectors, offsets = regions.descriptors, regions.offsets
+        own = asked.descriptors
+        starts = asked.offsets if "offsets" in asked else np.arange(len(own) + 1)
+    with open_artifact(tmp_path / "s.h5", Ranking) as ranking:
+        ids, similarities = ranking.ids, ranking.similarities
         assert ranking.extra["description"]["method"] == "R-Match"
     for query in (0, 5):
         expected = {}
@@ -161,12 +162,12 @@ def test_search_regional_asks_for_regions_on_both_sides(made: Path, tmp_path: Pa
 
 def test_ranking_says_how_many_vectors_an_image_has(made: Path, tmp_path: Path) -> None:
     names = {"f.h5": (1, "whole images"), "r.h5": (None, "uniform, 2 levels")}
-    with open_artifact(made / "r.h5") as regions:
-        n_regions = regions.shape("descriptors")[0] / 9
+    with open_any(made / "r.h5") as regions:
+        n_regions = regions.descriptors.shape[0] / 9
     for database, (n_vectors, what) in names.items():
         output = tmp_path / f"s-{database}"
         assert_done(rrtool("search", made / "f.h5", made / database, "-o", output))
-        with open_artifact(output) as ranking:
+        with open_any(output) as ranking:
             description = ranking.extra["description"]
             assert description["vectors_per_image"] == (n_vectors or n_regions)
             assert description["described_by"] == what
@@ -182,15 +183,15 @@ def test_whiten_apply_whitens_every_region(made: Path, tmp_path: Path) -> None:
     result = rrtool("whiten", "apply", made / "r.h5", tmp_path / "w.h5", "-o", tmp_path / "rw.h5")
     assert_done(result)
     with (
-        open_artifact(made / "r.h5") as plain,
-        open_artifact(tmp_path / "rw.h5", "regions") as whitened,
-        open_artifact(tmp_path / "w.h5") as learned,
+        open_any(made / "r.h5") as plain,
+        open_artifact(tmp_path / "rw.h5", Regions) as whitened,
+        open_any(tmp_path / "w.h5") as learned,
     ):
-        mean, projection = learned.read("mean"), learned.read("projection")
-        expected = (plain.read("descriptors") - mean) @ projection.T
+        mean, projection = learned.mean, learned.projection
+        expected = (plain.descriptors - mean) @ projection.T
         expected /= np.linalg.norm(expected, axis=1, keepdims=True)
-        np.testing.assert_allclose(whitened.read("descriptors"), expected, atol=1e-5)
-        np.testing.assert_array_equal(whitened.read("offsets"), plain.read("offsets"))
+        np.testing.assert_allclose(whitened.descriptors, expected, atol=1e-5)
+        np.testing.assert_array_equal(whitened.offsets, plain.offsets)
 
 
 def test_regions_bad_input(made: Path, tmp_path: Path) -> None:
@@ -215,7 +216,7 @@ def test_regions_of_a_picture_too_small_for_one_scale(tmp_path: Path) -> None:
     Image.new("RGB", (20, 18), "red").save(photos / "b.png")
     result = extract(photos, tmp_path / "r.h5", "--regions", 1, "--scales", "1,0.5")
     assert result.exit_code in (0, 3)
-    with open_artifact(tmp_path / "r.h5") as regions:
-        counts = np.diff(regions.read("offsets"))
+    with open_any(tmp_path / "r.h5") as regions:
+        counts = np.diff(regions.offsets)
         assert counts[0] > counts[1]
-        assert len(regions.read("region_scales")) == counts.sum()
+        assert len(regions.region_scales) == counts.sum()

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import Ranking, open_any
 from rrtool.core.retrieval.query_expansion import augment_database, expand_queries
 from rrtool.core.retrieval.whitening import l2_normalize
 from tests.stages.made_features import write_features
@@ -38,14 +39,14 @@ def search(collection: tuple[Path, Path], *options: object, output: str = "r.h5"
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray, str]:
-    with open_artifact(path, "ranking") as ranking:
+    with open_artifact(path, Ranking) as ranking:
         method = ranking.extra["description"]["method"]
-        return ranking.read("ids"), ranking.read("similarities"), method
+        return ranking.ids, ranking.similarities, method
 
 
 def descriptors(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    with open_artifact(path) as features:
-        return features.read("descriptors"), features.read("status") == 0
+    with open_any(path) as features:
+        return features.descriptors, features.status == 0
 
 
 @pytest.mark.parametrize(
@@ -100,7 +101,7 @@ def test_search_expansion_passes_over_the_query_itself(tmp_path: Path) -> None:
 
 def test_search_options_are_part_of_the_identity(collection: tuple[Path, Path]) -> None:
     path = search(collection, "--expand", 3)
-    with open_artifact(path) as ranking:
+    with open_any(path) as ranking:
         assert ranking.options == {"top": None, "expand": 3, "expand_alpha": 0.0, "augment": 0}
     again = rrtool("search", *collection, "-o", path, "--expand", 3)
     assert "up to date" in again.stderr

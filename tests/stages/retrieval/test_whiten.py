@@ -11,6 +11,7 @@ import torch
 from typer.testing import Result
 
 from rrtool.artifacts import open_artifact
+from rrtool.artifacts.kinds import Features, Whitening, open_any
 from rrtool.core.retrieval.whitening import (
     apply_whitening,
     covariance_of_groups,
@@ -57,22 +58,22 @@ def applied(features: Path, whitening: Path, output: str = "g.h5") -> Path:
 
 
 def projection_of(whitening: Path) -> np.ndarray:
-    with open_artifact(whitening, "whitening") as artifact:
-        return artifact.read("projection")
+    with open_artifact(whitening, Whitening) as artifact:
+        return artifact.projection
 
 
 def test_whiten_fit_writes_what_the_core_learns(features: Path) -> None:
     path = fitted(features, "--groups", "folder", "--dim", 4)
     vectors = descriptors(1)
     expected = fit_supervised(vectors, covariance_of_groups(vectors, LABELS))
-    with open_artifact(path, "whitening") as whitening:
+    with open_artifact(path, Whitening) as whitening:
         assert whitening.dataset_names() == ["eigenvalues", "mean", "projection"]
-        assert whitening.dtype("projection") == whitening.dtype("mean") == np.float32
-        np.testing.assert_allclose(whitening.read("mean"), expected.mean, rtol=1e-6)
+        assert whitening.projection.dtype == whitening.mean.dtype == np.float32
+        np.testing.assert_allclose(whitening.mean, expected.mean, rtol=1e-6)
         np.testing.assert_allclose(
-            whitening.read("projection"), expected.projection[:4], rtol=1e-6, atol=1e-7
+            whitening.projection, expected.projection[:4], rtol=1e-6, atol=1e-7
         )
-        np.testing.assert_allclose(whitening.read("eigenvalues"), expected.eigenvalues[:4])
+        np.testing.assert_allclose(whitening.eigenvalues, expected.eigenvalues[:4])
         assert whitening.extra == {
             "made": {
                 "gem_exponent": 3.0, "max_size": 96, "pool": "gem", "scales": [1.0],
@@ -102,7 +103,7 @@ def test_whiten_fit_takes_any_form_of_the_same_groups(features: Path) -> None:
     assert digest_of(first) == digest_of(by_prefix) == digest_of(by_table)
     by_pairs = fitted(features, "--pairs", folder / "pairs.csv", output="pairs.h5")
     np.testing.assert_allclose(projection_of(by_pairs), projection_of(first), rtol=1e-5, atol=1e-6)
-    with open_artifact(by_pairs) as whitening:
+    with open_any(by_pairs) as whitening:
         assert whitening.extra["n_pairs"] == 80
         assert whitening.extra["n_groups"] is None
 
@@ -126,7 +127,7 @@ def test_whiten_fit_distractors_shift_the_mean_only_and_unusable_rows_nothing(
         vectors, covariance_of_groups(vectors, np.where(LABELS < 3, LABELS, -1))
     )
     np.testing.assert_allclose(projection_of(path), expected.projection, rtol=1e-5, atol=1e-6)
-    with open_artifact(path) as whitening:
+    with open_any(path) as whitening:
         assert whitening.extra["n_groups"] == 3
         assert whitening.extra["n_images"] == 40
 
@@ -135,7 +136,7 @@ def test_whiten_fit_pca(features: Path) -> None:
     path = fitted(features, "--method", "pca", "--dim", 3)
     expected = fit_pca(descriptors(1)).projection[:3]
     np.testing.assert_allclose(projection_of(path), expected, rtol=1e-6, atol=1e-6)
-    with open_artifact(path) as whitening:
+    with open_any(path) as whitening:
         assert whitening.extra["method"] == "pca"
         assert "n_pairs" not in whitening.extra
 
@@ -150,11 +151,11 @@ def test_whiten_apply_centres_on_the_database(features: Path) -> None:
             "whiten", "apply", source, whitening, "-o", folder / output, "--center", other
         )
         assert_done(result)
-    with open_artifact(whitening) as w, open_artifact(folder / "qw.h5") as whitened:
+    with open_any(whitening) as w, open_any(folder / "qw.h5") as whitened:
         shifted = l2_normalize(descriptors(5)[:3]) - l2_normalize(descriptors(4)[:9]).mean(axis=0)
-        expected = l2_normalize(shifted @ w.read("projection").T)
-        np.testing.assert_allclose(whitened.read("descriptors"), expected, atol=1e-5)
-        with open_artifact(other) as centre:
+        expected = l2_normalize(shifted @ w.projection.T)
+        np.testing.assert_allclose(whitened.descriptors, expected, atol=1e-5)
+        with open_any(other) as centre:
             assert f"centred on {centre.digest[:8]}" in whitened.options["whitening"]
     assert_done(rrtool("search", folder / "qw.h5", folder / "dw.h5", "-o", folder / "r.h5"))
     # Centred on other features, or not at all, they cannot be compared.
@@ -182,7 +183,7 @@ def test_whiten_fit_few_pairs_says_and_records_the_shrinkage(features: Path) -> 
     result = fit(features, "--pairs", features.parent / "pairs.csv")
     assert_done(result)
     assert "2 independent matching pairs are fewer than the 6 dimensions" in result.stderr
-    with open_artifact(features.parent / "w.h5") as whitening:
+    with open_any(features.parent / "w.h5") as whitening:
         assert 0 < whitening.extra["shrinkage"] <= 1
         assert f"λ = {whitening.extra['shrinkage']:.3g}" in result.stderr
     assert_done(apply(features, features.parent / "w.h5"))
@@ -211,7 +212,7 @@ def test_whiten_fit_again_is_up_to_date_and_other_options_are_refused(features: 
     fitted(features, "--groups", "folder")
     assert "up to date" in fit(features, "--groups", "folder").stderr
     assert_fails(fit(features, "--groups", "folder", "--dim", 2), 4, "another --dim")
-    assert_fails(fit(features, "--groups", "prefix:[a-h]"), 4, "made from other groups")
+    assert_fails(fit(features, "--groups", "prefix:[a-h]"), 4, "made from other --groups")
     result = fit(features, "--groups", "folder", "--dim", 2, "--overwrite", "--json")
     assert json.loads(result.stdout)["kind"] == "whitening"
 
@@ -264,7 +265,7 @@ def test_whiten_fit_pairs_of_failed_images_are_said(tmp_path: Path) -> None:
     result = fit(features, "--pairs", tmp_path / "pairs.csv")
     assert_done(result)
     assert "1 of 3 pairs have an image without descriptor" in result.stderr
-    with open_artifact(tmp_path / "w.h5") as whitening:
+    with open_any(tmp_path / "w.h5") as whitening:
         assert whitening.extra["n_pairs"] == 2
         assert whitening.extra["n_images"] == 38
     vectors = np.delete(descriptors(3), [0, 5], axis=0)
@@ -304,17 +305,17 @@ def test_whiten_apply_changes_the_descriptors_alone(tmp_path: Path) -> None:
     assert_done(result)
     assert "very features" not in result.stderr
     with (
-        open_artifact(features) as before,
-        open_artifact(tmp_path / "g.h5", "features") as after,
-        open_artifact(whitening) as learned,
+        open_any(features) as before,
+        open_artifact(tmp_path / "g.h5", Features) as after,
+        open_any(whitening) as learned,
     ):
         assert after.dataset_names() == before.dataset_names()
         for name in before.dataset_names():
             if name != "descriptors":
-                np.testing.assert_array_equal(after.read(name), before.read(name))
-                assert after.dtype(name) == before.dtype(name)
-        found = after.read("descriptors")
-        expected = apply_whitening(vectors, learned.read("mean"), learned.read("projection"))
+                np.testing.assert_array_equal(after.read_named(name), before.read_named(name))
+                assert after.layout(name)[0] == before.layout(name)[0]
+        found = after.descriptors
+        expected = apply_whitening(vectors, learned.mean, learned.projection)
         good = np.delete(np.arange(40), [3, 7, 8])
         np.testing.assert_allclose(found[good], expected[good], rtol=1e-5, atol=1e-6)
         assert found.dtype == np.float32
@@ -330,14 +331,12 @@ def test_whiten_apply_changes_the_descriptors_alone(tmp_path: Path) -> None:
 def test_whiten_apply_in_blocks_equals_one(features: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whitening = fitted(features, "--groups", "folder")
     whole = applied(features, whitening)
-    monkeypatch.setattr("rrtool.stages.retrieval.whiten._ROWS_AT_A_TIME", 7)
+    monkeypatch.setattr("rrtool.stages.retrieval.whiten_apply.ROWS_AT_A_TIME", 7)
     with (
-        open_artifact(whole) as first,
-        open_artifact(applied(features, whitening, "h.h5")) as second,
+        open_any(whole) as first,
+        open_any(applied(features, whitening, "h.h5")) as second,
     ):
-        np.testing.assert_allclose(
-            first.read("descriptors"), second.read("descriptors"), rtol=1e-5, atol=1e-6
-        )
+        np.testing.assert_allclose(first.descriptors, second.descriptors, rtol=1e-5, atol=1e-6)
 
 
 def test_whiten_apply_says_when_it_was_learnt_on_the_same_features(features: Path) -> None:
@@ -354,7 +353,7 @@ def test_search_refuses_a_mix_of_whitenings(features: Path) -> None:
     for other in (features, pca):
         result = rrtool("search", one, other, "-o", folder / "s.h5")
         assert_fails(result, 4, "differ in --whitening", "expected supervised ")
-    with open_artifact(folder / "r.h5") as ranking:
+    with open_any(folder / "r.h5") as ranking:
         assert ranking.extra["description"]["whitening"].startswith("supervised ")
 
 
@@ -443,12 +442,10 @@ def test_whiten_export_and_apply_equal_extract_with_the_checkpoint(
     assert_done(export(checkpoint, tmp_path / "w.h5", "--set", f"sfm/{form}"))
     assert_done(apply(tmp_path / "raw.h5", tmp_path / "w.h5"))
     with (
-        open_artifact(tmp_path / "expected.h5") as expected,
-        open_artifact(tmp_path / "g.h5") as found,
+        open_any(tmp_path / "expected.h5") as expected,
+        open_any(tmp_path / "g.h5") as found,
     ):
-        np.testing.assert_allclose(
-            found.read("descriptors"), expected.read("descriptors"), rtol=1e-4, atol=1e-5
-        )
+        np.testing.assert_allclose(found.descriptors, expected.descriptors, rtol=1e-4, atol=1e-5)
         assert found.options == expected.options
     # Alike in name and in fact, the two can be searched together.
     result = rrtool("search", tmp_path / "g.h5", tmp_path / "expected.h5", "-o", tmp_path / "r.h5")
@@ -457,10 +454,10 @@ def test_whiten_export_and_apply_equal_extract_with_the_checkpoint(
 
 def test_whiten_export_chooses_the_set(checkpoint: Path, tmp_path: Path) -> None:
     assert_done(export(checkpoint, tmp_path / "w.h5"))
-    with open_artifact(tmp_path / "w.h5", "whitening") as whitening:
+    with open_artifact(tmp_path / "w.h5", Whitening) as whitening:
         assert whitening.extra["set"] == "sfm/ms"
-        assert whitening.shape("projection") == (16, 512)
-        assert np.isnan(whitening.read("eigenvalues")).all()
+        assert whitening.projection.shape == (16, 512)
+        assert np.isnan(whitening.eigenvalues).all()
     several = _write_checkpoint(tmp_path / "several.pth", ["sfm", "landmarks"])
     expected = "--set with one of sfm/ss, sfm/ms, landmarks/ss, landmarks/ms"
     assert_fails(export(several, tmp_path / "v.h5"), 2, "several whitenings", expected)
