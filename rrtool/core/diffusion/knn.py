@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+METHODS = ("exact", "ivf", "hnsw")
 _BLOCK_BYTES = 256 << 20
 
 
