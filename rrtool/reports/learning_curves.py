@@ -1,7 +1,5 @@
 """Learning curves as one HTML page: the figure (thesis figs. 3.2–3.5) and the table (table 3.3)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Saliency maps laid over photos, and the rectangles found on them (thesis fig. 5.9)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

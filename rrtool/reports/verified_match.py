@@ -1,7 +1,5 @@
 """The picture of a verified match: both images, the inlier ellipses joined (thesis fig. 4.5)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Conjugate gradients in torch, for CUDA; the steps are those of ``conjugate_gradients_numba``."""
 
-from __future__ import annotations
-
 import warnings
 
 import numpy as np

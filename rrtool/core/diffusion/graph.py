@@ -1,7 +1,5 @@
 """The k-nearest-neighbour graph of descriptors as a sparse matrix (thesis §2.4, eq. 2.1–2.3)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

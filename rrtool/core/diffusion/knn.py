@@ -1,7 +1,5 @@
 """k nearest neighbours by inner product: exact or approximate, never n × n in memory."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Diffusion on the neighbourhood of a query only, one small system each (METHODS §6)."""
 
-from __future__ import annotations
-
 import numpy as np
 from numba import get_num_threads, njit, prange
 from scipy import sparse

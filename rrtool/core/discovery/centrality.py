@@ -5,8 +5,6 @@ return values that are not negative and never NaN. An isolated vertex is one who
 weigh nothing. ``normalize_to_mean_one`` makes the measures comparable.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -18,8 +18,6 @@ Where the thesis leaves a choice:
 * A region reaches 2 standard deviations from the mean.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ The thesis stops at how central each region is (§5.3.7) and uses that for salie
 centrality into a list of objects is this project's own step.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -4,8 +4,6 @@ Boxes are ``(x0, y0, x1, y1)`` in cells, from the corner of the top-left cell, w
 ``[0, 1]``: half-open rectangles of cells are such boxes, and so are pixels over the stride.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from rrtool.core.diffusion.graph import edge_weight

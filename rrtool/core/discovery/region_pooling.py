@@ -8,8 +8,6 @@ a root of rounding errors). Here only non-negative numbers are added, in float64
 right to rounding; windows are separable and cost 2a additions a position.
 """
 
-from __future__ import annotations
-
 import numba
 import numpy as np
 

@@ -1,7 +1,5 @@
 """Feature saliency of activation maps (thesis §5.3.3, eq. 5.1–5.2, §5.4.1)."""
 
-from __future__ import annotations
-
 import numpy as np
 
 EPSILON = 1e-6

@@ -1,7 +1,5 @@
 """How far two acquisition strategies lead to the same pseudo-labels (thesis §3.6, table 3.4)."""
 
-from __future__ import annotations
-
 import numpy as np
 from scipy.stats import rankdata
 

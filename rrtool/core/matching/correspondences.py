@@ -1,7 +1,5 @@
 """Affine frames of local features and their tentative correspondences (thesis §4.3.5)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """From activation maps to the local features of one image (thesis §4.3.4, §4.3.5, §4.4.1)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -5,8 +5,6 @@ than the descriptors' similarity does; see docs/methods.md for the measurements 
 and the one constant here.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from rrtool.core.matching.local_features import LocalFeatures

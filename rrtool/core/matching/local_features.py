@@ -1,7 +1,5 @@
 """Local features of a set of images: affine frames detected in activation maps (thesis §4.3.4)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -7,8 +7,6 @@ keeps the y direction, 5 dof); all are enumerated, promising ones refined to a f
 `match` runs on the CPU (numba); `spatial_matching_torch.match` gives the same result on a device.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numba

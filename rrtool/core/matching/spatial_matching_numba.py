@@ -8,8 +8,6 @@ their order, so vector width, thread count and device can't change an inlier.
 A transform is ``(a, b, c, d, x, y)`` with ``M_1to2 = [[a, b, x], [c, d, y]]``.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numpy as np

@@ -7,8 +7,6 @@ have infinite likelihood. Seeds are those of k-means++, and the likeliest of sev
 with one fit the seed moves the mAP of five regions by 1.5 points, with ten by 0.6.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np

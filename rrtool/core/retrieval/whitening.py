@@ -5,8 +5,6 @@ the differences of matching pairs becomes the identity, and the covariance of al
 becomes diagonal, its largest entries first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

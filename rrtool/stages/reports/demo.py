@@ -1,7 +1,5 @@
 """``rrtool demo``: the main job from end to end on made-up scenes with planted objects."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """``rrtool report``: artifacts as one HTML page."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """``rrtool report`` of al-states: learning curves and their table, from the states alone."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass

@@ -1,7 +1,5 @@
 """``rrtool report`` of a ranking: its images and matches."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path

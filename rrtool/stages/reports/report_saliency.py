@@ -1,7 +1,5 @@
 """``rrtool report`` of saliency and of objects: what repeats in a collection (thesis fig. 5.9)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import pairwise
