@@ -7,10 +7,13 @@ import ctypes
 from rrtool.errors import UsageError
 
 
-def resolve_device(device: str) -> str:
+def resolve_device(device: str, *, gpu: bool = True) -> str:
     """``auto`` → the first GPU if there is one, else the CPU.
 
     torch takes seconds to import, so it is asked only on machines that have a CUDA driver.
+
+    Args:
+        gpu: False for work that only the CPU does: whatever is asked for, which must exist.
 
     Raises:
         UsageError: no such device.
@@ -18,7 +21,7 @@ def resolve_device(device: str) -> str:
     kind, _, index = device.partition(":")
     if device != "auto" and (kind not in ("cpu", "cuda") or (index and not index.isdigit())):
         raise UsageError("unknown --device", expected="auto, cpu, cuda or cuda:<i>", found=device)
-    if kind == "cpu":
+    if kind == "cpu" or (device == "auto" and not gpu):
         return "cpu"
     n_devices = _n_cuda_devices()
     if device == "auto":
@@ -27,7 +30,7 @@ def resolve_device(device: str) -> str:
         raise UsageError(
             f"there is no {device}", found=f"{n_devices} CUDA devices", todo="use --device cpu"
         )
-    return f"cuda:{index or 0}"
+    return f"cuda:{index or 0}" if gpu else "cpu"
 
 
 def _n_cuda_devices() -> int:

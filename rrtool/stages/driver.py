@@ -62,10 +62,8 @@ def asked_of(options: Options) -> dict[str, Any] | None:
         for name, source in options.of_role("images").items():
             if source == "-":
                 return None
-            images = collect(
-                source, getattr(options, "boxes", None), getattr(options, "gallery", None)
-            )
-            inputs[name] = images.inputs[0].digest
+            boxes, gallery = (getattr(options, key, None) for key in ("boxes", "gallery"))
+            inputs[name] = collect(source, boxes, gallery).inputs[0].digest
         for name, source in options.of_role("file").items():
             inputs[name] = digest_of_source(source)
         weights = getattr(options, "weights", None)
@@ -98,7 +96,7 @@ class Wanted:
 
 def make(
     options: Options,
-    wanted: Wanted | Sequence[Wanted],
+    wanted: type[Artifact] | Wanted | Sequence[Wanted],
     work: Callable[[list[OutputFile]], object],
     progress: Progress,
     *,
@@ -109,6 +107,7 @@ def make(
     """Make the outputs that are not there yet.
 
     Args:
+        wanted: a kind alone stands for ``--output``, identified by all settings.
         work: publishes each of the outputs it is given that is not current; it is not called when
             all are.
         inputs, network, device: of their provenance.
@@ -119,6 +118,8 @@ def make(
     Raises:
         RrtoolError: see ``artifacts.create``.
     """
+    if isinstance(wanted, type):
+        wanted = Wanted(options.of_role("output")["output"], wanted, options.settings())
     all_wanted = [wanted] if isinstance(wanted, Wanted) else wanted
     request = asked_of(options) or {}
     typed = {
@@ -139,6 +140,12 @@ def make(
         else:
             work(outputs)
         return outputs[0].path
+
+
+def as_inputs(**artifacts: Artifact | None) -> list[InputRecord]:
+    """The records of the artifacts that are given, each by the field of its option."""
+    given = [(name, artifact) for name, artifact in artifacts.items() if artifact is not None]
+    return [artifact.as_input(name.replace("_", "-")) for name, artifact in given]
 
 
 def parts_of(n_rows: int, rows_per_part: int = ROWS_PER_PART) -> list[range]:

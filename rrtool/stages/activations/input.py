@@ -13,13 +13,7 @@ from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError
 from rrtool.images.collection import Collection, collect
 from rrtool.networks import Network, load_network
-from rrtool.progress import Progress
-from rrtool.stages.activations.options import (
-    ActivationsOptions,
-    BoxesOptions,
-    InferenceOptions,
-    NetworkOptions,
-)
+from rrtool.stages.activations.options import ActivationsOptions, ImagesOptions, NetworkOptions
 from rrtool.stages.activations.sources import ActivationSource, MapsSource, NetworkSource
 
 
@@ -47,51 +41,40 @@ class ActivationInput:
     def n_scales(self) -> int:
         return len(self.options["scales"])
 
-    def mention_untrained(self, progress: Progress) -> None:
-        if not self.network.get("trained", True):
-            progress.message("the network is untrained (seeded random weights)")
-
 
 def open_activations(options: ActivationsOptions, stack: ExitStack) -> ActivationInput:
     """List the images, and load the network or open the maps, until ``stack`` closes.
 
     Raises:
-        RrtoolError: see ``collect`` and ``load_network``; or the maps are of other images.
+        RrtoolError: see ``open_network``; or the maps are of other images.
     """
-    boxes = options.boxes if isinstance(options, BoxesOptions) else None
-    collection = collect(options.images, boxes, options.gallery)
     if options.maps is None:
-        return of_network(load_network_of(options), collection, options)
+        return open_network(options)[1]
+    collection = _collect(options)
     maps = stack.enter_context(open_artifact(options.maps, ActivationMaps))
     _check_maps(maps, options.images, collection)
-    return ActivationInput(
-        collection, MapsSource(maps), maps.options, maps.network, maps.n_channels, "cpu"
-    )
+    source = MapsSource(maps)
+    return ActivationInput(collection, source, maps.options, maps.network, maps.n_channels, "cpu")
 
 
-def of_network(
-    network: Network, collection: Collection, options: InferenceOptions
-) -> ActivationInput:
-    """The activations that a network gives."""
-    device = resolve_device(options.device)
-    source = NetworkSource(
-        network, collection.paths, collection.boxes, options.scales, options.max_size,
-        options.max_pixels, device, options.workers, options.batch_size,
+def open_network(options: NetworkOptions | ActivationsOptions) -> tuple[Network, ActivationInput]:
+    """The network that the options name, on its device, and what it gives of their images.
+
+    Raises:
+        RrtoolError: see ``collect`` and ``load_network``.
+    """
+    collection, device = _collect(options), resolve_device(options.device)
+    network = load_network(
+        options.network or "", options.weights or "",
+        upsample=options.upsample, seed=options.seed, device=device,
     )  # fmt: skip
-    return ActivationInput(
-        collection, source, options.inference(), network.describe(), network.n_channels, device
-    )
+    source = NetworkSource(network, collection, options, device)
+    facts = options.inference(), network.describe(), network.n_channels
+    return network, ActivationInput(collection, source, *facts, device)
 
 
-def load_network_of(options: NetworkOptions | ActivationsOptions) -> Network:
-    """The network that the options name, on its device."""
-    return load_network(
-        options.network or "",
-        options.weights or "",
-        upsample=options.upsample,
-        seed=options.seed,
-        device=resolve_device(options.device),
-    )
+def _collect(options: ImagesOptions) -> Collection:
+    return collect(options.images, getattr(options, "boxes", None), options.gallery)
 
 
 def _check_maps(maps: ActivationMaps, images: str, collection: Collection) -> None:

@@ -110,7 +110,7 @@ class InferenceOptions(DecodingOptions, DeviceOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkOptions(InferenceOptions):
+class NetworkOptions(ImagesOptions, InferenceOptions):
     """A network that must be named."""
 
     network: str = option(MISSING, _NETWORK, role="network", panel="Network", choices=NETWORKS)

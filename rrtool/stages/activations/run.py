@@ -10,14 +10,23 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
 
-from rrtool.artifacts import OutputFile, OverImages, skipped_list_path, write_skipped_list
+from rrtool.artifacts import (
+    InputRecord,
+    OutputFile,
+    OverImages,
+    skipped_list_path,
+    write_skipped_list,
+)
 from rrtool.artifacts.ragged import decode_texts
 from rrtool.errors import WorkFailed
 from rrtool.images.collection import Collection
+from rrtool.options import Options
 from rrtool.progress import Progress
-from rrtool.stages.activations.sources import ActivationBatch, ActivationSource
-from rrtool.stages.driver import Datasets, parts_of
+from rrtool.stages.activations.input import ActivationInput
+from rrtool.stages.activations.sources import ActivationBatch
+from rrtool.stages.driver import Datasets, Wanted, make, parts_of
 
 FAILED = 1
 
@@ -36,45 +45,95 @@ class Part:
     common: Mapping[str, np.ndarray]
     results: Mapping[int, Any]
 
-    def in_image(self, row: int, shares: np.ndarray) -> np.ndarray:
-        """Boxes ``(r, 4)`` float32 in pixels of the whole image.
+    def dense(
+        self, of: Callable[[Any], ArrayLike], shape: tuple[int, ...] = (), dtype: Any = np.float32
+    ) -> np.ndarray:
+        """``(rows, *shape)``: what ``of`` takes from each result; zero where an image failed."""
+        values = np.zeros((len(self.rows), *shape), dtype)
+        for row, result in self.results.items():
+            values[row - self.rows.start] = of(result)
+        return values
+
+    def joined(
+        self, of: Callable[[Any], np.ndarray], shape: tuple[int, ...] = (), dtype: Any = np.float32
+    ) -> np.ndarray:
+        """``(m, *shape)``: what ``of`` takes from each result, several entries an image."""
+        found = [of(self.results[row]) for row in sorted(self.results)]
+        return np.concatenate([np.zeros((0, *shape), dtype), *found])
+
+    def boxes_in_images(self, of: Callable[[Any], np.ndarray]) -> np.ndarray:
+        """``(m, 4)`` float32 in pixels of the whole images.
 
         Args:
-            shares: x0, y0, x1, y1 as shares of the width and height of what was described.
+            of: gives x0, y0, x1, y1 as shares of the width and height of what was described.
         """
-        x0, y0, x1, y1 = self.common["boxes"][row - self.rows.start]
-        size = np.array([x1 - x0, y1 - y0] * 2, dtype=np.float32)
-        return shares * size + np.array([x0, y0] * 2, dtype=np.float32)
+        found = [np.zeros((0, 4), np.float32)]
+        for row in sorted(self.results):
+            corner, end = self.common["boxes"][row - self.rows.start].reshape(2, 2)
+            found.append(of(self.results[row]) * np.tile(end - corner, 2) + np.tile(corner, 2))
+        return np.concatenate(found)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a stage does with activations.
+
+    Attributes:
+        describe: from the maps of a batch, one tensor per scale, to one result per image.
+        columns: from a part to what each of the outputs stores of it.
+        facts: to record with each output.
+    """
+
+    describe: Callable[[list[torch.Tensor]], Sequence[Any]]
+    columns: Callable[[Part], Sequence[Datasets]]
+    facts: Mapping[str, Any]
 
 
 def describe_images(
-    source: ActivationSource,
-    collection: Collection,
-    outputs: Sequence[OutputFile],
-    work: Callable[[list[torch.Tensor]], Sequence[Any]],
-    columns: Callable[[Part], Sequence[Datasets]],
+    options: Options,
+    activations: ActivationInput,
+    wanted: Wanted | Sequence[Wanted],
+    prepare: Callable[[], Task],
     progress: Progress,
     *,
-    label: str,
-    facts: Mapping[str, Any],
-) -> None:
+    inputs: Sequence[InputRecord] = (),
+) -> Path:
     """Work on the activations of all images, and publish every output that is not current.
 
-    Activations are let go as soon as they are worked on.
-
     Args:
-        work: from the maps of a batch, one tensor per scale, to one result per image.
-        columns: from a part to what each of the outputs stores of it.
-        label: of the progress.
-        facts: to record with each output.
+        prepare: called when there is something to do.
+        inputs: beside the images.
+
+    Returns:
+        The path of the first output.
 
     Raises:
         WorkFailed: not one image was good.
     """
+
+    def work(outputs: list[OutputFile]) -> None:
+        if not activations.network.get("trained", True):
+            progress.message("the network is untrained (seeded random weights)")
+        _describe(activations, outputs, prepare(), options.COMMAND.name, progress)
+
+    return make(
+        options, wanted, work, progress, inputs=[*activations.collection.inputs, *inputs],
+        network=activations.network, device=activations.device,
+    )  # fmt: skip
+
+
+def _describe(
+    activations: ActivationInput,
+    outputs: Sequence[OutputFile],
+    task: Task,
+    label: str,
+    progress: Progress,
+) -> None:
+    """Write the parts that are missing; activations are let go as soon as they are worked on."""
+    collection, todo = activations.collection, [each for each in outputs if not each.is_current]
     parts = parts_of(len(collection))
-    todo = [output for output in outputs if not output.is_current]
     missing = sorted({number for output in todo for number in output.missing_parts(len(parts))})
-    batches = source.batches([(number, parts[number]) for number in missing])
+    batches = activations.source.batches([(number, parts[number]) for number in missing])
     n_done = len(collection) - sum(len(parts[number]) for number in missing)
     if n_done:
         progress.message(
@@ -85,17 +144,17 @@ def describe_images(
 
         def worked() -> Iterator[tuple[ActivationBatch, Sequence[Any]]]:
             for batch in batches:
-                results = work(batch.maps) if batch.failure is None else ()
+                results = task.describe(batch.maps) if batch.failure is None else ()
                 advance(len(batch.rows))
                 yield replace(batch, maps=[]), results
 
         for number, members in groupby(worked(), key=lambda pair: pair[0].part):
             part = _part(parts[number], list(members))
-            for output, content in zip(outputs, columns(part), strict=True):
+            for output, content in zip(outputs, task.columns(part), strict=True):
                 if not output.is_current:
                     output.write_part(number, {**part.common, **content})
     for output in todo:
-        _publish(output, collection, len(parts), facts)
+        _publish(output, collection, len(parts), task.facts)
 
 
 def _part(rows: range, done: Sequence[tuple[ActivationBatch, Sequence[Any]]]) -> Part:

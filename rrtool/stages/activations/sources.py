@@ -13,9 +13,11 @@ from torch.nn import functional
 
 from rrtool.artifacts import ActivationMaps
 from rrtool.errors import WorkFailed
-from rrtool.images.decode import Box, DecodedImage, ImageError, decode_image
+from rrtool.images.collection import Collection
+from rrtool.images.decode import DecodedImage, ImageError, decode_image
 from rrtool.images.prefetch import default_workers, prefetch
 from rrtool.networks import Network
+from rrtool.stages.activations.options import InferenceOptions
 
 
 @dataclass(frozen=True)
@@ -91,28 +93,18 @@ def _resized(images: torch.Tensor, scale: float) -> torch.Tensor:
 
 @dataclass(frozen=True)
 class NetworkSource:
-    """Runs a network over image files; decoding runs ahead in threads.
-
-    Attributes:
-        boxes: region of each image to describe, None for the whole image.
-        batch_size: largest number of equally sized images that go through the network together.
-    """
+    """Runs a network over image files; decoding runs ahead in threads."""
 
     network: Network
-    paths: Sequence[str]
-    boxes: Sequence[Box | None]
-    scales: Sequence[float]
-    max_size: int
-    max_pixels: int
+    collection: Collection
+    options: InferenceOptions
     device: str
-    workers: int = 0
-    batch_size: int = 0
 
     def batches(self, parts: Sequence[tuple[int, range]]) -> Iterator[ActivationBatch]:
         """See ``ActivationSource``. Batches never span parts, so that a resumed run forms the
         same ones as an uninterrupted run does."""
-        batch_size = self.batch_size or (1 if self.device == "cpu" else 16)
-        workers = self.workers or default_workers()
+        batch_size = self.options.batch_size or (1 if self.device == "cpu" else 16)
+        workers = self.options.workers or default_workers()
         rows = [(part, row) for part, members in parts for row in members]
         decoded = prefetch(self._decode, rows, workers, ahead=2 * max(workers, batch_size))
         for _, members in groupby(decoded, key=lambda item: item[0]):
@@ -130,13 +122,13 @@ class NetworkSource:
 
     def _decode(self, item: tuple[int, int]) -> tuple[int, int, DecodedImage | str]:
         part, row = item
+        path, box = self.collection.paths[row], self.collection.boxes[row]
         try:
-            image = decode_image(self.paths[row], self.max_size, self.boxes[row], self.max_pixels)
+            image = decode_image(path, self.options.max_size, box, self.options.max_pixels)
         except ImageError as error:
             return part, row, str(error)
         height, width = image.pixels.shape[:2]
-        if min(height, width) < self.network.min_size:
-            least = self.network.min_size
+        if min(height, width) < (least := self.network.min_size):
             return part, row, f"{width}×{height} pixels are too few for the network ({least})"
         return part, row, image
 
@@ -165,7 +157,7 @@ class NetworkSource:
         pixels = torch.from_numpy(np.stack([image.pixels for image in images]))
         try:
             with torch.inference_mode():
-                return activation_maps(self.network, pixels.to(self.device), self.scales)
+                return activation_maps(self.network, pixels.to(self.device), self.options.scales)
         except torch.OutOfMemoryError:
             raise WorkFailed(
                 f"the GPU's memory does not hold a batch of {len(images)} images",
@@ -182,14 +174,14 @@ class MapsSource:
     def batches(self, parts: Sequence[tuple[int, range]]) -> Iterator[ActivationBatch]:
         """See ``ActivationSource``."""
         maps = self.maps
-        status, sizes, boxes = maps.status, maps.image_sizes, maps.boxes
-        reasons = maps.reasons
+        status, reasons, sizes, boxes = maps.status, maps.reasons, maps.image_sizes, maps.boxes
         for part, rows in parts:
             for row in rows:
                 if status[row]:
                     yield ActivationBatch.failed(part, row, reasons[row])
                     continue
-                tensors = [torch.from_numpy(scale[None]) for scale in maps.of(row)]
-                yield ActivationBatch(
-                    part, [row], sizes[row : row + 1], boxes[row : row + 1], tensors
+                one, tensors = (
+                    slice(row, row + 1),
+                    [torch.from_numpy(m[None]) for m in maps.of(row)],
                 )
+                yield ActivationBatch(part, [row], sizes[one], boxes[one], tensors)

@@ -38,7 +38,7 @@ def run(options: BuildGraphOptions, progress: Progress) -> Path:
     Raises:
         RrtoolError: the features are unusable, or fewer than ``k + 1``.
     """
-    device = _resolve_device(options)
+    device = resolve_device(options.device, gpu=options.method == "exact")
     with open_described(options.features) as source:
         n_vectors = source.lengths.get("r", source.lengths["n"])
         k = options.k or default_k(n_vectors)
@@ -61,14 +61,6 @@ def default_k(n_rows: int) -> int:
     are chance, and carry the diffusion astray (measured: docs/methods.md).
     """
     return max(1, min(50, max(3, n_rows // 40), n_rows - 1))
-
-
-def _resolve_device(options: BuildGraphOptions) -> str:
-    """Checked in any case; the approximate methods are for the CPU."""
-    if options.method != "exact" and options.device == "auto":
-        return "cpu"
-    device = resolve_device(options.device)
-    return device if options.method == "exact" else "cpu"
 
 
 def _build(

@@ -34,7 +34,7 @@ def run(options: CentralityOptions, progress: Progress) -> Path:
         RrtoolError: the input is no graph or damaged, has no usable row, or is too large for an
             exact measure.
     """
-    device = _resolve_device(options)
+    device = resolve_device(options.device, gpu=options.measure == "katz")
     with open_artifact(options.graph, Graph) as graph:
 
         def work(outputs: list[OutputFile]) -> None:
@@ -142,13 +142,6 @@ def _require_feasible(graph: Graph, n: int, options: CentralityOptions) -> None:
             found=n,
             todo=f"estimate it with --samples, or insist with --samples {n}",
         )
-
-
-def _resolve_device(options: CentralityOptions) -> str:
-    if options.measure != "katz" and options.device == "auto":
-        return "cpu"
-    device = resolve_device(options.device)
-    return device if options.measure == "katz" else "cpu"
 
 
 def _tell(

@@ -9,17 +9,15 @@ from pathlib import Path
 from rrtool.artifacts import Features, Regions
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import open_activations
+from rrtool.stages.activations.run import describe_images
 from rrtool.stages.discovery.options import SaliencyFsOptions
 from rrtool.stages.discovery.saliency_mapper import describe_batch
-from rrtool.stages.discovery.saliency_output import describe_collection
+from rrtool.stages.discovery.saliency_output import saliency_task
 from rrtool.stages.driver import Wanted
 
 
 def run(options: SaliencyFsOptions, progress: Progress) -> Path:
     """Find and describe the salient regions of every image, at every scale.
-
-    Returns:
-        The path of the ``regions`` artifact.
 
     Raises:
         RrtoolError: see ``open_activations`` and ``artifacts.create``.
@@ -32,6 +30,7 @@ def run(options: SaliencyFsOptions, progress: Progress) -> Path:
         if options.features is not None:
             features = settings | {"described_by": "FS.EGM"}
             wanted.append(Wanted(options.features, Features, features))
-        return describe_collection(
-            options, activations, wanted, lambda: partial(describe_batch, options=options), progress
-        )
+        describe = partial(describe_batch, options=options)
+        kinds = [each.kind for each in wanted]
+        task = saliency_task(activations, kinds, describe, keep_maps=options.keep_maps)
+        return describe_images(options, activations, wanted, lambda: task, progress)

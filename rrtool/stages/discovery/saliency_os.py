@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rrtool.artifacts import (
+    Artifact,
     Centrality,
     Features,
     Regions,
@@ -19,19 +20,17 @@ from rrtool.artifacts import (
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import ActivationInput, open_activations
+from rrtool.stages.activations.run import describe_images
 from rrtool.stages.discovery.options import SaliencyOsOptions
 from rrtool.stages.discovery.saliency_mapper import Mapper, search_method
-from rrtool.stages.discovery.saliency_output import describe_collection
-from rrtool.stages.driver import Wanted
+from rrtool.stages.discovery.saliency_output import saliency_task
+from rrtool.stages.driver import Wanted, as_inputs
 from rrtool.stages.retrieval.descriptors import Described, open_described
 from rrtool.stages.retrieval.whitening import read_whitening
 
 
 def run(options: SaliencyOsOptions, progress: Progress) -> Path:
     """Map where each image shows what is central in the collection, and describe it by that.
-
-    Returns:
-        The path of the ``saliency`` artifact.
 
     Raises:
         RrtoolError: the artifacts do not belong together.
@@ -49,17 +48,19 @@ def run(options: SaliencyOsOptions, progress: Progress) -> Path:
             "method": search_method(options.method, regions.lengths["r"]),
             "described_by": "OS.EGM",
         }
-        return describe_collection(
+        kinds: list[type[Artifact]] = [Saliency, Features]
+        paths = options.output, options.features
+        return describe_images(
             options,
             activations,
-            [
-                Wanted(options.output, Saliency, settings),
-                Wanted(options.features, Features, settings),
-            ],
-            lambda: Mapper.of(regions, centrality, whitening, options, progress),
+            [Wanted(path, kind, settings) for path, kind in zip(paths, kinds, strict=True)],
+            lambda: saliency_task(
+                activations, kinds, Mapper.of(regions, centrality, whitening, options, progress),
+                keep_maps=True,
+            ),
             progress,
-            inputs=[regions.as_input("regions"), centrality.as_input("centrality")],
-        )
+            inputs=as_inputs(regions=regions, centrality=centrality),
+        )  # fmt: skip
 
 
 def _require_made_alike(

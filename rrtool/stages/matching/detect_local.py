@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rrtool.artifacts import InputRecord, LocalFeaturesFile, OutputFile, open_artifact
+from rrtool.artifacts import InputRecord, LocalFeaturesFile, open_artifact
 from rrtool.core.matching.detection import DetectionOptions, concatenate, detect, select
 from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.mser import ActivationHistogram
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import ActivationInput, open_activations
-from rrtool.stages.activations.run import Part, describe_images
-from rrtool.stages.driver import Datasets, Wanted, make
+from rrtool.stages.activations.run import Part, Task, describe_images
+from rrtool.stages.driver import Datasets, Wanted
 from rrtool.stages.matching.options import DetectLocalOptions
 
 CALIBRATION_IMAGES = 64
@@ -28,48 +28,35 @@ Levels = tuple[float, int]
 def run(options: DetectLocalOptions, progress: Progress) -> Path:
     """Detect and select the local features of every image.
 
-    Returns:
-        The path of the ``local-features`` artifact.
-
     Raises:
         RrtoolError: see ``open_activations`` and ``artifacts.create``.
     """
     with ExitStack() as stack:
         activations = open_activations(options, stack)
-        inputs, levels = list(activations.collection.inputs), None
+        inputs, levels = [], None
         if options.levels_from is not None:
             model = stack.enter_context(open_artifact(options.levels_from, LocalFeaturesFile))
             levels = model.levels()
-            inputs.append(_levels_input(model))
+            # Two models with the same levels are the same input.
+            digest = f"{levels[0]!r}/{levels[1]}"
+            inputs.append(InputRecord("levels-from", model.path, model.kind, model.uuid, digest))
         settings = {
             **options.settings(), **activations.options, "boxes": options.boxes is not None
         }  # fmt: skip
-        return make(
+        return describe_images(
             options,
+            activations,
             Wanted(options.output, LocalFeaturesFile, settings),
-            lambda outputs: _detect_all(activations, levels, options, outputs, progress),
+            lambda: _task(
+                levels or _calibrated(activations, options.delta, progress), activations, options
+            ),
             progress,
             inputs=inputs,
-            network=activations.network,
-            device=activations.device,
         )
 
 
-def _levels_input(model: LocalFeaturesFile) -> InputRecord:
-    """Two models with the same levels are the same input."""
-    scale, delta = model.levels()
-    return InputRecord("levels-from", model.path, model.kind, model.uuid, f"{scale!r}/{delta}")
-
-
-def _detect_all(
-    activations: ActivationInput,
-    levels: Levels | None,
-    options: DetectLocalOptions,
-    outputs: Sequence[OutputFile],
-    progress: Progress,
-) -> None:
-    activations.mention_untrained(progress)
-    scale, delta = levels or _calibrated(activations, options.delta, progress)
+def _task(levels: Levels, activations: ActivationInput, options: DetectLocalOptions) -> Task:
+    scale, delta = levels
     detection = DetectionOptions(
         role=options.role,
         min_diversity=options.min_diversity,
@@ -84,7 +71,7 @@ def _detect_all(
         found = [detect(each, scale=scale, delta=delta, options=detection) for each in maps]
         return select(found, len(maps[0]), detection)
 
-    def work(maps: list[torch.Tensor]) -> list[tuple[LocalFeatures, np.ndarray]]:
+    def describe(maps: list[torch.Tensor]) -> list[tuple[LocalFeatures, np.ndarray]]:
         per_scale = [each.cpu().numpy() for each in maps]
         sizes = np.array([(each.shape[3], each.shape[2]) for each in maps], dtype=np.int32)
         return [
@@ -92,16 +79,8 @@ def _detect_all(
         ]
 
     n_scales = activations.n_scales
-    describe_images(
-        activations.source,
-        activations.collection,
-        outputs,
-        work,
-        lambda part: [_columns(part, n_scales)],
-        progress,
-        label="detect-local",
-        facts={"level_scale": scale, "delta": delta, "n_scales": n_scales},
-    )
+    facts = {"level_scale": scale, "delta": delta, "n_scales": n_scales}
+    return Task(describe, lambda part: [_columns(part, n_scales)], facts)
 
 
 def _calibrated(activations: ActivationInput, delta: int | None, progress: Progress) -> Levels:
@@ -121,24 +100,16 @@ def _calibrated(activations: ActivationInput, delta: int | None, progress: Progr
 
 def _columns(part: Part, n_scales: int) -> Datasets:
     """Columns of a part: 24 bytes a feature (see ``LocalFeatures``; the scale is in the order)."""
+    none = np.zeros(0)
     empty = LocalFeatures(
-        np.zeros((0, 2)),
-        np.zeros((0, 3)),
-        np.zeros(0),
-        np.zeros(0),
-        np.zeros(n_scales + 1),
-        n_scales,
+        np.zeros((0, 2)), np.zeros((0, 3)), none, none, np.zeros(n_scales + 1), n_scales
     )
-    map_sizes = np.zeros((len(part.rows), n_scales, 2), dtype=np.int32)
-    for row, (_, sizes) in part.results.items():
-        map_sizes[row - part.rows.start] = sizes
-    features = [part.results[row][0] if row in part.results else empty for row in part.rows]
-    found = concatenate(features)
+    found = concatenate([part.results.get(row, (empty,))[0] for row in part.rows])
     return LocalFeaturesFile.columns(
         means=found.means.astype(np.float32),
         covariances=found.covariances.astype(np.float32),
         strengths=found.strengths.astype(np.float16),
         channels=found.channels.astype(np.uint16),
         offsets=found.offsets.astype(np.int64),
-        map_sizes=map_sizes,
+        map_sizes=part.dense(lambda result: result[1], (n_scales, 2), np.int32),
     )

@@ -2,90 +2,68 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from rrtool.artifacts import ActivationMaps, Features, offsets_of
+from rrtool.artifacts import ActivationMaps, Features, Regions, offsets_of
 from rrtool.errors import UsageError
-from rrtool.images.collection import collect
 from rrtool.progress import Progress
-from rrtool.stages.activations.input import load_network_of, of_network
-from rrtool.stages.activations.run import Part, describe_images
-from rrtool.stages.driver import Datasets, Wanted, make
+from rrtool.stages.activations.input import open_network
+from rrtool.stages.activations.run import Part, Task, describe_images
+from rrtool.stages.driver import Datasets, Wanted
 from rrtool.stages.retrieval import extract_regions
 from rrtool.stages.retrieval.describer import Describer
 from rrtool.stages.retrieval.options import ExtractOptions
 
 
 def run(options: ExtractOptions, progress: Progress) -> Path:
-    """Describe every image (or every box) by one l2-normalised vector.
-
-    Returns:
-        The path of the ``features`` artifact; of ``regions`` with ``--regions``.
+    """Describe every image (or every box) by one l2-normalised vector, or by one a region.
 
     Raises:
         RrtoolError: see ``collect``, ``load_network`` and ``artifacts.create``.
     """
-    if options.regions is not None:
-        return extract_regions.run(options, progress)
     if options.save_maps and Path(options.save_maps).absolute() == Path(options.output).absolute():
         raise UsageError("--save-maps and --output name the same file", found=options.output)
-    network = load_network_of(options)
-    activations = of_network(
-        network, collect(options.images, options.boxes, options.gallery), options
-    )
+    network, activations = open_network(options)
     describer = Describer.of(network, options)
     settings = {**activations.options, **describer.settings(), "boxes": options.boxes is not None}
-    wanted = [Wanted(options.output, Features, settings)]
+    facts = {"n_channels": network.n_channels}
+    if options.regions is None:
+        wanted, task = (
+            [Wanted(options.output, Features, settings)],
+            _whole(describer, options, facts),
+        )
+    else:
+        settings["regions"] = f"uniform, {options.regions} levels"
+        wanted = [Wanted(options.output, Regions, settings)]
+        task = extract_regions.task(describer, options.regions, facts)
     if options.save_maps is not None:
         wanted.append(Wanted(options.save_maps, ActivationMaps, activations.options))
+    return describe_images(options, activations, wanted, lambda: task, progress)
 
-    def work(maps: list[torch.Tensor]) -> list[tuple[np.ndarray, list[np.ndarray]]]:
+
+def _whole(describer: Describer, options: ExtractOptions, facts: dict[str, int]) -> Task:
+    """Images as wholes, with their maps."""
+
+    def describe(maps: list[torch.Tensor]) -> list[tuple[np.ndarray, list[np.ndarray]]]:
         kept = [scale.cpu().numpy() for scale in maps] if options.save_maps else []
         return [(vector, [scale[i] for scale in kept]) for i, vector in enumerate(describer(maps))]
 
     def columns(part: Part) -> list[Datasets]:
-        features = _descriptors(part, describer.dimension)
-        return [features, _maps(part, len(options.scales))][: len(wanted)]
+        vectors = part.dense(lambda result: result[0], (describer.dimension,))
+        features = Features.columns(descriptors=vectors)
+        return [features, _maps(part, len(options.scales))] if options.save_maps else [features]
 
-    activations.mention_untrained(progress)
-    return make(
-        options,
-        wanted,
-        lambda outputs: describe_images(
-            activations.source, activations.collection, outputs, work, columns, progress,
-            label="extract", facts={"n_channels": network.n_channels},
-        ),
-        progress,
-        inputs=activations.collection.inputs,
-        network=activations.network,
-        device=activations.device,
-    )  # fmt: skip
-
-
-def _descriptors(part: Part, dimension: int) -> Datasets:
-    """Descriptors of the rows of a part; rows that failed are zero."""
-    descriptors = np.zeros((len(part.rows), dimension), dtype=np.float32)
-    for row, (vector, _) in part.results.items():
-        descriptors[row - part.rows.start] = vector
-    return Features.columns(descriptors=descriptors)
+    return Task(describe, columns, facts)
 
 
 def _maps(part: Part, n_scales: int) -> Datasets:
     """Activations of the rows of a part: flat, in the order row, scale, channel, y, x."""
-    map_sizes = np.zeros((len(part.rows), n_scales, 2), dtype=np.int32)
-    counts = np.zeros((len(part.rows), n_scales), dtype=np.int64)
-    flat = [np.zeros(0, dtype=np.float32)]
-    for row in sorted(part.results):
-        maps: Sequence[Any] = part.results[row][1]
-        for scale, activations in enumerate(maps):
-            map_sizes[row - part.rows.start, scale] = activations.shape[2], activations.shape[1]
-            counts[row - part.rows.start, scale] = activations.size
-            flat.append(activations.ravel())
-    return ActivationMaps.columns(
-        map_sizes=map_sizes, activations=np.concatenate(flat), offsets=offsets_of(counts)
+    sizes = part.dense(
+        lambda result: [(m.shape[2], m.shape[1]) for m in result[1]], (n_scales, 2), np.int32
     )
+    counts = part.dense(lambda result: [m.size for m in result[1]], (n_scales,), np.int64)
+    flat = part.joined(lambda result: np.concatenate([m.ravel() for m in result[1]]))
+    return ActivationMaps.columns(map_sizes=sizes, activations=flat, offsets=offsets_of(counts))

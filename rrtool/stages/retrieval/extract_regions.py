@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from rrtool.artifacts import Regions, offsets_of
 from rrtool.core.retrieval.pooling import rmac_regions
-from rrtool.images.collection import collect
-from rrtool.progress import Progress
-from rrtool.stages.activations.input import load_network_of, of_network
-from rrtool.stages.activations.run import Part, describe_images
-from rrtool.stages.driver import Datasets, Wanted, make
+from rrtool.stages.activations.run import Part, Task
+from rrtool.stages.driver import Datasets
 from rrtool.stages.retrieval.describer import Describer
-from rrtool.stages.retrieval.options import ExtractOptions
 
 
 @dataclass(frozen=True)
@@ -35,41 +31,13 @@ class ImageRegions:
     scales: np.ndarray
 
 
-def run(options: ExtractOptions, progress: Progress) -> Path:
-    """Describe the regions of every image, as R-MAC places them at each scale.
-
-    Returns:
-        The path of the ``regions`` artifact.
-
-    Raises:
-        RrtoolError: see ``extract.run``.
-    """
-    network = load_network_of(options)
-    activations = of_network(
-        network, collect(options.images, options.boxes, options.gallery), options
+def task(describer: Describer, n_levels: int, facts: Mapping[str, Any]) -> Task:
+    """Describe the regions of every image, as R-MAC places them at each scale."""
+    return Task(
+        lambda maps: _describe(describer, maps, n_levels),
+        lambda part: [_columns(part, describer.dimension)],
+        facts,
     )
-    describer, n_levels = Describer.of(network, options), options.regions or 0
-    settings = {
-        **activations.options,
-        **describer.settings(),
-        "boxes": options.boxes is not None,
-        "regions": f"uniform, {n_levels} levels",
-    }
-    activations.mention_untrained(progress)
-    return make(
-        options,
-        Wanted(options.output, Regions, settings),
-        lambda outputs: describe_images(
-            activations.source, activations.collection, outputs,
-            lambda maps: _describe(describer, maps, n_levels),
-            lambda part: [_columns(part, describer.dimension)],
-            progress, label="extract --regions", facts={"n_channels": network.n_channels},
-        ),
-        progress,
-        inputs=activations.collection.inputs,
-        network=activations.network,
-        device=activations.device,
-    )  # fmt: skip
 
 
 def _describe(
@@ -93,18 +61,10 @@ def _describe(
 
 def _columns(part: Part, dimension: int) -> Datasets:
     """Descriptors and boxes of the regions of a part, ragged over the images."""
-    counts = np.zeros(len(part.rows), dtype=np.int64)
-    vectors = [np.zeros((0, dimension), dtype=np.float32)]
-    boxes, scales = [np.zeros((0, 4), dtype=np.float32)], [np.zeros(0, dtype=np.uint8)]
-    for row in sorted(part.results):
-        found: ImageRegions = part.results[row]
-        counts[row - part.rows.start] = len(found.descriptors)
-        vectors.append(found.descriptors)
-        boxes.append(part.in_image(row, found.shares))
-        scales.append(found.scales)
+    counts = part.dense(lambda found: len(found.descriptors), dtype=np.int64)
     return Regions.columns(
-        descriptors=np.concatenate(vectors),
-        region_boxes=np.concatenate(boxes),
-        region_scales=np.concatenate(scales),
+        descriptors=part.joined(lambda found: found.descriptors, (dimension,)),
+        region_boxes=part.boxes_in_images(lambda found: found.shares),
+        region_scales=part.joined(lambda found: found.scales, dtype=np.uint8),
         offsets=offsets_of(counts),
     )
