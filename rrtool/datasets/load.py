@@ -51,7 +51,7 @@ def load_dataset(
         if not 16 <= image_size <= 1024:
             raise UsageError("bad --image-size", expected="16 to 1024", found=image_size)
         dataset = load_photos(source, image_size, max_pixels, workers, progress or Silent())
-    return dataset if limit is None else dataset.first(limit)
+    return dataset if limit is None else dataset.only(np.arange(len(dataset))[:limit])
 
 
 def is_standard(source: str) -> bool:
