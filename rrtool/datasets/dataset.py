@@ -50,19 +50,15 @@ class Dataset:
         failed = np.flatnonzero(self.status)
         return self.skipped + [(self.names[row], self.reasons[row]) for row in failed]
 
-    def first(self, n: int) -> "Dataset":
-        """The first ``n`` training images; the test images stay."""
-        mean, std = channel_statistics(self.images[:n], self.status[:n])
+    def only(self, rows: np.ndarray) -> "Dataset":
+        """Some of the training images, in this order; the test images stay."""
+        images, status = self.images[rows], self.status[rows]
+        mean, std = channel_statistics(images, status)
+        names, reasons = [self.names[row] for row in rows], [self.reasons[row] for row in rows]
         return replace(
-            self,
-            images=self.images[:n],
-            names=self.names[:n],
-            labels=self.labels[:n],
-            status=self.status[:n],
-            reasons=self.reasons[:n],
-            mean=mean,
-            std=std,
-        )
+            self, images=images, names=names, labels=self.labels[rows], status=status,
+            reasons=reasons, mean=mean, std=std,
+        )  # fmt: skip
 
 
 def channel_statistics(images: np.ndarray, status: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -45,7 +45,7 @@ def load_dataset(
         dataset = _STANDARD[prefix](source, Path(folder))
     else:
         dataset = load_photos(source, image_size, max_pixels, workers, progress or Silent())
-    return dataset if limit is None else dataset.first(limit)
+    return dataset if limit is None else dataset.only(np.arange(len(dataset))[:limit])
 
 
 def is_standard(source: str) -> bool:

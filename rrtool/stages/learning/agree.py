@@ -19,12 +19,11 @@ from rrtool.artifacts import (
     open_artifact,
 )
 from rrtool.core.learning.agreement import acquisition_ranks, measure_agreement, rank_correlation
-from rrtool.core.learning.label_propagation import PseudoLabels
 from rrtool.devices import resolve_device
 from rrtool.errors import OptionError, UsageError
 from rrtool.progress import Progress
 from rrtool.stages.driver import Wanted, make
-from rrtool.stages.learning.labels import UNLABELED, read_truth
+from rrtool.stages.learning.labels import read_truth
 from rrtool.stages.learning.model import Model
 from rrtool.stages.learning.options import COMPARED, AlAgreeOptions
 from rrtool.stages.learning.strategies import STRATEGIES
@@ -35,24 +34,19 @@ class _Study:
     """What the strategies choose from.
 
     Attributes:
-        names: of the images.
+        state: names and classes.
         model: of the state.
-        labels: ``(n,)`` int32 of the state, −1 = none.
+        labeled_ids, labels: usable images with a label, and the labels.
         truth: ``(n,)`` int32, −1 = unknown.
         pool_ids: ``(u,)`` usable images without a label, of known truth.
-        class_names: of the ``c`` classes.
     """
 
-    names: list[str]
+    state: AlState
     model: Model
+    labeled_ids: np.ndarray
     labels: np.ndarray
     truth: np.ndarray
     pool_ids: np.ndarray
-    class_names: list[str]
-
-    @property
-    def labeled_ids(self) -> np.ndarray:
-        return np.flatnonzero(self.labels >= 0)
 
 
 @dataclass(frozen=True)
@@ -61,7 +55,8 @@ class _Outcome:
 
     acquired: np.ndarray
     ranks: np.ndarray
-    pseudo_labels: PseudoLabels
+    pseudo_labels: np.ndarray
+    pseudo_weights: np.ndarray
 
 
 def run(options: AlAgreeOptions, progress: Progress) -> Path:
@@ -81,43 +76,44 @@ def run(options: AlAgreeOptions, progress: Progress) -> Path:
     with open_artifact(options.state, AlState) as state:
         study = _read_study(state, options, progress)
         options = _with_budget(options, state, len(study.pool_ids))
-        source, cycle = options.truth, state.extra["cycle"]
+        truth, digest = options.truth, digest_of_source(options.truth)
         return make(
             options,
             Wanted(options.output, AlAgreement, options.settings()),
-            lambda outputs: _publish(outputs[0], study, options, cycle, progress),
+            lambda outputs: _publish(outputs[0], study, options, progress),
             progress,
-            inputs=[
-                state.as_input("state"),
-                InputRecord("truth", source, "labels", "", digest_of_source(source)),
-            ],
+            inputs=[state.as_input("state"), InputRecord("truth", truth, "labels", "", digest)],
             network=state.network,
             device=options.device,
         )
 
 
 def _publish(
-    output: OutputFile, study: _Study, options: AlAgreeOptions, cycle: int, progress: Progress
+    output: OutputFile, study: _Study, options: AlAgreeOptions, progress: Progress
 ) -> None:
-    outcomes = _outcomes(study, options, progress)
-    pseudo = {name: outcome.pseudo_labels for name, outcome in outcomes.items()}
+    outcomes = {}
+    with progress.task("al-agree", len(options.all()), "strategies") as advance:
+        for name in options.all():
+            outcomes[name] = _outcome(name, study, options)
+            advance(1)
+    by_strategy = {
+        column: {name: getattr(outcome, column) for name, outcome in outcomes.items()}
+        for column in ("acquired", "ranks", "pseudo_labels", "pseudo_weights")
+    }
     output.publish(
         AlAgreement.columns(
-            names=study.names,
-            truth=study.truth,
-            pool_ids=study.pool_ids,
-            acquired={name: outcome.acquired for name, outcome in outcomes.items()},
-            ranks={name: outcome.ranks for name, outcome in outcomes.items()},
-            pseudo_labels={name: found.labels for name, found in pseudo.items()},
-            pseudo_weights={name: found.weights for name, found in pseudo.items()},
+            names=study.state.names, truth=study.truth, pool_ids=study.pool_ids, **by_strategy
         ),
         extra={
-            "cycle": cycle,
+            "cycle": study.state.extra["cycle"],
             "n_labeled": len(study.labeled_ids),
             "n_pool": len(study.pool_ids),
-            "agreement": _agreement_rows(study, options, outcomes),
+            "agreement": [
+                {"strategy": name, **_agreement(study, outcomes[name], outcomes[options.reference])}
+                for name in options.strategies
+            ],
             "correlations": _correlations(outcomes),
-            "class_names": study.class_names,
+            "class_names": study.state.class_names,
         },
     )
 
@@ -138,80 +134,62 @@ def _with_budget(options: AlAgreeOptions, state: AlState, n_pool: int) -> AlAgre
 
 
 def _read_study(state: AlState, options: AlAgreeOptions, progress: Progress) -> _Study:
-    names, class_names = state.names, state.class_names
-    usable = state.status == 0
+    usable, labels = state.status == 0, state.labels
     model = Model(
         features=np.where(usable[:, None], state.features, np.float32(0)),
         k=options.k,
         device=options.device,
         probabilities=state.probabilities,
     )
-    truth = read_truth(options.truth, names, class_names)
-    labels = np.where(usable, state.labels, UNLABELED)
+    truth = read_truth(options.truth, state.names, state.class_names)
     unlabeled = usable & (labels < 0)
     if n_unknown := int((unlabeled & (truth < 0)).sum()):
         progress.message(f"{n_unknown} unlabelled images have no true label and take no part")
+    labeled_ids = np.flatnonzero(usable & (labels >= 0))
     pool_ids = np.flatnonzero(unlabeled & (truth >= 0))
-    return _Study(names, model, labels, truth, pool_ids, class_names)
-
-
-def _outcomes(study: _Study, options: AlAgreeOptions, progress: Progress) -> dict[str, _Outcome]:
-    outcomes = {}
-    with progress.task("al-agree", len(options.all()), "strategies") as advance:
-        for name in options.all():
-            outcomes[name] = _outcome(name, study, options)
-            advance(1)
-    return outcomes
+    return _Study(state, model, labeled_ids, labels[labeled_ids], truth, pool_ids)
 
 
 def _outcome(name: str, study: _Study, options: AlAgreeOptions) -> _Outcome:
     # A generator of its own: what others draw does not change it.
     generator = np.random.default_rng([options.seed, COMPARED.index(name)])
-    strategy, known = STRATEGIES[name], study.labeled_ids
-    scores = strategy.first_scores(study.model, known, study.pool_ids, generator)
-    acquired = strategy.acquire(
-        study.model, known, study.pool_ids, options.budget or 0, generator
-    ).ids
-    propagated = study.model.propagate(
+    strategy, model, known, pool = STRATEGIES[name], study.model, study.labeled_ids, study.pool_ids
+    scores = strategy.first_scores(model, known, pool, generator)
+    acquired = strategy.acquire(model, known, pool, options.budget or 0, generator).ids
+    propagated = model.propagate(
         np.concatenate([known, acquired]),
-        np.concatenate([study.labels[known], study.truth[acquired]]),
-        len(study.class_names),
+        np.concatenate([study.labels, study.truth[acquired]]),
+        len(study.state.class_names),
         max_iter=options.max_iter,
     )
-    return _Outcome(acquired, acquisition_ranks(scores), propagated)
+    return _Outcome(acquired, acquisition_ranks(scores), propagated.labels, propagated.weights)
 
 
-def _agreement_rows(
-    study: _Study, options: AlAgreeOptions, outcomes: Mapping[str, _Outcome]
-) -> list[dict[str, Any]]:
-    """Table 3.4, JSON-compatible, None where a subset is empty."""
-    reference = outcomes[options.reference]
-    rows = []
-    for name in options.strategies:
-        own = outcomes[name]
-        both = np.setdiff1d(study.pool_ids, np.union1d(own.acquired, reference.acquired))
-        sides = [own.pseudo_labels, reference.pseudo_labels]
-        reached = (sides[0].labels[both] >= 0) & (sides[1].labels[both] >= 0)
-        ids = both[reached]
-        found = measure_agreement(
-            (sides[0].labels[ids], sides[1].labels[ids]),
-            (sides[0].weights[ids], sides[1].weights[ids]),
-            study.truth[ids],
-        )
-        values = {
-            key: None if isinstance(value, float) and np.isnan(value) else value
-            for key, value in found.items()
-        }
-        rows.append({"strategy": name, **values, "n_unreached": int((~reached).sum())})
-    return rows
+def _agreement(study: _Study, own: _Outcome, reference: _Outcome) -> dict[str, Any]:
+    """A row of table 3.4, JSON-compatible, None where a subset is empty."""
+    both = np.setdiff1d(study.pool_ids, np.union1d(own.acquired, reference.acquired))
+    reached = (own.pseudo_labels[both] >= 0) & (reference.pseudo_labels[both] >= 0)
+    ids = both[reached]
+    found = measure_agreement(
+        (own.pseudo_labels[ids], reference.pseudo_labels[ids]),
+        (own.pseudo_weights[ids], reference.pseudo_weights[ids]),
+        study.truth[ids],
+    )
+    row = {name: _or_none(value) for name, value in found.items()}
+    return {**row, "n_unreached": int((~reached).sum())}
 
 
 def _correlations(outcomes: Mapping[str, _Outcome]) -> list[dict[str, Any]]:
     """Spearman's correlation of the ranks of every two strategies."""
-    found = []
-    for first, second in combinations(outcomes, 2):
-        value = rank_correlation(outcomes[first].ranks, outcomes[second].ranks)
-        found.append(
-            {"first": first, "second": second, "spearman": None if np.isnan(value) else value}
-        )
-    return found
+    return [
+        {
+            "first": first,
+            "second": second,
+            "spearman": _or_none(rank_correlation(outcomes[first].ranks, outcomes[second].ranks)),
+        }
+        for first, second in combinations(outcomes, 2)
+    ]
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else value

@@ -3,18 +3,85 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from rrtool.artifacts import AlState, InputRecord, file_input
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
-from rrtool.stages.learning.labels import UNLABELED, KnownImages, Mistake, take_labels
+from rrtool.stages.learning.labels import UNLABELED, Mistake, TakenLabels, take_labels
 from rrtool.stages.learning.options import OWN_LABELS, AlCycleOptions
-from rrtool.stages.learning.state import Labeling
 from rrtool.stages.learning.study import Study
 
 _FIRST_LABELS = 4  # stream of the seed
+_COLD_START = -1
+
+
+@dataclass(frozen=True)
+class Labeling:
+    """The labels that a cycle trains on.
+
+    Attributes:
+        cycle: the number of the cycle; −1 without any label.
+        class_names: all classes known so far.
+        labels, labeled_cycle: ``(n,)`` int32 and int16: label of each image and the cycle that
+            first used it; −1 for none.
+        n_missing: images that were asked for and are still without label.
+    """
+
+    cycle: int
+    class_names: list[str]
+    labels: np.ndarray
+    labeled_cycle: np.ndarray
+    n_missing: int = 0
+
+    @staticmethod
+    def before(previous: AlState | None, n: int, class_names: list[str]) -> Labeling:
+        """That of a finished cycle; without one of ``n`` images that have no label."""
+        if previous is None:
+            none = np.full(n, UNLABELED)
+            return Labeling(_COLD_START, class_names, none.astype(np.int32), none.astype(np.int16))
+        return Labeling(
+            previous.extra["cycle"], previous.class_names, previous.labels, previous.labeled_cycle
+        )
+
+    def extended(
+        self, rows: np.ndarray, labels: np.ndarray, class_names: list[str], asked: np.ndarray
+    ) -> Labeling:
+        """The labeling of the next cycle: L ← L ∪ S (Algorithm 1, line 12).
+
+        Args:
+            rows, labels: that came in; replaced where they were known.
+            class_names: those known so far, and perhaps more.
+            asked: rows that had been asked for.
+
+        Raises:
+            UsageError: none of the labels is new, or all labels are of one class alone.
+        """
+        changed = self.labels[rows] != labels
+        if not changed.any():
+            raise UsageError(
+                "no new label that could be used",
+                expected="a label of at least one more image",
+                found=f"{len(rows)} labels that were known" if len(rows) else "none",
+            )
+        if len(class_names) < 2:
+            raise UsageError(
+                "labels of one class only",
+                expected="at least two classes",
+                found=", ".join(class_names),
+                todo="label more images, or name the classes with --classes",
+            )
+        after, since = self.labels.copy(), self.labeled_cycle.copy()
+        after[rows[changed]], since[rows[changed]] = labels[changed], self.cycle + 1
+        n_missing = int((after[asked] == UNLABELED).sum())
+        return Labeling(self.cycle + 1, class_names, after, since, n_missing)
+
+    @property
+    def labeled_ids(self) -> np.ndarray:
+        """L: ``(|L|,)`` int64, increasing."""
+        return np.flatnonzero(self.labels != UNLABELED)
 
 
 class People:
@@ -39,31 +106,25 @@ class People:
         Raises:
             UsageError: there is no file for a later cycle, or no label in it that can be used.
         """
-        dataset, path = self._study.dataset, self._options.labels
-        before = Labeling.of(previous) if previous else Labeling.nothing(len(dataset), [])
-        class_names = with_classes(before.class_names or dataset.class_names, self._options.classes)
-        if path is None:
+        options, dataset = self._options, self._study.dataset
+        before = Labeling.before(previous, len(dataset), [])
+        class_names = _joined(before.class_names or dataset.class_names, options.classes)
+        if options.labels is None:
             if previous is not None:
                 raise UsageError("no labels for the next cycle", expected="--labels", found="none")
-            return Labeling.nothing(len(dataset), class_names)
-        self.inputs = [file_input("labels", path)]
-        known = KnownImages(
-            dataset.names, before.labels, class_names, self._study.failures, self._options.relabel
-        )
-        taken = take_labels(path, known)
-        self.mistakes = taken.mistakes
-        if not len(taken.rows):
-            raise UsageError(
-                f"not one of {len(taken.mistakes)} labels can be used",
-                where=path,
-                found=taken.mistakes[0].reason if taken.mistakes else "no rows",
-            )
+            return Labeling.before(None, len(dataset), class_names)
+        fixed = {row: class_names[before.labels[row]] for row in before.labeled_ids.tolist()}
+        taken = take_labels(options.labels, dataset, class_names, {} if options.relabel else fixed)
+        self._take(taken, "labels", options.labels)
+        taken.require_some(f"not one of {len(taken.mistakes)} labels can be used", options.labels)
         asked = previous.acquired_ids if previous else np.zeros(0, dtype=np.int64)
         labeling = before.extended(taken.rows, taken.labels, taken.class_names, asked)
-        for mistake in taken.mistakes:
-            self._progress.message(mistake.reason)
+        self._tell_mistakes()
         if not class_names:
-            self._tell_classes(taken.labels, taken.class_names)
+            counts = np.bincount(taken.labels, minlength=len(taken.class_names)).tolist()
+            found = [f"{name} ({n})" for name, n in zip(taken.class_names, counts, strict=True)]
+            text = f"classes from now on: {', '.join(found)}; --classes adds others"
+            self._progress.message(text)
         if labeling.n_missing:
             self._progress.message(
                 f"{labeling.n_missing} of {len(asked)} images that were asked for have no label "
@@ -71,13 +132,15 @@ class People:
             )
         return labeling
 
-    def _tell_classes(self, labels: np.ndarray, class_names: list[str]) -> None:
-        counts = np.bincount(labels, minlength=len(class_names)).tolist()
-        found = (f"{name} ({n})" for name, n in zip(class_names, counts, strict=True))
-        self._progress.message(f"classes from now on: {', '.join(found)}; --classes adds others")
+    def _take(self, taken: TakenLabels, role: str, path: str) -> None:
+        self.mistakes, self.inputs = taken.mistakes, [file_input(role, path)]
+
+    def _tell_mistakes(self) -> None:
+        for mistake in self.mistakes:
+            self._progress.message(mistake.reason)
 
 
-class Oracle:
+class Oracle(People):
     """What is true, from a file of labels or from the data set's own.
 
     Attributes:
@@ -89,28 +152,25 @@ class Oracle:
         UsageError: the data set brings no labels, or the file cannot be read.
     """
 
+    truth: np.ndarray
+
     def __init__(self, options: AlCycleOptions, study: Study, progress: Progress) -> None:
-        self._options, self._progress = options, progress
-        self.inputs: list[InputRecord] = []
-        self.mistakes: Sequence[Mistake] = ()
+        super().__init__(options, study, progress)
         dataset, source = study.dataset, str(options.oracle)
-        self._class_names = with_classes(dataset.class_names, options.classes)
+        self._class_names = _joined(dataset.class_names, options.classes)
         self.truth = dataset.labels
-        if source == OWN_LABELS:
-            if not (dataset.labels != UNLABELED).any():
-                raise UsageError(
-                    "these images bring no labels", expected="--oracle with a labels file",
-                    found=f"--oracle {OWN_LABELS}",
-                )  # fmt: skip
-            return
-        self.truth = np.full(len(dataset), UNLABELED, dtype=np.int32)
-        known = KnownImages(dataset.names, self.truth, self._class_names, study.failures)
-        taken = take_labels(source, known)
-        self.truth[taken.rows] = taken.labels
-        self._class_names, self.mistakes = taken.class_names, taken.mistakes
-        self.inputs = [file_input("oracle", source)]
-        for mistake in self.mistakes:
-            progress.message(mistake.reason)
+        if source != OWN_LABELS:
+            taken = take_labels(source, dataset, self._class_names)
+            self.truth = np.full(len(dataset), UNLABELED, dtype=np.int32)
+            self.truth[taken.rows] = taken.labels
+            self._class_names = taken.class_names
+            self._take(taken, "oracle", source)
+            self._tell_mistakes()
+        elif (dataset.labels == UNLABELED).all():
+            raise UsageError(
+                "these images bring no labels", expected="--oracle with a labels file",
+                found=f"--oracle {OWN_LABELS}",
+            )  # fmt: skip
 
     def label(self, previous: AlState | None, cycles_left: int) -> Labeling:
         """The labels of the next cycle: what the last one asked for, or the first ones.
@@ -118,16 +178,20 @@ class Oracle:
         Raises:
             UsageError: it knows too few labels for the cycles that are left, or other classes.
         """
-        truth, budget = self.truth, self._options.budget
+        truth, class_names = self.truth, self._class_names
+        before = Labeling.before(previous, len(truth), class_names)
         if previous is None:
             rows = asked = self._first_ids()
-            before = Labeling.nothing(len(truth), self._class_names)
         else:
-            before, asked = Labeling.of(previous), previous.acquired_ids
+            asked = previous.acquired_ids
             rows = asked[truth[asked] != UNLABELED]
-            self._require_classes(before.class_names, previous.path)
-        n_known = int((truth != UNLABELED).sum() - (before.labels != UNLABELED).sum())
-        n_wanted = len(rows) + (cycles_left - 1) * budget
+            if before.class_names and before.class_names != class_names:
+                raise UsageError(
+                    "the state has other classes than the oracle", where=previous.path,
+                    expected=", ".join(class_names), found=", ".join(before.class_names),
+                )  # fmt: skip
+        n_known = int((truth != UNLABELED).sum() - len(before.labeled_ids))
+        n_wanted = len(rows) + (cycles_left - 1) * self._options.budget
         if n_wanted > n_known:
             raise UsageError(
                 "the oracle knows too few labels for so many cycles",
@@ -135,16 +199,9 @@ class Oracle:
                 found=n_known,
                 todo="lower --cycles or --budget",
             )
-        labeling = before.extended(rows, truth[rows], self._class_names, asked)
+        labeling = before.extended(rows, truth[rows], class_names, asked)
         self._progress.message(f"cycle {labeling.cycle}: {len(labeling.labeled_ids)} labels")
         return labeling
-
-    def _require_classes(self, class_names: list[str], path: str) -> None:
-        if class_names and class_names != self._class_names:
-            raise UsageError(
-                "the state has other classes than the oracle", where=path,
-                expected=", ".join(self._class_names), found=", ".join(class_names),
-            )  # fmt: skip
 
     def _first_ids(self) -> np.ndarray:
         """L₀: as many rows of every class, increasing.
@@ -158,19 +215,18 @@ class Oracle:
                 "the first labels are balanced over classes", where="--budget",
                 expected=f"a multiple of the {n_classes} classes", found=budget,
             )  # fmt: skip
+        share = budget // n_classes
         generator = np.random.default_rng([self._options.seed, _FIRST_LABELS])
         rows = []
         for label, name in enumerate(self._class_names):
             members = np.flatnonzero(self.truth == label)
-            if len(members) < budget // n_classes:
-                raise UsageError(
-                    f"too few images of class {name}", expected=f"at least {budget // n_classes}",
-                    found=len(members),
-                )  # fmt: skip
-            rows.append(generator.choice(members, budget // n_classes, replace=False))
+            if len(members) < share:
+                what = f"too few images of class {name}"
+                raise UsageError(what, expected=f"at least {share}", found=len(members))
+            rows.append(generator.choice(members, share, replace=False))
         return np.sort(np.concatenate(rows))
 
 
-def with_classes(known: Sequence[str], added: Sequence[str]) -> list[str]:
+def _joined(known: Sequence[str], added: Sequence[str]) -> list[str]:
     """The known classes in their order, then those that are new."""
     return [*known, *(name for name in added if name not in known)]

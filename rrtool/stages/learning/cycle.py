@@ -17,28 +17,31 @@ Lines 11 and 12 are what the next cycle begins with: between lie the days that p
 
 from __future__ import annotations
 
-import time
-from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import AlPretraining, AlState, OutputFile, write_skipped_list
+from rrtool.artifacts import (
+    AlPretraining,
+    AlState,
+    InputRecord,
+    OutputFile,
+    open_artifact,
+    require_same_names,
+    write_skipped_list,
+)
 from rrtool.core.learning.acquisition import Acquisition, ceal_threshold, confident_pseudo_labels
-from rrtool.core.learning.label_propagation import PseudoLabels
 from rrtool.devices import resolve_device
 from rrtool.progress import Progress
 from rrtool.stages.driver import Wanted, make
-from rrtool.stages.learning.answers import Oracle, People
-from rrtool.stages.learning.labels import UNLABELED
-from rrtool.stages.learning.model import Manifold, Model, new_learner
+from rrtool.stages.learning.answers import Labeling, Oracle, People
+from rrtool.stages.learning.model import Model, PseudoLabels
 from rrtool.stages.learning.options import AlCycleOptions
 from rrtool.stages.learning.queries import QueryFiles
-from rrtool.stages.learning.state import Labeling, open_pretraining, open_state
-from rrtool.stages.learning.strategies import acquire
+from rrtool.stages.learning.strategies import STRATEGIES
 from rrtool.stages.learning.study import Study, open_study
 from rrtool.stages.learning.training_run import TrainingRun
 
@@ -60,24 +63,29 @@ def run(options: AlCycleOptions, progress: Progress) -> Path:
     """
     options = replace(options, device=resolve_device(options.device))
     queries = QueryFiles.of(options)
-    queries.check(options)
     study = open_study(options, progress)
     answers = (People if options.oracle is None else Oracle)(options, study, progress)
-    output, state, is_new = Path(options.output), options.state, False
-    with open_pretraining(options.pretrain) as pretraining:  # 2
-        for cycles_left in range(options.cycles, 0, -1):  # 3
-            with open_state(state, study.dataset.names) as previous:
-                labeling = answers.label(previous, cycles_left)  # 11, 12 of the cycle before
-                is_last = cycles_left == 1
-                name = output.name if is_last else f"{output.stem}-c{labeling.cycle}.h5"
-                cycle = Cycle(options, study, labeling, previous, answers, pretraining, progress)
-                is_new = cycle.make(str(output.with_name(name)))
-            state = str(output.with_name(name))
-    queries.write(output, options.images, study, replace=is_new, progress=progress)
+    pretrain, state, output = options.pretrain, options.state, Path(options.output)
+    with open_artifact(pretrain, AlPretraining) if pretrain else nullcontext() as start:  # 2
+        for left in range(options.cycles, 0, -1):  # 3
+            with open_artifact(state, AlState) if state else nullcontext() as previous:
+                if previous is not None:
+                    require_same_names(
+                        previous.names, previous.path, study.dataset.names, "the images"
+                    )
+                labeling = answers.label(previous, left)  # 11, 12 of the cycle before
+                name = f"{output.stem}-c{labeling.cycle}.h5" if left > 1 else output.name
+                state = str(output.with_name(name))
+                cycle = Cycle(options, study, labeling, previous, answers, start, progress)
+                make(
+                    options, Wanted(state, AlState, options.settings()), cycle.work, progress,
+                    inputs=cycle.inputs(), device=options.device,
+                )  # fmt: skip
+    queries.write(options, study, replace=cycle.is_new, progress=progress)
     return output
 
 
-@dataclass(frozen=True)
+@dataclass
 class Cycle:
     """One cycle: the body of the loop of Algorithm 1.
 
@@ -90,139 +98,68 @@ class Cycle:
             and bounds the acquisition to images that it can answer.
         pretraining: θ₀; None starts at random.
         progress: to report to.
+        is_new: whether there was anything to do.
     """
 
     options: AlCycleOptions
     study: Study
     labeling: Labeling
     previous: AlState | None
-    answers: People | Oracle
+    answers: People
     pretraining: AlPretraining | None
     progress: Progress
+    is_new: bool = False
 
-    @cached_property
-    def labeled_ids(self) -> np.ndarray:
-        """L: ``(|L|,)`` int64, increasing."""
-        return self.labeling.labeled_ids
+    def __post_init__(self) -> None:
+        labels = self.labeling.labels
+        self.labeled_ids = self.labeling.labeled_ids  # L: (|L|,) int64, increasing
+        self.labels = labels[self.labeled_ids]  # y: (|L|,) int32
+        self.pool_ids = np.flatnonzero((self.study.dataset.status == 0) & (labels < 0))  # 1: U
+        self.n_classes = len(self.labeling.class_names)
+        self.method = {  # what a learning curve is drawn for
+            "strategy": self.options.strategy,
+            "semi": self.options.semi,
+            "pretrained": self.pretraining is not None,
+        }
 
-    @cached_property
-    def pool_ids(self) -> np.ndarray:
-        """1: U ← I \\ L, of the images that could be read."""
-        return np.flatnonzero(self.study.usable & (self.labeling.labels == UNLABELED))
+    def inputs(self) -> list[InputRecord]:
+        """Of the provenance."""
+        states = {"state": self.previous, "pretrain": self.pretraining}
+        given = [state.as_input(role) for role, state in states.items() if state is not None]
+        return [*self.study.inputs, *self.answers.inputs, *given]
 
-    def make(self, path: str) -> bool:
-        """Write the state, unless it is there already; returns whether it was not."""
-        inputs = [*self.study.inputs, *self.answers.inputs]
-        if self.previous is not None:
-            inputs.append(self.previous.as_input("state"))
-        if self.pretraining is not None:
-            inputs.append(self.pretraining.as_input("pretrain"))
-        is_new = False
-
-        def work(outputs: list[OutputFile]) -> None:
-            nonlocal is_new
-            is_new = True
-            self.work(outputs[0])
-
-        make(
-            self.options,
-            Wanted(path, AlState, self.options.settings()),
-            work,
-            self.progress,
-            inputs=inputs,
-            device=self.options.device,
-        )
-        return is_new
-
-    def work(self, output: OutputFile) -> None:
+    def work(self, outputs: list[OutputFile]) -> None:
         """Train, acquire, publish."""
+        (output,), self.is_new = outputs, True
         history = list(self.previous.extra["history"]) if self.previous else []
-        model = pseudo = None
+        training, model, pseudo = TrainingRun(output), None, None
         if len(self.labeled_ids):
-            start = time.monotonic()
-            model = self.train(TrainingRun(output))
-            seconds = time.monotonic() - start
+            sure = self.confident()
+            model = self.train(training, *sure)
+            seconds = training.seconds()
             if self.options.semi:
-                pseudo = model.propagate(
-                    self.labeled_ids, self.labels, len(self.labeling.class_names)
-                )
-            history.append(self.entry(model, pseudo, seconds))
+                pseudo = model.propagate(self.labeled_ids, self.labels, self.n_classes)
+                sure = self.pool_ids, pseudo.labels[self.pool_ids]
+            history.append(self.entry(model, *sure) | {"seconds": seconds})
         acquisition = self.acquire(model)
-        skipped = [*self.study.mistakes, *self.answers.mistakes]
-        write_skipped_list(output.path, [(mistake.name, mistake.reason) for mistake in skipped])
+        skipped = [*self.study.skipped, *self.answers.mistakes]
+        write_skipped_list(output.path, skipped)
         output.publish(
             self.columns(model, pseudo, acquisition),
             extra={
                 "cycle": self.labeling.cycle,
-                **self.method(),
+                **self.method,
                 "seed": self.options.seed,
-                "n_images": len(self.study.dataset.names),
+                "n_images": len(self.study.dataset),
                 "n_labeled": len(self.labeled_ids),
                 "n_missing": self.labeling.n_missing,
                 "n_test_images": len(self.study.test_classes),
                 "n_skipped": len(skipped),
                 "history": history,
-                "log": model.log if model is not None else [],
+                "log": training.log,
             },
         )
 
-    @property
-    def labels(self) -> np.ndarray:
-        """y: ``(|L|,)`` int32."""
-        return self.labeling.labels[self.labeled_ids]
-
-    def train(self, training: TrainingRun) -> Model:
-        """Lines 4–7: SUP on L (and on what CEAL is sure of), then SEMI on L ∪ U."""
-        options, study = self.options, self.study
-        labeled_ids, labels = self.labeled_ids, self.labels
-        n_classes = len(self.labeling.class_names)
-        test_labels = study.test_labels(self.labeling.class_names)
-        sure_ids, sure_labels = self.confident
-        n_epochs = options.epochs + (options.semi_epochs if options.semi else 0)
-
-        def propagate(features: np.ndarray) -> PseudoLabels:  # 6
-            manifold = Manifold(features=features, k=options.k, device=options.device)
-            return manifold.propagate(labeled_ids, labels, n_classes)
-
-        with self.progress.task("train", n_epochs, "epochs") as advance:
-            learner = new_learner(
-                study.dataset,
-                n_classes,
-                options,
-                int(self.generator(_TRAINING).integers(2**31)),
-                initial=self.pretraining.parameters if self.pretraining else None,  # θ₀
-                checkpoint=training,
-                on_epoch=training.recorder(advance),
-            )
-            learner.fit_supervised(  # 4
-                np.concatenate([labeled_ids, sure_ids]), np.concatenate([labels, sure_labels])
-            )
-            if options.semi:  # 5–7: the pseudo-labels are renewed in the course of the epochs
-                learner.fit_semi_supervised(labeled_ids, labels, propagate)
-        found = learner.predict()
-        return Model(
-            features=found.features,
-            k=options.k,
-            device=options.device,
-            probabilities=found.probabilities,
-            parameters=learner.parameters(),
-            accuracy=learner.accuracy(study.test_images, test_labels) if len(test_labels) else None,
-            log=training.log,
-        )
-
-    def acquire(self, model: Model | None) -> Acquisition:
-        """Lines 8–10: S, b images of U."""
-        pool_ids, truth = self.pool_ids, self.answers.truth
-        if truth is not None:
-            pool_ids = pool_ids[truth[pool_ids] != UNLABELED]
-        if len(pool_ids) < self.options.budget:
-            self.progress.message(f"only {len(pool_ids)} images are left to acquire")
-        return acquire(
-            self.options.strategy, model, self.labeled_ids, pool_ids, self.options.budget,
-            self.generator(_ACQUISITION),
-        )  # fmt: skip
-
-    @cached_property
     def confident(self) -> tuple[np.ndarray, np.ndarray]:
         """CEAL's L̂ (3.7) and its labels, by the model of the cycle before; else none."""
         options, previous = self.options, self.previous
@@ -231,35 +168,74 @@ class Cycle:
         threshold = ceal_threshold(self.labeling.cycle, options.epsilon, options.epsilon_decay)
         return confident_pseudo_labels(previous.probabilities, self.pool_ids, threshold)
 
+    def train(self, training: TrainingRun, sure_ids: np.ndarray, sure_labels: np.ndarray) -> Model:
+        """Lines 4–7: SUP on L (and on what CEAL is sure of), then SEMI on L ∪ U."""
+        from rrtool.training.learner import Learner  # late: a state that is there needs no torch
+
+        options, study, labeled = self.options, self.study, (self.labeled_ids, self.labels)
+        test_labels = study.test_labels(self.labeling.class_names)
+        n_epochs = options.epochs + (options.semi_epochs if options.semi else 0)
+
+        def propagate(features: np.ndarray) -> PseudoLabels:  # 6
+            model = Model(features=features, k=options.k, device=options.device)
+            return model.propagate(*labeled, self.n_classes)
+
+        with self.progress.task("train", n_epochs, "epochs") as advance:
+            learner = Learner(
+                study.dataset,
+                self.n_classes,
+                options,
+                int(self.generator(_TRAINING).integers(2**31)),
+                initial=self.pretraining.parameters if self.pretraining else None,  # θ₀
+                checkpoint=training,
+                on_epoch=training.recorder(advance),
+            )
+            learner.fit_supervised(  # 4
+                np.concatenate([self.labeled_ids, sure_ids]),
+                np.concatenate([self.labels, sure_labels]),
+            )
+            if options.semi:  # 5–7: the pseudo-labels are renewed in the course of the epochs
+                learner.fit_semi_supervised(*labeled, propagate)
+        found = learner.predict()
+        return Model(
+            features=found.features,
+            k=options.k,
+            device=options.device,
+            probabilities=found.probabilities,
+            parameters=learner.parameters(),
+            accuracy=learner.accuracy(study.test_images, test_labels) if len(test_labels) else None,
+        )
+
+    def acquire(self, model: Model | None) -> Acquisition:
+        """Lines 8–10: S, b images of U, or all where there are fewer; at random without a θ."""
+        pool_ids, truth, budget = self.pool_ids, self.answers.truth, self.options.budget
+        if truth is not None:
+            pool_ids = pool_ids[truth[pool_ids] >= 0]
+        if len(pool_ids) < budget:
+            self.progress.message(f"only {len(pool_ids)} images are left to acquire")
+        strategy = STRATEGIES[self.options.strategy if model else "random"]
+        return strategy.acquire(
+            model, self.labeled_ids, pool_ids, min(budget, len(pool_ids)),
+            self.generator(_ACQUISITION),
+        )  # fmt: skip
+
     def generator(self, stream: int) -> np.random.Generator:
         """What is random in this cycle, one a stream."""
         return np.random.default_rng([self.options.seed, stream, self.labeling.cycle + 1])
 
-    def method(self) -> dict[str, Any]:
-        """What a learning curve is drawn for."""
-        return {
-            "strategy": self.options.strategy,
-            "semi": self.options.semi,
-            "pretrained": self.pretraining is not None,
-        }
-
-    def entry(self, model: Model, pseudo: PseudoLabels | None, seconds: float) -> dict[str, Any]:
-        """Of the history: the accuracy, and how many pseudo-labels were right."""
-        ids, labels = self.confident
-        if pseudo is not None:
-            ids, labels = self.pool_ids, pseudo.labels[self.pool_ids]
-        right: Sequence[bool] | np.ndarray = ()
+    def entry(self, model: Model, ids: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
+        """Of the history: the accuracy, and how many pseudo-labels (of these ids) were right."""
+        right = np.zeros(0, bool)
         if self.answers.truth is not None:
             truth = self.answers.truth[ids]
-            right = (labels == truth)[truth != UNLABELED]
+            right = (labels == truth)[truth >= 0]
         return {
             "cycle": self.labeling.cycle,
-            **self.method(),
+            **self.method,
             "n_labels": len(self.labeled_ids),
             "accuracy": model.accuracy,
             "n_pseudo_labels": len(ids),
-            "pseudo_label_accuracy": float(np.mean(right)) if len(right) else None,
-            "seconds": seconds,
+            "pseudo_label_accuracy": float(right.mean()) if len(right) else None,
         }
 
     def columns(
@@ -267,6 +243,12 @@ class Cycle:
     ) -> dict[str, np.ndarray]:
         """The datasets of the state; those of the model are left out where there is none."""
         dataset, labeling = self.study.dataset, self.labeling
+        found: dict[str, Any] = {}
+        if model is not None:
+            names = ("probabilities", "features", "parameters")
+            found = {name: getattr(model, name) for name in names}
+        if pseudo is not None:
+            found |= {"pseudo_labels": pseudo.labels, "pseudo_weights": pseudo.weights}
         return AlState.columns(
             names=dataset.names,
             reasons=dataset.reasons,
@@ -274,11 +256,7 @@ class Cycle:
             class_names=labeling.class_names,
             labels=labeling.labels,
             labeled_cycle=labeling.labeled_cycle,
-            acquired_ids=acquisition.ids.astype(np.int64),
-            acquired_scores=acquisition.scores.astype(np.float64),
-            probabilities=None if model is None else model.probabilities,
-            features=None if model is None else model.features,
-            parameters=None if model is None else model.parameters,
-            pseudo_labels=None if pseudo is None else pseudo.labels,
-            pseudo_weights=None if pseudo is None else pseudo.weights,
+            acquired_ids=acquisition.ids,
+            acquired_scores=acquisition.scores,
+            **found,
         )

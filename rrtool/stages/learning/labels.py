@@ -6,46 +6,22 @@ import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
-from rrtool.datasets import is_standard, load_dataset
+from rrtool.datasets import Dataset, is_standard, load_dataset
 from rrtool.errors import UsageError
 from rrtool.ground_truth.tables import read_table, read_titles
 
 UNLABELED = -1
 
 
-@dataclass(frozen=True)
-class Mistake:
-    """A row of a labels file that cannot be used.
-
-    Attributes:
-        name: of the image, as the row has it.
-        reason: one line: file, line, what, expected, found.
-    """
+class Mistake(NamedTuple):
+    """A row of a labels file that cannot be used: its image as it has it, and why, in one line."""
 
     name: str
     reason: str
-
-
-@dataclass(frozen=True)
-class KnownImages:
-    """What is known when labels come in.
-
-    Attributes:
-        names: of the images, ``n``.
-        labels: ``(n,)`` int32, the labels of earlier cycles, −1 for none.
-        class_names: the classes; empty as long as there are none.
-        failures: why an image cannot be used, by row.
-        relabel: a new label replaces an earlier one that differs.
-    """
-
-    names: Sequence[str]
-    labels: np.ndarray
-    class_names: Sequence[str]
-    failures: Mapping[int, str]
-    relabel: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,10 +40,15 @@ class TakenLabels:
     class_names: list[str]
     mistakes: list[Mistake]
 
+    def require_some(self, what: str, path: str) -> None:
+        """Raises ``UsageError`` if not one label can be used."""
+        if not len(self.rows):
+            found = self.mistakes[0].reason if self.mistakes else "no rows"
+            raise UsageError(what, where=path, found=found)
 
-@dataclass(frozen=True)
-class _Answer:
-    """One row of a labels file."""
+
+class _Answer(NamedTuple):
+    """One row of a labels file that names an image that is there."""
 
     where: str
     image: str  # as the file names it
@@ -75,48 +56,75 @@ class _Answer:
     label: str
 
 
-class _Unusable(Exception):
-    """Why a row cannot be used; the argument is a ``UsageError``, for its line."""
-
-
-def take_labels(path: str | Path, known: KnownImages) -> TakenLabels:
+def take_labels(
+    path: str | Path,
+    dataset: Dataset,
+    class_names: Sequence[str] = (),
+    before: Mapping[int, str] | None = None,
+) -> TakenLabels:
     """Read ``name,label`` or ``id,label`` rows (``id,name,label`` checks one against the other).
 
     Columns may come in any order with others among them, as in the list of images to label.
     Without known classes the labels themselves, sorted, are the classes. Two rows of one image
-    that disagree are both left out; a row that disagrees with a label of an earlier cycle is
-    left out unless ``relabel``.
+    that disagree are both left out, and so is a row that disagrees with a label of ``before``.
+
+    Args:
+        dataset: names of the images, and which of them cannot be used.
+        class_names: the classes; empty as long as there are none.
+        before: labels by row that no other may replace.
 
     Raises:
         UsageError: the file cannot be read, or is no such table.
     """
     mistakes: list[Mistake] = []
-    answers = list(_located(Path(path), known, mistakes))
-    class_names = list(known.class_names) or sorted({answer.label for answer in answers})
-    answers = _of_known_classes(answers, class_names, mistakes)
-    chosen = _without_conflicts(answers, known, class_names, mistakes)
+    answers = list(_located(Path(path), dataset, mistakes))
+    class_names = list(class_names) or sorted({answer.label for answer in answers})
+    by_row: dict[int, list[_Answer]] = {}
+    for answer in answers:
+        if answer.label in class_names:
+            by_row.setdefault(answer.row, []).append(answer)
+        else:
+            near = difflib.get_close_matches(answer.label, class_names, n=1)
+            error = UsageError(
+                "unknown class", where=answer.where, found=answer.label,
+                expected=f"perhaps {near[0]}" if near else _few(class_names),
+                todo="--classes adds a class",
+            )  # fmt: skip
+            mistakes.append(Mistake(answer.image, str(error)))
+    chosen = {}
+    for row, group in by_row.items():
+        conflict = _conflict(group, (before or {}).get(row))
+        if conflict is None:
+            chosen[row] = group[0].label
+        else:
+            mistakes.append(Mistake(group[0].image, str(conflict)))
     rows = np.array(sorted(chosen), dtype=np.int64)
     labels = np.array([class_names.index(chosen[row]) for row in rows.tolist()], dtype=np.int32)
     return TakenLabels(rows, labels, class_names, mistakes)
 
 
-def _located(path: Path, known: KnownImages, mistakes: list[Mistake]) -> Iterator[_Answer]:
+def _located(path: Path, dataset: Dataset, mistakes: list[Mistake]) -> Iterator[_Answer]:
     """The rows that name an image that is there and a label."""
-    row_of = {name: row for row, name in enumerate(known.names)}
+    row_of = {name: row for row, name in enumerate(dataset.names)}
     for line, id_text, name, label in _rows(path):
         where, image = f"{path}, line {line}", name or f"id {id_text}"
         try:
-            row = _row_of_id(id_text, name, known, where) if id_text else row_of.get(name)
+            row = _row_of_id(id_text, name, dataset.names, where) if id_text else row_of.get(name)
             if row is None:
-                raise _unusable("no image of this name", where, _few(known.names), name or "none")
-            if row in known.failures:
-                raise _unusable("this image could not be read", where, found=known.failures[row])
+                raise UsageError(
+                    "no image of this name", where=where, expected=_few(dataset.names),
+                    found=name or "none",
+                )  # fmt: skip
+            if dataset.status[row]:
+                what = "this image could not be read"
+                raise UsageError(what, where=where, found=dataset.reasons[row])
             if not label:
-                raise _unusable(f"no label for {image}", where, "a class", "an empty label")
-        except _Unusable as reason:
-            mistakes.append(Mistake(image, str(reason)))
-            continue
-        yield _Answer(where, image, row, label)
+                what = f"no label for {image}"
+                raise UsageError(what, where=where, expected="a class", found="an empty label")
+        except UsageError as error:
+            mistakes.append(Mistake(image, str(error)))
+        else:
+            yield _Answer(where, image, row, label)
 
 
 def _rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
@@ -130,80 +138,39 @@ def _rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
         yield line, cells.get("id", "").strip(), cells.get("name", ""), cells["label"].strip()
 
 
-def _row_of_id(id_text: str, name: str, known: KnownImages, where: str) -> int:
-    n = len(known.names)
+def _row_of_id(id_text: str, name: str, names: Sequence[str], where: str) -> int:
+    n = len(names)
     if not (id_text.isascii() and id_text.isdigit() and int(id_text) < n):
-        raise _unusable("no image of this id", where, f"0 to {n - 1}", id_text)
+        what = "no image of this id"
+        raise UsageError(what, where=where, expected=f"0 to {n - 1}", found=id_text)
     row = int(id_text)
-    if name and known.names[row] != name:
-        raise _unusable(
-            f"id {row} is another image", where, known.names[row], name, "is it of this state?"
-        )
+    if name and names[row] != name:
+        raise UsageError(
+            f"id {row} is another image", where=where, expected=names[row], found=name,
+            todo="is it of this state?",
+        )  # fmt: skip
     return row
 
 
-def _of_known_classes(
-    answers: Sequence[_Answer], class_names: Sequence[str], mistakes: list[Mistake]
-) -> list[_Answer]:
-    kept = []
-    for answer in answers:
-        if answer.label in class_names:
-            kept.append(answer)
-            continue
-        near = difflib.get_close_matches(answer.label, class_names, n=1)
-        expected = f"perhaps {near[0]}" if near else _few(class_names)
-        error = _unusable(
-            "unknown class", answer.where, expected, answer.label, "--classes adds a class"
-        )
-        mistakes.append(Mistake(answer.image, str(error)))
-    return kept
-
-
-def _without_conflicts(
-    answers: Sequence[_Answer],
-    known: KnownImages,
-    class_names: Sequence[str],
-    mistakes: list[Mistake],
-) -> dict[int, str]:
-    """Label by row, of rows on whose label everything agrees."""
-    by_row: dict[int, list[_Answer]] = {}
-    for answer in answers:
-        by_row.setdefault(answer.row, []).append(answer)
-    chosen = {}
-    for row, group in by_row.items():
-        first, labels = group[0], {answer.label for answer in group}
-        before = int(known.labels[row])
-        if len(labels) > 1:
-            other = next(answer for answer in group if answer.label != first.label)
-            error = _unusable(
-                f"two labels for {first.image}", first.where, "one label",
-                f"{first.label} here, {other.label} in {other.where}",
-            )  # fmt: skip
-        elif before != UNLABELED and class_names[before] != first.label and not known.relabel:
-            error = _unusable(
-                f"{first.image} has another label from an earlier cycle", first.where,
-                class_names[before], first.label, "--relabel replaces it",
-            )  # fmt: skip
-        else:
-            chosen[row] = first.label
-            continue
-        mistakes.append(Mistake(first.image, str(error)))
-    return chosen
+def _conflict(group: Sequence[_Answer], before: str | None) -> UsageError | None:
+    """What speaks against the label of an image."""
+    first = group[0]
+    for other in group:
+        if other.label != first.label:
+            found = f"{first.label} here, {other.label} in {other.where}"
+            what = f"two labels for {first.image}"
+            return UsageError(what, where=first.where, expected="one label", found=found)
+    if before is None or before == first.label:
+        return None
+    return UsageError(
+        f"{first.image} has another label from an earlier cycle", where=first.where,
+        expected=before, found=first.label, todo="--relabel replaces it",
+    )  # fmt: skip
 
 
 def _few(choices: Sequence[str]) -> str:
     more = f" and {len(choices) - 3} more" if len(choices) > 3 else ""
     return ", ".join(choices[:3]) + more
-
-
-def _unusable(
-    what: str,
-    where: str,
-    expected: str | None = None,
-    found: str | None = None,
-    todo: str | None = None,
-) -> _Unusable:
-    return _Unusable(UsageError(what, where=where, expected=expected, found=found, todo=todo))
 
 
 def read_truth(source: str, names: list[str], class_names: list[str]) -> np.ndarray:
@@ -220,7 +187,7 @@ def read_truth(source: str, names: list[str], class_names: list[str]) -> np.ndar
         return _of_table(source, names, class_names)
     dataset = load_dataset(source)
     known = dict(zip(dataset.names, dataset.labels.tolist(), strict=True))
-    labels = np.array([known.get(name, -1) for name in names], dtype=np.int32)
+    labels = np.array([known.get(name, UNLABELED) for name in names], dtype=np.int32)
     if dataset.class_names != class_names or not (labels >= 0).any():
         raise UsageError(
             "this data set is not what the state was made of",
@@ -232,25 +199,17 @@ def read_truth(source: str, names: list[str], class_names: list[str]) -> np.ndar
 
 
 def _of_table(path: str, names: list[str], class_names: list[str]) -> np.ndarray:
-    """The class of each named image, ``(n,)`` int32; −1 where the table is silent.
-
-    Raises:
-        UsageError: the table cannot be read, names an image or a class that is not there, or
-            gives one image two labels.
-    """
     rows = {name: row for row, name in enumerate(names)}
     classes = {name: label for label, name in enumerate(class_names)}
     labels = np.full(len(names), UNLABELED, dtype=np.int32)
     for line, (name, label) in read_table(Path(path), ("name", "label")):
         where = f"{path}, line {line}"
         if name not in rows:
-            raise UsageError(
-                "no such image", where=where, expected=f"names such as {names[0]}", found=name
-            )
+            expected = f"names such as {names[0]}"
+            raise UsageError("no such image", where=where, expected=expected, found=name)
         if label not in classes:
-            raise UsageError(
-                "no such class", where=where, expected=", ".join(class_names[:10]), found=label
-            )
+            expected = ", ".join(class_names[:10])
+            raise UsageError("no such class", where=where, expected=expected, found=label)
         if labels[rows[name]] not in (UNLABELED, classes[label]):
             other = class_names[labels[rows[name]]]
             raise UsageError(f"{name} has two labels", where=where, expected=other, found=label)

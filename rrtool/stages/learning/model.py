@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -14,18 +13,24 @@ from rrtool.core.learning.label_propagation import PseudoLabels, feature_graph, 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Manifold:
-    """The neighbourhoods of the images, as their features have it.
+class Model:
+    """A network by what it says about all images.
 
     Attributes:
         features: ``(n, d)`` float32, zero where an image could not be read.
         k: neighbours in the graph.
         device: of the search and of label propagation.
+        probabilities: ``(n, c)`` float32; empty in the midst of training.
+        parameters: by name.
+        accuracy: on the held-out set; None without one.
     """
 
     features: np.ndarray
     k: int
     device: str
+    probabilities: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    parameters: Mapping[str, np.ndarray] = field(default_factory=dict)
+    accuracy: float | None = None
 
     @cached_property
     def graph(self) -> sparse.csr_array:
@@ -39,31 +44,3 @@ class Manifold:
         return propagate_labels(
             self.graph, labeled_ids, labels, n_classes, max_iterations=max_iter, device=self.device
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Model(Manifold):
-    """A trained network by what it says about all images.
-
-    Attributes:
-        probabilities: ``(n, c)`` float32.
-        parameters: by name.
-        accuracy: on the held-out set; None without one.
-        log: one entry an epoch.
-    """
-
-    probabilities: np.ndarray
-    parameters: Mapping[str, np.ndarray] = field(default_factory=dict)
-    accuracy: float | None = None
-    log: list[dict[str, Any]] = field(default_factory=list)
-
-
-def new_learner(*args: Any, **more: Any) -> Any:
-    """A ``training.learner.Learner``, which is imported late: a state that is there needs no torch.
-
-    ``cycle`` makes its learners by this function alone, so that a test can put another in its
-    place there.
-    """
-    from rrtool.training.learner import Learner
-
-    return Learner(*args, **more)

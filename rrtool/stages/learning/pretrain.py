@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from rrtool.artifacts import AlPretraining, OutputFile, skipped_list_path, write_skipped_list
 from rrtool.datasets import Dataset, load_dataset
@@ -14,9 +14,6 @@ from rrtool.progress import Progress
 from rrtool.stages.driver import Wanted, make
 from rrtool.stages.learning.options import AlPretrainOptions
 from rrtool.stages.learning.training_run import TrainingRun
-
-if TYPE_CHECKING:
-    from rrtool.training.pretraining import Pretrained
 
 
 def run(options: AlPretrainOptions, progress: Progress) -> Path:
@@ -37,44 +34,6 @@ def run(options: AlPretrainOptions, progress: Progress) -> Path:
         workers=options.workers,
         progress=progress,
     )
-    n_classes = _n_classes(dataset, options)
-    size = list(dataset.images.shape[1:])
-    settings = {**options.settings(), "classes": n_classes, "image_size": size}
-
-    def work(outputs: list[OutputFile]) -> None:
-        (output,) = outputs
-        skipped = dataset.all_skipped()
-        write_skipped_list(output.path, skipped)
-        _require_some(dataset, output.path)
-        training = TrainingRun(output)
-        learnt = _pretrain(dataset, n_classes, options, training, progress)
-        output.publish(
-            AlPretraining.columns(
-                names=dataset.names,
-                reasons=dataset.reasons,
-                status=dataset.status,
-                assignments=learnt.assignments,
-                parameters=learnt.parameters,
-            ),
-            extra={
-                "log": training.log,
-                "n_reseeded": int(sum(entry["n_reseeded"] for entry in training.log)),
-                "n_skipped": len(skipped),
-                "n_failed_rows": int(dataset.status.sum()),
-            },
-        )
-
-    return make(
-        options,
-        Wanted(options.output, AlPretraining, settings),
-        work,
-        progress,
-        inputs=dataset.inputs,
-        device=options.device,
-    )
-
-
-def _n_classes(dataset: Dataset, options: AlPretrainOptions) -> int:
     n_classes = options.classes or len(dataset.class_names)
     if not n_classes:
         raise UsageError(
@@ -82,42 +41,59 @@ def _n_classes(dataset: Dataset, options: AlPretrainOptions) -> int:
             where=options.images,
             todo="say with --classes how many kinds of things there are, roughly",
         )
-    return n_classes
+    size = list(dataset.images.shape[1:])
+    settings = {**options.settings(), "classes": n_classes, "image_size": size}
+    return make(
+        options,
+        Wanted(options.output, AlPretraining, settings),
+        lambda outputs: _publish(outputs[0], dataset, n_classes, options, progress),
+        progress,
+        inputs=dataset.inputs,
+        device=options.device,
+    )
 
 
-def _require_some(dataset: Dataset, output: Path) -> None:
-    if dataset.status.all():
-        raise WorkFailed(
-            f"not one of {len(dataset)} images could be used",
-            where=output,
-            todo=f"see {skipped_list_path(output)}",
-        )
-
-
-def _pretrain(
+def _publish(
+    output: OutputFile,
     dataset: Dataset,
     n_classes: int,
     options: AlPretrainOptions,
-    training: TrainingRun,
     progress: Progress,
-) -> Pretrained:
+) -> None:
     from rrtool.training.pretraining import pretrain  # and torch, which takes seconds
 
+    skipped = dataset.all_skipped()
+    write_skipped_list(output.path, skipped)
+    if dataset.status.all():
+        raise WorkFailed(
+            f"not one of {len(dataset)} images could be used",
+            where=output.path,
+            todo=f"see {skipped_list_path(output.path)}",
+        )
+    training = TrainingRun(output)
     with progress.task("pretrain", options.epochs, "epochs") as advance:
         record = training.recorder(advance)
 
-        def on_epoch(phase: str, epoch: int, facts: dict[str, float]) -> None:
+        def on_epoch(phase: str, epoch: int, facts: dict[str, Any]) -> None:
             record(phase, epoch, facts)
-            if facts["n_reseeded"]:
-                progress.message(
-                    f"epoch {epoch}: {facts['n_reseeded']:.0f} empty clusters were re-seeded"
-                )
+            if n := facts["n_reseeded"]:
+                progress.message(f"epoch {epoch}: {n:.0f} empty clusters were re-seeded")
 
-        return pretrain(
-            dataset,
-            n_classes,
-            options,
-            options.seed,
-            checkpoint=training,
-            on_epoch=on_epoch,
+        learnt = pretrain(
+            dataset, n_classes, options, options.seed, checkpoint=training, on_epoch=on_epoch
         )
+    output.publish(
+        AlPretraining.columns(
+            names=dataset.names,
+            reasons=dataset.reasons,
+            status=dataset.status,
+            assignments=learnt.assignments,
+            parameters=learnt.parameters,
+        ),
+        extra={
+            "log": training.log,
+            "n_reseeded": int(sum(entry["n_reseeded"] for entry in training.log)),
+            "n_skipped": len(skipped),
+            "n_failed_rows": int(dataset.status.sum()),
+        },
+    )

@@ -34,47 +34,42 @@ class QueryFiles:
     def of(options: AlCycleOptions) -> QueryFiles:
         """As given; else ``<stem>.to_label.csv`` and ``.html`` beside the output.
 
-        An oracle needs no list, and gets one only where it is asked for.
-        """
-        stem = str(Path(options.output).with_suffix("")) + ".to_label"
-        beside = (f"{stem}.csv", f"{stem}.html") if options.oracle is None else (None, None)
-        to_label, sheet = options.to_label or beside[0], options.sheet or beside[1]
-        return QueryFiles(Path(to_label) if to_label else None, Path(sheet) if sheet else None)
-
-    def check(self, options: AlCycleOptions) -> None:
-        """Nobody's labels may be lost: a file that is there is only replaced on request.
+        An oracle needs no list, and gets one only where it is asked for. Nobody's labels may be
+        lost: a file that is there is only replaced on request.
 
         Raises:
             UsageError: one is in the way.
         """
-        labels = Path(options.labels).absolute() if options.labels else None
-        has_output = Path(options.output).exists()
-        for path in (self.to_label, self.sheet):
-            if path is None:
-                continue
-            if path.absolute() == labels:
+        output, labels = Path(options.output), options.labels and Path(options.labels).absolute()
+        paths: list[Path | None] = []
+        for given, ending in ((options.to_label, ".csv"), (options.sheet, ".html")):
+            path = Path(given) if given else None
+            if path is None and options.oracle is None:
+                path = output.with_suffix(f".to_label{ending}")
+            paths.append(path)
+            if path is not None and path.absolute() == labels:
                 raise UsageError("the list of images to label would replace --labels", where=path)
-            if path.exists() and not options.overwrite and not has_output:
+            if path and path.exists() and not options.overwrite and not output.exists():
                 raise UsageError(
                     "the file is there already, and may hold labels", where=path,
                     todo="move it away, use --overwrite, or name another with --to-label, --sheet",
                 )  # fmt: skip
+        return QueryFiles(*paths)
 
     def write(
-        self, state: str | Path, images: str, study: Study, *, replace: bool, progress: Progress
+        self, options: AlCycleOptions, study: Study, *, replace: bool, progress: Progress
     ) -> None:
         """Write what is missing, and all of it with ``replace``."""
         wanted = [p for p in (self.to_label, self.sheet) if p and (replace or not p.exists())]
         if not wanted:
             return
-        with open_artifact(state, AlState) as artifact:
-            cards = _cards(artifact)
-            if self.to_label and self.to_label in wanted:
-                scores = artifact.acquired_scores.tolist()
-                write_text(self.to_label, _list_lines(cards, scores))
-            if self.sheet and self.sheet in wanted:
-                show = _pictures(images, study, [card.name for card in cards])
-                write_text(self.sheet, _sheet(artifact, cards, show))
+        with open_artifact(options.output, AlState) as state:
+            cards = _cards(state)
+            if self.to_label in wanted:
+                write_text(self.to_label, _list_lines(cards, state.acquired_scores.tolist()))
+            if self.sheet in wanted:
+                show = _pictures(options.images, study, [card.name for card in cards])
+                write_text(self.sheet, _sheet(state, cards, show))
         progress.message(f"{len(cards)} images to label: " + " and ".join(map(str, wanted)))
 
 
@@ -82,14 +77,10 @@ def _cards(state: AlState) -> list[Card]:
     names, class_names, rows = state.names, state.class_names, state.acquired_ids.tolist()
     if AlState.probabilities not in state:
         return [Card(row, names[row], None) for row in rows]
-    probabilities = state.probabilities
+    best, certain = state.probabilities.argmax(axis=1), state.probabilities.max(axis=1)
     return [
-        Card(
-            row, names[row], None,
-            class_names[int(probabilities[row].argmax())], float(probabilities[row].max()),
-        )
-        for row in rows
-    ]  # fmt: skip
+        Card(row, names[row], None, class_names[best[row]], float(certain[row])) for row in rows
+    ]
 
 
 def _list_lines(cards: list[Card], scores: list[float]) -> Iterator[str]:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -31,12 +32,13 @@ class Strategy:
 
     Attributes:
         acquire: a(X, L, U, y; θ) of Algorithm 1, line 10, until b images are picked: from the
-            model, L, U, b and a source of ties (and of chance) to the images picked, in order.
+            model (random needs none), L, U, b and a source of ties (and of chance) to the images
+            picked, in order.
         first_scores: from the model, L, U and the same source to the scores ``(u,)`` of U before
             the first pick, the largest first.
     """
 
-    acquire: Callable[[Model, np.ndarray, np.ndarray, int, np.random.Generator], Acquisition]
+    acquire: Callable[[Any, np.ndarray, np.ndarray, int, np.random.Generator], Acquisition]
     first_scores: Callable[[Model, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 
 
@@ -65,21 +67,3 @@ STRATEGIES: Mapping[str, Strategy] = {
         lambda model, labeled, pool, draw: -manifold_similarity(model.graph, labeled)[pool],
     ),
 }
-
-
-def acquire(
-    strategy: str,
-    model: Model | None,
-    labeled_ids: np.ndarray,
-    pool_ids: np.ndarray,
-    budget: int,
-    generator: np.random.Generator,
-) -> Acquisition:
-    """Pick ``budget`` of ``pool_ids``, or all of them where there are fewer.
-
-    Without a model every strategy picks at random.
-    """
-    budget = min(budget, len(pool_ids))
-    if model is None:
-        return acquire_random(pool_ids, budget, generator)
-    return STRATEGIES[strategy].acquire(model, labeled_ids, pool_ids, budget, generator)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from rrtool.artifacts import OutputFile
 from rrtool.progress import Advance
 
-if TYPE_CHECKING:
-    from rrtool.training.checkpoint import State
-
 _LOG = "log"
 
 
 class TrainingRun:
-    """The training run behind an output: kept as its first part, so that a killed run goes on.
+    """A ``training.checkpoint.Checkpoint`` in the first part of an output: a killed run goes on.
 
     Attributes:
         log: phase, number and facts of every epoch so far, those before a kill too.
@@ -26,19 +24,20 @@ class TrainingRun:
 
     def __init__(self, output: OutputFile) -> None:
         output.missing_parts(1)
-        self._output = output
+        self._output, self._start = output, time.monotonic()
         self.log: list[dict[str, Any]] = []
 
-    def load(self) -> State | None:
-        """As ``training.checkpoint.Checkpoint``."""
+    def seconds(self) -> float:
+        """Since its start."""
+        return time.monotonic() - self._start
+
+    def load(self) -> dict[str, np.ndarray] | None:
         state = self._output.read_part(0)
-        if state is None:
-            return None
-        self.log = json.loads(state.pop(_LOG).tobytes())
+        if state is not None:
+            self.log = json.loads(state.pop(_LOG).tobytes())
         return state
 
-    def save(self, state: Mapping[str, np.ndarray]) -> None:
-        """As ``training.checkpoint.Checkpoint``."""
+    def save(self, state: dict[str, np.ndarray]) -> None:
         log = np.frombuffer(json.dumps(self.log).encode(), np.uint8)
         self._output.write_part(0, {**state, _LOG: log})
 

@@ -45,7 +45,7 @@ def run(opts, load, learner=NearestMean, progress=None):
     """The stage, with stand-ins for the data set and the network."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rrtool.stages.learning.study.load_dataset", load)
-        patch.setattr("rrtool.stages.learning.cycle.new_learner", learner)
+        patch.setattr("rrtool.training.learner.Learner", learner)
         return stage.run(opts, progress or Messages())
 
 

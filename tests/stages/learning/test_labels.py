@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from rrtool.errors import UsageError
-from rrtool.stages.learning.labels import KnownImages, take_labels
+from rrtool.stages.learning.labels import take_labels
+from tests.training.tiny_images import as_dataset
 
 NAMES = ["a.png", "b.png", "c/d.png", "e,f.png", "g.png"]
 
 
-def known(labels=(-1,) * 5, classes=(), failures=None, relabel=False):
-    return KnownImages(NAMES, np.array(labels, np.int32), classes, failures or {}, relabel)
+def take(path, classes=(), before=None, failures=None):
+    failures = failures or {}
+    status = np.array([row in failures for row in range(5)], np.uint8)
+    images = as_dataset(np.zeros((5, 1, 1, 1), np.uint8), np.full(5, -1, np.int32), status)
+    reasons = [failures.get(row, "") for row in range(5)]
+    return take_labels(path, replace(images, names=NAMES, reasons=reasons), classes, before)
 
 
 def write(path, text):
@@ -39,7 +46,7 @@ def taken_as_dict(taken):
     ],
 )
 def test_take_labels_reads_names_or_ids_in_any_order(tmp_path, text):
-    taken = take_labels(write(tmp_path / "l.csv", text), known())
+    taken = take(write(tmp_path / "l.csv", text))
     assert taken_as_dict(taken) == {0: "cat", 4: "dog"}
     assert taken.class_names == ["cat", "dog"]
     assert taken.rows.dtype == np.int64
@@ -49,7 +56,7 @@ def test_take_labels_reads_names_or_ids_in_any_order(tmp_path, text):
 
 def test_take_labels_keeps_quoted_names_and_known_classes_in_their_order(tmp_path):
     path = write(tmp_path / "l.csv", 'name,label\n"e,f.png",cat\nc/d.png,owl\n')
-    taken = take_labels(path, known(classes=("owl", "dog", "cat")))
+    taken = take(path, ("owl", "dog", "cat"))
     assert taken.class_names == ["owl", "dog", "cat"]
     assert (taken.rows.tolist(), taken.labels.tolist()) == ([2, 3], [0, 2])
 
@@ -75,7 +82,7 @@ def test_take_labels_tells_each_mistake_in_one_line_and_uses_the_rest(
     tmp_path, row, image, fragments
 ):
     path = write(tmp_path / "l.csv", f"id,name,label\n1,b.png,dog\n{row}\n")
-    taken = take_labels(path, known((-1, -1, 0, -1, -1), ("cat", "dog"), {4: "cut short"}))
+    taken = take(path, ("cat", "dog"), {2: "cat"}, {4: "cut short"})
     assert taken_as_dict(taken) == {1: "dog"}
     (mistake,) = taken.mistakes
     assert mistake.name == image
@@ -87,7 +94,7 @@ def test_take_labels_tells_each_mistake_in_one_line_and_uses_the_rest(
 
 def test_take_labels_leaves_out_both_of_two_rows_that_disagree(tmp_path):
     path = write(tmp_path / "l.csv", "name,label\na.png,cat\nb.png,dog\na.png,dog\n")
-    taken = take_labels(path, known())
+    taken = take(path)
     assert taken_as_dict(taken) == {1: "dog"}
     (mistake,) = taken.mistakes
     assert "two labels for a.png" in mistake.reason
@@ -97,16 +104,16 @@ def test_take_labels_leaves_out_both_of_two_rows_that_disagree(tmp_path):
 
 def test_take_labels_accepts_a_cumulative_file_and_relabels_on_request(tmp_path):
     path = write(tmp_path / "l.csv", "name,label\na.png,cat\nb.png,dog\n")
-    before = (0, 0, -1, -1, -1)
-    assert taken_as_dict(take_labels(path, known(before, ("cat", "dog")))) == {0: "cat"}
-    changed = take_labels(path, known(before, ("cat", "dog"), relabel=True))
+    before = {0: "cat", 1: "cat"}
+    assert taken_as_dict(take(path, ("cat", "dog"), before)) == {0: "cat"}
+    changed = take(path, ("cat", "dog"))  # as --relabel does
     assert taken_as_dict(changed) == {0: "cat", 1: "dog"}
     assert changed.mistakes == []
 
 
 @pytest.mark.parametrize("text", ["", "name,label\n", "\n\n"])
 def test_take_labels_of_no_rows_is_empty(tmp_path, text):
-    taken = take_labels(write(tmp_path / "l.csv", text), known(classes=("cat",)))
+    taken = take(write(tmp_path / "l.csv", text), ("cat",))
     assert taken.rows.shape == taken.labels.shape == (0,)
     assert taken.mistakes == []
     assert taken.class_names == ["cat"]
@@ -115,6 +122,6 @@ def test_take_labels_of_no_rows_is_empty(tmp_path, text):
 def test_take_labels_names_the_line_of_a_malformed_row(tmp_path):
     path = write(tmp_path / "l.csv", "name,label\na.png,cat\nb.png\n")
     with pytest.raises(UsageError, match=r"line 3.*number of fields"):
-        take_labels(path, known())
+        take(path)
     with pytest.raises(UsageError, match="cannot read"):
-        take_labels(tmp_path / "none.csv", known())
+        take(tmp_path / "none.csv")
