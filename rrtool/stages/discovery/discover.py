@@ -25,14 +25,11 @@ from rrtool.core.discovery.object_discovery import (
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
 from rrtool.stages.discovery.options import DiscoverOptions
-from rrtool.stages.driver import Wanted, make
+from rrtool.stages.driver import as_inputs, make
 
 
 def run(options: DiscoverOptions, progress: Progress) -> Path:
     """Find what is seen in several images of a collection.
-
-    Returns:
-        The path of the ``objects`` artifact.
 
     Raises:
         RrtoolError: the artifacts do not belong together, or one is damaged.
@@ -52,31 +49,15 @@ def run(options: DiscoverOptions, progress: Progress) -> Path:
             found = _objects(regions, graph, centrality, images, options)
             facts = _facts(found, images, regions.lengths["n"])
             progress.message(_told(facts, options))
-            outputs[0].publish(
-                Objects.columns(
-                    names=regions.names,
-                    image_sizes=regions.image_sizes,
-                    offsets=found.offsets,
-                    regions=found.regions,
-                    weights=found.weights,
-                    images=images[found.regions],
-                    boxes=regions.region_boxes[found.regions],
-                ),
-                extra={**facts, "description": {**regions.options, "network": regions.network}},
-            )
+            columns = Objects.columns(
+                names=regions.names, image_sizes=regions.image_sizes, **vars(found),
+                images=images[found.regions], boxes=regions.region_boxes[found.regions],
+            )  # fmt: skip
+            description = {**regions.options, "network": regions.network}
+            outputs[0].publish(columns, extra={**facts, "description": description})
 
-        return make(
-            options,
-            Wanted(options.output, Objects, options.settings()),
-            work,
-            progress,
-            inputs=[
-                regions.as_input("regions"),
-                graph.as_input("graph"),
-                centrality.as_input("centrality"),
-            ],
-            network=regions.network,
-        )
+        inputs = as_inputs(regions=regions, graph=graph, centrality=centrality)
+        return make(options, Objects, work, progress, inputs=inputs, network=regions.network)
 
 
 def _objects(

@@ -75,12 +75,10 @@ def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
     summary = [score.summary() for score in scores]
     if options.output is not None:
         make(
-            options,
-            Wanted(options.output, Evaluation, {"ious": list(IOUS)}),
+            options, Wanted(options.output, Evaluation, {"ious": list(IOUS)}),
             lambda outputs: outputs[0].publish(_columns(scores), extra={"saliencies": summary}),
-            progress,
-            inputs=[*inputs, source_input("boxes", boxes)],
-        )
+            progress, inputs=[*inputs, source_input("boxes", boxes)],
+        )  # fmt: skip
     return summary
 
 

@@ -12,11 +12,12 @@ from rrtool.core.retrieval.ranking import rank_by_similarity, top_rows
 from rrtool.core.retrieval.regional import cross_match
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
-from rrtool.stages.driver import Wanted, make
+from rrtool.stages.driver import as_inputs, make
 from rrtool.stages.retrieval.descriptors import (
     DESCRIPTION,
     Described,
     Descriptors,
+    is_regional,
     open_described,
     read_descriptors,
     read_usable,
@@ -33,9 +34,6 @@ def run(options: SearchOptions, progress: Progress) -> Path:
 
     Rows that failed in ``extract`` are in no ranking; a failed query has an empty one. With
     query expansion or database augmentation the similarities are those of the last search.
-
-    Returns:
-        The path of the ``ranking`` artifact.
 
     Raises:
         RrtoolError: the two are no features, or were not made alike.
@@ -63,14 +61,8 @@ def run(options: SearchOptions, progress: Progress) -> Path:
                 extra={"description": describe(queries, database, options.method(), options.top)},
             )
 
-        return make(
-            options,
-            Wanted(options.output, Ranking, options.settings()),
-            work,
-            progress,
-            inputs=[queries.as_input("queries"), database.as_input("database")],
-            network=database.network,
-        )
+        inputs = as_inputs(queries=queries, database=database)
+        return make(options, Ranking, work, progress, inputs=inputs, network=database.network)
 
 
 def _require_regions(artifact: Described) -> None:
@@ -82,11 +74,6 @@ def _require_regions(artifact: Described) -> None:
             found=artifact.kind,
             todo="make both with extract --regions, or leave --regional out",
         )
-
-
-def is_regional(queries: Described, database: Described) -> bool:
-    """Whether one of them has several descriptors an image."""
-    return isinstance(queries, Regions) or isinstance(database, Regions)
 
 
 def _cross_match(

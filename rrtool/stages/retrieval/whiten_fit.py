@@ -9,14 +9,7 @@ from typing import Any, cast
 import numpy as np
 
 from rrtool import ground_truth as ground_truths
-from rrtool.artifacts import (
-    Features,
-    InputRecord,
-    OutputFile,
-    Whitening,
-    digest_of_source,
-    open_artifact,
-)
+from rrtool.artifacts import Features, OutputFile, Whitening, open_artifact, source_input
 from rrtool.core.retrieval.whitening import (
     LearnedWhitening,
     PairCovariance,
@@ -31,7 +24,7 @@ from rrtool.ground_truth.groups import PROTOCOL, Groups
 from rrtool.ground_truth.names import first_few, rows_of_entries
 from rrtool.ground_truth.tables import read_table
 from rrtool.progress import Progress
-from rrtool.stages.driver import Wanted, make
+from rrtool.stages.driver import as_inputs, make
 from rrtool.stages.retrieval.descriptors import DESCRIPTION, read_usable
 from rrtool.stages.retrieval.options import WhitenFitOptions
 from rrtool.stages.retrieval.whitening import require_unwhitened, whitening_columns
@@ -39,7 +32,7 @@ from rrtool.stages.retrieval.whitening import require_unwhitened, whitening_colu
 
 @dataclass(frozen=True)
 class _Matching:
-    """Which images match: by label, or by pairs of rows; neither for PCA.
+    """Which images match; both None for PCA.
 
     Attributes:
         labels: ``(n,)`` int64 of each row of the features, -1 for none.
@@ -55,9 +48,6 @@ def run(options: WhitenFitOptions, progress: Progress) -> Path:
 
     ``--method supervised`` is eq. 5.11–5.12; ``center`` only learns the mean.
 
-    Returns:
-        The path of the ``whitening`` artifact.
-
     Raises:
         RrtoolError: the features are whitened or do not vary; there are no matching images, or
             they are not among the features; ``--dim`` is more than the features have.
@@ -71,36 +61,22 @@ def run(options: WhitenFitOptions, progress: Progress) -> Path:
             learned, facts = _learn(features, options, matching, progress)
             made = {key: features.options.get(key) for key in DESCRIPTION}
             kept = slice(options.dim)
-            outputs[0].publish(
-                whitening_columns(
-                    learned.mean, learned.projection[kept], learned.eigenvalues[kept]
-                ),
-                extra={**facts, "made": made},
+            columns = whitening_columns(
+                learned.mean, learned.projection[kept], learned.eigenvalues[kept]
             )
+            outputs[0].publish(columns, extra={**facts, "made": made})
 
-        sources = [
-            InputRecord(role, source, role, "", digest_of_source(source))
-            for role, source in options.of_role("file").items()
-        ]
-        return make(
-            options,
-            Wanted(options.output, Whitening, options.settings()),
-            work,
-            progress,
-            inputs=[features.as_input("features"), *sources],
-            network=features.network,
-        )
+        inputs = as_inputs(features=features)
+        inputs += [source_input(role, path) for role, path in options.of_role("file").items()]
+        return make(options, Whitening, work, progress, inputs=inputs, network=features.network)
 
 
 def _require_dim(dim: int | None, limit: int, path: str) -> None:
     if dim is not None and dim > limit:
         raise OptionError(
             "--dim is more than the dimensions in which the features vary",
-            option="dim",
-            where=path,
-            expected=f"at most {limit}",
-            found=dim,
-        )
+            option="dim", where=path, expected=f"at most {limit}", found=dim,
+        )  # fmt: skip
 
 
 def _read_matching(options: WhitenFitOptions, names: list[str]) -> _Matching:
@@ -128,11 +104,9 @@ def _read_pairs(path: Path, names: list[str]) -> np.ndarray:
     unknown = [entry for entry, row in zip(entries, rows, strict=True) if row < 0]
     if unknown:
         raise UsageError(
-            f"{len(unknown)} of {len(entries)} names are not among the features",
-            where=path,
-            expected=f"names such as {first_few(names)}",
-            found=first_few(unknown),
-        )
+            f"{len(unknown)} of {len(entries)} names are not among the features", where=path,
+            expected=f"names such as {first_few(names)}", found=first_few(unknown),
+        )  # fmt: skip
     row_of = dict(zip(entries, rows, strict=True))
     pairs = [(row_of[first], row_of[second]) for _, (first, second) in table]
     for (line, (name, _)), (first, second) in zip(table, pairs, strict=True):
@@ -148,7 +122,7 @@ def _learn(
 ) -> tuple[LearnedWhitening, dict[str, Any]]:
     """The whitening, and what it was learnt from."""
     vectors, usable = read_usable(features, progress)
-    usable = usable & vectors.any(axis=1)
+    usable &= vectors.any(axis=1)
     descriptors = vectors[usable]
     facts: dict[str, Any] = {"method": options.method, "n_images": len(descriptors)}
     if options.method == "center":
