@@ -109,23 +109,19 @@ def describe(
     queries: Described, database: Described, method: str, top: int | None
 ) -> dict[str, object]:
     """What a score that is computed from this ranking has to carry."""
+    made = database.options
     return {
         "method": "R-Match" if is_regional(queries, database) else method,
         "network": database.network,
-        "described_by": _described_by(database),
+        "described_by": made.get("described_by", made.get("regions")) or "whole images",
         "vectors_per_image": _vectors_per_image(database),
-        **{key: database.options.get(key) for key in DESCRIPTION},
+        **{key: made.get(key) for key in DESCRIPTION},
         "query_crop": bool(queries.options.get("boxes")),
         "top": top,
         "mode": "inductive",
         "n_failed_queries": int(np.count_nonzero(queries.status)),
         "n_failed_database": int(np.count_nonzero(database.status)),
     }
-
-
-def _described_by(artifact: Described) -> str:
-    what = artifact.options.get("described_by", artifact.options.get("regions"))
-    return what or "whole images"
 
 
 def _vectors_per_image(artifact: Described) -> float:
@@ -142,8 +138,8 @@ def _rank(
     vectors, usable = read_usable(database, progress)
     query_vectors, query_usable = read_usable(queries, progress)
     rows = np.flatnonzero(query_usable)
-    query_names = np.array(queries.names, dtype=object)[rows]
-    images = _image_ids(list(query_names), database.names)
+    names = queries.names
+    images = _image_ids([names[row] for row in rows], database.names)
     searched, vectors = _average(query_vectors[rows], vectors, usable, images, options, progress)
     top = min(options.top or len(vectors), int(usable.sum()))
     ids = np.full((len(query_vectors), top), -1, dtype=np.int32)
@@ -182,7 +178,5 @@ def _average(
 def _image_ids(query_names: list[str], database_names: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Equal integers where the names are equal."""
     ids = {name: i for i, name in enumerate(dict.fromkeys([*query_names, *database_names]))}
-    return (
-        np.array([ids[name] for name in query_names], dtype=np.int64),
-        np.array([ids[name] for name in database_names], dtype=np.int64),
-    )
+    queries, database = ([ids[name] for name in each] for each in (query_names, database_names))
+    return np.array(queries, dtype=np.int64), np.array(database, dtype=np.int64)

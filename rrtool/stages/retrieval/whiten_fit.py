@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,19 +27,6 @@ from rrtool.stages.driver import as_inputs, make
 from rrtool.stages.retrieval.descriptors import DESCRIPTION, read_usable
 from rrtool.stages.retrieval.options import WhitenFitOptions
 from rrtool.stages.retrieval.whitening import require_unwhitened, whitening_columns
-
-
-@dataclass(frozen=True)
-class _Matching:
-    """Which images match; both None for PCA.
-
-    Attributes:
-        labels: ``(n,)`` int64 of each row of the features, -1 for none.
-        pairs: ``(p, 2)`` int64 rows of the features, each unordered pair once.
-    """
-
-    labels: np.ndarray | None = None
-    pairs: np.ndarray | None = None
 
 
 def run(options: WhitenFitOptions, progress: Progress) -> Path:
@@ -79,15 +65,15 @@ def _require_dim(dim: int | None, limit: int, path: str) -> None:
         )  # fmt: skip
 
 
-def _read_matching(options: WhitenFitOptions, names: list[str]) -> _Matching:
+def _read_matching(options: WhitenFitOptions, names: list[str]) -> np.ndarray | None:
+    """Which images match: ``(n,)`` labels of the rows, or ``(p, 2)`` pairs of rows."""
     if options.groups is not None:
-        return _Matching(labels=_read_labels(options.groups, names))
-    if options.pairs is not None:
-        return _Matching(pairs=_read_pairs(Path(options.pairs), names))
-    return _Matching()
+        return _read_labels(options.groups, names)
+    return None if options.pairs is None else _read_pairs(Path(options.pairs), names)
 
 
 def _read_labels(source: str, names: list[str]) -> np.ndarray:
+    """``(n,)`` int64, −1 for none."""
     groups = cast(Groups, ground_truths.load(source, PROTOCOL))
     groups.resolve([], names)  # says which names have no label
     ids = {"": -1}
@@ -96,6 +82,7 @@ def _read_labels(source: str, names: list[str]) -> np.ndarray:
 
 
 def _read_pairs(path: Path, names: list[str]) -> np.ndarray:
+    """``(p, 2)`` int64, each unordered pair once."""
     table = list(read_table(path, ("first", "second")))
     if not table:
         raise UsageError("there are no pairs", where=path)
@@ -118,7 +105,7 @@ def _read_pairs(path: Path, names: list[str]) -> np.ndarray:
 
 
 def _learn(
-    features: Features, options: WhitenFitOptions, matching: _Matching, progress: Progress
+    features: Features, options: WhitenFitOptions, matching: np.ndarray | None, progress: Progress
 ) -> tuple[LearnedWhitening, dict[str, Any]]:
     """The whitening, and what it was learnt from."""
     vectors, usable = read_usable(features, progress)
@@ -129,7 +116,7 @@ def _learn(
         learned = fit_mean(descriptors)
     elif options.method == "pca":
         learned = fit_pca(descriptors, options.shrinkage)
-    else:
+    elif matching is not None:
         learned, counts = _learn_supervised(descriptors, usable, options, matching, progress)
         facts |= counts
     _check_rank(learned, features, options.dim, progress)
@@ -140,7 +127,7 @@ def _learn_supervised(
     descriptors: np.ndarray,
     usable: np.ndarray,
     options: WhitenFitOptions,
-    matching: _Matching,
+    matching: np.ndarray,
     progress: Progress,
 ) -> tuple[LearnedWhitening, dict[str, Any]]:
     source = options.groups or options.pairs
@@ -186,7 +173,7 @@ def _check_rank(
 
 
 def _pair_covariance(
-    matching: _Matching,
+    matching: np.ndarray,
     descriptors: np.ndarray,
     usable: np.ndarray,
     source: str | None,
@@ -194,16 +181,15 @@ def _pair_covariance(
 ) -> tuple[PairCovariance, int | None]:
     """C_1 of the usable descriptors, and the number of groups with at least two of them."""
     n_groups = None
-    if matching.labels is not None:
-        labels = matching.labels[usable]
+    if matching.ndim == 1:
+        labels = matching[usable]
         covariance = covariance_of_groups(descriptors, labels)
         n_groups = int((np.unique(labels[labels >= 0], return_counts=True)[1] > 1).sum())
     else:
-        all_pairs = cast(np.ndarray, matching.pairs)
-        pairs = all_pairs[usable[all_pairs].all(axis=1)]
-        if len(pairs) < len(all_pairs):
-            n_lost = len(all_pairs) - len(pairs)
-            progress.message(f"{n_lost} of {len(all_pairs)} pairs have an image without descriptor")
+        pairs = matching[usable[matching].all(axis=1)]
+        if len(pairs) < len(matching):
+            n_lost = len(matching) - len(pairs)
+            progress.message(f"{n_lost} of {len(matching)} pairs have an image without descriptor")
         covariance = covariance_of_pairs(descriptors, (np.cumsum(usable) - 1)[pairs])
     if not covariance.n_pairs:
         raise UsageError("no two images with a descriptor match", where=source)
