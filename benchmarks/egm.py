@@ -18,7 +18,7 @@ from timing import compare, print_machine
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from rrtool.core.discovery.expanding_gaussian_mixture import fit_mixture, fit_mixtures
+from rrtool.core.discovery.expanding_gaussian_mixture import fit_mixtures
 from rrtool.core.discovery.region_pooling import pool_windows
 from rrtool.core.discovery.saliency import feature_saliency, prepare_for_detection
 from tests.core.discovery.plain_egm import fit_plain
@@ -55,10 +55,10 @@ def real_activations() -> np.ndarray | None:
 
 def run(title: str, saliency_map: np.ndarray, rho: float) -> None:
     prepared = prepare_for_detection(saliency_map, rho)
-    mixture = fit_mixture(prepared)
+    (mixture,) = fit_mixtures([prepared])
     n_iterations = len(mixture.component_counts)
     print(f"\n{title}, {prepared.shape}, ρ = {rho:g}: {len(mixture)} in {n_iterations} iterations")
-    compare({"rrtool": lambda: fit_mixture(prepared), "NumPy": lambda: fit_plain(prepared)}, 5)
+    compare({"rrtool": lambda: fit_mixtures([prepared]), "NumPy": lambda: fit_plain(prepared)}, 5)
 
 
 def run_batch(saliency_map: np.ndarray, n_maps: int = 64) -> None:
@@ -66,7 +66,7 @@ def run_batch(saliency_map: np.ndarray, n_maps: int = 64) -> None:
     print(f"\n{n_maps} maps of {saliency_map.shape}, {numba.get_num_threads()} threads")
     compare(
         {
-            "one by one": lambda: [fit_mixture(values) for values in maps],
+            "one by one": lambda: [fit_mixtures([values]) for values in maps],
             "as a batch": lambda: fit_mixtures(maps),
         },
         repeats=7,

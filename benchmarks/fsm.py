@@ -17,6 +17,7 @@ from timing import compare, print_machine
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from rrtool.core.matching.correspondences import prepare
 from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.spatial_matching import Matches, MatchingOptions, match
 from tests.core.matching.plain_fsm import match_plain
@@ -108,9 +109,10 @@ def main() -> None:
 
     print_machine()
     matches = match(query, 0, database, candidates, options)
+    n_correspondences = prepare(query, 0, database, candidates).correspondences.offsets[-1]
     print(
         f"{arguments.images} images x 9 scale pairs, {arguments.features} features an image, "
-        f"{matches.n_tentative_all.mean():.0f} correspondences an image; "
+        f"{n_correspondences / len(candidates):.0f} correspondences an image; "
         f"{matches.n_inliers[0]} inliers on a true match, {matches.n_inliers[-1]} on a false one"
     )
     if len(few):

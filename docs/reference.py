@@ -118,7 +118,8 @@ def _kinds_lines() -> Iterator[str]:
         yield f"## {title}\n"
         yield f"{' '.join((kind.__doc__ or '').split())}\n"
         own = {name: column for name, column in schema_of(kind).items()
-               if kind is OverImages or shared.get(name) is not column}  # fmt: skip
+               if kind is OverImages or not issubclass(kind, OverImages)
+               or shared.get(name) is not column}  # fmt: skip
         if issubclass(kind, OverImages) and kind is not OverImages:
             yield "As over images, and:\n"
         if not own:
@@ -130,8 +131,8 @@ def _kinds_lines() -> Iterator[str]:
                 yield f"| `{column.prefix}…` | | {_cell(column.meaning)} |"
                 continue
             name = f"[`{column.name}`]" if column.optional else f"`{column.name}`"
-            shape = "" if column.shape == ["*"] else "×".join(column.shape)
-            types = " or ".join(column.dtypes)
+            shape = "" if column.shape == "*" else column.shape.replace(" ", "×")
+            types = column.dtype.replace(" ", " or ")
             yield f"| {name} | {shape} {types} | {_cell(column.meaning)} |"
         yield ""
 

@@ -1,10 +1,8 @@
 """The commands as Python functions: the same names, defaults, checks and errors."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable
-from dataclasses import MISSING
+from inspect import Parameter
 from typing import Any
 
 from rrtool.commands import by_function
@@ -41,36 +39,32 @@ def function(name: str) -> Callable[..., Any]:
 def ordered(options: type[Options]) -> list[Declared]:
     """The options of a command: arguments, the output if it must be given, then all others."""
 
-    def place(declared: Declared) -> int:
-        if declared.declared.positional:
-            return 0
-        return 1 if declared.name == "output" and declared.required else 2
+    def place(declared: Declared) -> tuple[bool, bool]:
+        return not _leads(declared), not declared.declared.positional
 
     return sorted(declarations(options).values(), key=place)
+
+
+def _leads(declared: Declared) -> bool:
+    """Whether it may be given by its place."""
+    return declared.declared.positional or (declared.name == "output" and declared.required)
 
 
 def signature_of(options: type[Options]) -> inspect.Signature:
     """The signature of a command's function."""
     parameters = []
     for declared in ordered(options):
-        leads = declared.declared.positional or (declared.name == "output" and declared.required)
-        kind = inspect.Parameter.POSITIONAL_OR_KEYWORD if leads else inspect.Parameter.KEYWORD_ONLY
-        default = inspect.Parameter.empty if declared.default is MISSING else declared.default
-        parameters.append(inspect.Parameter(declared.name, kind, default=default))
-    progress = inspect.Parameter("progress", inspect.Parameter.KEYWORD_ONLY, default=None,
-                                 annotation=Progress | None)  # fmt: skip
-    return inspect.Signature([*parameters, progress])
+        kind = Parameter.POSITIONAL_OR_KEYWORD if _leads(declared) else Parameter.KEYWORD_ONLY
+        default = Parameter.empty if declared.required else declared.default
+        parameters.append(Parameter(declared.name, kind, default=default))
+    silent: dict[str, Any] = {"default": None, "annotation": Progress | None}
+    return inspect.Signature([*parameters, Parameter("progress", Parameter.KEYWORD_ONLY, **silent)])
 
 
 def _docstring(options: type[Options]) -> str:
     command = options.COMMAND
-    lines = [
-        inspect.getdoc(options) or "",
-        "",
-        f"Thesis {command.section}; see {command.page}.",
-        "",
-    ]
-    lines += ["Args:"]
+    lines = [inspect.getdoc(options) or "", "", f"Thesis {command.section}; see {command.page}."]
+    lines += ["", "Args:"]
     lines += [f"    {each.name}: {each.declared.help}" for each in ordered(options)]
     lines += ["", "Raises:", "    rrtool.RrtoolError: in one line, what is wrong and what to do."]
     return "\n".join(lines)

@@ -1,7 +1,5 @@
 """All commands, grouped by what people want to do, in the order of use."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from functools import cache
 

@@ -1,7 +1,5 @@
 """What is declared of an option, and how its values are checked."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Callable, Mapping

@@ -1,7 +1,5 @@
 """Errors that end a command: one printable line each, and the exit status that goes with it."""
 
-from __future__ import annotations
-
 
 class RrtoolError(Exception):
     """A failure the user can act on, told in one line: what, where, expected, found, what to do.
@@ -33,14 +31,11 @@ class RrtoolError(Exception):
         self.expected = _printable_or_none(expected)
         self.found = _printable_or_none(found)
         self.todo = _printable_or_none(todo)
-        super().__init__(self._one_line())
+        # Errors cross from worker processes: Exception's own pickling makes one of ``what`` alone,
+        # and then gives it the other parts.
+        super().__init__(self.what)
 
-    def __reduce__(self) -> tuple:
-        # Exception's own pickling would call the constructor with the composed line alone; errors
-        # cross from worker processes, and must arrive with all their parts.
-        return _rebuild, (type(self), dict(self.__dict__))
-
-    def _one_line(self) -> str:
+    def __str__(self) -> str:
         labelled = (("expected", self.expected), ("found", self.found))
         compared = ", ".join(f"{label} {part}" for label, part in labelled if part is not None)
         line = self.what if self.where is None else f"{self.where}: {self.what}"
@@ -67,7 +62,7 @@ class OptionError(UsageError):
         super().__init__(what, **parts)
         self.option = option
 
-    def from_source(self, source: str) -> OptionError:
+    def from_source(self, source: str) -> "OptionError":
         """The same error, saying where the value came from."""
         where = source if self.where is None else f"{source}, {self.where}"
         parts = {name: getattr(self, name) for name in ("expected", "found", "todo")}
@@ -96,18 +91,11 @@ def printable(part: object) -> str:
     text = str(part)
     if text.isprintable():
         return text
-    return "".join(char if char.isprintable() else _escaped(char) for char in text)
-
-
-def _escaped(char: str) -> str:
-    return char.encode("unicode_escape").decode("ascii")
+    return "".join(
+        char if char.isprintable() else char.encode("unicode_escape").decode("ascii")
+        for char in text
+    )
 
 
 def _printable_or_none(part: object) -> str | None:
     return None if part is None else printable(part)
-
-
-def _rebuild(kind: type[RrtoolError], parts: dict[str, object]) -> RrtoolError:
-    error = kind(**{name: parts[name] for name in ("what", "where", "expected", "found", "todo")})
-    error.__dict__.update(parts)
-    return error

@@ -13,8 +13,6 @@ From the fields follow the command line's parameter (``cli.commands``), its chec
 the artifact and its message about differences (``stages.driver``), and ``docs/commands.md``.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import types
 from dataclasses import MISSING, dataclass
@@ -43,7 +41,7 @@ def artifact(default: Any, help: str, **more: Any) -> Any:
     return option(default, help, role="artifact", **{"panel": "Inputs", **more})
 
 
-def declarations(options: type[Options]) -> dict[str, Declared]:
+def declarations(options: "type[Options]") -> dict[str, Declared]:
     """The options of a class by name, in the order of its fields."""
     known: Any = options
     return _declarations(known)

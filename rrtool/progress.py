@@ -1,7 +1,5 @@
 """How a stage tells how far it is, and the forms that people see: nothing, lines, or bars."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -40,18 +38,12 @@ class Silent:
 class Console:
     """Bars on a terminal, plain lines elsewhere; all on standard error."""
 
-    def __init__(self, quiet: bool = False) -> None:
-        self._quiet = quiet
-
     def message(self, text: str) -> None:
-        if not self._quiet:
-            write_stderr(printable(text))
+        write_stderr(printable(text))
 
     @contextmanager
     def task(self, description: str, total: int, unit: str) -> Iterator[Advance]:
-        if self._quiet:
-            yield lambda n: None
-        elif sys.stderr.isatty():
+        if sys.stderr.isatty():
             with _bar(description, total, unit) as advance:
                 yield advance
         else:
@@ -60,23 +52,17 @@ class Console:
 
 @contextmanager
 def _bar(description: str, total: int, unit: str) -> Iterator[Advance]:
-    from rich.console import Console as RichConsole
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
+    from rich import console
+    from rich import progress as bars
 
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]}"),
-        TimeRemainingColumn(),
+        bars.TextColumn("{task.description}"),
+        bars.BarColumn(),
+        bars.MofNCompleteColumn(),
+        bars.TextColumn("{task.fields[rate]}"),
+        bars.TimeRemainingColumn(),
     )
-    with Progress(*columns, console=RichConsole(stderr=True)) as progress:
+    with bars.Progress(*columns, console=console.Console(stderr=True)) as progress:
         task = progress.add_task(description, total=total, rate=unit)
 
         def advance(n: int) -> None:

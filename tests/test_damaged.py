@@ -51,7 +51,17 @@ def _inputs(call):
             yield place
 
 
-CASES = [(call, place) for call in COMMANDS for place in _inputs(call)]
+def _cases():
+    """One call of each command for every input that it takes."""
+    seen = {}
+    for call in COMMANDS:
+        for number, place in enumerate(_inputs(call)):
+            word = COMMANDS[call][place - len(command_name(call).split())]
+            seen.setdefault((command_name(call), number, word), (call, place))
+    return list(seen.values())
+
+
+CASES = _cases()
 
 
 def _columns(kind):
@@ -76,15 +86,24 @@ def _headers(kind):
         if not column.optional:
             yield f"no {name}", lambda file, n=name: _replace(file, n, None)
         yield f"type of {name}", lambda file, n=name: _replace(file, n, file[n][()].astype(OTHER))
-        if column.shape != ["*"]:
+        if column.shape != ["*"] and not _is_free(kind, column):
             yield f"length of {name}", lambda file, n=name: _replace(file, n, _longer(file[n][()]))
+        if column.shape != ["*"]:
             yield f"rank of {name}", lambda file, n=name: _replace(file, n, file[n][()][..., None])
-    for attribute in ("options", "inputs", "network", "extra"):
-        for what, value in (("bytes", np.bytes_(b"{}")), ("JSON", "{"), ("number", 3)):
-            yield f"{attribute} as {what}", lambda f, a=attribute, v=value: _set(f, a, v)
+    for attribute, value in (
+        ("options", np.bytes_(b"{}")), ("inputs", "{"), ("network", 3), ("extra", "[]"),
+    ):  # fmt: skip
+        yield f"{attribute} {value}", lambda f, a=attribute, v=value: _set(f, a, v)
     for attribute, keys in (("extra", kind.FACTS), ("options", kind.OPTIONS)):
         for key in keys:
             yield f"no {key}", lambda f, a=attribute, k=key: _without(f, a, k)
+
+
+def _is_free(kind, column):
+    """Whether no other dataset has the length of this one."""
+    (letters,) = (column.shape[0].partition("+")[0],)
+    others = [each for each in _columns(kind) if each.name != column.name]
+    return not any(letters in axis for each in others for axis in each.shape)
 
 
 def _longer(values):
@@ -110,6 +129,8 @@ def _values(kind):
     """Changes that only the values show."""
     for column in _columns(kind):
         name = column.name
+        if column.shape != ["*"] and _is_free(kind, column):
+            yield f"longer {name}", lambda file, n=name: _replace(file, n, _longer(file[n][()]))
         if column.offsets_of:
             yield f"falling {name}", lambda file, n=name: _replace(file, n, file[n][()][::-1])
         elif column.ids_of:

@@ -32,5 +32,5 @@ from rrtool.artifacts.kinds import (
 from rrtool.artifacts.output.skipped import skipped_list_path, write_skipped_list
 from rrtool.artifacts.output.writer import OutputFile, create, require_no_input
 from rrtool.artifacts.provenance import InputRecord, Provenance
-from rrtool.artifacts.ragged import offsets_of
+from rrtool.artifacts.ragged import decode_texts, encode_texts, offsets_of
 from rrtool.artifacts.reader import Artifact, open_artifact

@@ -1,7 +1,5 @@
 """The attributes of an artifact, each checked for its type."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -35,7 +33,8 @@ class Attributes:
         except ValueError as error:
             raise self._damaged(name, "JSON", error) from None
         if not isinstance(value, kind):
-            raise self._damaged(name, f"a JSON {_JSON_WORDS[kind]}", type(value).__name__)
+            word = "list" if kind is list else "table"
+            raise self._damaged(name, f"a JSON {word}", type(value).__name__)
         return value
 
     def record(self, entry: Any) -> InputRecord:
@@ -57,13 +56,5 @@ class Attributes:
                 raise self._damaged(name, f"{key}: {words}", values.get(key, f"no {key}"))
 
     def _damaged(self, name: str, expected: str, found: object) -> ArtifactError:
-        return ArtifactError(
-            f"damaged artifact: its attributes ({name})",
-            where=self._path,
-            expected=expected,
-            found=found,
-            todo="make it again",
-        )
-
-
-_JSON_WORDS: dict[type, str] = {list: "list", dict: "table"}
+        what, todo = f"damaged artifact: its attributes ({name})", "make it again"
+        return ArtifactError(what, where=self._path, expected=expected, found=found, todo=todo)

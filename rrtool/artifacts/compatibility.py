@@ -1,7 +1,5 @@
 """Checks of artifacts against each other, before any work."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,12 +22,10 @@ def require_same_names(
     only_second = [name for name in second if name not in set(first)]
     if only_first or only_second:
         found = f"{len(only_first)} images only in {first_path}, {len(only_second)} only here"
-        example = (only_first or only_second)[0]
-        found += f", e.g. {example}"
+        found += f", e.g. {(only_first or only_second)[0]}"
     else:
-        row = next(
-            i for i, pair in enumerate(zip(first, second, strict=False)) if len(set(pair)) > 1
-        )
+        pairs = enumerate(zip(first, second, strict=False))
+        row = next((i for i, (one, other) in pairs if one != other), min(len(first), len(second)))
         found = f"the same images in another order, first at row {row}"
     raise ArtifactError(
         "the artifact is about other images",
@@ -64,11 +60,8 @@ def require_same_network(first: Artifact, second: Artifact) -> None:
     Raises:
         ArtifactError: the networks differ.
     """
-    for key, label in (
-        ("name", "network"),
-        ("weights_digest", "weights"),
-        ("upsample", "--upsample"),
-    ):
+    labels = {"name": "network", "weights_digest": "weights", "upsample": "--upsample"}
+    for key, label in labels.items():
         require_equal(label, first, first.network.get(key), second, second.network.get(key))
 
 

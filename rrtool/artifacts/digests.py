@@ -1,13 +1,16 @@
-"""Digests of files, and the records of files that are inputs of a stage."""
-
-from __future__ import annotations
+"""Digests of files and of artifacts, and the records of files that are inputs of a stage."""
 
 import hashlib
 import os
 from pathlib import Path
 
+import h5py
+import numpy as np
+
 from rrtool.artifacts.provenance import InputRecord
 from rrtool.errors import UsageError
+
+_BLOCK_ROWS = 1 << 16
 
 
 def digest_of_file(path: str | Path) -> str:
@@ -50,3 +53,25 @@ def file_input(role: str, path: str) -> InputRecord:
 def source_input(role: str, source: str) -> InputRecord:
     """The record of a ground truth, by ``digest_of_source``."""
     return InputRecord(role, source, role, "", digest_of_source(source))
+
+
+def dataset_names(file: h5py.File) -> list[str]:
+    names: list[str] = []
+    file.visititems(
+        lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
+    )
+    return sorted(names)
+
+
+def content_digest(file: h5py.File) -> str:
+    """BLAKE2b-128 of the names, types, shapes and bytes of all datasets."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in dataset_names(file):
+        dataset = file[name]
+        digest.update(f"{name}\0{dataset.dtype.str}\0{dataset.shape}\0".encode())
+        if dataset.ndim == 0:
+            digest.update(np.ascontiguousarray(dataset[()]).tobytes())
+            continue
+        for start in range(0, dataset.shape[0], _BLOCK_ROWS):
+            digest.update(np.ascontiguousarray(dataset[start : start + _BLOCK_ROWS]).data)
+    return digest.hexdigest()

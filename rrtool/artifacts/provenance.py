@@ -1,7 +1,5 @@
 """Where an artifact comes from: enough to tell whether it is up to date, and to make it again."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import platform
@@ -62,12 +60,7 @@ class Provenance:
 
     def identity(self) -> dict[str, Any]:
         """What two runs must share for one's output to serve as the other's."""
-        return {
-            "kind": self.kind,
-            "options": self.options,
-            "inputs": {record.role: record.digest for record in self.inputs},
-            "network": self.network,
-        }
+        return identity_of(self.kind, self.options, self.inputs, self.network)
 
     def resume_key(self) -> str:
         """Digest of all that must agree before unfinished parts are continued."""
@@ -92,6 +85,14 @@ class Provenance:
             "versions": canonical_json(library_versions()),
             "rrtool_version": VERSION,
         }
+
+
+def identity_of(
+    kind: str, options: dict[str, Any], inputs: list[InputRecord], network: dict[str, Any]
+) -> dict[str, Any]:
+    """As ``Provenance.identity``."""
+    digests = {record.role: record.digest for record in inputs}
+    return {"kind": kind, "options": options, "inputs": digests, "network": network}
 
 
 def image_input(source: str, names: list[str], signatures: list[tuple[int, int]]) -> InputRecord:

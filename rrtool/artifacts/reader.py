@@ -5,16 +5,16 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
 import h5py
 import numpy as np
 
 from rrtool.artifacts.attributes import Attributes
-from rrtool.artifacts.content import content_digest, dataset_names
-from rrtool.artifacts.provenance import InputRecord
+from rrtool.artifacts.digests import content_digest, dataset_names
+from rrtool.artifacts.provenance import InputRecord, identity_of
 from rrtool.artifacts.schema import Column, columns_of, schema_of
 from rrtool.errors import ArtifactError, UsageError
 
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 FORMAT_VERSION = 1
-# What h5py raises on damaged metadata and data.
-_DAMAGE = (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError)
 
 
 class Artifact:
@@ -65,8 +63,7 @@ class Artifact:
         self.versions: dict[str, str] = attributes.json("versions", dict)
         self.extra: dict[str, Any] = attributes.json("extra", dict)
         self.inputs = [attributes.record(entry) for entry in attributes.json("inputs", list)]
-        is_old = "asked" not in file.attrs
-        self.asked: dict[str, Any] = {} if is_old else attributes.json("asked", dict)
+        self.asked = attributes.json("asked", dict) if "asked" in file.attrs else {}
         attributes.require("extra", self.extra, self.FACTS)
         attributes.require("options", self.options, self.OPTIONS)
         self.lengths: dict[str, int] = {}
@@ -76,33 +73,22 @@ class Artifact:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Let go of the file."""
         self._file.close()
 
-    def __contains__(self, column: Column | str) -> bool:
-        name = column if isinstance(column, str) else column.name
-        return name in self._file
+    def __contains__(self, column: Column) -> bool:
+        return column.name in self._file
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path}>"
 
     def identity(self) -> dict[str, Any]:
         """As ``Provenance.identity``."""
-        return {
-            "kind": self.kind,
-            "options": self.options,
-            "inputs": {record.role: record.digest for record in self.inputs},
-            "network": self.network,
-        }
+        return identity_of(self.kind, self.options, self.inputs, self.network)
 
     def input(self, role: str) -> InputRecord:
         """The record of one input.
@@ -136,10 +122,8 @@ class Artifact:
 
     def dataset_names(self) -> list[str]:
         """All datasets, sorted."""
-        try:
+        with _damage_told(self.path):
             return dataset_names(self._file)
-        except _DAMAGE as error:
-            raise _damaged(self.path, error) from None
 
     def layout(self, name: str) -> tuple[np.dtype, tuple[int, ...]]:
         """Type and shape of a dataset, from its header."""
@@ -160,15 +144,14 @@ class Artifact:
     def read_named(self, name: str, rows: slice = slice(None)) -> np.ndarray:
         """Rows of a dataset by its name, or all of one without rows (a single number)."""
         dataset = self._dataset(name)
-        try:
+        with _damage_told(self.path):
             return dataset[rows] if dataset.ndim else np.asarray(dataset[()])
-        except _DAMAGE as error:
-            raise _damaged(self.path, error) from None
 
-    def damaged(self, found: object) -> ArtifactError:
+    def damaged(self, found: object, what: str = "", expected: object = None) -> ArtifactError:
         """The error for content that its kind cannot have."""
+        text = f"damaged {self.kind}: {what}" if what else f"damaged {self.kind}"
         return ArtifactError(
-            f"damaged {self.kind}", where=self.path, found=found, todo="make it again"
+            text, where=self.path, expected=expected, found=found, todo="make it again"
         )
 
     def shaped(self, values: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
@@ -178,13 +161,8 @@ class Artifact:
             ArtifactError: it has another number of values.
         """
         if values.size != math.prod(shape):
-            raise ArtifactError(
-                f"damaged {self.kind}: sizes and values do not fit together",
-                where=self.path,
-                expected=f"{math.prod(shape)} values",
-                found=values.size,
-                todo="make it again",
-            )
+            expected = f"{math.prod(shape)} values"
+            raise self.damaged(values.size, "sizes and values do not fit together", expected)
         return values.reshape(shape)
 
     @classmethod
@@ -234,16 +212,12 @@ class Artifact:
 
     def computed_digest(self) -> str:
         """The digest of the datasets as they are now (reads everything)."""
-        try:
+        with _damage_told(self.path):
             return content_digest(self._file)
-        except _DAMAGE as error:
-            raise _damaged(self.path, error) from None
 
     def _dataset(self, name: str) -> h5py.Dataset:
-        try:
+        with _damage_told(self.path):
             item = self._file.get(name)
-        except _DAMAGE as error:
-            raise _damaged(self.path, error) from None
         if not isinstance(item, h5py.Dataset):
             raise ArtifactError(
                 f"there is no {name} in this {self.kind} artifact",
@@ -275,18 +249,13 @@ def open_artifact(path: str | Path, *kinds: type[Any]) -> Any:
             pass
     except OSError as error:
         raise UsageError("cannot read the artifact", where=path, found=error.strerror) from None
-    try:
+    with _damage_told(path):
         file = h5py.File(path, "r", locking=False)
-    except OSError as error:
-        raise _damaged(path, error) from None
-    try:
-        return _checked(path, file, kinds)
-    except _DAMAGE as error:
-        file.close()
-        raise _damaged(path, error) from None
-    except BaseException:
-        file.close()
-        raise
+        try:
+            return _checked(path, file, kinds)
+        except BaseException:
+            file.close()
+            raise
 
 
 def _checked(path: str, file: h5py.File, kinds: tuple[type[Artifact], ...]) -> Artifact:
@@ -299,26 +268,29 @@ def _checked(path: str, file: h5py.File, kinds: tuple[type[Artifact], ...]) -> A
     except (ValueError, TypeError):
         raise ArtifactError("damaged artifact: its format_version", where=path) from None
     if version > FORMAT_VERSION:
-        raise ArtifactError(
-            "written by a newer rrtool",
-            where=path,
-            expected=f"format {FORMAT_VERSION} or older",
-            found=f"format {version}",
-            todo="update rrtool",
-        )
+        what, known = "written by a newer rrtool", f"format {FORMAT_VERSION} or older"
+        found, todo = f"format {version}", "update rrtool"
+        raise ArtifactError(what, where=path, expected=known, found=found, todo=todo)
     if not attributes.get("complete", False):
         raise ArtifactError("the artifact is not complete", where=path, todo="make it again")
     for kind in kinds or (Artifact,):
-        if not kinds or attributes["kind"] == kind.KIND:
+        if kind is Artifact or attributes["kind"] == kind.KIND:
             return kind(path, file)
     raise ArtifactError(
         "an artifact of another kind", where=path, expected=expected, found=attributes["kind"]
     )
 
 
-def _damaged(path: str, error: Exception) -> ArtifactError:
-    text = (str(error) or type(error).__name__).splitlines()[0]
-    detail = text[text.find("(") + 1 : text.rfind(")")] if "(" in text else text
-    return ArtifactError(
-        "damaged, cut short, or not an HDF5 file", where=path, found=detail, todo="make it again"
-    )
+@contextmanager
+def _damage_told(path: str) -> Iterator[None]:
+    """What h5py raises on damaged metadata and data becomes an ``ArtifactError``."""
+    try:
+        yield
+    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        text = (str(error) or type(error).__name__).splitlines()[0]
+        raise ArtifactError(
+            "damaged, cut short, or not an HDF5 file",
+            where=path,
+            found=text[text.find("(") + 1 : text.rfind(")")] if "(" in text else text,
+            todo="make it again",
+        ) from None

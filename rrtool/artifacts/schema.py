@@ -13,30 +13,32 @@ in the artifact, ``nS`` for the product of two, ``n+1`` for one more.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, dataclass
 from typing import Any, Protocol, overload
 
 import numpy as np
 
-from rrtool.artifacts.names import decode_texts, encode_texts
+from rrtool.artifacts.ragged import decode_texts, encode_texts
 from rrtool.errors import ArtifactError
 
 
 class Readable(Protocol):
     """What a column needs of an open artifact (``artifacts.reader.Artifact``)."""
 
-    path: str
-    kind: str
     lengths: dict[str, int]
 
-    def __contains__(self, name: Any) -> bool: ...
+    def __contains__(self, column: Any) -> bool: ...
     def dataset_names(self) -> list[str]: ...
     def layout(self, name: str) -> tuple[np.dtype, tuple[int, ...]]: ...
     def read(self, column: Column) -> np.ndarray: ...
     def read_named(self, name: str) -> np.ndarray: ...
+    def damaged(self, found: object, what: str, expected: object) -> ArtifactError: ...
 
 
+@dataclass(eq=False)
 class Column:
     """A dataset.
 
@@ -51,26 +53,15 @@ class Column:
         positive: its values are finite and not negative.
     """
 
-    def __init__(
-        self,
-        dtype: str,
-        shape: str,
-        meaning: str = "",
-        *,
-        name: str = "",
-        optional: bool = False,
-        offsets_of: str = "",
-        ids_of: str = "",
-        positive: bool = False,
-    ) -> None:
-        self.dtypes = dtype.split()
-        self.shape = shape.split()
-        self.meaning = meaning
-        self.name = name
-        self.optional = optional
-        self.offsets_of = offsets_of
-        self.ids_of = ids_of
-        self.positive = positive
+    dtype: str
+    shape: str
+    meaning: str = ""
+    _: KW_ONLY
+    name: str = ""
+    optional: bool = False
+    offsets_of: str = ""
+    ids_of: str = ""
+    positive: bool = False
 
     def __set_name__(self, owner: type, attribute: str) -> None:
         self.name = self.name or attribute
@@ -89,8 +80,9 @@ class Column:
             ValueError: they are of another type than declared.
         """
         array = np.asarray(values)
-        if array.dtype.name not in self.dtypes:
-            raise ValueError(f"{self.name} is {array.dtype}, declared {' or '.join(self.dtypes)}")
+        if array.dtype.name not in self.dtype.split():
+            declared = self.dtype.replace(" ", " or ")
+            raise ValueError(f"{self.name} is {array.dtype}, declared {declared}")
         return {self.name: array}
 
     def check_layout(self, artifact: Readable, lengths: dict[str, int]) -> None:
@@ -99,18 +91,15 @@ class Column:
         Raises:
             ArtifactError: they are not as declared.
         """
-        if self.name not in artifact:
-            if self.optional:
-                return
-            raise _missing(artifact, self.name)
+        if self.optional and self not in artifact:
+            return
         dtype, shape = artifact.layout(self.name)
-        if dtype.name not in self.dtypes or not _fits(shape, self.shape, lengths):
-            raise ArtifactError(
-                f"damaged {artifact.kind}: {self.name} has another type or length than it should",
-                where=artifact.path,
-                expected=f"{' or '.join(self.dtypes)} {_words(self.shape, lengths)}",
-                found=f"{dtype.name} ({', '.join(map(str, shape))})",
-                todo="make it again",
+        declared = self.shape.split()
+        if dtype.name not in self.dtype.split() or not _fits(shape, declared, lengths):
+            raise artifact.damaged(
+                f"{dtype.name} ({', '.join(map(str, shape))})",
+                f"{self.name} has another type or length than it should",
+                f"{self.dtype.replace(' ', ' or ')} {_words(declared, lengths)}",
             )
 
     def check_values(self, artifact: Readable, values: np.ndarray, *, whole: bool) -> None:
@@ -133,13 +122,8 @@ class Column:
             good = ends and low >= 0 and high <= limit and bool((np.diff(values) >= 0).all())
             expected = f"offsets that grow from 0 to {limit}"
         if not good:
-            raise ArtifactError(
-                f"damaged {artifact.kind}: {self.name}",
-                where=artifact.path,
-                expected=expected,
-                found="others" if self.offsets_of else f"{low} to {high}",
-                todo="make it again",
-            )
+            found = "others" if self.offsets_of else f"{low} to {high}"
+            raise artifact.damaged(found, self.name, expected)
 
 
 class Texts(Column):
@@ -168,10 +152,11 @@ class Texts(Column):
     def columns(self) -> tuple[Column, Column]:
         """The two datasets."""
         data, offsets = f"{self.name}/bytes", f"{self.name}/offsets"
-        (length,) = self.shape
         return (
             Column("uint8", "*", name=data, optional=self.optional),
-            Column("int64", f"{length}+1", name=offsets, optional=self.optional, offsets_of=data),
+            Column(
+                "int64", f"{self.shape}+1", name=offsets, optional=self.optional, offsets_of=data
+            ),
         )
 
 
@@ -220,14 +205,6 @@ def columns_of(kind: type) -> Iterator[Column]:
     return (entry for entry in schema_of(kind).values() if isinstance(entry, Column))
 
 
-def _missing(artifact: Readable, name: str) -> ArtifactError:
-    return ArtifactError(
-        f"there is no {name} in this {artifact.kind} artifact",
-        where=artifact.path,
-        todo="make it again with this version of rrtool",
-    )
-
-
 def _fits(shape: Sequence[int], declared: Sequence[str], lengths: dict[str, int]) -> bool:
     """Whether a shape is as declared; lengths that are met for the first time are remembered."""
     if len(shape) != len(declared):
@@ -243,7 +220,7 @@ def _fits_axis(n: int, axis: str, lengths: dict[str, int]) -> bool:
     letters, _, more = axis.partition("+")
     n -= int(more or 0)
     unknown = [letter for letter in letters if letter not in lengths]
-    known = int(np.prod([lengths[letter] for letter in letters if letter in lengths], dtype=int))
+    known = math.prod(lengths[letter] for letter in letters if letter in lengths)
     if not unknown:
         return n == known
     if not known:  # nothing, however long the unknown is
@@ -260,6 +237,6 @@ def _words(declared: Sequence[str], lengths: Mapping[str, int]) -> str:
     for axis in declared:
         letters, _, more = axis.partition("+")
         known = re.fullmatch("[A-Za-z]+", letters) and all(x in lengths for x in letters)
-        n = int(np.prod([lengths[x] for x in letters], dtype=int)) if known else letters
-        axes.append(f"{n + int(more or 0)}" if isinstance(n, int) else axis)
+        n = math.prod(lengths[x] for x in letters) if known else 0
+        axes.append(f"{n + int(more or 0)}" if known else axis)
     return f"({', '.join(axes)})"

@@ -1,24 +1,15 @@
 """The command line: every command made from its options. A stage is imported when it runs."""
 
-from __future__ import annotations
-
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from rrtool.cli import config
-from rrtool.cli.commands import (
-    callback_of,
-    command_of,
-    help_of,
-    known_names,
-    source_of,
-)
+from rrtool.cli.commands import callback_of, command_of, help_of, known_names, source_of
 from rrtool.cli.console import EXIT_INTERRUPTED, reported, warn
-from rrtool.cli.results import show_of
+from rrtool.cli.results import SHOWN, show_path
 from rrtool.commands import FAMILIES, GROUPS, by_name
 from rrtool.errors import UsageError
 from rrtool.version import VERSION
@@ -30,28 +21,19 @@ _ClickUsageError: Any = typer.BadParameter.__base__
 class Group(TyperGroup):
     """Tells wrong usage in one line, and lists commands by what they are for."""
 
-    def main(
-        self,
-        args: Sequence[str] | None = None,
-        prog_name: str | None = None,
-        complete_var: str | None = None,
-        standalone_mode: bool = True,
-        windows_expand_args: bool = True,
-        **extra: Any,
+    def main(  # type: ignore[override]  # all but the first are given by name
+        self, args: Any = None, *, standalone_mode: bool = True, **more: Any
     ) -> Any:
         """Run a command line; see Click's ``BaseCommand.main``."""
-        given = (args, prog_name, complete_var, False, windows_expand_args)
         if not standalone_mode:
-            return super().main(*given, **extra)
+            return super().main(args, standalone_mode=False, **more)
         try:
-            code = super().main(*given, **extra)
+            code = super().main(args, standalone_mode=False, **more)
         except typer.Abort:
             code = EXIT_INTERRUPTED
         except _ClickUsageError as error:
-            if type(error).__name__ == "NoArgsIsHelpError":
-                error.show()
-            else:
-                _tell(error)
+            is_help = type(error).__name__ == "NoArgsIsHelpError"
+            error.show() if is_help else _tell(error)
             code = error.exit_code
         # A command returns nothing; a number is the code that it left with.
         sys.exit(code if isinstance(code, int) else 0)
@@ -109,9 +91,10 @@ def _add_commands() -> None:
                 )
                 app.add_typer(families[family], name=family, rich_help_panel=panel)
             parent = families[family] if family else app
+            show = SHOWN.get(options.COMMAND.name, show_path)
             parent.command(
                 name, cls=command_of(options), help=help_of(options), rich_help_panel=panel
-            )(callback_of(options, show_of(options.COMMAND.name)))
+            )(callback_of(options, show))
 
 
 _add_commands()
@@ -126,17 +109,13 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _main(
     context: typer.Context,
-    version: Annotated[
-        bool,
-        typer.Option(
-            "--version", help="Print the version.", is_eager=True, callback=_print_version
-        ),
-    ] = False,
+    version: bool = typer.Option(
+        False, "--version", help="Print the version.", is_eager=True, callback=_print_version
+    ),
 ) -> None:
     with reported():
-        defaults = config.read_defaults(
-            {name: known_names(options) for name, options in by_name().items()}
-        )
+        known = {name: known_names(options) for name, options in by_name().items()}
+        defaults = config.read_defaults(known)
         for variable in defaults.unknown:
             warn(f"the variable {variable} is none of rrtool's and is ignored")
         context.default_map = defaults.nested()

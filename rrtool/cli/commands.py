@@ -1,7 +1,5 @@
 """Commands made from their options classes: parameters, panels of the help, and the call."""
 
-from __future__ import annotations
-
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass
@@ -10,9 +8,10 @@ from typing import Annotated, Any, Optional
 import typer
 from typer.core import TyperCommand
 
-from rrtool.cli.console import Console, path_argument, reported
+from rrtool.cli.console import path_argument, reported
 from rrtool.errors import OptionError
 from rrtool.options import Declared, Options, declarations, option
+from rrtool.progress import Progress
 
 # The panels that every help ends with, in this order; before them come a command's own.
 _LAST_PANELS = ("Inputs", "Images", "Network", "Output", "Running", "Messages")
@@ -38,7 +37,7 @@ class MessageOptions(Options):
 
 MESSAGES = declarations(MessageOptions)
 # Prints the result of a stage: from it, the console, and whether to print JSON.
-Show = Callable[[Any, Console, bool], None]
+Show = Callable[[Any, Progress, bool], None]
 
 
 def parameters_of(options: type[Any]) -> dict[str, Declared]:

@@ -4,8 +4,6 @@ The file has a table per subcommand, ``[whiten.fit]`` for ``whiten fit``, and ``
 A variable is ``RRTOOL_<COMMAND>_<OPTION>``; it wins over the file.
 """
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Iterator, Mapping
@@ -108,13 +106,9 @@ def _take_table(path: Path, table: str, options: Any, known: Known, defaults: De
         name = key.replace("-", "_")
         takers = [command for command in commands if name in known[command]]
         if not takers:
-            raise UsageError(
-                f"unknown key '{key}' in [{table}]",
-                where=path,
-                expected=", ".join(
-                    sorted({field for c in commands for field in known[c].values()})
-                ),
-            )
+            fields = sorted({field for command in commands for field in known[command].values()})
+            what = f"unknown key '{key}' in [{table}]"
+            raise UsageError(what, where=path, expected=", ".join(fields))
         for command in takers:
             defaults.put(command, known[command][name], value, f"{path}, [{table}]")
 
@@ -134,14 +128,11 @@ def _take_variables(known: Known, defaults: Defaults) -> None:
         command = prefixes[prefix]
         name = variable.removeprefix(prefix).lower()
         if name not in known[command]:
-            raise UsageError(
-                f"the variable {variable} names no option of {command}",
-                expected=", ".join(
-                    prefix + _upper(each) for each in sorted(set(known[command].values()))
-                ),
-            )
-        source = f"variable {variable}"
-        defaults.put(command, known[command][name], os.environ[variable], source)
+            fields = [prefix + _upper(each) for each in sorted(set(known[command].values()))]
+            what = f"the variable {variable} names no option of {command}"
+            raise UsageError(what, expected=", ".join(fields))
+        value = os.environ[variable]
+        defaults.put(command, known[command][name], value, f"variable {variable}")
 
 
 def _upper(name: str) -> str:

@@ -1,7 +1,5 @@
 """What people see: progress and messages on stderr, results on stdout, exit codes."""
 
-from __future__ import annotations
-
 import json
 import os
 import signal
@@ -14,14 +12,14 @@ from typing import Any, NoReturn
 
 import typer
 
-from rrtool.errors import RrtoolError, WorkFailed, printable
-from rrtool.progress import Console, write_stderr
+from rrtool.errors import RrtoolError, UsageError, WorkFailed, printable
+from rrtool.progress import Console, Progress, Silent, write_stderr
 
 EXIT_SKIPPED, EXIT_INTERRUPTED = 3, 130
 
 
 @contextmanager
-def reported(quiet: bool = False, verbose: bool = False) -> Iterator[Console]:
+def reported(quiet: bool = False, verbose: bool = False) -> Iterator[Progress]:
     """Run a command: failures become one line on stderr and the right exit code.
 
     Args:
@@ -31,7 +29,7 @@ def reported(quiet: bool = False, verbose: bool = False) -> Iterator[Console]:
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         with _traced(verbose):
-            yield Console(quiet)
+            yield Silent() if quiet else Console()
         sys.stdout.flush()
     except RrtoolError as error:
         _fail(str(error), error.exit_code)
@@ -44,7 +42,8 @@ def reported(quiet: bool = False, verbose: bool = False) -> Iterator[Console]:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise typer.Exit(1) from None
     except OSError as error:
-        refused = WorkFailed("the system failed", where=error.filename, found=_reason(error))
+        reason = error.strerror or str(error) or type(error).__name__
+        refused = WorkFailed("the system failed", where=error.filename, found=reason)
         _fail(str(refused), refused.exit_code)
     finally:
         signal.signal(signal.SIGTERM, previous)
@@ -58,10 +57,6 @@ def _traced(wanted: bool) -> Iterator[None]:
         if wanted:
             traceback.print_exc()
         raise
-
-
-def _reason(error: OSError) -> str:
-    return error.strerror or str(error) or type(error).__name__
 
 
 def _interrupt(number: int, frame: object) -> NoReturn:
@@ -111,15 +106,11 @@ def path_argument(text: str) -> str:
     """
     if text != "-":
         return text
-    from rrtool.errors import UsageError
-
     lines = [os.fsdecode(line) for line in sys.stdin.buffer.read().splitlines() if line.strip()]
+    what = "'-' reads one path from standard input"
     if len(lines) != 1:
-        raise UsageError(
-            "'-' reads one path from standard input",
-            found=f"{len(lines)} lines",
-            todo="did the stage before in the pipe fail?",
-        )
+        todo = "did the stage before in the pipe fail?"
+        raise UsageError(what, found=f"{len(lines)} lines", todo=todo)
     if "\0" in lines[0]:
-        raise UsageError("'-' reads one path from standard input", found="a NUL byte in it")
+        raise UsageError(what, found="a NUL byte in it")
     return lines[0]

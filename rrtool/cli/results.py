@@ -1,24 +1,22 @@
 """What a command prints of the result of its stage."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from rrtool.cli.commands import Show
-from rrtool.cli.console import EXIT_SKIPPED, Console, emit_json, emit_path
+from rrtool.cli.console import EXIT_SKIPPED, emit_json, emit_path
+from rrtool.progress import Progress
 
 if TYPE_CHECKING:
     from rrtool.stages.reports.demo import Demo
     from rrtool.stages.reports.report import Page
 
 
-def show_path(path: Path, console: Console, as_json: bool) -> None:
+def show_path(path: Path, console: Progress, as_json: bool) -> None:
     """The path of an artifact; exit code 3 if some inputs were skipped."""
-    from rrtool.artifacts import open_artifact
-    from rrtool.artifacts.output.skipped import skipped_list_path
+    from rrtool.artifacts import open_artifact, skipped_list_path
 
     with open_artifact(path) as artifact:
         facts = {"kind": artifact.kind, "uuid": artifact.uuid, **artifact.extra}
@@ -30,7 +28,7 @@ def show_path(path: Path, console: Console, as_json: bool) -> None:
         raise typer.Exit(EXIT_SKIPPED)
 
 
-def show_scores(scores: list[dict[str, Any]], console: Console, as_json: bool) -> None:
+def show_scores(scores: list[dict[str, Any]], console: Progress, as_json: bool) -> None:
     """Scores of rankings, or of saliency, side by side."""
     from rrtool.cli.tables import print_rows, print_scores
 
@@ -42,17 +40,16 @@ def show_scores(scores: list[dict[str, Any]], console: Console, as_json: bool) -
         print_rows(scores)
 
 
-def show_facts(facts: dict[str, Any], console: Console, as_json: bool) -> None:
+def show_facts(facts: dict[str, Any], console: Progress, as_json: bool) -> None:
     """What is known of an artifact."""
     from rrtool.cli.tables import print_facts
 
     emit_json(facts) if as_json else print_facts(facts)
 
 
-def show_agreement(path: Path, console: Console, as_json: bool) -> None:
+def show_agreement(path: Path, console: Progress, as_json: bool) -> None:
     """How far acquisition strategies agree, and the correlations of their ranks."""
-    from rrtool.artifacts import open_artifact
-    from rrtool.artifacts.kinds import AlAgreement
+    from rrtool.artifacts import AlAgreement, open_artifact
     from rrtool.cli.tables import print_rows
     from rrtool.reports.agreement_page import table_rows
 
@@ -65,7 +62,7 @@ def show_agreement(path: Path, console: Console, as_json: bool) -> None:
         print_rows(rows)
 
 
-def show_page(page: Page, console: Console, as_json: bool) -> None:
+def show_page(page: "Page", console: Progress, as_json: bool) -> None:
     """The path of a page; before it the table of learning curves."""
     if page.data and not as_json:
         from rrtool.cli.tables import print_rows
@@ -74,7 +71,7 @@ def show_page(page: Page, console: Console, as_json: bool) -> None:
     emit_path(page.path, as_json, lambda: page.data)
 
 
-def show_demo(made: Demo, console: Console, as_json: bool) -> None:
+def show_demo(made: "Demo", console: Progress, as_json: bool) -> None:
     """The scores, and the path of the page."""
     if made.scores and not as_json:
         from rrtool.cli.tables import print_scores
@@ -91,8 +88,3 @@ SHOWN: dict[str, Show] = {
     "inspect": show_facts,
     "report": show_page,
 }
-
-
-def show_of(command: str) -> Show:
-    """How the result of a command is printed."""
-    return SHOWN.get(command, show_path)

@@ -1,7 +1,5 @@
 """Tables on stdout: scores side by side, and the facts of an artifact."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -35,10 +33,8 @@ def print_scores(evaluated: Sequence[Mapping[str, Any]]) -> None:
             values = [_percent(scores[column]) for column in _COLUMNS]
             differing = [printable(description.get(key, "")) for key in varying]
             table.add_row(printable(ranking["ranking"]), scores["setup"], *values, *differing)
-    console = _console()
-    console.print(table)
-    for key, value in shared.items():
-        console.print(f"{key}: {printable(value)}", markup=False, soft_wrap=True)
+    _console().print(table)
+    _print_lines([f"{key}: {printable(value)}" for key, value in shared.items()])
 
 
 def _describe(ranking: Mapping[str, Any]) -> dict[str, str]:
@@ -73,20 +69,25 @@ def _percent(value: float | None) -> str:
 
 def print_facts(facts: Mapping[str, Any]) -> None:
     """Nested facts, one a line."""
-    console = _console()
+    lines: list[str] = []
     for key, value in facts.items():
         if isinstance(value, Mapping):
-            console.print(f"{key}:", markup=False)
-            for name, entry in value.items():
-                text = f"  {printable(name)}: {printable(_shortened(entry))}"
-                console.print(text, markup=False, soft_wrap=True)
+            lines.append(f"{key}:")
+            entries = ((printable(name), _shortened(entry)) for name, entry in value.items())
+            lines += [f"  {name}: {printable(entry)}" for name, entry in entries]
         elif isinstance(value, Sequence) and not isinstance(value, str):
-            console.print(f"{key}:", markup=False)
-            for entry in value:
-                text = ", ".join(f"{k} {v}" for k, v in entry.items())
-                console.print(f"  {printable(text)}", markup=False, soft_wrap=True)
+            lines.append(f"{key}:")
+            texts = (", ".join(f"{k} {v}" for k, v in entry.items()) for entry in value)
+            lines += [f"  {printable(text)}" for text in texts]
         else:
-            console.print(f"{key}: {printable(value)}", markup=False, soft_wrap=True)
+            lines.append(f"{key}: {printable(value)}")
+    _print_lines(lines)
+
+
+def _print_lines(lines: Sequence[str]) -> None:
+    console = _console()
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _shortened(entry: Any) -> Any:

@@ -1,7 +1,5 @@
 """CIFAR-10 and CIFAR-100, the python version (pickles, read without running them) or the binary."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +9,7 @@ import numpy as np
 from rrtool.datasets.files import find_file, require_as_many, require_classes, require_file
 from rrtool.errors import UsageError
 from rrtool.ground_truth.restricted_pickle import load_restricted
-from rrtool.ground_truth.tables import read_lines
+from rrtool.ground_truth.tables import read_lines, unreadable
 
 _PIXELS = 3 * 32 * 32
 
@@ -41,27 +39,14 @@ class CifarVersion:
 
 
 CIFAR10 = CifarVersion(
-    10,
-    tuple(f"data_batch_{number}" for number in range(1, 6)),
-    ("test_batch",),
+    10, tuple(f"data_batch_{number}" for number in range(1, 6)), ("test_batch",),
     ("cifar-10-batches-py", "cifar-10-batches-bin"),
-    "labels",
-    "batches.meta",
-    "label_names",
-    "batches.meta.txt",
-    1,
-)
+    "labels", "batches.meta", "label_names", "batches.meta.txt", 1,
+)  # fmt: skip
 CIFAR100 = CifarVersion(
-    100,
-    ("train",),
-    ("test",),
-    ("cifar-100-python", "cifar-100-binary"),
-    "fine_labels",
-    "meta",
-    "fine_label_names",
-    "fine_label_names.txt",
-    2,
-)
+    100, ("train",), ("test",), ("cifar-100-python", "cifar-100-binary"),
+    "fine_labels", "meta", "fine_label_names", "fine_label_names.txt", 2,
+)  # fmt: skip
 
 
 def read_split(
@@ -75,7 +60,7 @@ def read_split(
     Raises:
         UsageError: one of several files is missing, or one is damaged.
     """
-    folders = _folders(folder, version)
+    folders = folders_of(folder, version)
     if all(find_file(folders, _names(stem)) is None for stem in stems):
         return None
     paths = [require_file(folders, _names(stem)) for stem in stems]
@@ -94,7 +79,7 @@ def class_names(folder: Path, version: CifarVersion) -> list[str]:
     Raises:
         UsageError: the file is there and does not name every class.
     """
-    folders = _folders(folder, version)
+    folders = folders_of(folder, version)
     path = find_file(folders, [version.meta, version.names_file])
     if path is None:
         return [str(number) for number in range(version.n_classes)]
@@ -117,7 +102,7 @@ def image_names(version: CifarVersion) -> list[str]:
     return _names(version.train[0])
 
 
-def _folders(folder: Path, version: CifarVersion) -> list[Path]:
+def folders_of(folder: Path, version: CifarVersion) -> list[Path]:
     return [folder, *(folder / name for name in version.folders)]
 
 
@@ -129,16 +114,12 @@ def _read_binary(path: Path, version: CifarVersion) -> tuple[np.ndarray, np.ndar
     try:
         content = np.fromfile(path, np.uint8)
     except OSError as error:
-        raise UsageError("cannot read it", where=path, found=error.strerror) from None
+        raise unreadable(path, error) from None
     record = version.n_label_bytes + _PIXELS
     if not len(content) or len(content) % record:
-        raise UsageError(
-            "not a whole number of images",
-            where=path,
-            expected=f"a multiple of {record} bytes",
-            found=len(content),
-            todo="fetch it again",
-        )
+        what, expected = "not a whole number of images", f"a multiple of {record} bytes"
+        todo = "fetch it again"
+        raise UsageError(what, where=path, expected=expected, found=len(content), todo=todo)
     records = content.reshape(-1, record)
     labels = records[:, version.n_label_bytes - 1].astype(np.int64)
     return records[:, version.n_label_bytes :], require_classes(labels, version.n_classes, path)
@@ -153,10 +134,9 @@ def _read_pickle(path: Path, version: CifarVersion) -> tuple[np.ndarray, np.ndar
         raise UsageError(
             "images of another size", where=path, expected=f"{_PIXELS} bytes", found=pixels.shape[1]
         )
-    is_integers = isinstance(labels, list) and all(type(label) is int for label in labels)
-    if not is_integers:
+    if not isinstance(labels, list) or not all(type(label) is int for label in labels):
         raise UsageError("no labels in it", where=path, expected=f"'{version.label_key}'")
-    require_as_many(len(pixels), len(labels or ()), path)
+    require_as_many(len(pixels), len(labels), path)
     return pixels, require_classes(np.array(labels, np.int64), version.n_classes, path)
 
 

@@ -1,7 +1,5 @@
 """Images in memory with what is known of them."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -52,7 +50,7 @@ class Dataset:
         failed = np.flatnonzero(self.status)
         return self.skipped + [(self.names[row], self.reasons[row]) for row in failed]
 
-    def first(self, n: int) -> Dataset:
+    def first(self, n: int) -> "Dataset":
         """The first ``n`` training images; the test images stay."""
         mean, std = channel_statistics(self.images[:n], self.status[:n])
         return replace(

@@ -1,7 +1,5 @@
 """The files of a standard data set: finding them, and telling what is wrong with them."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -47,12 +45,9 @@ def require_classes(labels: np.ndarray, n_classes: int, path: Path) -> np.ndarra
     """
     wrong = (labels < 0) | (labels >= n_classes)
     if wrong.any():
-        raise UsageError(
-            "a label out of range",
-            where=path,
-            expected=f"0 to {n_classes - 1}",
-            found=f"{labels[wrong][0]} at item {np.flatnonzero(wrong)[0]}",
-        )
+        found = f"{labels[wrong][0]} at item {np.flatnonzero(wrong)[0]}"
+        expected = f"0 to {n_classes - 1}"
+        raise UsageError("a label out of range", where=path, expected=expected, found=found)
     return labels.astype(np.int32)
 
 

@@ -1,9 +1,8 @@
 """MNIST's idx files."""
 
-from __future__ import annotations
-
 import gzip
 import io
+import math
 import zlib
 from pathlib import Path
 
@@ -80,18 +79,13 @@ def _read(stream: gzip.GzipFile | io.BufferedReader, path: Path, n_dimensions: i
         raise UsageError("the file is cut short in its header", where=path, todo="fetch it again")
     shape = tuple(int(size) for size in np.frombuffer(header, ">u4", offset=4))
     # The sizes are 32 bits each: their product must not decide what is allocated.
-    size = 1
-    for extent in shape:
-        size *= extent
+    size = math.prod(shape)
     if size > _MAX_BYTES:
         raise UsageError("the header states impossible sizes", where=path, found=shape)
     content = stream.read(size + 1)
     if len(content) != size:
-        raise UsageError(
-            "the file has not the size that its header states",
-            where=path,
-            expected=f"{size} bytes for {' × '.join(map(str, shape))}",
-            found=f"{len(content)} bytes" if len(content) < size else "more",
-            todo="fetch it again",
-        )
+        what = "the file has not the size that its header states"
+        stated = f"{size} bytes for {' × '.join(map(str, shape))}"
+        found = f"{len(content)} bytes" if len(content) < size else "more"
+        raise UsageError(what, where=path, expected=stated, found=found, todo="fetch it again")
     return np.frombuffer(content, np.uint8).reshape(shape)

@@ -1,7 +1,5 @@
 """From what the user names to a data set in memory."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -40,16 +38,12 @@ def load_dataset(
         workers: decoding threads, 0 = as many as cores.
 
     Raises:
-        UsageError: nothing there, a file is damaged, or an option is out of range.
+        UsageError: nothing there, or a file is damaged.
     """
-    if limit is not None and limit < 1:
-        raise UsageError("bad --limit", expected="at least 1", found=limit)
     prefix, _, folder = source.partition(":")
     if is_standard(source):
         dataset = _STANDARD[prefix](source, Path(folder))
     else:
-        if not 16 <= image_size <= 1024:
-            raise UsageError("bad --image-size", expected="16 to 1024", found=image_size)
         dataset = load_photos(source, image_size, max_pixels, workers, progress or Silent())
     return dataset if limit is None else dataset.first(limit)
 
@@ -73,8 +67,7 @@ def _svhn(source: str, folder: Path) -> Dataset:
 
 
 def _cifar(version: cifar.CifarVersion, source: str, folder: Path) -> Dataset:
-    folders = [folder, *(folder / name for name in version.folders)]
-    require_file(folders, cifar.image_names(version))
+    require_file(cifar.folders_of(folder, version), cifar.image_names(version))
     train = cifar.read_split(folder, version, version.train)
     test = cifar.read_split(folder, version, version.test)
     names = cifar.class_names(folder, version)
@@ -90,23 +83,17 @@ _STANDARD: dict[str, Callable[[str, Path], Dataset]] = {
 
 
 def _standard(
-    source: str,
-    train: Split | None,
-    test: Split | None,
-    class_names: list[str],
-    *,
+    source: str, train: Split | None, test: Split | None, class_names: list[str], *,
     mirrored_alike: bool,
-) -> Dataset:
+) -> Dataset:  # fmt: skip
     if train is None or not len(train[0]):
         raise UsageError("no training images", where=source)
     images, labels, paths = train
-    if test is None:
-        test = images[:0], labels[:0], []
-    if test[0].shape[1:] != images.shape[1:]:
-        raise UsageError(
-            "training and test images differ in size", where=source,
-            expected=images.shape[1:], found=test[0].shape[1:],
-        )  # fmt: skip
+    test_images, test_labels, test_paths = test or (images[:0], labels[:0], [])
+    size, test_size = images.shape[1:], test_images.shape[1:]
+    if test_size != size:
+        what = "training and test images differ in size"
+        raise UsageError(what, where=source, expected=size, found=test_size)
     status = np.zeros(len(images), np.uint8)
     mean, std = channel_statistics(images, status)
     return Dataset(
@@ -114,13 +101,13 @@ def _standard(
         names=[f"train-{number:05d}" for number in range(len(images))],
         labels=labels,
         class_names=class_names,
-        test_images=test[0],
-        test_labels=test[1],
+        test_images=test_images,
+        test_labels=test_labels,
         mean=mean,
         std=std,
         mirrored_alike=mirrored_alike,
         status=status,
         reasons=[""] * len(images),
         skipped=[],
-        inputs=[record_of(source, [*paths, *test[2]])],
+        inputs=[record_of(source, [*paths, *test_paths])],
     )

@@ -1,7 +1,5 @@
 """Photos of any size as small squares."""
 
-from __future__ import annotations
-
 import numpy as np
 from PIL import Image
 
@@ -54,9 +52,8 @@ def _decoded(
 
     def decode(path: str) -> np.ndarray | str:
         try:
-            return square(
-                decode_image(path, _OVERSIZE * image_size, max_pixels=max_pixels).pixels, image_size
-            )
+            decoded = decode_image(path, _OVERSIZE * image_size, max_pixels=max_pixels)
+            return square(decoded.pixels, image_size)
         except ImageError as error:
             return str(error)
 

@@ -1,7 +1,5 @@
 """SVHN's cropped digits (``train_32x32.mat``)."""
 
-from __future__ import annotations
-
 import zlib
 from pathlib import Path
 
@@ -13,18 +11,9 @@ from rrtool.errors import UsageError
 
 # What a damaged file makes scipy raise.
 _MALFORMED = (
-    AttributeError,
-    EOFError,
-    LookupError,
-    MemoryError,
-    NotImplementedError,
-    OSError,
-    OverflowError,
-    TypeError,
-    ValueError,
-    matlab.MatReadError,
-    zlib.error,
-)
+    AttributeError, EOFError, LookupError, MemoryError, NotImplementedError, OSError,
+    OverflowError, TypeError, ValueError, matlab.MatReadError, zlib.error,
+)  # fmt: skip
 
 
 def read_split(folder: Path, stem: str) -> tuple[np.ndarray, np.ndarray, list[Path]] | None:

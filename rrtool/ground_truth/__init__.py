@@ -4,8 +4,6 @@ source = load("gnd_roxford5k.pkl")
 setups = source.resolve(query_names, database_names)  # {"easy": [...], "medium": ..., ...}
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -33,10 +31,7 @@ class GroundTruthSource(Protocol):
     def source(self) -> str: ...
 
     def resolve(
-        self,
-        query_names: Sequence[str],
-        database_names: Sequence[str],
-        query_boxes: Any = None,
+        self, query_names: Sequence[str], database_names: Sequence[str], query_boxes: Any = None
     ) -> Mapping[str, Sequence[QueryGroundTruth]]:
         """The ground truth per setup, one entry per query, as rows of the database."""
         ...

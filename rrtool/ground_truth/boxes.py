@@ -1,7 +1,5 @@
 """Query boxes: the part of each query image that shows the object, in pixels."""
 
-from __future__ import annotations
-
 import math
 import os
 from collections.abc import Sequence
@@ -9,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rrtool.errors import UsageError
-from rrtool.ground_truth.names import find_entry, first_few
+from rrtool.ground_truth.names import Box, find_entry, first_few
 from rrtool.ground_truth.oxford import load_oxford
 from rrtool.ground_truth.revisited import load_revisited
 from rrtool.ground_truth.tables import read_table
 
-Box = tuple[float, float, float, float]
 _COLUMNS = ("name", "x0", "y0", "x1", "y1")
 
 
@@ -72,11 +69,10 @@ def match_boxes(boxes: Sequence[QueryBox], names: Sequence[str]) -> list[list[Qu
     for name in names:
         found = find_entry(by_name, name) or []
         if found and taken.setdefault(found[0].name, name) != name:
-            raise UsageError(
-                f"two images match the box of '{found[0].name}'",
-                found=first_few([taken[found[0].name], name]),
-                todo="write the boxes with full relative paths",
-            )
+            what = f"two images match the box of '{found[0].name}'"
+            twins = [taken[found[0].name], name]
+            todo = "write the boxes with full relative paths"
+            raise UsageError(what, found=first_few(twins), todo=todo)
         matched.append(found)
     return matched
 

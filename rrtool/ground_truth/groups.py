@@ -1,7 +1,5 @@
 """Ground truth of any folder with groups: what shares the query's label should be found."""
 
-from __future__ import annotations
-
 import posixpath
 import re
 from collections import defaultdict
@@ -11,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from rrtool.core.evaluation.evaluation import SCORING_RULES, QueryGroundTruth
+from rrtool.core.evaluation.evaluation import QueryGroundTruth
 from rrtool.errors import UsageError
-from rrtool.ground_truth.names import find_entry, first_few
+from rrtool.ground_truth.names import described, find_entry, first_few
 from rrtool.ground_truth.tables import read_table
 
 PROTOCOL = "groups"
@@ -55,24 +53,16 @@ class Groups:
         return {"all": queries}
 
     def describe(self) -> dict[str, str]:
-        return {
-            "protocol": self.protocol,
-            "source": self.source,
-            "positives_rule": "database images with the query's label, without the query itself",
-            "junk_rule": "the query itself, by its name",
-            **SCORING_RULES,
-        }
+        positives = "database images with the query's label, without the query itself"
+        return described(self.protocol, self.source, positives, "the query itself, by its name")
 
     def _labels(self, names: Sequence[str]) -> list[str]:
         labels = [self.label_of(name) for name in names]
         unlabelled = [name for name, label in zip(names, labels, strict=True) if label is None]
         if unlabelled:
-            raise UsageError(
-                f"{len(unlabelled)} of {len(names)} image names have no label",
-                where=self.source,
-                expected=self.expected,
-                found=first_few(unlabelled),
-            )
+            what = f"{len(unlabelled)} of {len(names)} image names have no label"
+            found = first_few(unlabelled)
+            raise UsageError(what, where=self.source, expected=self.expected, found=found)
         return [label or "" for label in labels]
 
 
@@ -152,12 +142,9 @@ def _read_labels(path: Path) -> dict[str, str]:
     for line, (name, cell) in read_table(path, ("name", "label")):
         label = cell.strip()
         if labels.get(name, label) != label:
-            raise UsageError(
-                f"a second label for '{name}'",
-                where=f"{path}, line {line}",
-                expected=f"'{labels[name]}', as before",
-                found=f"'{label}'",
-            )
+            what, before = f"a second label for '{name}'", f"'{labels[name]}', as before"
+            where = f"{path}, line {line}"
+            raise UsageError(what, where=where, expected=before, found=f"'{label}'")
         labels[name] = label
     return labels
 

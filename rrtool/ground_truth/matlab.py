@@ -1,7 +1,5 @@
 """Reading the ground truths that come as MATLAB files into what their pickles hold."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +12,9 @@ from rrtool.ground_truth.tables import unreadable
 
 # What a damaged file makes the reader raise.
 _MALFORMED = (
-    ArithmeticError,
-    LookupError,
-    MatReadError,
-    MemoryError,
-    NotImplementedError,
-    TypeError,
+    ArithmeticError, LookupError, MatReadError, MemoryError, NotImplementedError, TypeError,
     ValueError,
-)
+)  # fmt: skip
 _VARIABLES = ("imlist", "qimlist", "gnd")
 _LISTS = ("easy", "hard", "ok", "junk")
 
@@ -40,11 +33,9 @@ def load_matlab(path: Path) -> dict[str, Any]:
     except OSError as error:
         raise unreadable(path, error) from error
     except _MALFORMED as error:
+        reason = f"{type(error).__name__}: {error}"
         raise UsageError(
-            "not a readable MATLAB file",
-            where=path,
-            expected="version 7 or before",
-            found=f"{type(error).__name__}: {error}",
+            "not a readable MATLAB file", where=path, expected="version 7 or before", found=reason
         ) from error
     found = {key: _listed(content[key]) for key in _VARIABLES if key in content}
     return found | {"gnd": [_entry(entry) for entry in found.get("gnd", [])]}

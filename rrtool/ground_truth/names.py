@@ -1,17 +1,16 @@
 """Matching the image names of an artifact to the names a ground truth uses."""
 
-from __future__ import annotations
-
 import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 
-from rrtool.core.evaluation.evaluation import QueryGroundTruth
+from rrtool.core.evaluation.evaluation import SCORING_RULES, QueryGroundTruth
 from rrtool.errors import UsageError
 
 _Entry = TypeVar("_Entry")
+Box = tuple[float, float, float, float]
 
 
 def find_entry(entries: Mapping[str, _Entry], name: str) -> _Entry | None:
@@ -41,12 +40,9 @@ def find_queries(
     found = [find_entry(entries, name) for name in query_names]
     unknown = [name for name, entry in zip(query_names, found, strict=True) if entry is None]
     if unknown:
-        raise UsageError(
-            f"{len(unknown)} of {len(query_names)} queries are not in this ground truth",
-            where=where,
-            expected=f"names such as {first_few(list(entries))}",
-            found=first_few(unknown),
-        )
+        what = f"{len(unknown)} of {len(query_names)} queries are not in this ground truth"
+        expected = f"names such as {first_few(list(entries))}"
+        raise UsageError(what, where=where, expected=expected, found=first_few(unknown))
     return [entry for entry in found if entry is not None]
 
 
@@ -68,11 +64,9 @@ def rows_of_entries(
         if entry is None:
             continue
         if rows[entry] >= 0:
-            raise UsageError(
-                f"two images of the database match '{entry_names[entry]}'",
-                where=where,
-                found=first_few([database_names[rows[entry]], name]),
-            )
+            what = f"two images of the database match '{entry_names[entry]}'"
+            twins = first_few([database_names[rows[entry]], name])
+            raise UsageError(what, where=where, found=twins)
         rows[entry] = row
     if len(database_names) and not (rows >= 0).any():
         raise UsageError(
@@ -100,6 +94,12 @@ def restrict(rows: np.ndarray, positives: Iterable[int], junk: Iterable[int]) ->
         junk=np.sort(junk_rows[junk_rows >= 0]),
         n_missing_positives=int((positive_rows < 0).sum()),
     )
+
+
+def described(protocol: str, source: str, positives: str, junk: str) -> dict[str, str]:
+    """All the rules that scores by a ground truth depend on."""
+    rules = {"positives_rule": positives, "junk_rule": junk, **SCORING_RULES}
+    return {"protocol": protocol, "source": source, **rules}
 
 
 def first_few(names: Sequence[str], limit: int = 3) -> str:

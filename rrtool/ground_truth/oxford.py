@@ -1,15 +1,13 @@
 """The original Oxford5k and Paris6k protocol: a folder of text files, four for each query."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from rrtool.core.evaluation.evaluation import SCORING_RULES, QueryGroundTruth
+from rrtool.core.evaluation.evaluation import QueryGroundTruth
 from rrtool.errors import UsageError
-from rrtool.ground_truth.names import find_queries, restrict, rows_of_entries
+from rrtool.ground_truth.names import Box, described, find_queries, restrict, rows_of_entries
 from rrtool.ground_truth.tables import read_lines, unreadable
 
 PROTOCOL = "oxford5k"
@@ -17,8 +15,6 @@ QUERY_SUFFIX = "_query.txt"
 _IMAGE_PREFIX = "oxc1_"
 # Boxes travel as float32 in artifacts, and two boxes of one image differ by far more.
 _BOX_TOLERANCE = 0.01
-
-Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -62,28 +58,21 @@ class Oxford:
         """
         boxes = [None] * len(query_names) if query_boxes is None else query_boxes
         queries = self._queries_of(query_names, boxes)
-        listed = {name for query in self.queries for name in (*query.positives, *query.junk)}
-        gallery = sorted(listed)
+        gallery = sorted({x for query in self.queries for x in (*query.positives, *query.junk)})
         entry_of = {name: entry for entry, name in enumerate(gallery)}
         rows = rows_of_entries(gallery, database_names, where=self.source)
-        truths = [
-            restrict(
-                rows,
-                [entry_of[name] for name in query.positives],
-                [entry_of[name] for name in query.junk],
+
+        def truth(query: OxfordQuery) -> QueryGroundTruth:
+            positives, junk = (
+                [entry_of[x] for x in part] for part in (query.positives, query.junk)
             )
-            for query in queries
-        ]
-        return {"all": truths}
+            return restrict(rows, positives, junk)
+
+        return {"all": [truth(query) for query in queries]}
 
     def describe(self) -> dict[str, str]:
-        return {
-            "protocol": self.protocol,
-            "source": self.source,
-            "positives_rule": "good + ok, the query image among them where it is listed",
-            "junk_rule": "junk",
-            **SCORING_RULES,
-        }
+        positives = "good + ok, the query image among them where it is listed"
+        return described(self.protocol, self.source, positives, "junk")
 
     def _queries_of(
         self, names: Sequence[str], boxes: Sequence[Sequence[float] | None]
@@ -100,11 +89,7 @@ class Oxford:
         return chosen
 
     def _choose(
-        self,
-        name: str,
-        candidates: list[OxfordQuery],
-        box: Sequence[float] | None,
-        n_seen: int,
+        self, name: str, candidates: list[OxfordQuery], box: Sequence[float] | None, n_seen: int
     ) -> OxfordQuery:
         if len(candidates) == 1:
             return candidates[0]
@@ -145,30 +130,24 @@ def query_paths(folder: Path) -> list[Path]:
 def _read_query(path: Path) -> OxfordQuery:
     title = path.name[: -len(QUERY_SUFFIX)]
     good, ok, junk = (
-        _read_names(path.with_name(f"{title}_{x}.txt")) for x in ("good", "ok", "junk")
+        [line for line in read_lines(path.with_name(f"{title}_{x}.txt")) if line]
+        for x in ("good", "ok", "junk")
     )
     fields = " ".join(read_lines(path)).split()
     try:
-        image, x0, y0, x1, y1 = fields[0], *map(float, fields[1:])
-    except (IndexError, ValueError) as error:
-        raise _bad_query(path, fields) from error
-    if not (all(map(math.isfinite, (x0, y0, x1, y1))) and x1 > x0 and y1 > y0):
-        raise _bad_query(path, fields)
-    image = image.removeprefix(_IMAGE_PREFIX)
+        x0, y0, x1, y1 = map(float, fields[1:])
+        is_box = all(map(math.isfinite, (x0, y0, x1, y1))) and x1 > x0 and y1 > y0
+    except ValueError:
+        is_box = False
+    if not is_box:
+        raise UsageError(
+            "malformed query",
+            where=f"{path}, line 1",
+            expected="image x0 y0 x1 y1 in pixels, with x1 > x0 and y1 > y0",
+            found=f"'{' '.join(fields)}'",
+        )
+    image = fields[0].removeprefix(_IMAGE_PREFIX)
     return OxfordQuery(title, image, (x0, y0, x1, y1), good + ok, junk)
-
-
-def _read_names(path: Path) -> list[str]:
-    return [line for line in read_lines(path) if line]
-
-
-def _bad_query(path: Path, fields: list[str]) -> UsageError:
-    return UsageError(
-        "malformed query",
-        where=f"{path}, line 1",
-        expected="image x0 y0 x1 y1 in pixels, with x1 > x0 and y1 > y0",
-        found=f"'{' '.join(fields)}'",
-    )
 
 
 def _same_box(one: Sequence[float], other: Sequence[float]) -> bool:

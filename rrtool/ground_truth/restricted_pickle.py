@@ -5,8 +5,6 @@ plain Python values and numpy's arrays and numbers, and even for those numpy's o
 is replaced by stand-ins that accept nothing but numeric and string data.
 """
 
-from __future__ import annotations
-
 import io
 import pickle
 import pickletools
@@ -22,17 +20,9 @@ from rrtool.ground_truth.tables import unreadable
 
 # What a damaged or hostile byte stream makes the unpickler and the stand-ins raise.
 _MALFORMED = (
-    ArithmeticError,
-    AttributeError,
-    EOFError,
-    ImportError,
-    LookupError,
-    MemoryError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    pickle.UnpicklingError,
-)
+    ArithmeticError, AttributeError, EOFError, ImportError, LookupError, MemoryError,
+    RecursionError, TypeError, ValueError, pickle.UnpicklingError,
+)  # fmt: skip
 
 
 def load_restricted(path: Path, *, keep_arrays: bool = False) -> Any:

@@ -4,17 +4,15 @@ Both come as one file of gallery names, query names and, for each query, its box
 gallery images: easy, hard and junk, or, for INSTRE (split by Iscen et al., CVPR 2017), ok alone.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rrtool.core.evaluation.evaluation import SCORING_RULES, QueryGroundTruth
+from rrtool.core.evaluation.evaluation import QueryGroundTruth
 from rrtool.errors import UsageError
-from rrtool.ground_truth.names import find_queries, restrict, rows_of_entries
+from rrtool.ground_truth.names import Box, described, find_queries, restrict, rows_of_entries
 from rrtool.ground_truth.restricted_pickle import load_restricted
 
 PROTOCOL, INSTRE = "revisited", "instre"
@@ -35,8 +33,6 @@ _RULES = {
     INSTRE: ("ok", ""),
 }
 
-Box = tuple[float, float, float, float]
-
 
 @dataclass(frozen=True)
 class RevisitedQuery:
@@ -45,6 +41,9 @@ class RevisitedQuery:
     name: str
     box: Box
     lists: dict[str, list[int]]
+
+    def joined(self, keys: Sequence[str]) -> list[int]:
+        return [index for key in keys for index in self.lists[key]]
 
 
 @dataclass(frozen=True)
@@ -84,25 +83,19 @@ class Revisited:
         query_images = sorted(set(by_name) - set(self.gallery))
         rows = rows_of_entries(self.gallery + query_images, database_names, where=self.source)
         aside = range(len(self.gallery), len(rows))
-        return {
-            setup: [
-                restrict(
-                    rows, _joined(query.lists, positive), [*_joined(query.lists, junk), *aside]
-                )
+
+        def of_setup(positive: Sequence[str], junk: Sequence[str]) -> list[QueryGroundTruth]:
+            return [
+                restrict(rows, query.joined(positive), [*query.joined(junk), *aside])
                 for query in queries
             ]
-            for setup, (positive, junk) in _SETUPS[self.protocol].items()
-        }
+
+        return {setup: of_setup(*lists) for setup, lists in _SETUPS[self.protocol].items()}
 
     def describe(self) -> dict[str, str]:
         positives, junk = _RULES[self.protocol]
-        return {
-            "protocol": self.protocol,
-            "source": self.source,
-            "positives_rule": positives,
-            "junk_rule": junk + "the benchmark's query images, where the database holds them",
-            **SCORING_RULES,
-        }
+        junk += "the benchmark's query images, where the database holds them"
+        return described(self.protocol, self.source, positives, junk)
 
 
 def load_revisited(source: str) -> Revisited:
@@ -174,14 +167,6 @@ def _strings(content: Any, key: str, source: str) -> list[str]:
     return values
 
 
-def _joined(lists: dict[str, list[int]], keys: Sequence[str]) -> list[int]:
-    return [index for key in keys for index in lists[key]]
-
-
 def _misfit(where: str, what: str, expected: str, found: str) -> UsageError:
-    return UsageError(
-        f"{what} is not that of a revisited or INSTRE ground truth",
-        where=where,
-        expected=expected,
-        found=found,
-    )
+    text = f"{what} is not that of a revisited or INSTRE ground truth"
+    return UsageError(text, where=where, expected=expected, found=found)

@@ -1,7 +1,5 @@
 """Reading the small CSV and TSV files people write by hand: labels and boxes by image name."""
 
-from __future__ import annotations
-
 import csv
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,21 +31,15 @@ def read_table(
         if i == 0 and set(columns) <= set(cells):
             titles = cells
             continue
+        where = f"{path}, line {line}"
         if len(row) != len(titles):
+            expected = f"{len(titles)} ({','.join(titles)})"
             raise UsageError(
-                "wrong number of fields",
-                where=f"{path}, line {line}",
-                expected=f"{len(titles)} ({','.join(titles)})",
-                found=len(row),
+                "wrong number of fields", where=where, expected=expected, found=len(row)
             )
         values = [row[titles.index(column)] for column in columns]
         if not values[0] and not allow_empty:
-            raise UsageError(
-                "empty field",
-                where=f"{path}, line {line}",
-                expected=f"a {columns[0]}",
-                found="none",
-            )
+            raise UsageError("empty field", where=where, expected=f"a {columns[0]}", found="none")
         yield line, values
 
 

@@ -1,7 +1,5 @@
 """The rows of a run: images, each perhaps with the box of a query in it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,7 +24,6 @@ class Collection:
         signatures: ``(n, 2)`` int64, size in bytes and time of change in ns.
         inputs: records for the provenance.
         skipped: ``(path, reason)`` of what was passed over before there were rows.
-        n_ignored: files without an image suffix.
     """
 
     names: list[str]
@@ -35,7 +32,6 @@ class Collection:
     signatures: np.ndarray
     inputs: list[InputRecord]
     skipped: list[tuple[str, str]]
-    n_ignored: int
 
     def __len__(self) -> int:
         return len(self.names)
@@ -55,28 +51,23 @@ def collect(
             boxes or gallery images is listed.
     """
     listed = list_images(images)
-    positions = list(range(len(listed)))
-    boxes: list[Box | None] = [None] * len(listed)
-    missing: list[tuple[str, str]] = []
+    positions, missing = list(range(len(listed.names))), list[tuple[str, str]]()
+    boxes: list[Box | None] | None = None
     if boxes_source is not None:
         if gallery_source is not None:
             raise UsageError("--boxes make queries, --gallery a database", found="both")
         positions, boxes, missing = _boxed_rows(listed.names, boxes_source)
     elif gallery_source is not None:
         positions, missing = _gallery_rows(listed.names, gallery_source)
-        boxes = [None] * len(positions)
+    boxes = boxes or [None] * len(positions)
     names = [listed.names[i] for i in positions]
     paths = [listed.paths[i] for i in positions]
     signatures = file_signatures(paths)
-    return Collection(
-        names,
-        paths,
-        boxes,
-        np.array(signatures, dtype=np.int64).reshape(-1, 2),
-        [_record(images, names, signatures, boxes)],
-        listed.unreadable_folders + missing,
-        listed.n_ignored,
-    )
+    labels = [f"{name}\0{box}" if box else name for name, box in zip(names, boxes, strict=True)]
+    inputs = [image_input(images, labels, signatures)]
+    sizes_and_times = np.array(signatures, dtype=np.int64).reshape(-1, 2)
+    skipped = listed.unreadable_folders + missing
+    return Collection(names, paths, boxes, sizes_and_times, inputs, skipped)
 
 
 def _boxed_rows(
@@ -110,12 +101,3 @@ def _gallery_rows(names: list[str], source: str) -> tuple[list[int], list[tuple[
     reason = f"{source} has it in its gallery, but the image is not there"
     missing = [(name, reason) for name, row in zip(gallery, rows, strict=True) if row < 0]
     return sorted(rows[rows >= 0].tolist()), missing
-
-
-def _record(
-    source: str, names: list[str], signatures: list[tuple[int, int]], boxes: list[Box | None]
-) -> InputRecord:
-    labels = [
-        name if box is None else f"{name}\0{box}" for name, box in zip(names, boxes, strict=True)
-    ]
-    return image_input(source, labels, signatures)

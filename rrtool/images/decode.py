@@ -1,7 +1,5 @@
 """Decode one image file to 8-bit RGB, upright and at the working size, or say why not."""
 
-from __future__ import annotations
-
 import warnings
 from dataclasses import dataclass
 
@@ -11,6 +9,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 DEFAULT_MAX_PIXELS = 150_000_000
 # The limit is ours (``max_pixels``), checked before any pixel is decoded.
 Image.MAX_IMAGE_PIXELS = None
+
+# Pillow's plugins let all of these out on damaged files.
+_MALFORMED = (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, MemoryError)
 
 Box = tuple[float, float, float, float]
 
@@ -35,10 +36,7 @@ class DecodedImage:
 
 
 def decode_image(
-    path: str,
-    max_size: int,
-    box: Box | None = None,
-    max_pixels: int = DEFAULT_MAX_PIXELS,
+    path: str, max_size: int, box: Box | None = None, max_pixels: int = DEFAULT_MAX_PIXELS
 ) -> DecodedImage:
     """Read, turn upright (EXIF), crop to ``box``, and shrink so the longer side fits ``max_size``.
 
@@ -56,16 +54,7 @@ def decode_image(
                 return _decode(image, max_size, box, max_pixels)
     except UnidentifiedImageError:
         raise ImageError("not an image, or of an unknown format") from None
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,
-        EOFError,
-        IndexError,
-        TypeError,
-        MemoryError,
-    ) as error:
-        # Pillow's plugins let all of these out on damaged files.
+    except _MALFORMED as error:
         text = (getattr(error, "strerror", None) or str(error)).strip() or type(error).__name__
         raise ImageError(text.splitlines()[0]) from None
 
@@ -106,9 +95,8 @@ def _clip(box: Box, size: tuple[int, int]) -> Box:
     x0, y0 = max(0.0, box[0]), max(0.0, box[1])
     x1, y1 = min(float(size[0]), box[2]), min(float(size[1]), box[3])
     if round(x1) - round(x0) < 1 or round(y1) - round(y0) < 1:
-        raise ImageError(
-            f"the box {tuple(box)} lies outside the image of {size[0]}×{size[1]} pixels"
-        )
+        extent = f"{size[0]}×{size[1]} pixels"
+        raise ImageError(f"the box {tuple(box)} lies outside the image of {extent}")
     return x0, y0, x1, y1
 
 

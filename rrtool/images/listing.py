@@ -1,7 +1,5 @@
 """Which images a run is about: a folder, a text or CSV list, or a list on standard input."""
 
-from __future__ import annotations
-
 import csv
 import io
 import os
@@ -12,12 +10,11 @@ from pathlib import Path
 
 from rrtool.errors import UsageError
 
-IMAGE_SUFFIXES = frozenset(
-    {
-        *(".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"),
-        *(".ppm", ".pgm", ".pnm", ".jp2", ".avif"),
-    }
-)
+IMAGE_SUFFIXES = frozenset({
+    ".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff",
+    ".ppm", ".pgm", ".pnm", ".jp2", ".avif",
+})  # fmt: skip
+_SOURCES = "a folder, a text or CSV list, or -"
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _HEADERS = frozenset({"name", "path", "file", "filename", "image"})
 
@@ -27,7 +24,6 @@ class ImageList:
     """Images in a fixed order.
 
     Attributes:
-        source: as the user wrote it.
         names: relative to the folder (``/`` between parts), or as the list has them; unique.
             Bytes that are no UTF-8 stay as surrogate escapes (``os.fsdecode``).
         paths: where the files are.
@@ -35,14 +31,10 @@ class ImageList:
         n_ignored: files of a folder passed over because their suffix is no image's.
     """
 
-    source: str
     names: list[str]
     paths: list[str]
     unreadable_folders: list[tuple[str, str]]
     n_ignored: int = 0
-
-    def __len__(self) -> int:
-        return len(self.names)
 
 
 def list_images(source: str) -> ImageList:
@@ -61,18 +53,12 @@ def list_images(source: str) -> ImageList:
         if path.is_dir():
             return _from_folder(path, source)
         if path.suffix.lower() in IMAGE_SUFFIXES:
-            raise UsageError(
-                "this is one image",
-                where=source,
-                expected="a folder, a text or CSV list, or -",
-            )
+            raise UsageError("this is one image", where=source, expected=_SOURCES)
         return _from_list(path.read_bytes(), source, path.parent)
     except OSError as error:
+        found = error.strerror or str(error)
         raise UsageError(
-            "cannot read the images",
-            where=source,
-            expected="a folder, a text or CSV list, or -",
-            found=error.strerror or str(error),
+            "cannot read the images", where=source, expected=_SOURCES, found=found
         ) from None
 
 
@@ -101,7 +87,7 @@ def _from_folder(root: Path, source: str) -> ImageList:
             found=f"{n_ignored} other files",
         )
     names = [name.replace(os.sep, "/") for name in found]
-    return ImageList(source, names, [str(root / name) for name in found], unreadable, n_ignored)
+    return ImageList(names, [str(root / name) for name in found], unreadable, n_ignored)
 
 
 def _is_image_name(name: str) -> bool:
@@ -110,9 +96,7 @@ def _is_image_name(name: str) -> bool:
 
 def _from_list(content: bytes, source: str, folder: Path) -> ImageList:
     if content.startswith(_HDF5_SIGNATURE):
-        raise UsageError(
-            "this is an artifact", where=source, expected="a folder, a text or CSV list, or -"
-        )
+        raise UsageError("this is an artifact", where=source, expected=_SOURCES)
     try:
         names = list(_listed_names(content))
     except csv.Error as error:
@@ -124,7 +108,7 @@ def _from_list(content: bytes, source: str, folder: Path) -> ImageList:
         if name in seen:
             raise UsageError("an image is listed twice", where=source, found=name)
         seen.add(name)
-    return ImageList(source, names, [str(folder / name) for name in names], [])
+    return ImageList(names, [str(folder / name) for name in names], [])
 
 
 def _listed_names(content: bytes) -> Iterator[str]:

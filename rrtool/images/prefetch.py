@@ -1,7 +1,5 @@
 """Work ahead: map a function over items in threads and hand the results out in order."""
 
-from __future__ import annotations
-
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator

@@ -1,8 +1,5 @@
 """Fully convolutional backbones: torchvision's classifiers, cut after their last ReLU."""
 
-from __future__ import annotations
-
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -16,45 +13,28 @@ class Architecture:
 
     Attributes:
         n_channels: channels of the last activation map.
-        cut: takes the classifier, returns its layers up to the last ReLU as an ``nn.Sequential``
-            with the layer numbers that retrieval checkpoints use (``features.<number>``).
+        n_cut: layers after the last ReLU, of ``features`` where the classifier has them.
         can_upsample: whether ``upsample`` (thesis §4.4.1 "↑") is defined for it.
         min_size: smallest shorter side, in pixels, for which a map comes out.
         classifier: prefixes of the weights that belong to the classifier and are not needed.
     """
 
     n_channels: int
-    cut: Callable[[nn.Module], nn.Sequential]
+    n_cut: int
     can_upsample: bool
     min_size: int
     classifier: tuple[str, ...] = ("classifier.",)
 
 
-def _features(model: nn.Module) -> nn.Sequential:
-    return model.features  # type: ignore[return-value]
-
-
-def _features_without_last_pool(model: nn.Module) -> nn.Sequential:
-    return nn.Sequential(*list(_features(model).children())[:-1])
-
-
-def _residual_stages(model: nn.Module) -> nn.Sequential:
-    return nn.Sequential(*list(model.children())[:-2])
-
-
-def _resnet(n_channels: int) -> Architecture:
-    return Architecture(n_channels, _residual_stages, True, 1, ("fc.",))
-
-
 ARCHITECTURES: dict[str, Architecture] = {
-    "vgg16": Architecture(512, _features_without_last_pool, True, 16),
-    "resnet18": _resnet(512),
-    "resnet50": _resnet(2048),
-    "resnet101": _resnet(2048),
-    "squeezenet1_0": Architecture(512, _features, False, 21),
-    "squeezenet1_1": Architecture(512, _features, False, 17),
-    "mobilenet_v2": Architecture(1280, _features, False, 1),
-    "alexnet": Architecture(256, _features_without_last_pool, False, 31),
+    "vgg16": Architecture(512, 1, True, 16),
+    "resnet18": Architecture(512, 2, True, 1, ("fc.",)),
+    "resnet50": Architecture(2048, 2, True, 1, ("fc.",)),
+    "resnet101": Architecture(2048, 2, True, 1, ("fc.",)),
+    "squeezenet1_0": Architecture(512, 0, False, 21),
+    "squeezenet1_1": Architecture(512, 0, False, 17),
+    "mobilenet_v2": Architecture(1280, 0, False, 1),
+    "alexnet": Architecture(256, 1, False, 31),
 }
 
 
@@ -64,17 +44,14 @@ def build_classifier(name: str) -> nn.Module:
 
 
 def cut_backbone(model: nn.Module, name: str, upsample: bool) -> nn.Sequential:
-    """The convolutional part of ``model``, with doubled resolution if ``upsample``.
+    """The layers of ``model`` up to its last ReLU, with doubled resolution if ``upsample``.
 
-    Raises:
-        ValueError: ``upsample`` is not defined for this architecture.
+    They have the numbers that retrieval checkpoints use (``features.<number>``).
     """
-    architecture = ARCHITECTURES[name]
-    backbone = architecture.cut(model)
+    layers = list(getattr(model, "features", model).children())
+    backbone = nn.Sequential(*layers[: len(layers) - ARCHITECTURES[name].n_cut])
     if not upsample:
         return backbone
-    if not architecture.can_upsample:
-        raise ValueError(f"no up-sampled form of {name} is defined: only of VGG and ResNet")
     return upsample_vgg(backbone) if name.startswith("vgg") else upsample_resnet(backbone)
 
 

@@ -1,7 +1,5 @@
 """Weights files: plain torchvision state dicts, and the retrieval checkpoints with ``meta``."""
 
-from __future__ import annotations
-
 import hashlib
 import http.client
 import pickle  # only for the error that torch's weights-only unpickler raises
@@ -21,6 +19,7 @@ from rrtool.artifacts.digests import digest_of_file
 from rrtool.errors import UsageError, WorkFailed
 
 CONNECT_TIMEOUT_S = 5.0
+_EXPECTED = "a state dict or a retrieval checkpoint"
 
 
 @dataclass(frozen=True)
@@ -54,22 +53,15 @@ def read_checkpoint(path: str) -> Checkpoint:
     if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
         content = content["state_dict"]
     if not _is_state_dict(content):
-        raise UsageError(
-            "not a weights file",
-            where=path,
-            expected="a state dict or a retrieval checkpoint",
-            found=type(content).__name__,
-        )
+        found = type(content).__name__
+        raise UsageError("not a weights file", where=path, expected=_EXPECTED, found=found)
     return Checkpoint(path, label, digest, dict(content))
 
 
 def _load_safely(path: str) -> Any:
     """torch's weights-only loader, with the numpy constructors that ``meta['Lw']`` needs."""
     try:
-        with (
-            warnings.catch_warnings(),
-            torch.serialization.safe_globals(_numpy_constructors()),
-        ):
+        with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_constructors()):
             warnings.simplefilter("ignore")  # of what ends in an error anyway
             return torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -80,11 +72,9 @@ def _load_safely(path: str) -> Any:
         found = error.strerror or str(error)
         raise UsageError("cannot read the weights file", where=path, found=found) from None
     except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
+        found = _why_unreadable(error)
         raise UsageError(
-            "not a readable weights file",
-            where=path,
-            expected="a state dict or a retrieval checkpoint",
-            found=_why_unreadable(error),
+            "not a readable weights file", where=path, expected=_EXPECTED, found=found
         ) from None
 
 
@@ -170,11 +160,8 @@ def _whitenings(
             mean = np.asarray(parts["m"], dtype=np.float32).ravel()
             projection = np.asarray(parts["P"], dtype=np.float32)
             if projection.ndim != 2 or projection.shape[1] != len(mean):
-                raise UsageError(
-                    f"the whitening {name}/{scales} has mismatched shapes",
-                    where=path,
-                    found=f"m {mean.shape}, P {projection.shape}",
-                )
+                what = f"the whitening {name}/{scales} has mismatched shapes"
+                raise UsageError(what, where=path, found=f"m {mean.shape}, P {projection.shape}")
             found.setdefault(name, {})[scales] = (mean, projection)
     return found
 
@@ -186,13 +173,11 @@ def read_imagenet_weights(name: str) -> Checkpoint:
         WorkFailed: not cached, and the host can't be reached within seconds.
     """
     entry = torchvision.models.get_model_weights(name).DEFAULT
-    url = entry.url
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(url).name
+    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
     if not cached.is_file():
-        _download(url, cached)
-    state = _load_safely(str(cached))
-    label = f"imagenet ({entry})"
-    return Checkpoint(str(cached), label, digest_of_file(str(cached)), dict(state))
+        _download(entry.url, cached)
+    path = str(cached)
+    return Checkpoint(path, f"imagenet ({entry})", digest_of_file(path), dict(_load_safely(path)))
 
 
 def _download(url: str, target: Path) -> None:

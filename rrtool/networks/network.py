@@ -1,7 +1,5 @@
 """A backbone ready for inference, with what its checkpoint says of pooling and whitening."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -113,21 +111,15 @@ def _fill(name: str, weights: str, upsample: bool, seed: int) -> Network:
 
 def _from_checkpoint(name: str, checkpoint: Checkpoint, upsample: bool) -> Network:
     if checkpoint.architecture not in (None, name):
-        raise UsageError(
-            "the checkpoint is of another network",
-            where=checkpoint.source,
-            expected=name,
-            found=checkpoint.architecture,
-            todo=f"use --network {checkpoint.architecture}",
-        )
+        what, found = "the checkpoint is of another network", checkpoint.architecture
+        todo = f"use --network {found}"
+        raise UsageError(what, where=checkpoint.source, expected=name, found=found, todo=todo)
     model = build_classifier(name)
     if checkpoint.is_backbone:
         backbone = cut_backbone(model, name, upsample)
-        _load_strictly(backbone, checkpoint.state, (), checkpoint.source, name)
+        _load_strictly(backbone, checkpoint, name)
     else:
-        _load_strictly(
-            model, checkpoint.state, ARCHITECTURES[name].classifier, checkpoint.source, name
-        )
+        _load_strictly(model, checkpoint, name, ARCHITECTURES[name].classifier)
         backbone = cut_backbone(model, name, upsample)
     return Network(
         backbone,
@@ -146,26 +138,18 @@ def _from_checkpoint(name: str, checkpoint: Checkpoint, upsample: bool) -> Netwo
 
 
 def _load_strictly(
-    module: nn.Module,
-    state: dict[str, torch.Tensor],
-    ignored_prefixes: tuple[str, ...],
-    source: str,
-    name: str,
+    module: nn.Module, checkpoint: Checkpoint, name: str, ignored_prefixes: tuple[str, ...] = ()
 ) -> None:
     """Fill every weight of ``module`` but those with an ignored prefix; anything else missing,
     left over or of another shape is an error that names the first of them."""
     own = module.state_dict()
     # Counters of seen batches play no part in inference, and old checkpoints lack them.
-    needed = {
-        key
-        for key in own
-        if not key.startswith(ignored_prefixes or ("\0",))
-        and not key.endswith("num_batches_tracked")
-    }
+    needed = {key for key in own if not key.startswith(ignored_prefixes)}
+    needed = {key for key in needed if not key.endswith("num_batches_tracked")}
     given = {
         key: value
-        for key, value in state.items()
-        if not key.startswith(ignored_prefixes or ("\0",))
+        for key, value in checkpoint.state.items()
+        if not key.startswith(ignored_prefixes)
     }
     problems = (
         [f"{key} is missing" for key in sorted(needed - given.keys())]
@@ -179,7 +163,7 @@ def _load_strictly(
     if problems:
         raise UsageError(
             f"these are not weights of {name}",
-            where=source,
+            where=checkpoint.source,
             found=problems[0] + (f" and {len(problems) - 1} more" if problems[1:] else ""),
             todo="check --network",
         )

@@ -1,7 +1,5 @@
 """One self-contained HTML page: table 3.4 and the scatter plots of ranks (figure 3.6)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar

@@ -1,7 +1,5 @@
 """An HTML page of images to label: look, type or click, save ``labels.csv``."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 

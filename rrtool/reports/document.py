@@ -1,7 +1,5 @@
 """What all pages share: templates that escape what they show, and pictures inlined."""
 
-from __future__ import annotations
-
 import base64
 import io
 from collections.abc import Iterator, Mapping

@@ -101,34 +101,29 @@ def draw_matches(
     second: Image.Image,
     first_ellipses: Ellipses,
     second_ellipses: Ellipses,
-    *,
-    colours: list[Colour] | None = None,
     width: float = 1.5,
 ) -> Image.Image:
-    """Two images side by side; matching ellipses in one colour, joined by a line.
+    """Two images side by side; matching ellipses in one colour, joined by a line, all different.
 
     Args:
         first, second: RGB; the smaller one in height is centred vertically.
         first_ellipses, second_ellipses: ``m`` each, in the pixels of these images.
-        colours: one per match; default all different.
         width: of the pen, in pixels.
 
     Returns:
         RGB of ``(w₁ + 12 + w₂, max(h₁, h₂))`` pixels on a grey ground.
     """
-    colours = colours or distinct_colours(len(first_ellipses.means))
+    colours = distinct_colours(len(first_ellipses.means))
     sheet, shifts = _side_by_side(first, second)
     large = sheet.resize((sheet.width * _SUPERSAMPLING, sheet.height * _SUPERSAMPLING))
     layer = Image.new("RGBA", large.size, (0, 0, 0, 0))
     pen = ImageDraw.Draw(layer)
-    ends = [
-        _on_sheet(e.means, s)
-        for e, s in zip((first_ellipses, second_ellipses), shifts, strict=True)
-    ]
+    sides = list(zip((first_ellipses, second_ellipses), shifts, strict=True))
+    ends = [_on_sheet(ellipses.means, shift) for ellipses, shift in sides]
     thick = max(1, round(width * _SUPERSAMPLING))
     for start, end, colour in zip(*ends, colours, strict=True):
         pen.line([tuple(start), tuple(end)], fill=(*colour, _LINE_ALPHA), width=max(1, thick // 2))
-    for ellipses, shift in zip((first_ellipses, second_ellipses), shifts, strict=True):
+    for ellipses, shift in sides:
         _draw_outlines(pen, _on_sheet(ellipses.outlines(), shift), colours, thick)
     large.paste(layer, mask=layer)
     return large.resize(sheet.size, Image.Resampling.BOX)

@@ -1,7 +1,5 @@
 """Learning curves as one HTML page: the figure (thesis figs. 3.2–3.5) and the table (table 3.3)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,12 +9,9 @@ from rrtool.reports.line_chart import Line, Vertex, line_chart
 
 # Names as the thesis has them; the order of its tables.
 STRATEGY_TITLES = {
-    "random": "Random",
-    "entropy": "Uncertainty",
-    "coreset": "CoreSet",
-    "ceal": "CEAL",
+    "random": "Random", "entropy": "Uncertainty", "coreset": "CoreSet", "ceal": "CEAL",
     "jlp": "jLP",
-}
+}  # fmt: skip
 PLAIN = "labels alone"
 VARIANTS = ("", "PRE", "SEMI", "PRE + SEMI")
 # Legible on light and dark ground, and apart for colour-blind eyes (Okabe and Ito).
@@ -105,20 +100,14 @@ def score_rows(curves: Sequence[Curve]) -> tuple[list[str], list[ScoreRow]]:
     for cycle in sorted({key[2] for key in points}):
         for strategy in strategies:
             found = [points.get((strategy, variant, cycle)) for variant in variants]
-            present = [point for point in found if point]
-            if present:
-                rows.append(
-                    ScoreRow(
-                        cycle,
-                        present[0].n_labels,
-                        strategy_title(strategy),
-                        [point.score(most) if point else "–" for point in found],
-                        [
-                            point is not None and _is_best(point.mean, means[variant, cycle])
-                            for variant, point in zip(variants, found, strict=True)
-                        ],
-                    )
-                )
+            n_labels = next((point.n_labels for point in found if point), None)
+            if n_labels is not None:
+                cells = [point.score(most) if point else "–" for point in found]
+                best = [
+                    point is not None and _is_best(point.mean, means[variant, cycle])
+                    for variant, point in zip(variants, found, strict=True)
+                ]
+                rows.append(ScoreRow(cycle, n_labels, strategy_title(strategy), cells, best))
     return variants, rows
 
 

@@ -1,7 +1,5 @@
 """A line chart with error bars: what ``templates/line_chart.html`` draws as inline SVG."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

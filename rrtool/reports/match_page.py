@@ -1,7 +1,5 @@
 """What the page of rankings shows: queries, what was found for them, and the matches drawn."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

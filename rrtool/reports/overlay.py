@@ -1,29 +1,19 @@
 """Saliency maps laid over photos, and the rectangles found on them (thesis fig. 5.9)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
 from scipy.ndimage import gaussian_filter
 
+from rrtool.core.discovery.saliency import unit_maximum
+
 # Inferno, by N. Smith and S. van der Walt (CC0), at nine even steps: lightness rises evenly, so
 # that equal steps of saliency look equal, in print and to colour-blind people too.
 _INFERNO = np.array(
-    [
-        (0, 0, 4),
-        (33, 12, 74),
-        (87, 16, 110),
-        (138, 34, 106),
-        (188, 55, 84),
-        (228, 90, 49),
-        (249, 142, 9),
-        (249, 203, 53),
-        (252, 255, 164),
-    ],
-    dtype=np.float64,
-)
+    [(0, 0, 4), (33, 12, 74), (87, 16, 110), (138, 34, 106), (188, 55, 84), (228, 90, 49),
+     (249, 142, 9), (249, 203, 53), (252, 255, 164)], dtype=np.float64,
+)  # fmt: skip
 _GREY = np.array([0.299, 0.587, 0.114])
 _PHOTO_SHARE = 0.35  # of the photo where saliency is highest; all of it, dimmed, where it is 0
 _DIMMED = 0.55
@@ -61,8 +51,7 @@ def combine_maps(maps: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarra
             # Half a cell: takes the grid's edges away and leaves what it shows.
             cell = min(size[0] / saliency_map.shape[1], size[1] / saliency_map.shape[0])
             combined += gaussian_filter(np.asarray(large), cell / 2, mode="nearest")
-    largest = combined.max(initial=0)
-    return combined / largest if largest > 0 else combined
+    return unit_maximum(combined)
 
 
 def lay_over(picture: Image.Image, saliency: np.ndarray) -> Image.Image:

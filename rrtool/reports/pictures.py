@@ -1,7 +1,5 @@
 """The pictures of a page, found by the names that the artifacts carry."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from functools import lru_cache
 

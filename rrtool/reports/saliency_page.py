@@ -1,7 +1,5 @@
 """What the page of saliency shows: the objects of a collection, and where each is salient."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -1,20 +1,12 @@
 """The picture of a verified match: both images, the inlier ellipses joined (thesis fig. 4.5)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 from PIL import Image
 
 from rrtool.core.matching.local_features import LocalFeatures
-from rrtool.reports.drawing import (
-    Ellipses,
-    distinct_colours,
-    draw_box,
-    draw_matches,
-    ellipses_in_pixels,
-)
+from rrtool.reports.drawing import Ellipses, draw_box, draw_matches, ellipses_in_pixels
 from rrtool.reports.pictures import Pictures
 
 _SIZE = 480  # longer side of each image in pixels
@@ -101,7 +93,6 @@ class MatchDrawer:
             second[0],
             self.query.ellipses(query, scales[0], drawn[:, 0]).resized(first[1]),
             self.database.ellipses(row, scales[1], drawn[:, 1]).resized(second[1]),
-            colours=distinct_colours(len(drawn)),
         )
         return picture, _caption(name, other, len(inliers), len(drawn))
 
@@ -131,11 +122,8 @@ class MatchDrawer:
         shortlist = self.scale_pairs.shape[1]
         counts = np.diff(self.offsets)[query * shortlist : (query + 1) * shortlist]
         for position, row in enumerate(ids[:shortlist].tolist()):
-            if (
-                row >= 0
-                and counts[position]
-                and self.database.names[row] != self.query.names[query]
-            ):
+            is_own = row >= 0 and self.database.names[row] == self.query.names[query]
+            if row >= 0 and counts[position] and not is_own:
                 return position
         return None
 

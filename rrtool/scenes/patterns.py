@@ -1,7 +1,5 @@
 """Patterns drawn from a random generator: what posters and cluttered backgrounds are made of."""
 
-from __future__ import annotations
-
 import colorsys
 from collections.abc import Callable, Sequence
 

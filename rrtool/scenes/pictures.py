@@ -1,7 +1,5 @@
 """The pictures of a scene: posters, which recur, and backgrounds, which never do."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

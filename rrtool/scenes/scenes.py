@@ -1,7 +1,5 @@
 """A seeded photo collection with planted objects, and the truth about them."""
 
-from __future__ import annotations
-
 import csv
 import io
 from collections.abc import Iterable
@@ -11,12 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
-from rrtool.errors import UsageError
 from rrtool.scenes.pictures import draw_background, draw_patch, draw_poster
 
-GROUPS_BY_NAME = r"prefix:^(object_\d+)"
 _OBJECT, _VIEW, _DISTRACTOR = 0, 1, 2  # first words of the seeds, so that nothing shares one
 _SHAPES = ((1.0, 0.75), (0.75, 1.0), (1.0, 1.0))
+_OBJECT_SIDE = 0.55  # of the picture's shorter side; at random posters have 0.5 to 1 times this
 _BARE_VIEW = 0  # of each object, one view has nothing in front of the object
 
 Box = tuple[int, int, int, int]
@@ -31,26 +28,12 @@ class Scenes:
         boxes: CSV ``name,x0,y0,x1,y1`` of the query views, in pixels (see ``ground_truth.boxes``).
         all_boxes: the same for every view of every object.
         groups: CSV ``name,label`` of every image; distractors have an empty label.
-        n_images, n_queries: how many there are.
     """
 
     images: Path
     boxes: Path
     all_boxes: Path
     groups: Path
-    n_images: int
-    n_queries: int
-
-
-@dataclass(frozen=True)
-class _View:
-    """A picture, and the box of the object in it if it has one."""
-
-    name: str
-    label: str
-    image: Image.Image
-    quality: int
-    box: Box | None = None
 
 
 def make_scenes(
@@ -62,7 +45,6 @@ def make_scenes(
     n_queries: int = 2,
     n_distractors: int = 20,
     size: int = 512,
-    object_side: float = 0.55,
 ) -> Scenes:
     """Draw posters into cluttered pictures, and write down where they are.
 
@@ -80,59 +62,29 @@ def make_scenes(
         n_queries: of these, how many have their box in ``boxes.csv``.
         n_distractors: pictures without any of the posters.
         size: longer side of the pictures, in pixels.
-        object_side: of the posters, as a part of the shorter side of the picture; at random they
-            appear at 0.5 to 1 times this.
-
-    Raises:
-        UsageError: a number is out of its range.
     """
-    _check(seed, n_objects, n_views, n_queries, n_distractors, size, object_side)
     folder = Path(folder)
-    scenes = Scenes(
-        folder / "images",
-        folder / "boxes.csv",
-        folder / "all_boxes.csv",
-        folder / "groups.csv",
-        n_objects * n_views + n_distractors,
-        n_objects * n_queries,
-    )
+    tables = [folder / f"{name}.csv" for name in ("boxes", "all_boxes", "groups")]
+    scenes = Scenes(folder / "images", *tables)
     scenes.images.mkdir(parents=True, exist_ok=True)
     labels, boxes = [], []
     for number in range(n_objects):
-        poster = _poster(seed, number, size)
+        poster, label = _poster(seed, number, size), f"object_{number:02d}"
         for view in range(n_views):
-            drawn = _draw_view(poster, seed, number, view, size, object_side)
-            labels.append(_write_view(drawn, scenes.images))
-            boxes.append((drawn.name, *(drawn.box or ())))
+            name = f"{label}_view_{view}.jpg"
+            picture, box = _draw_view(poster, (seed, number, view), size)
+            _write_if_new(scenes.images / name, picture)
+            labels.append((name, label))
+            boxes.append((name, *box))
     for number in range(n_distractors):
-        labels.append(_write_view(_draw_distractor(seed, number, size), scenes.images))
+        name = f"distractor_{number:02d}.jpg"
+        _write_if_new(scenes.images / name, _draw_distractor(seed, number, size))
+        labels.append((name, ""))
     queries = [row for i, row in enumerate(boxes) if i % n_views < n_queries]
-    _write_table(scenes.boxes, ("name", "x0", "y0", "x1", "y1"), queries)
-    _write_table(scenes.all_boxes, ("name", "x0", "y0", "x1", "y1"), boxes)
+    for path, rows in ((scenes.boxes, queries), (scenes.all_boxes, boxes)):
+        _write_table(path, ("name", "x0", "y0", "x1", "y1"), rows)
     _write_table(scenes.groups, ("name", "label"), labels)
     return scenes
-
-
-def _check(
-    seed: int,
-    n_objects: int,
-    n_views: int,
-    n_queries: int,
-    n_distractors: int,
-    size: int,
-    object_side: float,
-) -> None:
-    for what, value, is_good, expected in (
-        ("seed", seed, seed >= 0, "at least 0"),
-        ("number of objects", n_objects, n_objects >= 1, "at least 1"),
-        ("number of views", n_views, n_views >= 1, "at least 1"),
-        ("number of queries", n_queries, 0 <= n_queries <= n_views, f"0 to {n_views}, the views"),
-        ("number of distractors", n_distractors, n_distractors >= 0, "at least 0"),
-        ("size", size, 64 <= size <= 4096, "64 to 4096 pixels"),
-        ("side of the objects", object_side, 0.1 <= object_side <= 0.8, "0.1 to 0.8"),
-    ):
-        if not is_good:
-            raise UsageError(f"bad {what}", expected=expected, found=value)
 
 
 def _poster(seed: int, number: int, size: int) -> Image.Image:
@@ -141,27 +93,31 @@ def _poster(seed: int, number: int, size: int) -> Image.Image:
     return draw_poster(rng, (round(width), round(height)))
 
 
-def _draw_view(
-    poster: Image.Image, seed: int, number: int, view: int, size: int, object_side: float
-) -> _View:
+def _draw_view(poster: Image.Image, place: tuple[int, int, int], size: int) -> tuple[bytes, Box]:
+    """The JPEG of a view, and the box of the poster in it; ``place`` is seed, object, view."""
+    seed, number, view = place
     rng = np.random.default_rng([seed, _VIEW, number, view])
     background = draw_background(rng, _picture_size(rng, size))
-    corners = random_corners(rng, background.size, object_side)
-    image, box = plant(background, poster, corners)
+    image, box = plant(background, poster, random_corners(rng, background.size, _OBJECT_SIDE))
     if view != _BARE_VIEW:
         image = _occluded(image, box, rng)
-    name = f"object_{number:02d}_view_{view}.jpg"
     quality = int(rng.integers(60, 91))
-    return _View(name, f"object_{number:02d}", photographed(image, rng), quality, box)
+    return _jpeg(photographed(image, rng), quality), box
 
 
-def _draw_distractor(seed: int, number: int, size: int) -> _View:
+def _draw_distractor(seed: int, number: int, size: int) -> bytes:
     rng = np.random.default_rng([seed, _DISTRACTOR, number])
     image = draw_background(rng, _picture_size(rng, size))
     poster = draw_poster(rng, (size // 3, size // 3))  # of its own: a poster alone says nothing
-    corners = random_corners(rng, image.size, 0.55)
+    corners = random_corners(rng, image.size, _OBJECT_SIDE)
     image = photographed(plant(image, poster, corners)[0], rng)
-    return _View(f"distractor_{number:02d}.jpg", "", image, int(rng.integers(60, 91)))
+    return _jpeg(image, int(rng.integers(60, 91)))
+
+
+def _jpeg(image: Image.Image, quality: int) -> bytes:
+    content = io.BytesIO()
+    image.save(content, "JPEG", quality=quality)
+    return content.getvalue()
 
 
 def _picture_size(rng: np.random.Generator, size: int) -> tuple[int, int]:
@@ -250,13 +206,6 @@ def photographed(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     pixels = 255 * gain * pixels ** rng.uniform(0.85, 1.2)
     pixels += rng.normal(0, rng.uniform(2, 7), size=pixels.shape)
     return Image.fromarray(np.clip(pixels.round(), 0, 255).astype(np.uint8))
-
-
-def _write_view(view: _View, folder: Path) -> tuple[str, str]:
-    content = io.BytesIO()
-    view.image.save(content, "JPEG", quality=view.quality)
-    _write_if_new(folder / view.name, content.getvalue())
-    return view.name, view.label
 
 
 def _write_table(

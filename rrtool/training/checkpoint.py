@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
@@ -29,34 +28,9 @@ class Checkpoint(Protocol):
         """What was saved last, None if nothing was."""
         ...
 
-    def save(self, state: Mapping[str, np.ndarray]) -> None:
+    def save(self, state: State) -> None:
         """Replace what was saved."""
         ...
-
-
-class Saver:
-    """Saves now and then: at most every ``interval_s`` seconds, and whenever it is due."""
-
-    def __init__(self, checkpoint: Checkpoint | None, interval_s: float) -> None:
-        self._checkpoint = checkpoint
-        self._interval_s = interval_s
-        self._last = time.monotonic()
-
-    def load(self) -> State | None:
-        """What was saved last, None if nothing was."""
-        return None if self._checkpoint is None else self._checkpoint.load()
-
-    def offer(self, state: Callable[[], State], *, due: bool) -> None:
-        """Save what ``state`` returns if it is ``due`` or the time has come."""
-        now = time.monotonic()
-        if self._checkpoint is not None and (due or now - self._last >= self._interval_s):
-            self._checkpoint.save(state())
-            self._last = now
-
-
-def progress_of(state: Mapping[str, np.ndarray]) -> tuple[int, int]:
-    """Phase (its place in ``PHASES``) and number of its epochs that are done."""
-    return int(state["phase"]), int(state["epoch"])
 
 
 def parameters_of(network: nn.Module) -> State:
@@ -113,28 +87,20 @@ def training_state(
     return state
 
 
-def restore_parameters(network: nn.Module, state: Mapping[str, np.ndarray]) -> None:
+def restore_parameters(network: nn.Module, state: State) -> None:
     """The parameters of a ``training_state``."""
-    load_parameters(network, _under(state, _PARAMETERS))
+    n = len(_PARAMETERS)
+    kept = {name[n:]: values for name, values in state.items() if name.startswith(_PARAMETERS)}
+    load_parameters(network, kept)
 
 
-def restore_momentum(
-    network: nn.Module, optimizer: torch.optim.Optimizer, state: Mapping[str, np.ndarray]
-) -> None:
+def restore_momentum(network: nn.Module, optimizer: torch.optim.Optimizer, state: State) -> None:
     """The momentum of a ``training_state``."""
-    kept = _under(state, _MOMENTUM)
     for name, parameter in network.named_parameters():
-        if name in kept:
+        if _MOMENTUM + name in state:
+            kept = torch.tensor(state[_MOMENTUM + name])
             momentum = torch.empty_like(parameter, requires_grad=False)
-            optimizer.state[parameter]["momentum_buffer"] = momentum.copy_(torch.tensor(kept[name]))
-
-
-def _under(state: Mapping[str, np.ndarray], prefix: str) -> State:
-    return {
-        name.removeprefix(prefix): values
-        for name, values in state.items()
-        if name.startswith(prefix)
-    }
+            optimizer.state[parameter]["momentum_buffer"] = momentum.copy_(kept)
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Protocol
+from functools import partial
 
 import numpy as np
 
+from rrtool.core.learning.label_propagation import PseudoLabels
 from rrtool.datasets.dataset import Dataset
-from rrtool.training.checkpoint import (
-    Checkpoint,
-    Saver,
-    State,
-    load_parameters,
-    parameters_of,
-)
-from rrtool.training.epochs import Predictions, new_trainer
+from rrtool.training.checkpoint import Checkpoint, State, load_parameters, parameters_of
+from rrtool.training.epochs import Predictions, Trainer
 from rrtool.training.options import TrainingOptions
-from rrtool.training.phases import Labeled, OnEpoch, Phase, SemiSupervised, Supervised, run_phase
+from rrtool.training.phases import OnEpoch, Phase, SemiSupervised, Supervised, run_phase
 from rrtool.training.pixels import Pixels
-
-
-class PseudoLabels(Protocol):
-    """Labels guessed for all images: ``labels (n,)`` int and ``weights (n,)`` ≥ 0."""
-
-    @property
-    def labels(self) -> np.ndarray: ...
-
-    @property
-    def weights(self) -> np.ndarray: ...
-
 
 PseudoLabeling = Callable[[np.ndarray], PseudoLabels]
 
@@ -48,6 +32,7 @@ class Learner:
         seed: of everything random.
         initial: parameters to start from, as ``parameters`` returns them; without a classifier
             (PRE) it starts at random.
+        checkpoint: each phase continues from it, and does nothing where it is past the phase.
         on_epoch: called with the phase, the number of the epoch and its facts: ``loss``,
             ``learning_rate`` (of the last step), ``n_images``, ``seconds``, and with SEMI
             ``n_weighted`` (images of positive weight), ``mean_weight`` and ``n_pseudo_labeled``
@@ -65,45 +50,31 @@ class Learner:
         seed: int,
         *,
         initial: Mapping[str, np.ndarray] | None = None,
+        checkpoint: Checkpoint | None = None,
         on_epoch: OnEpoch = lambda phase, epoch, facts: None,
     ) -> None:
-        self._dataset = dataset
-        self._n_classes = n_classes
-        self._options = options
-        self._seed = seed
-        self._on_epoch = on_epoch
-        self._trainer = new_trainer(dataset, n_classes, options, seed)
+        self._dataset, self._n_classes = dataset, n_classes
+        self._options, self._seed = options, seed
+        self._checkpoint, self._on_epoch = checkpoint, on_epoch
+        self._trainer = Trainer(dataset, n_classes, options, seed)
         if initial is not None:
             load_parameters(self._trainer.network, initial)
 
-    def fit_supervised(
-        self,
-        labeled_ids: np.ndarray,
-        labels: np.ndarray,
-        *,
-        checkpoint: Checkpoint | None = None,
-    ) -> None:
+    def fit_supervised(self, labeled_ids: np.ndarray, labels: np.ndarray) -> None:
         """SUP: minimise (3.2) on the labelled images; an epoch is one pass over them.
 
         Args:
             labeled_ids: ``(l,)`` L.
             labels: ``(l,)`` their classes.
-            checkpoint: continues from it; does nothing where it is past this phase.
 
         Raises:
             ValueError: no labels, or a wrong id or label.
             WorkFailed: training diverged.
         """
-        ids, labels = self._checked(labeled_ids, labels)
-        self._run(Supervised(Labeled(ids, labels), self._options), checkpoint)
+        self._run(Supervised(*self._checked(labeled_ids, labels), self._options))
 
     def fit_semi_supervised(
-        self,
-        labeled_ids: np.ndarray,
-        labels: np.ndarray,
-        pseudo_labels_of: PseudoLabeling,
-        *,
-        checkpoint: Checkpoint | None = None,
+        self, labeled_ids: np.ndarray, labels: np.ndarray, pseudo_labels_of: PseudoLabeling
     ) -> None:
         """SEMI: lines 5–7 of Algorithm 1, starting at the parameters as they are.
 
@@ -112,21 +83,15 @@ class Learner:
             labels: ``(l,)`` their classes.
             pseudo_labels_of: LP: from the features ``(n, d)`` of all images (zero where an image
                 could not be read) to their pseudo-labels.
-            checkpoint: continues from it.
 
         Raises:
             ValueError: no labels, or a wrong id, label, pseudo-label or weight.
             WorkFailed: training diverged.
         """
         ids, labels = self._checked(labeled_ids, labels)
-        usable = np.flatnonzero(self._dataset.status == 0)
-        phase = SemiSupervised(
-            Labeled(ids, labels),
-            np.setdiff1d(usable, ids),
-            lambda: self._guess(pseudo_labels_of),
-            self._options,
-        )
-        self._run(phase, checkpoint)
+        pool_ids = np.setdiff1d(np.flatnonzero(self._dataset.status == 0), ids)
+        guess = partial(self._guess, pseudo_labels_of)
+        self._run(SemiSupervised(ids, labels, pool_ids, guess, self._options))
 
     def predict(self, images: np.ndarray | None = None) -> Predictions:
         """Class probabilities and features.
@@ -164,10 +129,8 @@ class Learner:
             raise ValueError(f"a label is not one of {self._n_classes} classes")
         return ids, labels
 
-    def _run(self, phase: Phase, checkpoint: Checkpoint | None) -> None:
-        interval_s = self._options.checkpoint_seconds
-        saver = Saver(checkpoint, interval_s)
-        run_phase(phase, self._trainer, self._seed, saver, self._on_epoch)
+    def _run(self, phase: Phase) -> None:
+        run_phase(phase, self._trainer, self._seed, self._checkpoint, self._on_epoch)
 
     def _guess(self, pseudo_labels_of: PseudoLabeling) -> tuple[np.ndarray, np.ndarray]:
         """Labels and weights of all images at the parameters as they are."""

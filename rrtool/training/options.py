@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from rrtool.errors import OptionError
 from rrtool.options import DeviceOptions, Options, declarations, option
 
 _PANEL = "Training"
-
-
-@dataclass(frozen=True)
-class Sgd:
-    """Stochastic gradient descent with momentum."""
-
-    learning_rate: float
-    momentum: float
-    weight_decay: float
-    nesterov: bool
 
 
 def again(options: type[Options], name: str, default: Any, **changed: Any) -> Any:
@@ -28,8 +18,9 @@ def again(options: type[Options], name: str, default: Any, **changed: Any) -> An
 
 @dataclass(frozen=True, kw_only=True)
 class GradientOptions(DeviceOptions):
-    """What training on labels and pre-training without them have in common."""
+    """What training on labels and pre-training without them have in common: SGD with momentum."""
 
+    NESTEROV: ClassVar = True
     epochs: int = option(200, "Passes over the labelled images.", least=0, panel=_PANEL)
     batch_size: int = option(32, "Images in a mini-batch.", least=1, panel=_PANEL)
     learning_rate: float = option(
@@ -94,15 +85,12 @@ class TrainingOptions(GradientOptions):
                 expected=f"more than the {self.semi_labeled} labelled", found=self.semi_batch_size,
             )  # fmt: skip
 
-    def sgd(self) -> Sgd:
-        """The optimiser of both phases."""
-        return Sgd(self.learning_rate, self.momentum, self.weight_decay, nesterov=True)
-
 
 @dataclass(frozen=True, kw_only=True)
 class PretrainingOptions(GradientOptions):
     """PRE; what the thesis leaves open is as in the code of Caron et al."""
 
+    NESTEROV: ClassVar = False
     epochs: int = again(
         GradientOptions, "epochs", 250, help="Rounds of clustering and of learning the clusters."
     )
@@ -118,7 +106,3 @@ class PretrainingOptions(GradientOptions):
         GradientOptions, "momentum", 0.9, help="Momentum of gradient descent (the plain form)."
     )
     weight_decay: float = again(GradientOptions, "weight_decay", 1e-5)
-
-    def sgd(self) -> Sgd:
-        """The optimiser."""
-        return Sgd(self.learning_rate, self.momentum, self.weight_decay, nesterov=False)

@@ -10,17 +10,10 @@ import torch
 from rrtool.core.learning.kmeans import kmeans, normalized_mutual_information
 from rrtool.datasets.dataset import Dataset
 from rrtool.errors import UsageError
-from rrtool.training.checkpoint import (
-    CLASSIFIER,
-    PHASES,
-    Checkpoint,
-    Saver,
-    State,
-    parameters_of,
-)
-from rrtool.training.epochs import Batches, Trainer, in_batches, new_trainer
+from rrtool.training.checkpoint import CLASSIFIER, PHASES, Checkpoint, State, parameters_of
+from rrtool.training.epochs import Batches, Trainer, in_batches
 from rrtool.training.options import PretrainingOptions
-from rrtool.training.phases import Facts, OnEpoch, run_phase
+from rrtool.training.phases import Facts, OnEpoch, Phase, run_phase
 from rrtool.training.sampling import uniform_over_clusters
 
 
@@ -69,19 +62,18 @@ def pretrain(
             expected=f"1 to {len(usable)}",
             found=f"{n_classes} classes × {options.clusters_per_class} clusters",
         )
-    trainer = new_trainer(dataset, n_clusters, options, seed)
+    trainer = Trainer(dataset, n_clusters, options, seed)
     phase = _DeepCluster(trainer, usable, n_clusters, options, len(dataset))
-    run_phase(phase, trainer, seed, Saver(checkpoint, options.checkpoint_seconds), on_epoch)
+    run_phase(phase, trainer, seed, checkpoint, on_epoch)
     parameters = parameters_of(trainer.network)
     kept = {name: value for name, value in parameters.items() if not name.startswith(CLASSIFIER)}
     return Pretrained(kept, phase.assignments)
 
 
-class _DeepCluster:
+class _DeepCluster(Phase):
     """The phase: every epoch new clusters, and a new classifier for them."""
 
     name = PHASES[0]
-    rampdown = float("inf")
 
     def __init__(
         self,
@@ -92,35 +84,24 @@ class _DeepCluster:
         n_images: int,
     ) -> None:
         self.n_epochs = options.epochs
-        self.sgd = options.sgd()
         self.assignments = np.full(n_images, -1, np.int32)
-        self._trainer = trainer
-        self._usable = usable
-        self._n_clusters = n_clusters
-        self._options = options
+        self._trainer, self._usable = trainer, usable
+        self._n_clusters, self._options = n_clusters, options
 
-    def batches(
-        self, epoch: int, generator: np.random.Generator, optimizer: torch.optim.Optimizer
-    ) -> tuple[Batches, Facts]:
+    def batches(self, epoch: int, generator: np.random.Generator) -> tuple[Batches, Facts]:
         features = self._trainer.predict().features[self._usable]
         found = kmeans(features, self._n_clusters, generator, self._options.kmeans_iterations)
-        facts = {
-            "n_reseeded": float(found.n_reseeded),
-            "n_empty": float(found.n_empty),
-        }
+        facts = {"n_reseeded": float(found.n_reseeded), "n_empty": float(found.n_empty)}
         if epoch:
-            facts["nmi"] = normalized_mutual_information(
-                found.assignments, self.assignments[self._usable]
-            )
+            before = self.assignments[self._usable]
+            facts["nmi"] = normalized_mutual_information(found.assignments, before)
         self.assignments = np.full_like(self.assignments, -1)
         self.assignments[self._usable] = found.assignments
-        self._renew_classifier(optimizer, generator)
+        self._renew_classifier(generator)
         order = self._usable[uniform_over_clusters(found.assignments, generator)]
         return in_batches(order, self.assignments[order], self._options.batch_size), facts
 
-    def _renew_classifier(
-        self, optimizer: torch.optim.Optimizer, generator: np.random.Generator
-    ) -> None:
+    def _renew_classifier(self, generator: np.random.Generator) -> None:
         """Small random weights and no momentum: clusters are numbered anew each time."""
         classifier = self._trainer.network.classifier
         weights = generator.normal(0, 0.01, tuple(classifier.weight.shape)).astype(np.float32)
@@ -128,7 +109,7 @@ class _DeepCluster:
             classifier.weight.copy_(torch.from_numpy(weights))
             classifier.bias.zero_()
         for parameter in classifier.parameters():
-            optimizer.state.pop(parameter, None)
+            self._trainer.optimizer.state.pop(parameter, None)
 
     def state(self) -> State:
         return {"assignments": self.assignments}

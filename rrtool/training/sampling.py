@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
+
+from rrtool.training.options import TrainingOptions
 
 
 def passes(ids: np.ndarray, size: int, generator: np.random.Generator) -> np.ndarray:
@@ -40,42 +40,17 @@ def draw_weighted(
     return ids[positive[places]].astype(np.int64)
 
 
-@dataclass(frozen=True)
-class TwoStreams:
-    """The mini-batches of an epoch of SEMI.
-
-    Attributes:
-        labeled: ``(n_batches, n_labeled)`` int64 image ids.
-        pseudo_labeled: ``(n_batches, n_pseudo_labeled)`` int64 image ids.
-    """
-
-    labeled: np.ndarray
-    pseudo_labeled: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.labeled)
-
-
-@dataclass(frozen=True)
-class StreamSizes:
-    """How many images of each kind a mini-batch holds, and when an epoch ends."""
-
-    batch_size: int
-    n_labeled: int
-    epoch_fraction: float
-
-
 def two_streams(
     labeled_ids: np.ndarray,
     pool_ids: np.ndarray,
     weights: np.ndarray,
-    sizes: StreamSizes,
+    options: TrainingOptions,
     generator: np.random.Generator,
-) -> TwoStreams:
+) -> tuple[np.ndarray, np.ndarray]:
     """Labelled images uniformly from L, the rest with replacement from η[w] on U (§3.3, §3.5.1).
 
     The labelled stream goes through L in random passes, as the two-stream sampler of Tarvainen
-    and Valpola does. The epoch ends with the batch in which ``epoch_fraction`` |U|
+    and Valpola does. The epoch ends with the batch in which ``semi_epoch_fraction`` |U|
     pseudo-labelled images have been drawn.
 
     Args:
@@ -84,7 +59,9 @@ def two_streams(
         weights: ``(m,)``, w of ``pool_ids``.
 
     Returns:
-        No batches where U is empty or no weight is positive.
+        Image ids of the labelled, ``(n_batches, semi_labeled)`` int64, and of the pseudo-labelled,
+        ``(n_batches, semi_batch_size - semi_labeled)`` int64. No batches where U is empty or no
+        weight is positive.
 
     Raises:
         ValueError: a weight is negative or not finite, or L is empty.
@@ -94,17 +71,13 @@ def two_streams(
         raise ValueError("weights must be finite and not negative")
     if not len(labeled_ids):
         raise ValueError("no labelled images to draw from")
-    n_pseudo = sizes.batch_size - sizes.n_labeled
-    n_batches = int(np.ceil(sizes.epoch_fraction * len(pool_ids) / n_pseudo))
+    n_labeled, n_pseudo = options.semi_labeled, options.semi_batch_size - options.semi_labeled
     if not weights.any():
-        n_batches = 0
-    labeled = passes(labeled_ids, n_batches * sizes.n_labeled, generator)
-    drawn = np.zeros(0, np.int64)
-    if n_batches:
-        drawn = draw_weighted(pool_ids, weights, n_batches * n_pseudo, generator)
-    return TwoStreams(
-        labeled.reshape(n_batches, sizes.n_labeled), drawn.reshape(n_batches, n_pseudo)
-    )
+        return np.zeros((0, n_labeled), np.int64), np.zeros((0, n_pseudo), np.int64)
+    n_batches = int(np.ceil(options.semi_epoch_fraction * len(pool_ids) / n_pseudo))
+    labeled = passes(labeled_ids, n_batches * n_labeled, generator)
+    drawn = draw_weighted(pool_ids, weights, n_batches * n_pseudo, generator)
+    return labeled.reshape(n_batches, n_labeled), drawn.reshape(n_batches, n_pseudo)
 
 
 def uniform_over_clusters(assignments: np.ndarray, generator: np.random.Generator) -> np.ndarray:
@@ -122,6 +95,5 @@ def uniform_over_clusters(assignments: np.ndarray, generator: np.random.Generato
     members = [np.flatnonzero(assignments == cluster) for cluster in np.unique(assignments)]
     share = len(assignments) // max(1, len(members)) + 1
     drawn = [generator.choice(rows, share, replace=len(rows) <= share) for rows in members]
-    return generator.permutation(np.concatenate([np.zeros(0, np.int64), *drawn]))[
-        : len(assignments)
-    ]
+    shuffled = generator.permutation(np.concatenate([np.zeros(0, np.int64), *drawn]))
+    return shuffled[: len(assignments)]

@@ -12,8 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rrtool.artifacts import Provenance, create, open_artifact
-from rrtool.artifacts.names import decode_texts, encode_texts
+from rrtool.artifacts import Provenance, create, decode_texts, encode_texts, open_artifact
 from rrtool.errors import ArtifactError, UsageError, WorkFailed
 from tests.tiny import (
     assert_done,

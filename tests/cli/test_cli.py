@@ -13,7 +13,7 @@ import pytest
 
 from rrtool.artifacts.kinds import open_any
 from rrtool.commands import GROUPS
-from rrtool.progress import Console
+from rrtool.progress import Console, Silent
 from tests.tiny import NETWORK, assert_done, assert_fails, extract, make_pictures, rrtool
 
 
@@ -185,8 +185,8 @@ def test_progress_on_a_terminal_has_rate_and_time_left(monkeypatch):
 
 
 def test_progress_without_a_terminal_is_plain_lines_and_quiet_none(capsys):
-    for quiet in (False, True):
-        with Console(quiet).task("extract", 40, "images") as advance:
+    for progress in (Console(), Silent()):
+        with progress.task("extract", 40, "images") as advance:
             advance(40)
     assert re.fullmatch(
         r"extract: 40/40 images, [\d.]+ images/s, 0 s left\n", capsys.readouterr().err

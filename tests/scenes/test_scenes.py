@@ -7,15 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
 
-from rrtool.errors import UsageError
 from rrtool.ground_truth import load
 from rrtool.ground_truth.boxes import load_boxes, match_boxes
 from rrtool.images.listing import list_images
 from rrtool.scenes import make_scenes
-from rrtool.scenes.scenes import GROUPS_BY_NAME, plant, random_corners
+from rrtool.scenes.scenes import plant, random_corners
 
 FEW: dict[str, Any] = {
     "n_objects": 2,
@@ -60,10 +58,9 @@ def test_make_scenes_with_more_of_all_keeps_the_others(tmp_path: Path) -> None:
 def test_make_scenes_truth_fits_the_images(tmp_path: Path) -> None:
     scenes = make_scenes(tmp_path, seed=2, **FEW)
     names = list_images(str(scenes.images)).names
-    assert len(names) == scenes.n_images == 8
+    assert len(names) == 8
     queries = load_boxes(str(scenes.boxes))
     assert [query.name for query in queries] == ["object_00_view_0.jpg", "object_01_view_0.jpg"]
-    assert len(queries) == scenes.n_queries
     boxes = match_boxes(load_boxes(str(scenes.all_boxes)), names)
     assert [len(found) for found in boxes] == [name.startswith("object") for name in names]
     truth = load(str(scenes.groups)).resolve([query.name for query in queries], names)["all"]
@@ -71,7 +68,7 @@ def test_make_scenes_truth_fits_the_images(tmp_path: Path) -> None:
     assert [names[row] for row in truth[0].junk] == ["object_00_view_0.jpg"]
     # The names of the views alone say the same.
     views = [name for name in names if name.startswith("object")]
-    by_name = load(GROUPS_BY_NAME).resolve(views[:1], views)["all"]
+    by_name = load(r"prefix:^(object_\d+)").resolve(views[:1], views)["all"]
     assert len(by_name[0].positives) == 2
 
 
@@ -81,16 +78,6 @@ def test_make_scenes_distractors_have_an_empty_label(tmp_path: Path) -> None:
         labels = {row["name"]: row["label"] for row in csv.DictReader(file)}
     assert labels["distractor_01.jpg"] == ""
     assert labels["object_01_view_2.jpg"] == "object_01"
-
-
-@pytest.mark.parametrize(
-    "wrong",
-    [{"n_objects": 0}, {"n_queries": 4}, {"size": 10}, {"object_side": 2.0}, {"seed": -1}],
-)
-def test_make_scenes_refuses_bad_numbers(tmp_path: Path, wrong: dict[str, Any]) -> None:
-    with pytest.raises(UsageError, match="expected"):
-        make_scenes(tmp_path / "new", **(FEW | wrong))
-    assert not (tmp_path / "new").exists()
 
 
 def test_plant_box_is_where_the_picture_changes() -> None:

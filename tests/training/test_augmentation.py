@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from rrtool.training.augmentation import Augmentation, augmented, reflected
+from rrtool.training.pixels import augmented, reflected
 
 
 class _Fixed:
@@ -38,7 +38,7 @@ def test_augmented_equals_padding_by_reflection():
     images = np.random.default_rng(0).integers(0, 256, (5, 7, 9, 3), dtype=np.uint8)
     ids = np.array([3, 0, 3, 4])
     shifts, flips = [(0, 0), (4, -4), (-3, 2), (-4, 1)], [False, False, True, True]
-    varied = augmented(torch.from_numpy(images), ids, Augmentation(4, True), _Fixed(shifts, flips))
+    varied = augmented(torch.from_numpy(images), ids, 4, True, _Fixed(shifts, flips))
     assert varied.dtype == torch.uint8
     for row, (image_id, shift, flip) in enumerate(zip(ids, shifts, flips, strict=True)):
         np.testing.assert_array_equal(varied[row], _by_padding(images[image_id], shift, flip))
@@ -46,16 +46,16 @@ def test_augmented_equals_padding_by_reflection():
 
 def test_augmented_without_variation_is_the_image():
     images = torch.arange(2 * 4 * 5 * 1, dtype=torch.uint8).reshape(2, 4, 5, 1)
-    varied = augmented(images, np.array([1, 0]), Augmentation(0, False), np.random.default_rng(0))
+    varied = augmented(images, np.array([1, 0]), 0, False, np.random.default_rng(0))
     assert torch.equal(varied, images[[1, 0]])
 
 
 def test_augmented_draws_every_shift_and_both_sides_about_equally_often():
     image = torch.zeros(1, 9, 9, 1, dtype=torch.uint8)
     image[0, 4, 4], image[0, 4, 5] = 255, 100
-    varied = augmented(
-        image, np.zeros(4000, int), Augmentation(1, True), np.random.default_rng(0)
-    ).numpy()[..., 0]
+    varied = augmented(image, np.zeros(4000, int), 1, True, np.random.default_rng(0)).numpy()[
+        ..., 0
+    ]
     bright = np.argwhere(varied == 255)[:, 1:]
     places, counts = np.unique(bright, axis=0, return_counts=True)
     assert len(places) == 9
@@ -67,7 +67,7 @@ def test_augmented_draws_every_shift_and_both_sides_about_equally_often():
 
 def test_augmented_of_no_images_is_empty():
     images = torch.zeros(2, 4, 5, 3, dtype=torch.uint8)
-    varied = augmented(images, np.zeros(0, int), Augmentation(), np.random.default_rng(0))
+    varied = augmented(images, np.zeros(0, int), 4, True, np.random.default_rng(0))
     assert varied.shape == (0, 4, 5, 3)
 
 

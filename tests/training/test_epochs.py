@@ -8,10 +8,10 @@ import torch
 
 from rrtool.errors import UsageError, WorkFailed
 from rrtool.training.epochs import (
+    Trainer,
     cosine_rates,
     epoch_generator,
     in_batches,
-    new_trainer,
     seeded_torch,
 )
 from rrtool.training.options import TrainingOptions
@@ -56,8 +56,8 @@ def test_seeded_torch_leaves_the_state_outside_alone():
 
 def test_in_batches_keeps_the_last_part():
     batches = in_batches(np.arange(7), np.arange(7) * 10, 3)
-    assert [batch.tolist() for batch in batches.ids] == [[0, 1, 2], [3, 4, 5], [6]]
-    assert [batch.tolist() for batch in batches.labels] == [[0, 10, 20], [30, 40, 50], [60]]
+    assert [ids.tolist() for ids, _ in batches] == [[0, 1, 2], [3, 4, 5], [6]]
+    assert [labels.tolist() for _, labels in batches] == [[0, 10, 20], [30, 40, 50], [60]]
     assert len(in_batches(np.arange(0), np.arange(0), 3)) == 0
 
 
@@ -73,7 +73,7 @@ def test_pixels_are_normalised_by_the_data_set():
 
 def test_predict_equals_the_network_image_by_image():
     dataset = striped(70)  # more than one batch of inference
-    trainer = new_trainer(dataset, 3, TINY, 0)
+    trainer = Trainer(dataset, 3, TINY, 0)
     found = trainer.predict()
     network = trainer.network.eval()
     pixels = Pixels(dataset.images, dataset.mean, dataset.std)
@@ -85,34 +85,33 @@ def test_predict_equals_the_network_image_by_image():
     assert found.probabilities.dtype == found.features.dtype == np.float32
 
 
-def test_new_trainer_starts_from_the_seed():
+def test_trainer_starts_from_the_seed():
     dataset = striped(4)
-    weights = [new_trainer(dataset, 2, TINY, seed).network.classifier.weight for seed in (0, 0, 1)]
+    weights = [Trainer(dataset, 2, TINY, seed).network.classifier.weight for seed in (0, 0, 1)]
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
 
-def test_new_trainer_refuses_images_too_small_for_the_network():
+def test_trainer_refuses_images_too_small_for_the_network():
     small = as_dataset(np.zeros((3, 15, 40, 1), np.uint8), np.zeros(3, np.int32))
     with pytest.raises(UsageError, match="found 40×15"):
-        new_trainer(small, 2, TINY, 0)
+        Trainer(small, 2, TINY, 0)
 
 
 def test_epoch_stops_when_the_loss_is_not_finite():
-    trainer = new_trainer(striped(8), 2, TINY, 0)
+    trainer = Trainer(striped(8), 2, TINY, 0)
     with torch.no_grad():
         trainer.network.classifier.bias.fill_(float("nan"))
     batches = in_batches(np.arange(8), np.arange(8) % 2, 4)
-    optimizer = trainer.optimizer(TINY.sgd())
     with pytest.raises(WorkFailed, match="diverged"):
-        trainer.epoch(optimizer, batches, [0.1, 0.1], np.random.default_rng(0))
+        trainer.epoch(batches, [0.1, 0.1], np.random.default_rng(0))
 
 
 def test_epoch_takes_the_steps_of_nesterov_on_the_cross_entropy():
     """One parameter tensor followed by hand: g + λp, v = μv + g, p − r(g + μv)."""
     dataset = striped(8)
     options = TrainingOptions(width=0.05, device="cpu", translate=0, flip=False)
-    trainer = new_trainer(dataset, 2, options, 0)
+    trainer = Trainer(dataset, 2, options, 0)
     bias = trainer.network.classifier.bias
     weight = trainer.network.classifier.weight
     with torch.no_grad():
@@ -120,10 +119,7 @@ def test_epoch_takes_the_steps_of_nesterov_on_the_cross_entropy():
     labels = np.array([0, 0, 0, 1])
     before = bias.detach().clone().double()
     gradient = torch.softmax(before, 0) - torch.tensor([0.75, 0.25])
-    trainer.epoch(
-        trainer.optimizer(options.sgd()), in_batches(np.arange(4), labels, 4), [0.2],
-        np.random.default_rng(0),
-    )  # fmt: skip
+    trainer.epoch(in_batches(np.arange(4), labels, 4), [0.2], np.random.default_rng(0))
     decayed = gradient + 2e-4 * before
     expected = before - 0.2 * (decayed + 0.9 * decayed)
     torch.testing.assert_close(bias.detach().double(), expected, atol=1e-6, rtol=0)

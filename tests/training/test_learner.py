@@ -47,10 +47,10 @@ def _by_features(features: np.ndarray) -> Guesses:
 
 
 def _learn(options=OPTIONS, seed=0, checkpoint=None, on_epoch=lambda *_: None, dataset=DATASET):
-    learner = Learner(dataset, 2, options, seed, on_epoch=on_epoch)
+    learner = Learner(dataset, 2, options, seed, checkpoint=checkpoint, on_epoch=on_epoch)
     labels = dataset.labels[IDS]
-    learner.fit_supervised(IDS, labels, checkpoint=checkpoint)
-    learner.fit_semi_supervised(IDS, labels, _by_features, checkpoint=checkpoint)
+    learner.fit_supervised(IDS, labels)
+    learner.fit_semi_supervised(IDS, labels, _by_features)
     return learner
 
 

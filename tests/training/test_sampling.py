@@ -8,13 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chisquare, kstest
 
-from rrtool.training.sampling import (
-    StreamSizes,
-    draw_weighted,
-    passes,
-    two_streams,
-    uniform_over_clusters,
-)
+from rrtool.training.options import TrainingOptions
+from rrtool.training.sampling import draw_weighted, passes, two_streams, uniform_over_clusters
 
 
 @given(n=st.integers(1, 9), size=st.integers(0, 40), seed=st.integers(0, 99))
@@ -30,6 +25,10 @@ def test_passes_draws_every_id_equally_often_up_to_one(n, size, seed):
 
 def test_passes_without_ids_is_empty():
     assert passes(np.zeros(0, int), 3, np.random.default_rng(0)).shape == (0,)
+
+
+def _sizes(batch, n_labeled, share):
+    return TrainingOptions(semi_batch_size=batch, semi_labeled=n_labeled, semi_epoch_fraction=share)
 
 
 WEIGHTS = np.array([0.0, 1.0, 2.5, 0.0, 0.5, 6.0, 0.0])
@@ -91,14 +90,14 @@ def test_draw_weighted_of_the_largest_draw_is_the_last_id(weight):
 )
 def test_two_streams_fills_batches_until_the_epoch_ends(n_labeled, n_pool, batch, share, seed):
     labeled, pool = np.arange(n_labeled), n_labeled + np.arange(n_pool)
-    sizes = StreamSizes(batch, 1, share)
+    sizes = _sizes(batch, 1, share)
     generator = np.random.default_rng(seed)
-    streams = two_streams(labeled, pool, generator.random(n_pool) + 0.1, sizes, generator)
-    assert streams.labeled.shape == (len(streams), 1)
-    assert streams.pseudo_labeled.shape == (len(streams), batch - 1)
-    assert set(streams.labeled.ravel()) <= set(labeled)
-    assert set(streams.pseudo_labeled.ravel()) <= set(pool)
-    n_drawn = streams.pseudo_labeled.size
+    known, drawn = two_streams(labeled, pool, generator.random(n_pool) + 0.1, sizes, generator)
+    assert known.shape == (len(drawn), 1)
+    assert drawn.shape == (len(drawn), batch - 1)
+    assert set(known.ravel()) <= set(labeled)
+    assert set(drawn.ravel()) <= set(pool)
+    n_drawn = drawn.size
     assert share * n_pool <= n_drawn + 1e-9  # enough, and the last batch was needed
     assert n_drawn == 0 or n_drawn - (batch - 1) < share * n_pool
 
@@ -106,40 +105,39 @@ def test_two_streams_fills_batches_until_the_epoch_ends(n_labeled, n_pool, batch
 def test_two_streams_draws_labels_uniformly_and_the_rest_by_weight():
     pool = np.arange(10, 40)
     weights = np.linspace(0, 1, 30)
-    sizes = StreamSizes(14, 4, 100.0)
-    streams = two_streams(np.arange(10), pool, weights, sizes, np.random.default_rng(3))
-    assert len(streams) == 300
-    assert (np.bincount(streams.labeled.ravel()) == 120).all()  # exactly: 300 × 4 / 10
-    counts = np.bincount(streams.pseudo_labeled.ravel(), minlength=40)[10:]
+    sizes = _sizes(14, 4, 100.0)
+    known, drawn = two_streams(np.arange(10), pool, weights, sizes, np.random.default_rng(3))
+    assert len(known) == len(drawn) == 300
+    assert (np.bincount(known.ravel()) == 120).all()  # exactly: 300 × 4 / 10
+    counts = np.bincount(drawn.ravel(), minlength=40)[10:]
     assert counts[0] == 0
     assert chisquare(counts[1:], 3000 * weights[1:] / weights.sum()).pvalue > 0.01
 
 
 def test_two_streams_of_one_seed_are_equal():
-    sizes = StreamSizes(5, 2, 0.5)
+    sizes = _sizes(5, 2, 0.5)
     first, second = (
         two_streams(np.arange(3), np.arange(3, 20), np.ones(17), sizes, np.random.default_rng(1))
         for _ in range(2)
     )
-    np.testing.assert_array_equal(first.labeled, second.labeled)
-    np.testing.assert_array_equal(first.pseudo_labeled, second.pseudo_labeled)
+    for ids, same in zip(first, second, strict=True):
+        np.testing.assert_array_equal(ids, same)
 
 
 @pytest.mark.parametrize("n_pool", [0, 4])
 def test_two_streams_without_weight_has_no_batches(n_pool):
-    sizes = StreamSizes(5, 2, 0.5)
+    sizes = _sizes(5, 2, 0.5)
     rest = np.arange(3, 3 + n_pool), np.zeros(n_pool)
-    streams = two_streams(np.arange(3), *rest, sizes, np.random.default_rng(0))
-    assert len(streams) == 0
-    assert streams.labeled.shape == (0, 2)
-    assert streams.pseudo_labeled.shape == (0, 3)
+    known, drawn = two_streams(np.arange(3), *rest, sizes, np.random.default_rng(0))
+    assert known.shape == (0, 2)
+    assert drawn.shape == (0, 3)
 
 
 @pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
 def test_two_streams_refuses_weights_that_are_none(weight):
     with pytest.raises(ValueError, match="weights"):
         two_streams(
-            np.arange(2), np.array([2]), np.array([weight]), StreamSizes(3, 1, 1.0),
+            np.arange(2), np.array([2]), np.array([weight]), _sizes(3, 1, 1.0),
             np.random.default_rng(0),
         )  # fmt: skip
 
@@ -147,7 +145,7 @@ def test_two_streams_refuses_weights_that_are_none(weight):
 def test_two_streams_refuses_an_empty_label_set():
     with pytest.raises(ValueError, match="no labelled images"):
         two_streams(
-            np.zeros(0, int), np.arange(2), np.ones(2), StreamSizes(3, 1, 1.0),
+            np.zeros(0, int), np.arange(2), np.ones(2), _sizes(3, 1, 1.0),
             np.random.default_rng(0),
         )  # fmt: skip
 

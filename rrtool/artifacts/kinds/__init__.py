@@ -1,7 +1,5 @@
 """The kinds of artifacts: what each holds, and how it is read and written."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from rrtool.artifacts.kinds.activation_maps import ActivationMaps
@@ -20,22 +18,9 @@ from rrtool.artifacts.kinds.whitening import Whitening
 from rrtool.artifacts.reader import Artifact, open_artifact
 
 KINDS: tuple[type[Artifact], ...] = (
-    Features,
-    ActivationMaps,
-    LocalFeaturesFile,
-    Regions,
-    Saliency,
-    Objects,
-    Whitening,
-    Graph,
-    Centrality,
-    OfflineDiffusion,
-    Ranking,
-    Evaluation,
-    AlState,
-    AlPretraining,
-    AlAgreement,
-)
+    Features, ActivationMaps, LocalFeaturesFile, Regions, Saliency, Objects, Whitening, Graph,
+    Centrality, OfflineDiffusion, Ranking, Evaluation, AlState, AlPretraining, AlAgreement,
+)  # fmt: skip
 
 
 def open_any(path: str | Path) -> Artifact:

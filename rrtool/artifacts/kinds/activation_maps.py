@@ -1,7 +1,5 @@
 """Activation maps: the last layer's output for every image and scale."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from rrtool.artifacts.kinds.images import OverImages
@@ -34,13 +32,5 @@ class ActivationMaps(OverImages):
         Raises:
             ArtifactError: there are fewer activations than the maps' sizes say.
         """
-        first = row * self.n_scales
-        bounds = self.read(ActivationMaps.offsets, slice(first, first + self.n_scales + 1)).tolist()
-        sizes = self.read(ActivationMaps.map_sizes, slice(row, row + 1))[0].tolist()
-        return [
-            self.shaped(
-                self.read(ActivationMaps.activations, slice(start, stop)),
-                (self.n_channels, height, width),
-            )
-            for start, stop, (width, height) in zip(bounds, bounds[1:], sizes, strict=False)
-        ]
+        columns = ActivationMaps.map_sizes, ActivationMaps.activations, ActivationMaps.offsets
+        return self.maps_of(row, *columns, self.n_channels)

@@ -1,7 +1,5 @@
 """Centrality of the vertices of a graph."""
 
-from __future__ import annotations
-
 from rrtool.artifacts.reader import Artifact
 from rrtool.artifacts.schema import Column, Texts
 

@@ -1,7 +1,5 @@
 """Evaluations: scores of every query."""
 
-from __future__ import annotations
-
 from rrtool.artifacts.reader import Artifact
 from rrtool.artifacts.schema import Group
 

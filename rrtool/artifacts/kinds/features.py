@@ -1,7 +1,5 @@
 """Features: one descriptor an image."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 
 from rrtool.artifacts.kinds.images import OverImages

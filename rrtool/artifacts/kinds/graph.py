@@ -1,7 +1,5 @@
 """Graphs of nearest neighbours."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +31,7 @@ class Graph(Artifact):
         "int32", "v", "order in which neighbours lie close (reverse Cuthill–McKee)", ids_of="v"
     )
 
-    def adjacency(self) -> csr_array:
+    def adjacency(self) -> "csr_array":
         """W ``(v, v)`` float32, its rows and columns all the rows.
 
         Raises:

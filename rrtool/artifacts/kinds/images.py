@@ -1,22 +1,43 @@
 """What all artifacts over images have."""
 
-from __future__ import annotations
-
 from typing import Any
+
+import numpy as np
 
 from rrtool.artifacts.reader import Artifact
 from rrtool.artifacts.schema import Column, Texts, schema_of
 
 
-class OverImages(Artifact):
+class OfImages(Artifact):
     """One row an image; an image that cannot be used keeps its row, with a reason."""
 
     names = Texts("n", "of the images")
     reasons = Texts("n", "why an image failed; empty where it didn't")
     status = Column("uint8", "n", "0 good, 1 failed")
+
+
+class OverImages(OfImages):
+    """One row an image; an image that cannot be used keeps its row, with a reason."""
+
     image_sizes = Column("int32", "n 2", "width, height of the upright image, pixels")
     boxes = Column("float32", "n 4", "the part that was described: x0, y0, x1, y1, pixels")
     file_signatures = Column("int64", "n 2", "size in bytes, time of change in ns")
+
+    def maps_of(
+        self, row: int, sizes: Column, values: Column, offsets: Column, *depth: int
+    ) -> list[np.ndarray]:
+        """The maps ``(*depth, h, w)`` of an image that a flat column holds, one a scale.
+
+        Raises:
+            ArtifactError: there are fewer values than the maps' sizes say.
+        """
+        shapes = self.read(sizes, slice(row, row + 1))[0].tolist()
+        first = row * len(shapes)
+        bounds = self.read(offsets, slice(first, first + len(shapes) + 1)).tolist()
+        return [
+            self.shaped(self.read(values, slice(start, stop)), (*depth, height, width))
+            for start, stop, (width, height) in zip(bounds, bounds[1:], shapes, strict=False)
+        ]
 
     def values(self, kind: type[Artifact], *, without: str = "") -> dict[str, Any]:
         """The values that it has of a kind's columns, for another artifact over the same images.

@@ -1,20 +1,13 @@
 """Active learning: states of cycles, pre-trainings, agreement of strategies."""
 
-from __future__ import annotations
-
 import numpy as np
 
+from rrtool.artifacts.kinds.images import OfImages
 from rrtool.artifacts.reader import Artifact
 from rrtool.artifacts.schema import Column, Group, Texts
 
 
-class _OfImages(Artifact):
-    names = Texts("n", "of the images")
-    reasons = Texts("n", "why an image failed; empty where it didn't")
-    status = Column("uint8", "n", "0 good, 1 failed")
-
-
-class AlState(_OfImages):
+class AlState(OfImages):
     """What a cycle leaves for the next one, from ``al-cycle``."""
 
     KIND = "al-state"
@@ -25,7 +18,11 @@ class AlState(_OfImages):
     acquired_ids = Column("int64", "b", "images to label next, in order", ids_of="n")
     acquired_scores = Column("float64", "b", "what each was picked for")
     probabilities = Column(
-        "float32", "n c", "of the model; absent before the first label", optional=True
+        "float32",
+        "n c",
+        "of the model; absent before the first label",
+        optional=True,
+        positive=True,
     )
     features = Column("float32", "n d", "of the model; zero where failed", optional=True)
     pseudo_labels = Column(
@@ -36,7 +33,7 @@ class AlState(_OfImages):
     parameters = Group("of the network")
 
 
-class AlPretraining(_OfImages):
+class AlPretraining(OfImages):
     """A network that has learnt without labels, from ``al-pretrain``."""
 
     KIND = "al-pretraining"

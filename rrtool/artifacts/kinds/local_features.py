@@ -1,7 +1,5 @@
 """Local features in activation maps: 24 bytes each, their scale is in the order."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -42,11 +40,9 @@ class LocalFeaturesFile(OverImages):
     strengths = Column("float16", "m", "largest activation in the region")
     channels = Column("uint16", "m", "channel = visual word")
     offsets = Column(
-        "int64",
-        "nS+1",
-        "features of (row, scale); sorted by channel, then falling strength",
+        "int64", "nS+1", "features of (row, scale); sorted by channel, then falling strength",
         offsets_of="means",
-    )
+    )  # fmt: skip
 
     @property
     def n_scales(self) -> int:
@@ -54,14 +50,15 @@ class LocalFeaturesFile(OverImages):
 
     def of(self, row: int) -> ImageFeatures:
         """The local features of one image, at all scales."""
+        columns = type(self)
         first = row * self.n_scales
-        bounds = self.read(type(self).offsets, slice(first, first + self.n_scales + 1))
+        bounds = self.read(columns.offsets, slice(first, first + self.n_scales + 1))
         places = slice(int(bounds[0]), int(bounds[-1]))
         return ImageFeatures(
-            self.read(type(self).means, places),
-            self.read(type(self).covariances, places),
-            self.read(type(self).strengths, places),
-            self.read(type(self).channels, places),
+            self.read(columns.means, places),
+            self.read(columns.covariances, places),
+            self.read(columns.strengths, places),
+            self.read(columns.channels, places),
             np.repeat(np.arange(self.n_scales), np.diff(bounds)),
         )
 

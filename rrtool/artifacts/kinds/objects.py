@@ -1,7 +1,5 @@
 """Objects: what repeats in a collection."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
@@ -19,11 +17,9 @@ class Objects(Artifact):
     names = Texts("n", "of the images")
     image_sizes = Column("int32", "n 2", "width, height of the upright image, pixels")
     regions = Column(
-        "int64",
-        "m",
-        "row in the regions; first the most central, then by falling weight of the edge to it; one "
-        "an image",
-    )
+        "int64", "m", "row in the regions; first the most central, then by falling weight of the "
+        "edge to it; one an image",
+    )  # fmt: skip
     weights = Column("float32", "m", "of the edge to the object's first region; 1 for that itself")
     images = Column("int32", "m", "row in names", ids_of="n")
     boxes = Column("float32", "m 4", "x0, y0, x1, y1 in pixels of the whole image")

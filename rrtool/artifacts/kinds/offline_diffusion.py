@@ -1,7 +1,5 @@
 """Offline diffusion: the solution of every vertex, kept sparse."""
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING
 
 from rrtool.artifacts.reader import Artifact
@@ -23,7 +21,7 @@ class OfflineDiffusion(Artifact):
     values = Column("float32", "e", "the positive entries of the solution")
     offsets = Column("int64", "v+1", "entries of each vertex", offsets_of="values")
 
-    def solutions(self) -> csr_array:
+    def solutions(self) -> "csr_array":
         """One a row, ``(v, v)`` float32.
 
         Raises:

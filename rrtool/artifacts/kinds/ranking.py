@@ -1,16 +1,15 @@
 """Rankings of a database for queries: global, verified, or diffused."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
 from rrtool.artifacts.reader import Artifact
 from rrtool.artifacts.schema import Column, Texts
-from rrtool.errors import ArtifactError, UsageError
+from rrtool.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -61,11 +60,9 @@ class Ranking(Artifact):
         "float32", "q s 2 3", "of rerank: query cells → database cells", optional=True
     )
     inliers = Column(
-        "int32",
-        "m 2",
-        "of rerank: feature of the query image, feature of the database image",
+        "int32", "m 2", "of rerank: feature of the query image, feature of the database image",
         optional=True,
-    )
+    )  # fmt: skip
     offsets = Column(
         "int64", "qs+1", "of rerank: inliers of each entry", optional=True, offsets_of="inliers"
     )
@@ -97,13 +94,8 @@ class Ranking(Artifact):
         """
         n_verified, n_entries = self.lengths.get("s", 0), self.lengths["L"]
         if n_verified > n_entries:
-            raise ArtifactError(
-                "damaged ranking: it verifies more entries than it has",
-                where=self.path,
-                expected=f"at most {n_entries}",
-                found=n_verified,
-                todo="make it again",
-            )
+            what = "it verifies more entries than it has"
+            raise self.damaged(n_verified, what, f"at most {n_entries}")
         return n_verified
 
     def hits(self, query: str | int) -> list[Hit]:
@@ -122,16 +114,11 @@ class Ranking(Artifact):
         similarities = self.read(Ranking.similarities, one)[0].tolist()
         inliers = self.read(Ranking.n_inliers, one)[0].tolist() if self.is_verified else []
         names = self.database_names
+        entries = zip_longest(ids, scores, similarities, inliers[: len(ids)])
         return [
-            Hit(
-                place + 1,
-                names[ids[place]],
-                scores[place],
-                similarities[place],
-                inliers[place] if place < len(inliers) else None,
-            )
-            for place in range(len(ids))
-            if ids[place] >= 0
+            Hit(rank, names[id_], score, similarity, n_inliers)
+            for rank, (id_, score, similarity, n_inliers) in enumerate(entries, start=1)
+            if id_ >= 0
         ]
 
     def _row(self, query: str | int) -> int:
@@ -140,12 +127,9 @@ class Ranking(Artifact):
             return query
         if isinstance(query, str) and query in names:
             return names.index(query)
-        known = ", ".join(names[:3])
+        known = f"such as {', '.join(names[:3])}"
         raise UsageError(
-            "no such query in this ranking",
-            where=self.path,
-            expected=f"such as {known}",
-            found=query,
+            "no such query in this ranking", where=self.path, expected=known, found=query
         )
 
     def rows(self) -> Iterator[Sequence[object]]:

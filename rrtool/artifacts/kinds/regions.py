@@ -1,7 +1,5 @@
 """Regions: several boxes and descriptors an image; and saliency, the maps that they come from."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from rrtool.artifacts.kinds.images import OverImages
@@ -17,39 +15,28 @@ class Salient(OverImages):
         "float32", "r", "of saliency: mean saliency in each region", optional=True, positive=True
     )
     region_weights = Column(
-        "float32",
-        "r",
-        "of saliency: share of the map's saliency that each explains, sum 1 a scale",
-        optional=True,
-    )
+        "float32", "r", "of saliency: share of the map's saliency that each explains, sum 1 a "
+        "scale", optional=True,
+    )  # fmt: skip
     offsets = Column("int64", "n+1", "regions of each image", offsets_of="region_boxes")
     n_scales_without_regions = Column(
         "uint8", "n", "of saliency: scales on whose map no region was found", optional=True
     )
     map_sizes = Column("int32", "n S 2", "width, height in cells", optional=True)
     map_values = Column(
-        "float32",
-        "*",
-        "saliency maps, flat, in the order row, scale, y, x",
-        name="maps/values",
-        optional=True,
-    )
+        "float32", "*", "saliency maps, flat, in the order row, scale, y, x",
+        name="maps/values", optional=True,
+    )  # fmt: skip
     map_offsets = Column(
-        "int64",
-        "nS+1",
-        "of each (row, scale)",
-        name="maps/offsets",
-        optional=True,
-        offsets_of="maps/values",
-    )
+        "int64", "nS+1", "of each (row, scale)",
+        name="maps/offsets", optional=True, offsets_of="maps/values",
+    )  # fmt: skip
 
     @property
     def has_maps(self) -> bool:
         """Whether the saliency maps are stored."""
-        return all(
-            column in self
-            for column in (Salient.map_sizes, Salient.map_values, Salient.map_offsets)
-        )
+        columns = Salient.map_sizes, Salient.map_values, Salient.map_offsets
+        return all(column in self for column in columns)
 
     def saliency_maps(self, row: int) -> list[np.ndarray]:
         """The maps ``(h, w)`` float32 of an image, one a scale.
@@ -57,13 +44,7 @@ class Salient(OverImages):
         Raises:
             ArtifactError: they are not stored, or damaged.
         """
-        sizes = self.read(Salient.map_sizes, slice(row, row + 1))[0].tolist()
-        first = row * len(sizes)
-        bounds = self.read(Salient.map_offsets, slice(first, first + len(sizes) + 1)).tolist()
-        return [
-            self.shaped(self.read(Salient.map_values, slice(start, stop)), (height, width))
-            for start, stop, (width, height) in zip(bounds, bounds[1:], sizes, strict=False)
-        ]
+        return self.maps_of(row, Salient.map_sizes, Salient.map_values, Salient.map_offsets)
 
     def of(self, row: int) -> slice:
         """The places of an image's regions."""

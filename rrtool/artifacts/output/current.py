@@ -1,7 +1,5 @@
 """Whether an artifact that is there is the one that is wanted, and what differs if it isn't."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -43,11 +41,10 @@ def is_current(path: Path, provenance: Provenance, overwrite: bool) -> bool:
             todo="remove it or choose another -o",
         ) from None
     with existing:
-        if existing.identity() == provenance.identity():
-            return True
-        if overwrite:
-            return False
-        raise _made_otherwise(existing, provenance)
+        is_same = existing.identity() == provenance.identity()
+        if not is_same and not overwrite:
+            raise _made_otherwise(existing, provenance)
+        return is_same
 
 
 def _made_otherwise(existing: Artifact, wanted: Provenance) -> ArtifactError:
@@ -56,20 +53,12 @@ def _made_otherwise(existing: Artifact, wanted: Provenance) -> ArtifactError:
     asked = {"asked": existing.asked.get("options", {})}, {"asked": wanted.asked.get("options", {})}
     difference = first_difference(before | asked[0], now | asked[1], wanted.typed)
     if difference is not None:
-        what, old, new = difference
-        return ArtifactError(
-            f"the output exists and was made with another {what}",
-            where=existing.path,
-            expected=new,
-            found=old,
-            todo=todo,
-        )
+        option, old, new = difference
+        what = f"the output exists and was made with another {option}"
+        return ArtifactError(what, where=existing.path, expected=new, found=old, todo=todo)
     roles = {*before["inputs"], *now["inputs"]}
     changed = [role for role in roles if before["inputs"].get(role) != now["inputs"].get(role)]
     names = [wanted.typed.get(role.replace("-", "_"), role) for role in sorted(changed)]
-    return ArtifactError(
-        f"the output exists and was made from other {' and '.join(names)}, or they have changed "
-        "since",
-        where=existing.path,
-        todo=todo,
-    )
+    others = f"other {' and '.join(names)}, or they have changed since"
+    what = f"the output exists and was made from {others}"
+    return ArtifactError(what, where=existing.path, todo=todo)

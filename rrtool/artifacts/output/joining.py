@@ -1,15 +1,14 @@
 """Parts of an artifact joined into one file."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
 import h5py
 
-from rrtool.artifacts.content import dataset_names
+from rrtool.artifacts.digests import dataset_names
 
 _COPY_ROWS = 1 << 16
+_COMPRESSED: dict[str, Any] = {"compression": "lzf", "shuffle": True, "chunks": True}
 
 
 def join_parts(parts: list[Path], target: h5py.File, compress: frozenset[str]) -> None:
@@ -18,31 +17,26 @@ def join_parts(parts: list[Path], target: h5py.File, compress: frozenset[str]) -
     for part in parts:
         with h5py.File(part, "r", locking=False) as source:
             for name in dataset_names(source):
-                is_offsets = name.rpartition("/")[2] == "offsets"
-                lengths[name] = lengths.get(name, int(is_offsets)) + len(source[name]) - is_offsets
+                first = int(_is_offsets(name))  # the 0 that only the first part's offsets keep
+                lengths[name] = lengths.get(name, first) + len(source[name]) - first
     written = dict.fromkeys(lengths, 0)
     for part in parts:
         with h5py.File(part, "r", locking=False) as source:
             for name in lengths:
-                _create_like(target, name, source[name], lengths[name], name in compress)
+                if name not in target:
+                    storage = _COMPRESSED if name in compress and lengths[name] else {}
+                    shape = (lengths[name], *source[name].shape[1:])
+                    target.create_dataset(name, shape, source[name].dtype, **storage)
                 _append(target[name], source[name], name, written)
 
 
-def _create_like(
-    target: h5py.File, name: str, source: h5py.Dataset, length: int, compress: bool
-) -> None:
-    if name in target:
-        return
-    shape = (length, *source.shape[1:])
-    storage: dict[str, Any] = {}
-    if compress and length:
-        storage = {"compression": "lzf", "shuffle": True, "chunks": True}
-    target.create_dataset(name, shape, source.dtype, **storage)
+def _is_offsets(name: str) -> bool:
+    return name.rpartition("/")[2] == "offsets"
 
 
 def _append(target: h5py.Dataset, source: h5py.Dataset, name: str, written: dict[str, int]) -> None:
     start = written[name]
-    if name.rpartition("/")[2] == "offsets":
+    if _is_offsets(name):
         base = int(target[start]) if start else 0
         target[start : start + len(source)] = source[()] + base
         written[name] += len(source) - 1

@@ -1,7 +1,5 @@
 """One run at a time per output file."""
 
-from __future__ import annotations
-
 import os
 import socket
 from collections.abc import Iterator

@@ -1,11 +1,9 @@
 """The list of skipped inputs beside an artifact."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from pathlib import Path
 
-from rrtool.artifacts.output.failures import write_failures
+from rrtool.artifacts.output.storage import write_failures
 from rrtool.errors import printable
 
 

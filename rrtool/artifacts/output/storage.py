@@ -1,7 +1,6 @@
-"""The file under an HDF5 file that is being written."""
+"""The file under an HDF5 file that is being written, and failures of the disk in one line."""
 
-from __future__ import annotations
-
+import errno
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+
+from rrtool.errors import WorkFailed
 
 
 class _Storage(io.FileIO):
@@ -69,3 +70,20 @@ def new_hdf5(path: Path) -> Iterator[h5py.File]:
     except BaseException:
         path.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def write_failures(path: Path) -> Iterator[None]:
+    """Errors of writing in the block become ``WorkFailed``."""
+    try:
+        yield
+    except (OSError, RuntimeError) as error:
+        # What h5py raises by itself is either of the two.
+        text = str(error)
+        full = "No space left" in text or getattr(error, "errno", None) == errno.ENOSPC
+        raise WorkFailed(
+            "the disk is full" if full else "cannot write the output",
+            where=path,
+            found=None if full else (text or type(error).__name__).splitlines()[0],
+            todo="free some space and run the same command again: finished parts are kept",
+        ) from None

@@ -1,7 +1,5 @@
 """Write an artifact: in parts that survive a kill, joined and published at once at the end."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -15,12 +13,11 @@ from typing import Any
 import h5py
 import numpy as np
 
-from rrtool.artifacts.content import content_digest, dataset_names
+from rrtool.artifacts.digests import content_digest, dataset_names
 from rrtool.artifacts.output.current import is_current
-from rrtool.artifacts.output.failures import write_failures
 from rrtool.artifacts.output.joining import join_parts
 from rrtool.artifacts.output.lock import output_lock
-from rrtool.artifacts.output.storage import new_hdf5
+from rrtool.artifacts.output.storage import new_hdf5, write_failures
 from rrtool.artifacts.provenance import Provenance
 from rrtool.artifacts.reader import FORMAT_VERSION
 from rrtool.artifacts.schema import Column
@@ -56,7 +53,9 @@ class OutputFile:
             shutil.rmtree(self._parts, ignore_errors=True)
             with write_failures(self.path):
                 self._parts.mkdir()
-                _write_durably(key_path, key.encode())
+                temporary = key_path.with_suffix(".tmp")
+                temporary.write_text(key)
+                _move_durably(temporary, key_path)
         return [number for number in range(n_parts) if not self._part_path(number).is_file()]
 
     def write_part(self, number: int, datasets: Mapping[str, np.ndarray]) -> None:
@@ -67,10 +66,9 @@ class OutputFile:
         """
         target = self._part_path(number)
         temporary = target.with_suffix(".tmp")
-        with write_failures(self.path), new_hdf5(temporary) as file:
-            for name, values in datasets.items():
-                file.create_dataset(name, data=values)
         with write_failures(self.path):
+            with new_hdf5(temporary) as file:
+                _add(file, datasets)
             _move_durably(temporary, target)
 
     def read_part(self, number: int) -> dict[str, np.ndarray] | None:
@@ -106,20 +104,18 @@ class OutputFile:
             WorkFailed: the disk is full or fails; the finished parts are kept.
         """
         temporary = self.path.with_name(f".{self.path.name}.tmp")
-        with write_failures(self.path), new_hdf5(temporary) as file:
-            parts = [self._part_path(number) for number in range(n_parts)]
-            join_parts(parts, file, compress)
-            for name, values in datasets.items():
-                file.create_dataset(name, data=values)
-            self._describe(file, extra or {})
         with write_failures(self.path):
+            with new_hdf5(temporary) as file:
+                parts = [self._part_path(number) for number in range(n_parts)]
+                join_parts(parts, file, compress)
+                _add(file, datasets)
+                self._describe(file, extra or {})
             _move_durably(temporary, self.path)
         shutil.rmtree(self._parts, ignore_errors=True)
         return self.path
 
     def _describe(self, file: h5py.File, extra: Mapping[str, Any]) -> None:
-        for name, text in self._provenance.attributes().items():
-            file.attrs[name] = text
+        file.attrs.update(self._provenance.attributes())
         file.attrs["extra"] = json.dumps(dict(extra), sort_keys=True)
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["uuid"] = str(uuid.uuid4())
@@ -130,6 +126,11 @@ class OutputFile:
 
     def _part_path(self, number: int) -> Path:
         return self._parts / f"{number:07d}.h5"
+
+
+def _add(file: h5py.File, datasets: Mapping[str, np.ndarray]) -> None:
+    for name, values in datasets.items():
+        file.create_dataset(name, data=values)
 
 
 @contextmanager
@@ -190,20 +191,14 @@ def require_no_input(output: Path, inputs: Mapping[str, str | None]) -> None:
 
 
 def _move_durably(temporary: Path, target: Path) -> None:
-    descriptor = os.open(temporary, os.O_RDONLY)
+    _sync(temporary)
+    os.replace(temporary, target)
+    _sync(target.parent)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-    os.replace(temporary, target)
-    folder = os.open(target.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _write_durably(path: Path, content: bytes) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_bytes(content)
-    _move_durably(temporary, path)

@@ -1,7 +1,5 @@
 """Solve (I − αW) x = b for many right-hand sides at once by conjugate gradients (eq. 2.7)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from itertools import pairwise
 from types import ModuleType

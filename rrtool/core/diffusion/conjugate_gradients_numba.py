@@ -1,7 +1,5 @@
 """Conjugate gradients on the CPU: compiled, parallel over rows, independent of the thread count."""
 
-from __future__ import annotations
-
 import numpy as np
 from numba import njit, prange
 from scipy import sparse

@@ -1,7 +1,5 @@
 """Conjugate gradients in torch, for CUDA; the steps are those of ``conjugate_gradients_numba``."""
 
-from __future__ import annotations
-
 import warnings
 
 import numpy as np
@@ -16,17 +14,14 @@ class Operator:
         self.device = torch.device(device)
         with warnings.catch_warnings():  # that CSR tensors are in beta
             warnings.simplefilter("ignore", UserWarning)
-            self.exact_weights = self._on_device(matrix, alpha)
+            self.exact_weights = torch.sparse_csr_tensor(
+                torch.from_numpy(matrix.indptr.astype(np.int64)),
+                torch.from_numpy(matrix.indices.astype(np.int64)),
+                torch.from_numpy(alpha * matrix.data.astype(np.float64)),
+                size=matrix.shape,
+                device=self.device,
+            )
         self.weights = self.exact_weights.to(torch.float32)
-
-    def _on_device(self, matrix: sparse.csr_array, alpha: float) -> torch.Tensor:
-        return torch.sparse_csr_tensor(
-            torch.from_numpy(matrix.indptr.astype(np.int64)),
-            torch.from_numpy(matrix.indices.astype(np.int64)),
-            torch.from_numpy(alpha * matrix.data.astype(np.float64)),
-            size=matrix.shape,
-            device=self.device,
-        )
 
     def residual(self, b: np.ndarray, x: np.ndarray) -> np.ndarray:
         """``b − A x`` in float64, ``(n, m)``."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -43,9 +44,8 @@ class Seeds:
         if (counts == 1).all():
             return self
         width = int(counts.max(initial=0))
-        rows = offsets[:-1, None] + np.arange(width)
         present = np.arange(width) < counts[:, None]
-        rows = np.where(present, rows, 0)
+        rows = np.where(present, offsets[:-1, None] + np.arange(width), 0)
         shape = (len(counts), -1)
         ids = np.where(present[..., None], self.ids[rows], -1).reshape(*shape)
         weights = np.where(present[..., None], self.weights[rows], 0).reshape(*shape)
@@ -116,23 +116,17 @@ class Diffusion:
         self.alpha = alpha
         self._order = locality_ordering(adjacency) if order is None else order
         self._matrix = permute(normalize(adjacency), self._order)
-        self._tolerance, self._max_iterations = tolerance, max_iterations
-        self._device = device
+        self._solver: dict[str, Any] = {
+            "tolerance": tolerance, "max_iterations": max_iterations, "device": device
+        }  # fmt: skip
 
     def __call__(self, seeds: Seeds) -> Solution:
         """``f`` of every query as a column of ``x``, ``(n, q)``."""
         g = seeds.dense(len(self._order))[self._order]
-        found = solve(
-            self._matrix,
-            (1 - self.alpha) * g,
-            self.alpha,
-            tolerance=self._tolerance,
-            max_iterations=self._max_iterations,
-            device=self._device,
-        )
+        found = solve(self._matrix, (1 - self.alpha) * g, self.alpha, **self._solver)
         scores = np.empty_like(found.x)
         scores[self._order] = found.x
-        return Solution(scores, found.n_iterations, found.residuals, found.tolerance)
+        return replace(found, x=scores)
 
 
 def diffusion_spread(

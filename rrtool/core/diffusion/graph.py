@@ -1,7 +1,5 @@
 """The k-nearest-neighbour graph of descriptors as a sparse matrix (thesis §2.4, eq. 2.1–2.3)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -97,8 +95,7 @@ def _mutual_lists(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Neighbours that list each other, ascending, and the smaller of both similarities.
 
-    Returns:
-        Columns and values ``(n, k)``, of which the first ``degrees (n,)`` of each row count.
+    Both are ``(n, k)``, of which the first ``degrees (n,)`` of each row count.
     """
     ids = np.ascontiguousarray(neighbor_ids, dtype=np.int32)
     values = np.ascontiguousarray(similarities, dtype=np.float32)
@@ -131,11 +128,6 @@ def _match_lists(neighbor_ids, similarities, n_workers):
     return columns, smaller, degrees
 
 
-def _count_mutual(neighbor_ids: np.ndarray) -> int:
-    """Of the directed neighbours, how many list each other."""
-    return int(_mutual_lists(neighbor_ids, np.ones(neighbor_ids.shape))[2].sum())
-
-
 def join_queries(
     neighbor_ids: np.ndarray, similarities: np.ndarray, database: np.ndarray, queries: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -152,31 +144,27 @@ def join_queries(
     """
     n, k = neighbor_ids.shape
     query_ids = np.arange(n, n + len(queries), dtype=np.int32)
-    ids, values = [], []
+    best = []
     for start in range(0, n, _JOINED_ROWS):
         rows = slice(start, start + _JOINED_ROWS)
         to_queries = database[rows] @ queries.T
         candidates = np.broadcast_to(query_ids, to_queries.shape)
-        ids.append(np.concatenate([neighbor_ids[rows], candidates], axis=1))
-        values.append(np.concatenate([similarities[rows], to_queries], axis=1))
-        ids[-1], values[-1] = _best(ids[-1], values[-1], k)
+        ids = np.concatenate([neighbor_ids[rows], candidates], axis=1)
+        values = np.concatenate([similarities[rows], to_queries], axis=1)
+        best.append(_best(ids, values, k))
     everything = np.concatenate([database, queries])
     all_ids = np.arange(len(everything), dtype=np.int32)
     for j in range(len(queries)):
         to_all = everything @ queries[j]
         to_all[n + j] = 0
-        best = _best(all_ids[None], to_all[None], k)
-        ids.append(best[0])
-        values.append(best[1])
-    return np.concatenate(ids), np.concatenate(values)
+        best.append(_best(all_ids[None], to_all[None], k))
+    return np.concatenate([ids for ids, _ in best]), np.concatenate([values for _, values in best])
 
 
 def _best(ids: np.ndarray, values: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
     """The ``k`` positive entries of each row with the largest values, ties by id."""
     values = np.where((ids >= 0) & (values > 0), values, 0)
-    by_id = np.argsort(ids, axis=1, kind="stable")
-    order = np.argsort(-np.take_along_axis(values, by_id, 1), axis=1, kind="stable")[:, :k]
-    order = np.take_along_axis(by_id, order, axis=1)
+    order = np.lexsort((ids, -values), axis=1)[:, :k]
     values = np.take_along_axis(values, order, axis=1).astype(np.float32)
     ids = np.where(values > 0, np.take_along_axis(ids, order, axis=1), -1)
     return ids.astype(np.int32), values
@@ -244,6 +232,7 @@ def graph_statistics(adjacency: sparse.csr_array, neighbor_ids: np.ndarray) -> G
     _, labels = connected_components(adjacency, directed=False)
     sizes = np.bincount(labels, minlength=1)
     directed = int((neighbor_ids >= 0).sum())
+    mutual = int(_mutual_lists(neighbor_ids, np.ones(neighbor_ids.shape))[2].sum())
     return GraphStatistics(
         n_vertices=adjacency.shape[0],
         n_edges=adjacency.nnz // 2,
@@ -251,5 +240,5 @@ def graph_statistics(adjacency: sparse.csr_array, neighbor_ids: np.ndarray) -> G
         n_components=int((sizes > 1).sum()),
         largest_component=int(sizes.max(initial=0)),
         mean_degree=float(degrees.mean()) if len(degrees) else 0.0,
-        mutual_fraction=_count_mutual(neighbor_ids) / directed if directed else 0.0,
+        mutual_fraction=mutual / directed if directed else 0.0,
     )

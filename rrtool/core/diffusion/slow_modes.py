@@ -5,8 +5,6 @@ cluster, that take most of the iterations. With their part of a solution known b
 α = 0.99 takes some 20 iterations to 1e-6 in place of 60.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

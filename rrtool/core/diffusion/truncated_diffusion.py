@@ -1,27 +1,8 @@
 """Diffusion on the neighbourhood of a query only, one small system each (METHODS §6)."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
-
 import numpy as np
 from numba import get_num_threads, njit, prange
 from scipy import sparse
-
-
-@dataclass(frozen=True)
-class LocalSolutions:
-    """Solutions on sub-graphs.
-
-    Attributes:
-        x: ``(q, t)`` float32, of the vertices given; 0 where there is none.
-        n_iterations: ``(q,)`` int32.
-        residuals: ``(q,)`` float64, ``‖b − Ax‖ / ‖b‖`` by recursion; 0 where b = 0.
-    """
-
-    x: np.ndarray
-    n_iterations: np.ndarray
-    residuals: np.ndarray
 
 
 def solve_on_subgraphs(
@@ -32,7 +13,7 @@ def solve_on_subgraphs(
     *,
     tolerance: float = 1e-6,
     max_iterations: int = 20,
-) -> LocalSolutions:
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Solve ``(I − α W_n[V, V]) x = b`` for each set of vertices V by conjugate gradients.
 
     Degrees stay those of the whole graph, so the sub-graph loses what flows out of it, as in the
@@ -44,6 +25,10 @@ def solve_on_subgraphs(
         vertices: ``(q, t)`` int32, none twice in a row, −1 = none.
         right_hand_sides: ``(q, t)``.
         alpha: in (0, 1).
+
+    Returns:
+        ``x (q, t)`` float32 of the vertices given, 0 where there is none; iterations ``(q,)``
+        int32; residuals ``(q,)`` float64, ``‖b − Ax‖ / ‖b‖`` by recursion, 0 where b = 0.
     """
     if not 0 < alpha < 1:
         raise ValueError(f"alpha must lie in (0, 1), not {alpha}")
@@ -58,7 +43,7 @@ def solve_on_subgraphs(
         matrix.indptr.astype(np.int64, copy=False), matrix.indices, matrix.data, vertices, b,
         alpha, tolerance, max_iterations, places, x, n_iterations, residuals,
     )  # fmt: skip
-    return LocalSolutions(x, n_iterations, residuals)
+    return x, n_iterations, residuals
 
 
 @njit(parallel=True, cache=True)

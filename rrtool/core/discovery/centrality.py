@@ -5,8 +5,6 @@ return values that are not negative and never NaN. An isolated vertex is one who
 weigh nothing. ``normalize_to_mean_one`` makes the measures comparable.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,11 +38,6 @@ def degree(adjacency: csr_array) -> CentralityResult:
     return CentralityResult(_row_sums(adjacency))
 
 
-def is_isolated(adjacency: csr_array) -> np.ndarray:
-    """Which vertices have no edge of positive weight: ``(n,)`` bool."""
-    return _row_sums(adjacency) == 0
-
-
 def normalize_to_mean_one(values: np.ndarray) -> np.ndarray:
     """``values (n,)`` divided by their mean; all zeros (and nothing at all) stay as they are."""
     largest = values.max(initial=0.0)
@@ -71,7 +64,6 @@ def eigenvector(
     iterations that would tell them apart, both keep a share.
 
     Args:
-        adjacency: W.
         tolerance: largest ``‖Wx − λx‖ / λ``.
         max_iterations: most products with W.
     """
@@ -90,11 +82,7 @@ def eigenvector(
 
 
 def _lanczos(matrix: csr_array, start: np.ndarray, size: int) -> tuple[np.ndarray, float, int]:
-    """The best approximation of the leading eigenvector in the Krylov space of ``start``.
-
-    Returns:
-        The unit vector, its relative residual, and the number of products with the matrix.
-    """
+    """The best unit vector in the Krylov space of ``start``, its relative residual, n products."""
     basis = np.empty((size, len(start)))
     diagonal, beside = np.zeros(size), np.zeros(size)
     basis[0] = start / np.linalg.norm(start)
@@ -142,7 +130,6 @@ def pagerank(
     probability, as in NetworkX; all isolated vertices have the same, smallest, positive value.
 
     Args:
-        adjacency: W.
         alpha: probability of following an edge, in (0, 1).
         tolerance: largest sum of absolute differences to the exact distribution; the residual is
             the bound ``α/(1−α)`` times the last step.
@@ -153,7 +140,8 @@ def pagerank(
         return CentralityResult(np.zeros(0))
     matrix = adjacency.astype(np.float64)
     degrees = _row_sums(matrix)
-    isolated, inverse = degrees == 0, _inverse(degrees)
+    isolated = degrees == 0
+    inverse = np.divide(1.0, degrees, out=np.zeros(n), where=~isolated)
     x = np.full(n, 1.0 / n)
     n_iterations, residual = 0, np.inf
     while residual > tolerance and n_iterations < max_iterations:
@@ -178,7 +166,6 @@ def katz(
     An isolated vertex has ``1−α``, the smallest value there is.
 
     Args:
-        adjacency: W.
         alpha: in (0, 1).
         tolerance: largest ``‖b − (I − αW_n) u‖ / ‖b‖`` (the residual).
         max_iterations: most iterations of CG in all.
@@ -204,13 +191,6 @@ def katz(
     values[order] = np.maximum(found.x, 0)
     iterations, residual = int(found.n_iterations[0]), float(found.residuals[0])
     return CentralityResult(values, iterations, residual, residual <= tolerance)
-
-
-def _inverse(values: np.ndarray) -> np.ndarray:
-    """``1 / values``, and 0 where they are 0."""
-    inverse = np.zeros(len(values))
-    np.divide(1.0, values, out=inverse, where=values > 0)
-    return inverse
 
 
 def _row_sums(adjacency: csr_array) -> np.ndarray:

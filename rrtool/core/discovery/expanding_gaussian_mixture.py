@@ -18,20 +18,17 @@ Where the thesis leaves a choice:
 * A region reaches 2 standard deviations from the mean.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rrtool.core.discovery.expanding_gaussian_mixture_numba import fit_map, fit_maps
+from rrtool.core.discovery.saliency import check_values, unit_maximum
 
 SIGMA = 2.5
 OVERLAP_THRESHOLD = 0.55
 N_DEVIATIONS = 2.0
-MAX_ITERATIONS = 20
-MEAN_TOLERANCE = 0.1
 
 # Cells that are fitted at a time: bounds the memory of a batch (40 bytes a cell).
 _BATCH_CELLS = 1 << 20
@@ -64,40 +61,22 @@ class MixtureOptions:
     """How mixtures are fitted.
 
     Attributes:
-        sigma: σ of eq. 5.3, the variance of a sample in square cells.
+        sigma: σ of eq. 5.3, the variance of a sample in square cells; positive.
         overlap_threshold: τ of the purge, in (0, 1): larger keeps fewer components.
-        max_iterations: at most so many.
-        mean_tolerance: cells.
+        max_iterations: at most so many; at least 1.
+        mean_tolerance: cells; positive.
         weigh_samples: count samples by saliency, see the module's docstring.
     """
 
     sigma: float = SIGMA
     overlap_threshold: float = OVERLAP_THRESHOLD
-    max_iterations: int = MAX_ITERATIONS
-    mean_tolerance: float = MEAN_TOLERANCE
+    max_iterations: int = 20
+    mean_tolerance: float = 0.1
     weigh_samples: bool = True
-
-    def __post_init__(self) -> None:
-        if not 0 < self.sigma < np.inf:
-            raise ValueError(f"sigma is {self.sigma}, expected a positive number")
-        if not 0 < self.overlap_threshold < 1:
-            raise ValueError(f"the overlap threshold is {self.overlap_threshold}, expected (0, 1)")
-        if self.max_iterations < 1:
-            raise ValueError(f"{self.max_iterations} iterations, expected at least 1")
-        if not self.mean_tolerance > 0:
-            raise ValueError(f"the tolerance is {self.mean_tolerance}, expected more than 0")
-
-
-_DEFAULTS = MixtureOptions()
-
-
-def fit_mixture(saliency_map: np.ndarray, options: MixtureOptions = _DEFAULTS) -> Mixture:
-    """Fits one map; see :func:`fit_mixtures`."""
-    return fit_mixtures([saliency_map], options)[0]
 
 
 def fit_mixtures(
-    saliency_maps: Sequence[np.ndarray], options: MixtureOptions = _DEFAULTS
+    saliency_maps: Sequence[np.ndarray], options: MixtureOptions = MixtureOptions()
 ) -> list[Mixture]:
     """Fits every map, several at a time.
 
@@ -145,10 +124,8 @@ def _scaled(saliency_map: np.ndarray, index: int) -> np.ndarray:
     values = np.asarray(saliency_map, np.float64)
     if values.ndim != 2:
         raise ValueError(f"saliency map {index} is {values.shape}, expected (h, w)")
-    largest = values.max(initial=0)
-    if not (values.min(initial=0) >= 0 and largest < np.inf):
-        raise ValueError(f"saliency map {index} holds negative, NaN or infinite values")
-    return values / largest if largest > 0 else values
+    check_values(f"saliency map {index}", values)
+    return unit_maximum(values)
 
 
 def _batches(maps: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
@@ -169,12 +146,8 @@ def _fit_batch(maps: list[np.ndarray], options: MixtureOptions) -> list[Mixture]
     offsets = np.concatenate([[0], np.cumsum(shapes.prod(axis=1))])
     components = np.empty((offsets[-1], 5))
     counts = np.zeros((len(maps), options.max_iterations), np.int32)
-    numbers = (
-        float(options.sigma),
-        float(options.overlap_threshold),
-        float(options.mean_tolerance),
-        float(options.weigh_samples),
-    )
+    choices = (options.sigma, options.overlap_threshold, options.mean_tolerance)
+    numbers = (*map(float, choices), float(options.weigh_samples))
     if len(maps) == 1:  # waking threads would take longer than the map
         plain = np.require(maps[0], requirements=["C", "W"])
         n_iterations = [fit_map(plain, numbers, components, counts[0])]

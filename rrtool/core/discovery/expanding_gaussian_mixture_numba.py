@@ -6,8 +6,6 @@ weights over their denominators, the moments are ``Σ_y e_κ(y) Σ_x e_κ(x) R(y
 sums over all pairs, none left out, with h + w exponentials a component in place of h · w.
 """
 
-from __future__ import annotations
-
 import numba
 import numpy as np
 

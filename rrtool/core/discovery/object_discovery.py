@@ -4,12 +4,12 @@ The thesis stops at how central each region is (§5.3.7) and uses that for salie
 centrality into a list of objects is this project's own step.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import sparse
+
+from rrtool.core.discovery.saliency import check_values
 
 
 @dataclass(frozen=True)
@@ -22,22 +22,12 @@ class DiscoveryOptions:
         cohesion: share of an object's other regions that each must have an edge to.
         overlap: regions of one image are the same thing where their intersection is more than
             this share of the smaller one.
-
-    Raises:
-        ValueError: one is out of its range.
     """
 
     min_images: int = 3
     quantile: float = 0.7
     cohesion: float = 0.5
     overlap: float = 0.5
-
-    def __post_init__(self) -> None:
-        if self.min_images < 2:
-            raise ValueError(f"an object is seen in at least 2 images, not {self.min_images}")
-        for name in ("quantile", "cohesion", "overlap"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} is {getattr(self, name)}, expected 0 to 1")
 
 
 @dataclass(frozen=True)
@@ -196,8 +186,6 @@ def _check(adjacency, centrality, images, boxes) -> None:
             f"{n} images with a graph of {adjacency.shape}, centrality {centrality.shape} and"
             f" boxes {boxes.shape}, expected ({n}, {n}), ({n},) and ({n}, 4)"
         )
-    # NaN fails every comparison, so it fails these too.
-    if not (centrality.min(initial=0) >= 0 and centrality.max(initial=0) < np.inf):
-        raise ValueError("centrality holds negative, NaN or infinite values")
+    check_values("centrality", centrality)
     if not (np.isfinite(boxes).all() and (boxes[:, :2] <= boxes[:, 2:]).all()):
         raise ValueError("a box is not finite or ends before it starts")

@@ -4,11 +4,10 @@ Boxes are ``(x0, y0, x1, y1)`` in cells, from the corner of the top-left cell, w
 ``[0, 1]``: half-open rectangles of cells are such boxes, and so are pixels over the stride.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from rrtool.core.diffusion.graph import edge_weight
+from rrtool.core.discovery.saliency import check_values, unit_maximum
 
 THETA = 3.0
 GAMMA = 3.0
@@ -55,9 +54,7 @@ def object_saliency(
     significance = np.append(significance, 0.0)
     sums = np.einsum("pk,pk->p", weights, significance[np.where(found, neighbor_ids, -1)])
     saliency = np.asarray(feature_saliency, np.float64) ** theta
-    saliency = saliency * sums.reshape(saliency.shape)
-    largest = saliency.max(initial=0)
-    return (saliency / largest if largest > 0 else saliency).astype(np.float32)
+    return unit_maximum(saliency * sums.reshape(saliency.shape)).astype(np.float32)
 
 
 def saliency_precision(saliency_map: np.ndarray, box: np.ndarray) -> float:
@@ -75,7 +72,7 @@ def saliency_precision(saliency_map: np.ndarray, box: np.ndarray) -> float:
     Raises:
         ValueError: the map holds negative, NaN or infinite values, or the box is malformed.
     """
-    _check_values("saliency map", saliency_map)
+    check_values("the saliency map", saliency_map)
     x0, y0, x1, y1 = _checked_boxes(np.asarray(box)[None])[0]
     height, width = saliency_map.shape
     mass = np.asarray(saliency_map, np.float64)
@@ -138,14 +135,8 @@ def _check(feature_saliency, neighbor_ids, similarities, region_saliencies, cent
         )
     if neighbor_ids.max(initial=-1) >= n_regions:
         raise ValueError(f"region {neighbor_ids.max()} is a neighbour, but there are {n_regions}")
-    _check_values("feature saliency", feature_saliency)
-    _check_values("region saliencies", region_saliencies)
-    _check_values("centrality", centrality)
+    check_values("the feature saliency", feature_saliency)
+    check_values("the region saliencies", region_saliencies)
+    check_values("the centrality", centrality)
     if not np.isfinite(similarities[neighbor_ids >= 0]).all():
         raise ValueError("a similarity is NaN or infinite")
-
-
-def _check_values(name: str, values: np.ndarray) -> None:
-    # NaN fails every comparison, so it fails these too.
-    if not (values.min(initial=0) >= 0 and values.max(initial=0) < np.inf):
-        raise ValueError(f"the {name} holds negative, NaN or infinite values")

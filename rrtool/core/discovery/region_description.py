@@ -1,7 +1,5 @@
 """Describe an image by the regions of its saliency maps (thesis §5.3.9–5.3.10)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

@@ -8,10 +8,10 @@ a root of rounding errors). Here only non-negative numbers are added, in float64
 right to rounding; windows are separable and cost 2a additions a position.
 """
 
-from __future__ import annotations
-
 import numba
 import numpy as np
+
+from rrtool.core.discovery.saliency import check_values
 
 GEM_EXPONENT = 3.0
 
@@ -54,9 +54,8 @@ def pool_windows(
     has one cell more above and to the left of the position.
 
     Args:
-        activation_map: ``(k, h, w)`` float32, non-negative.
+        activation_map, exponent: see `pool_regions`; §5.3.8 names max pooling.
         side: a, in cells.
-        exponent: ω; ``np.inf`` is max pooling, which §5.3.8 names.
 
     Returns:
         ``(h·w, k)`` float32, positions in raster order, without normalisation.
@@ -104,8 +103,7 @@ def _checked_map(activation_map: np.ndarray, exponent: float) -> np.ndarray:
     if not exponent > 0:
         raise ValueError(f"the exponent is {exponent}, expected a positive number")
     maps = np.require(activation_map, np.float32, ["C", "W"])
-    if not (maps.min(initial=0) >= 0 and maps.max(initial=0) < np.inf):
-        raise ValueError("the activation map holds negative, NaN or infinite values")
+    check_values("the activation map", maps)
     return maps
 
 

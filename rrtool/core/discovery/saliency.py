@@ -1,7 +1,5 @@
 """Feature saliency of activation maps (thesis §5.3.3, eq. 5.1–5.2, §5.4.1)."""
 
-from __future__ import annotations
-
 import numpy as np
 
 EPSILON = 1e-6
@@ -56,7 +54,7 @@ def feature_saliency(activation_map: np.ndarray, weights: np.ndarray | None = No
             negative, NaN or infinite values.
     """
     _check_positions(activation_map)
-    _check_values(activation_map)
+    check_values("the map", activation_map)
     if weights is None:
         weights = channel_weights(channel_density(activation_map))
     n_channels, height, width = activation_map.shape
@@ -64,7 +62,7 @@ def feature_saliency(activation_map: np.ndarray, weights: np.ndarray | None = No
     # Not a BLAS product: its threads spin on, on the cores that the next steps want (their time
     # grew by half).
     weighted_sum = np.einsum("k,kp->p", np.asarray(weights, np.float32), flat)
-    return _unit_maximum(np.sqrt(_unit_maximum(weighted_sum))).reshape(height, width)
+    return unit_maximum(np.sqrt(unit_maximum(weighted_sum))).reshape(height, width)
 
 
 def prepare_for_detection(
@@ -86,12 +84,13 @@ def prepare_for_detection(
     """
     if not rho > 0:
         raise ValueError(f"the exponent is {rho}, expected a positive number")
-    _check_values(saliency_map)
-    scaled = _unit_maximum(np.asarray(saliency_map, np.float32))
+    check_values("the map", saliency_map)
+    scaled = unit_maximum(np.asarray(saliency_map, np.float32))
     return np.where(scaled >= threshold, scaled, 0).astype(np.float32) ** np.float32(rho)
 
 
-def _unit_maximum(values: np.ndarray) -> np.ndarray:
+def unit_maximum(values: np.ndarray) -> np.ndarray:
+    """Non-negative values over the largest of them; zeros stay zeros."""
     largest = values.max(initial=0)
     return values / largest if largest > 0 else np.zeros_like(values)
 
@@ -101,7 +100,8 @@ def _check_positions(activation_map: np.ndarray) -> None:
         raise ValueError(f"the activation map is {activation_map.shape}, expected (k, h, w)")
 
 
-def _check_values(values: np.ndarray) -> None:
+def check_values(what: str, values: np.ndarray) -> None:
+    """Refuses, with a ``ValueError``, what holds negative, NaN or infinite values."""
     # NaN fails every comparison, so it fails these too.
     if not (values.min(initial=0) >= 0 and values.max(initial=0) < np.inf):
-        raise ValueError("the map holds negative, NaN or infinite values")
+        raise ValueError(f"{what} holds negative, NaN or infinite values")

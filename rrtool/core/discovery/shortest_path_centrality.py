@@ -4,8 +4,6 @@ The cost comes from the cosine similarity that the k-NN lists hold, not from the
 graph. networkit does the work; it takes seconds to import, and is optional.
 """
 
-from __future__ import annotations
-
 import threading
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Average precision and precision at k of one ranked list, junk left aside (thesis §2.5)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

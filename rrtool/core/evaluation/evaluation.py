@@ -1,7 +1,5 @@
 """Retrieval scores of many queries: average precisions and precisions at k, with their means."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 

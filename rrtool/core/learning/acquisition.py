@@ -5,8 +5,6 @@ seed decides everything that the scores leave open, whatever the order of ``pool
 label propagation is in ``joint_label_propagation``.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -10,6 +10,8 @@ many picks what all columns have in common, the slow modes of the graph, is foun
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
@@ -125,11 +127,12 @@ class _Propagation:
         self._place = np.empty(len(order), dtype=np.int64)
         self._place[order] = np.arange(len(order))
         self._rows = self._place[vertices]
-        self._alpha, self._tolerance = alpha, tolerance
+        self._alpha = alpha
         self._modes: SlowModes | None = None
         # Twice the bound on the error of conjugate gradients at condition (1 + α) / (1 − α).
         condition = (1 + alpha) / (1 - alpha)
-        self._max_iterations = 10 + int(np.sqrt(condition) * np.log(2 * condition / tolerance))
+        most = 10 + int(np.sqrt(condition) * np.log(2 * condition / tolerance))
+        self._solver: dict[str, Any] = {"tolerance": tolerance, "max_iterations": most}
 
     def __call__(self, ids: np.ndarray) -> np.ndarray:
         """``h(δ(ids))``."""
@@ -155,11 +158,5 @@ class _Propagation:
         return np.ascontiguousarray(found.T, dtype=np.float32)
 
     def _solve(self, right_hand_sides: np.ndarray) -> np.ndarray:
-        solution = solve(
-            self._matrix,
-            right_hand_sides,
-            self._alpha,
-            tolerance=self._tolerance,
-            max_iterations=self._max_iterations,
-        )
+        solution = solve(self._matrix, right_hand_sides, self._alpha, **self._solver)
         return (1 - self._alpha) * solution.x[self._rows]

@@ -1,7 +1,5 @@
 """k-means whose clusters never stay empty, and how much two clusterings agree."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

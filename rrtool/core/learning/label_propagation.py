@@ -1,7 +1,5 @@
 """Transductive label propagation on the graph of features (thesis §3.2, eq. 3.8–3.10)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Affine frames of local features and their tentative correspondences (thesis §4.3.5)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,12 +14,11 @@ from rrtool.core.matching.spatial_matching_numba import (
 
 GRID_BITS = 21  # positions in the least squares are rounded to 2⁻²¹ of the group's largest
 MAX_CORRESPONDENCES = 1 << 20  # of one scale pair: 2 · 21 + 20 bits leave int64 moments exact
-WEIGHT_BITS = 30  # channel weights are rounded to 2⁻³⁰ of the largest
 
 
 @dataclass(frozen=True)
 class MatchingProblem:
-    """Everything a search reads: frames, tentative correspondences, weights.
+    """Everything a search reads: frames and tentative correspondences.
 
     Problem ``p = (candidate · query scales + query scale) · database scales + database scale``.
     """
@@ -31,27 +28,18 @@ class MatchingProblem:
     correspondences: Correspondences
     n_candidates: int
     n_scales: tuple[int, int]
-    score_unit: float
 
 
 def prepare(
-    query: LocalFeatures,
-    query_image: int,
-    database: LocalFeatures,
-    candidate_ids: np.ndarray,
-    channel_weights: np.ndarray | None,
+    query: LocalFeatures, query_image: int, database: LocalFeatures, candidate_ids: np.ndarray
 ) -> MatchingProblem:
     """Frames and tentative correspondences of one query and its candidates; see `match`."""
     candidate_ids = np.asarray(candidate_ids, np.int64).reshape(-1)
     query_frames = affine_frames(query, np.array([query_image], np.int64))
     database_frames = affine_frames(database, candidate_ids)
     n_scales = (query.n_scales, database.n_scales)
-    correspondences, score_unit = _tentative_correspondences(
-        query_frames, database_frames, n_scales, channel_weights
-    )
-    return MatchingProblem(
-        query_frames, database_frames, correspondences, len(candidate_ids), n_scales, score_unit
-    )
+    found = _tentative_correspondences(query_frames, database_frames, n_scales)
+    return MatchingProblem(query_frames, database_frames, found, len(candidate_ids), n_scales)
 
 
 def affine_frames(features: LocalFeatures, image_ids: np.ndarray) -> AffineFrames:
@@ -134,12 +122,9 @@ def _grid_scales(positions: np.ndarray, groups: np.ndarray, n_groups: int) -> np
 
 
 def _tentative_correspondences(
-    query: AffineFrames,
-    database: AffineFrames,
-    n_scales: tuple[int, int],
-    channel_weights: np.ndarray | None,
-) -> tuple[Correspondences, float]:
-    """All same-channel pairs of every problem, and the unit of their integer scores."""
+    query: AffineFrames, database: AffineFrames, n_scales: tuple[int, int]
+) -> Correspondences:
+    """All same-channel pairs of every problem."""
     n_candidates = len(database.grid_scales) // n_scales[1]
     query_groups = np.tile(np.repeat(np.arange(n_scales[0]), n_scales[1]), n_candidates)
     by_candidate = np.arange(n_candidates * n_scales[1]).reshape(n_candidates, 1, n_scales[1])
@@ -151,24 +136,4 @@ def _tentative_correspondences(
     query_rows, database_rows = list_correspondences(
         query, database, query_groups, database_groups, offsets
     )
-    scores, unit = _integer_scores(query.channels[query_rows], channel_weights)
-    return (
-        Correspondences(query_rows, database_rows, scores, offsets, query_groups, database_groups),
-        unit,
-    )
-
-
-def _integer_scores(
-    channels: np.ndarray, channel_weights: np.ndarray | None
-) -> tuple[np.ndarray, float]:
-    """Score of each correspondence as an integer, and the weight that 1 stands for."""
-    if channel_weights is None:
-        return np.ones(len(channels), np.int64), 1.0
-    weights = np.asarray(channel_weights, np.float64).reshape(-1)
-    if not (np.isfinite(weights).all() and (weights >= 0).all()):
-        raise ValueError("channel weights must be finite and not negative")
-    if len(channels) and not (channels.min() >= 0 and channels.max() < len(weights)):
-        raise ValueError(f"{len(weights)} channel weights, but channel {channels.max()} occurs")
-    largest = float(weights.max(initial=0.0))
-    unit = largest / (1 << WEIGHT_BITS) if largest > 0 else 1.0
-    return np.rint(weights / unit).astype(np.int64)[channels], unit
+    return Correspondences(query_rows, database_rows, offsets, query_groups, database_groups)

@@ -5,14 +5,11 @@ than the descriptors' similarity does; see docs/methods.md for the measurements 
 and the one constant here.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.spatial_matching import Matches
 
-SCORES = ("fused", "inliers")
 AGREEMENT_WEIGHT = 0.25
 # A candidate this similar shows the very photo of the query, not another of the same object.
 COPY_SIMILARITY = 0.999
@@ -32,9 +29,7 @@ def strength_agreement(
 
     Args:
         matches: one-to-one matches of the query against ``candidate_ids``.
-        query: local features that hold the query.
-        query_image: its index there.
-        database: local features of the database.
+        query, query_image: local features that hold the query, and its index there.
         candidate_ids: ``(c,)`` images of ``database``.
 
     Returns:
@@ -50,13 +45,8 @@ def strength_agreement(
     return np.bincount(candidates, ratios, minlength=len(candidate_ids))
 
 
-def fuse(
-    similarities: np.ndarray,
-    agreements: np.ndarray,
-    is_copy: np.ndarray,
-    weight: float = AGREEMENT_WEIGHT,
-) -> np.ndarray:
-    """``z(similarity) + weight · z(agreement)`` over one shortlist (our choice).
+def fuse(similarities: np.ndarray, agreements: np.ndarray, is_copy: np.ndarray) -> np.ndarray:
+    """``z(similarity) + AGREEMENT_WEIGHT · z(agreement)`` over one shortlist (our choice).
 
     Each term is standardised by the mean and deviation of the shortlist, copies of the query
     left out: one photo that equals the query has a hundred times the inliers of any other and
@@ -72,7 +62,8 @@ def fuse(
         ``(c,)`` float64. Copies are scored like the others.
     """
     others = ~(is_copy | (similarities > COPY_SIMILARITY))
-    return _standardized(similarities, others) + weight * _standardized(agreements, others)
+    agreement = _standardized(agreements, others)
+    return _standardized(similarities, others) + AGREEMENT_WEIGHT * agreement
 
 
 def _standardized(values: np.ndarray, reference: np.ndarray) -> np.ndarray:

@@ -1,7 +1,5 @@
 """Local features of a set of images: affine frames detected in activation maps (thesis §4.3.4)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,8 +37,3 @@ class LocalFeatures:
     @property
     def n_features(self) -> int:
         return len(self.means)
-
-    def group(self, image: int, scale: int) -> slice:
-        """The slice of the features of ``image`` at ``scale``."""
-        group = image * self.n_scales + scale
-        return slice(int(self.offsets[group]), int(self.offsets[group + 1]))

@@ -145,8 +145,8 @@ class ActivationHistogram:
     """Counts of positive activations over a sample of maps, from which the levels are calibrated.
 
     The bins are the leading bits of the float32 numbers (the sign, the exponent and 9 bits of the
-    mantissa), so they need no range in advance: one pass suffices, histograms of shards add up
-    exactly, and a quantile is right to 0.2 % of its value.
+    mantissa), so they need no range in advance: one pass suffices, and a quantile is right to
+    0.2 % of its value.
 
     Attributes:
         counts: ``(n_bins,)`` int64, of activations above zero.
@@ -174,10 +174,6 @@ class ActivationHistogram:
         bins = positive.view(np.int32) >> _SHIFT
         counts = self.counts + np.bincount(bins, minlength=_N_BINS)
         return ActivationHistogram(counts, max(self.maximum, float(positive.max(initial=0))))
-
-    def merge(self, other: ActivationHistogram) -> ActivationHistogram:
-        """Returns the histogram of both samples."""
-        return ActivationHistogram(self.counts + other.counts, max(self.maximum, other.maximum))
 
     def quantile(self, fraction: float) -> float:
         """The lower edge of the bin that holds the ``fraction`` quantile; 0 where all is zero."""
@@ -207,8 +203,8 @@ class ActivationHistogram:
 def _check_maps(levels: np.ndarray, activations: np.ndarray, delta: int) -> None:
     if levels.ndim != 3 or levels.shape != activations.shape:
         raise ValueError(
-            f"levels {levels.shape} and activations {activations.shape} must have one (k, h, w)"
-            " shape"
+            f"levels are {levels.shape} and activations {activations.shape}, expected one shape"
+            " (k, h, w)"
         )
     if levels.dtype != np.uint8 or activations.dtype != np.float32:
         raise ValueError(

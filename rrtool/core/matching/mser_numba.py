@@ -6,8 +6,6 @@ smallest level are touched: the others belong to the root alone. Framed index 0,
 frame, is no pixel and stands for none.
 """
 
-from __future__ import annotations
-
 from typing import NamedTuple
 
 import numba

@@ -1,7 +1,5 @@
 """Greedy non-maximum suppression of region boxes (thesis §4.3.4, §4.4.1)."""
 
-from __future__ import annotations
-
 import numba
 import numpy as np
 

@@ -7,8 +7,6 @@ keeps the y direction, 5 dof); all are enumerated, promising ones refined to a f
 `match` runs on the CPU (numba); `spatial_matching_torch.match` gives the same result on a device.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numba
@@ -17,7 +15,6 @@ import numpy as np
 from rrtool.core.matching.correspondences import MatchingProblem, prepare
 from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.spatial_matching_numba import (
-    Correspondences,
     Limits,
     keep_one_to_one,
     measure_inliers,
@@ -46,28 +43,17 @@ class MatchingOptions:
     local_optimization: bool = True
     max_refinements: int = 20
 
-    def __post_init__(self) -> None:
-        if not 0 < self.inlier_threshold <= 1e6:
-            raise ValueError(f"inlier_threshold is {self.inlier_threshold}, expected (0, 1e6]")
-        if not 1 <= self.max_scale_change <= 1e6:
-            raise ValueError(f"max_scale_change is {self.max_scale_change}, expected 1 to 1e6")
-        if self.max_refinements < 0:
-            raise ValueError(f"max_refinements must not be negative, got {self.max_refinements}")
-
 
 @dataclass(frozen=True)
 class Matches:
     """One query against ``c`` candidate images: the best scale pair of each.
 
     Attributes:
-        n_inliers: ``(c,)`` int32.
-        scores: ``(c,)`` float64, what the best pair was chosen by: the number of inliers, or the
-            sum of their channel weights when weights were given.
+        n_inliers: ``(c,)`` int32, what the best pair was chosen by.
         scale_pairs: ``(c, 2)`` int8, (query scale, database scale); −1 when nothing matches.
         M_1to2: ``(c, 2, 3)`` float64, query cells to database cells of the best pair; NaN when
             nothing matches.
         n_tentative: ``(c,)`` int32, tentative correspondences of the best pair (0 when none).
-        n_tentative_all: ``(c,)`` int32, of all scale pairs together.
         inlier_offsets: ``(c + 1,)`` int64.
         inliers: ``(m, 2)`` int32, (index within the query image's features, index within the
             candidate image's features), over all scales of the image; in the order of the
@@ -75,11 +61,9 @@ class Matches:
     """
 
     n_inliers: np.ndarray
-    scores: np.ndarray
     scale_pairs: np.ndarray
     M_1to2: np.ndarray
     n_tentative: np.ndarray
-    n_tentative_all: np.ndarray
     inlier_offsets: np.ndarray
     inliers: np.ndarray
 
@@ -90,7 +74,6 @@ def match(
     database: LocalFeatures,
     candidate_ids: np.ndarray,
     options: MatchingOptions,
-    channel_weights: np.ndarray | None = None,
 ) -> Matches:
     """Match one query image against candidate images of a database (thesis §4.3.5–4.3.6).
 
@@ -99,31 +82,26 @@ def match(
     evaluated on all tentative correspondences of the pair: inliers have
     ``‖A μ₁ + t − μ₂‖ ≤ inlier_threshold``. Scanning hypotheses in the order (query feature,
     database feature), one that strictly beats the best so far is refined: full affine least
-    squares on its inliers, repeated while its score grows. The best scale pair wins; ties go to
+    squares on its inliers, repeated while their number grows. The best scale pair wins; ties go to
     the first in (query scale, database scale) order.
 
     Features whose mean or covariance is not finite, or whose covariance is not positive definite,
     take no part. The least squares reads positions rounded to 2⁻²¹ of the largest coordinate of
-    their group and weights are rounded to 2⁻³⁰ of the largest, so that all sums are exact in
-    integers and the result is the same on any number of threads and on any device.
+    their group, so that all sums are exact in integers and the result is the same on any number
+    of threads and on any device.
 
     Args:
-        query: local features that hold the query.
-        query_image: index of the query image in ``query``.
-        database: local features of the database.
+        query, query_image: local features that hold the query, and its index there.
         candidate_ids: ``(c,)`` int, images of ``database``; repetitions are allowed.
-        options: see `MatchingOptions`.
-        channel_weights: ``(k,)`` float64, non-negative; an inlier of channel j then scores
-            ``channel_weights[j]`` in place of 1.
 
     Returns:
         The matches, in the order of ``candidate_ids``.
 
     Raises:
-        ValueError: an image id out of range, weights that don't fit, channels that are not
-            sorted, or more than 2²⁰ correspondences in one scale pair.
+        ValueError: an image id out of range, channels that are not sorted, or more than 2²⁰
+            correspondences in one scale pair.
     """
-    problem = prepare(query, query_image, database, candidate_ids, channel_weights)
+    problem = prepare(query, query_image, database, candidate_ids)
     with numba.parallel_chunksize(4):  # costs differ much: don't deal the problems out up front
         transforms, scores = search_transforms(
             problem.query, problem.database, problem.correspondences, search_limits(options)
@@ -148,21 +126,18 @@ def assemble(
     Args:
         problem: what was searched.
         transforms: ``(p, 6)`` float64, ``(a, b, c, d, tx, ty)``; NaN when none.
-        scores: ``(p,)`` int64.
-        options: see `MatchingOptions`.
-
-    Returns:
-        The matches.
+        scores: ``(p,)`` int64, numbers of inliers.
+        options: those of the search.
     """
     pairs_per_image = problem.n_scales[0] * problem.n_scales[1]
-    counts = np.diff(problem.correspondences.offsets).reshape(-1, pairs_per_image)
+    counts = np.diff(problem.correspondences.offsets)
     if options.one_to_one:
         is_inlier = _find_inliers(problem, transforms, options)
-        scores = _sum_per_problem(problem.correspondences, is_inlier)
+        running = np.concatenate([np.zeros(1, np.int64), np.cumsum(is_inlier)])
+        scores = np.diff(running[problem.correspondences.offsets])
     best = np.argmax(scores.reshape(-1, pairs_per_image), axis=1)  # the first of equals
     best_problems = np.arange(problem.n_candidates) * pairs_per_image + best
-    best_scores = scores[best_problems]
-    matched = best_scores > 0
+    matched = scores[best_problems] > 0
     chosen = np.full(transforms.shape, np.nan)
     chosen[best_problems[matched]] = transforms[best_problems[matched]]
     if not options.one_to_one:
@@ -171,11 +146,9 @@ def assemble(
     best_transforms = chosen[best_problems]
     return Matches(
         n_inliers=n_inliers.astype(np.int32),
-        scores=best_scores * problem.score_unit,
         scale_pairs=_scale_pairs(best, matched, problem.n_scales[1]),
         M_1to2=best_transforms[:, [0, 1, 4, 2, 3, 5]].reshape(-1, 2, 3),
-        n_tentative=np.where(matched, counts.reshape(-1)[best_problems], 0).astype(np.int32),
-        n_tentative_all=counts.sum(axis=1).astype(np.int32),
+        n_tentative=np.where(matched, counts[best_problems], 0).astype(np.int32),
         inlier_offsets=np.concatenate([np.zeros(1, np.int64), np.cumsum(n_inliers)]),
         inliers=inliers,
     )
@@ -196,12 +169,6 @@ def _find_inliers(
     problems = np.searchsorted(correspondences.offsets, inliers, side="right")
     order = inliers[np.lexsort((inliers, squared_errors[inliers], problems))]
     return keep_one_to_one(order, correspondences, len(query.positions), len(database.positions))
-
-
-def _sum_per_problem(correspondences: Correspondences, is_inlier: np.ndarray) -> np.ndarray:
-    """Sum of the scores of the inliers of each problem, ``(p,)`` int64."""
-    running = np.concatenate([np.zeros(1, np.int64), np.cumsum(correspondences.scores * is_inlier)])
-    return np.diff(running[correspondences.offsets])
 
 
 def _scale_pairs(best: np.ndarray, matched: np.ndarray, n_database_scales: int) -> np.ndarray:

@@ -2,13 +2,11 @@
 
 Everything here obeys one canonical arithmetic, which `spatial_matching_torch` repeats on a device:
 float64, the operation order written below, no fused multiply-add, and integers wherever a sum runs
-over correspondences (scores and the moments of the least squares). Integer sums don't depend on
+over correspondences (counts and the moments of the least squares). Integer sums don't depend on
 their order, so vector width, thread count and device can't change an inlier.
 
 A transform is ``(a, b, c, d, x, y)`` with ``M_1to2 = [[a, b, x], [c, d, y]]``.
 """
-
-from __future__ import annotations
 
 from typing import NamedTuple
 
@@ -48,14 +46,12 @@ class Correspondences(NamedTuple):
 
     Attributes:
         query_rows, database_rows: ``(m,)`` int32, rows of the two `AffineFrames`.
-        scores: ``(m,)`` int64, what each adds to the score of a transform it agrees with.
         offsets: ``(p + 1,)`` int64.
         query_groups, database_groups: ``(p,)`` int64.
     """
 
     query_rows: np.ndarray
     database_rows: np.ndarray
-    scores: np.ndarray
     offsets: np.ndarray
     query_groups: np.ndarray
     database_groups: np.ndarray
@@ -107,14 +103,8 @@ def list_correspondences(query, database, query_groups, database_groups, offsets
     for p in range(len(query_groups)):
         part = slice(offsets[p], offsets[p + 1])
         if offsets[p + 1] > offsets[p]:
-            _join(
-                query,
-                database,
-                query_groups[p],
-                database_groups[p],
-                query_rows[part],
-                database_rows[part],
-            )
+            outputs = query_rows[part], database_rows[part]
+            _join(query, database, query_groups[p], database_groups[p], *outputs)
     return query_rows, database_rows
 
 
@@ -138,27 +128,21 @@ def _hypothesis(from_circle, to_circle, x, y, u, v):
 
 
 @njit(cache=True, nogil=True)
-def _score_hypothesis(a, c, d, tx, ty, points, scores, remaining, squared_threshold, to_beat):
-    """Score of a hypothesis, or any value ≤ ``to_beat`` once it can't beat that."""
-    n = len(scores)
+def _score_hypothesis(a, c, d, tx, ty, points, squared_threshold, to_beat):
+    """Inliers of a hypothesis, or any number ≤ ``to_beat`` once it can't beat that."""
+    n = points.shape[1]
     score = 0
     for start in range(0, n, BLOCK):
-        if score + remaining[start // BLOCK] <= to_beat:
+        if score + n - start <= to_beat:
             return score
-        # Slices from zero and an unconditional load: otherwise LLVM doesn't vectorise the loop.
+        # Slices from zero: otherwise LLVM doesn't vectorise the loop.
         end = min(start + BLOCK, n)
-        x, y, u, v = (
-            points[0, start:end],
-            points[1, start:end],
-            points[2, start:end],
-            points[3, start:end],
-        )
-        block_scores = scores[start:end]
-        for j in range(len(block_scores)):
+        x, y = points[0, start:end], points[1, start:end]
+        u, v = points[2, start:end], points[3, start:end]
+        for j in range(len(x)):
             ex = (a * x[j] + tx) - u[j]
             ey = ((c * x[j] + d * y[j]) + ty) - v[j]
-            gain = block_scores[j]
-            score += gain if ex * ex + ey * ey <= squared_threshold else 0
+            score += 1 if ex * ex + ey * ey <= squared_threshold else 0
     return score
 
 
@@ -175,11 +159,11 @@ def _mark_inliers(transform, points, squared_threshold, squared_errors):
 
 
 @njit(cache=True, nogil=True)
-def _score_inliers(squared_errors, scores):
-    score = 0
-    for j in range(len(scores)):
-        score += scores[j] if squared_errors[j] >= 0.0 else 0
-    return score
+def _count_inliers(squared_errors):
+    count = 0
+    for j in range(len(squared_errors)):
+        count += 1 if squared_errors[j] >= 0.0 else 0
+    return count
 
 
 @njit(cache=True, nogil=True)
@@ -219,11 +203,8 @@ def _fit_affine(moments, query_scale, database_scale):
     n, x, y, u, v = moments[0], moments[1], moments[2], moments[3], moments[4]
     if n < 3:
         return False, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    xx, xy, yy = (
-        _scatter(moments[5], x, x, n),
-        _scatter(moments[6], x, y, n),
-        _scatter(moments[7], y, y, n),
-    )
+    xx, yy = _scatter(moments[5], x, x, n), _scatter(moments[7], y, y, n)
+    xy = _scatter(moments[6], x, y, n)
     det = xx * yy - xy * xy
     trace = xx + yy
     if not det > COLLINEAR * (trace * trace):
@@ -243,7 +224,7 @@ def _fit_affine(moments, query_scale, database_scale):
 
 
 @njit(cache=True, nogil=True)
-def _refine(transform, score, points, grid, scores, scales, limits, squared_errors):
+def _refine(transform, score, points, grid, scales, limits, squared_errors):
     """LO: refit to the inliers while the score grows."""
     _mark_inliers(transform, points, limits.squared_threshold, squared_errors)
     for _ in range(limits.max_refinements):
@@ -253,7 +234,7 @@ def _refine(transform, score, points, grid, scores, scales, limits, squared_erro
         if not determined or not _scale_change_allowed(determinant, limits.squared_scale_change):
             break
         _mark_inliers(fitted, points, limits.squared_threshold, squared_errors)
-        fitted_score = _score_inliers(squared_errors, scores)
+        fitted_score = _count_inliers(squared_errors)
         if fitted_score <= score:
             break
         transform, score = fitted, fitted_score
@@ -276,53 +257,33 @@ def _gather(query, database, query_rows, database_rows):
 
 
 @njit(cache=True, nogil=True)
-def _remaining_scores(scores):
-    """Largest score still to come at the start of each block."""
-    n_blocks = (len(scores) + BLOCK - 1) // BLOCK
-    remaining = np.zeros(n_blocks, np.int64)
-    total = 0
-    for block in range(n_blocks - 1, -1, -1):
-        for j in range(block * BLOCK, min((block + 1) * BLOCK, len(scores))):
-            total += scores[j]
-        remaining[block] = total
-    return remaining
-
-
-@njit(cache=True, nogil=True)
-def _search(query, database, query_rows, database_rows, scores, scales, limits):
-    """Best transform of one problem and its score; score 0 when there is none."""
+def _search(query, database, query_rows, database_rows, scales, limits):
+    """Best transform of one problem and its inliers' number; 0 when there is none."""
     points, grid = _gather(query, database, query_rows, database_rows)
     squared_errors = np.empty(len(query_rows), np.float64)
-    remaining = _remaining_scores(scores)
     best = (np.nan, np.nan, np.nan, np.nan, np.nan, np.nan)
     best_score = 0
     for i in range(len(query_rows)):
-        if remaining[0] <= best_score:
+        if len(query_rows) <= best_score:
             break  # nothing can beat a transform with which everything agrees
-        a, c, d, tx, ty = _hypothesis(
-            database.from_circle[database_rows[i]],
-            query.to_circle[query_rows[i]],
-            points[0, i],
-            points[1, i],
-            points[2, i],
-            points[3, i],
-        )
+        from_circle = database.from_circle[database_rows[i]]
+        to_circle = query.to_circle[query_rows[i]]
+        x, y, u, v = points[0, i], points[1, i], points[2, i], points[3, i]
+        a, c, d, tx, ty = _hypothesis(from_circle, to_circle, x, y, u, v)
         if not _scale_change_allowed(a * d, limits.squared_scale_change):
             continue
-        score = _score_hypothesis(
-            a, c, d, tx, ty, points, scores, remaining, limits.squared_threshold, best_score
-        )
+        score = _score_hypothesis(a, c, d, tx, ty, points, limits.squared_threshold, best_score)
         if score > best_score:
             best, best_score = (a, 0.0, c, d, tx, ty), score
             best, best_score = _refine(
-                best, best_score, points, grid, scores, scales, limits, squared_errors
+                best, best_score, points, grid, scales, limits, squared_errors
             )
     return best, best_score
 
 
 @njit(cache=True, nogil=True, parallel=True)
 def search_transforms(query, database, correspondences, limits):
-    """Best transform ``(p, 6)`` float64 (NaN when none) and score ``(p,)`` int64 per problem."""
+    """Best transform ``(p, 6)`` float64 (NaN when none) and inliers ``(p,)`` int64 per problem."""
     n_problems = len(correspondences.query_groups)
     transforms = np.full((n_problems, 6), np.nan)
     best_scores = np.zeros(n_problems, np.int64)
@@ -333,14 +294,10 @@ def search_transforms(query, database, correspondences, limits):
                 query.grid_scales[correspondences.query_groups[p]],
                 database.grid_scales[correspondences.database_groups[p]],
             )
+            query_rows = correspondences.query_rows[lo:hi]
+            database_rows = correspondences.database_rows[lo:hi]
             best, best_scores[p] = _search(
-                query,
-                database,
-                correspondences.query_rows[lo:hi],
-                correspondences.database_rows[lo:hi],
-                correspondences.scores[lo:hi],
-                scales,
-                limits,
+                query, database, query_rows, database_rows, scales, limits
             )
             for entry in range(6):
                 transforms[p, entry] = best[entry]
@@ -354,12 +311,9 @@ def measure_inliers(query, database, correspondences, transforms, squared_thresh
     for p in range(len(correspondences.query_groups)):
         lo, hi = correspondences.offsets[p], correspondences.offsets[p + 1]
         if lo < hi and not np.isnan(transforms[p, 0]):
-            points, _ = _gather(
-                query,
-                database,
-                correspondences.query_rows[lo:hi],
-                correspondences.database_rows[lo:hi],
-            )
+            query_rows = correspondences.query_rows[lo:hi]
+            database_rows = correspondences.database_rows[lo:hi]
+            points, _ = _gather(query, database, query_rows, database_rows)
             t = transforms[p]
             transform = (t[0], t[1], t[2], t[3], t[4], t[5])
             _mark_inliers(transform, points, squared_threshold, squared_errors[lo:hi])
@@ -372,9 +326,7 @@ def keep_one_to_one(order, correspondences, n_query, n_database):
 
     Args:
         order: ``(i,)`` int64, inliers, by problem, then error, then index.
-        correspondences: the correspondences they belong to.
-        n_query: number of query rows.
-        n_database: number of database rows.
+        n_query, n_database: rows of the two `AffineFrames`.
 
     Returns:
         ``(m,)`` bool over all correspondences.

@@ -16,12 +16,7 @@ import torch
 
 from rrtool.core.matching.correspondences import MatchingProblem, prepare
 from rrtool.core.matching.local_features import LocalFeatures
-from rrtool.core.matching.spatial_matching import (
-    Matches,
-    MatchingOptions,
-    assemble,
-    search_limits,
-)
+from rrtool.core.matching.spatial_matching import Matches, MatchingOptions, assemble, search_limits
 from rrtool.core.matching.spatial_matching_numba import COLLINEAR, Limits
 
 SMALLEST_FILL = 0.7  # a batch of problems is padded to the largest, none below this fraction of it
@@ -32,14 +27,13 @@ BYTES_PER_CORRESPONDENCE = 400  # temporaries of the walk per padded corresponde
 class _Correspondences(NamedTuple):
     """Flat correspondences of all problems on the device; the names are those of the kernels.
 
-    ``points`` ``(4, m)`` float64 and ``grid`` ``(4, m)`` int64 hold ``x, y, u, v``; ``scores`` is
-    None when every correspondence scores 1; ``hypotheses`` ``(6, m)`` float64 holds the transform
-    of each correspondence alone, ``allowed`` ``(m,)`` bool says whether it may be tried.
+    ``points`` ``(4, m)`` float64 and ``grid`` ``(4, m)`` int64 hold ``x, y, u, v``;
+    ``hypotheses`` ``(6, m)`` float64 holds the transform of each correspondence alone,
+    ``allowed`` ``(m,)`` bool says whether it may be tried.
     """
 
     points: torch.Tensor
     grid: torch.Tensor
-    scores: torch.Tensor | None
     hypotheses: torch.Tensor
     allowed: torch.Tensor
 
@@ -48,7 +42,7 @@ class _Batch(NamedTuple):
     """Correspondences of some problems, padded to the largest.
 
     ``where`` ``(b, n)`` int64 into the flat ones, ``valid`` ``(b, n)`` bool, ``points`` and
-    ``grid`` ``(4, b, n)``, ``scores`` ``(b, n)`` int64 or None, ``scales`` ``(2, b)`` float64.
+    ``grid`` ``(4, b, n)``, ``scales`` ``(2, b)`` float64.
     Padded points are infinitely far, so they are never inliers.
     """
 
@@ -56,19 +50,11 @@ class _Batch(NamedTuple):
     valid: torch.Tensor
     points: torch.Tensor
     grid: torch.Tensor
-    scores: torch.Tensor | None
     scales: torch.Tensor
 
     def rows(self, rows: torch.Tensor) -> _Batch:
-        scores = None if self.scores is None else self.scores[rows]
-        return _Batch(
-            self.where[rows],
-            self.valid[rows],
-            self.points[:, rows],
-            self.grid[:, rows],
-            scores,
-            self.scales[:, rows],
-        )
+        points, grid, scales = self.points[:, rows], self.grid[:, rows], self.scales[:, rows]
+        return _Batch(self.where[rows], self.valid[rows], points, grid, scales)
 
 
 def match(
@@ -77,34 +63,21 @@ def match(
     database: LocalFeatures,
     candidate_ids: np.ndarray,
     options: MatchingOptions,
-    channel_weights: np.ndarray | None = None,
     *,
     device: str | torch.device = "cpu",
     max_bytes: int | None = None,
 ) -> Matches:
-    """Match one query image against candidate images; see `spatial_matching.match`.
+    """Match one query image against candidate images: as `spatial_matching.match` in all.
 
     Enumerating the correspondences and the greedy one-to-one assignment are sequential and short:
     they run on the host.
 
     Args:
-        query: local features that hold the query.
-        query_image: index of the query image in ``query``.
-        database: local features of the database.
-        candidate_ids: ``(c,)`` int.
-        options: see `MatchingOptions`.
-        channel_weights: ``(k,)`` float64 or None.
         device: a torch device with float64.
         max_bytes: bound on the device memory of temporaries (one row of errors always fits); by
             default 1 GiB, on the CPU 64 MiB, where larger ones cost more in page faults.
-
-    Returns:
-        The same matches as `spatial_matching.match`.
-
-    Raises:
-        ValueError: as `spatial_matching.match`.
     """
-    problem = prepare(query, query_image, database, candidate_ids, channel_weights)
+    problem = prepare(query, query_image, database, candidate_ids)
     device = torch.device(device)
     if max_bytes is None:
         max_bytes = 1 << (26 if device.type == "cpu" else 30)
@@ -116,7 +89,7 @@ def match(
 def _search_transforms(
     problem: MatchingProblem, limits: Limits, device: torch.device, max_bytes: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Best transform ``(p, 6)`` float64 (NaN when none) and score ``(p,)`` int64 per problem."""
+    """Best transform ``(p, 6)`` float64 (NaN when none) and inliers ``(p,)`` int64 per problem."""
     offsets = problem.correspondences.offsets
     sizes = np.diff(offsets)
     order = np.argsort(-sizes, kind="stable")
@@ -169,9 +142,7 @@ def _to_device(problem: MatchingProblem, limits: Limits, device: torch.device) -
     allowed = _scale_change_allowed(
         hypotheses[0] * hypotheses[3], torch.ones_like(query_rows, dtype=torch.bool), limits
     )
-    uniform = bool(np.all(listed.scores == 1))
-    scores = None if uniform else torch.from_numpy(listed.scores).to(device)
-    return _Correspondences(points, grid, scores, hypotheses, allowed)
+    return _Correspondences(points, grid, hypotheses, allowed)
 
 
 def _hypotheses(factors: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
@@ -196,25 +167,17 @@ def _pad(flat: _Correspondences, problem: MatchingProblem, problems: np.ndarray)
     """The correspondences of some problems, padded to the first, which is the largest."""
     device = flat.points.device
     listed = problem.correspondences
-    starts = torch.from_numpy(listed.offsets[problems]).to(device)
-    sizes = torch.from_numpy(listed.offsets[problems + 1]).to(device) - starts
-    columns = torch.arange(
-        int(listed.offsets[problems[0] + 1] - listed.offsets[problems[0]]), device=device
-    )
+    first, last = listed.offsets[problems], listed.offsets[problems + 1]
+    starts, sizes = (torch.from_numpy(each).to(device) for each in (first, last - first))
+    columns = torch.arange(int(last[0] - first[0]), device=device)
     valid = columns < sizes[:, None]
     index = torch.where(valid, starts[:, None] + columns, starts[:, None])
     points = flat.points[:, index]
     points[2:].masked_fill_(~valid, torch.inf)
-    scales = np.stack(
-        [
-            problem.query.grid_scales[listed.query_groups[problems]],
-            problem.database.grid_scales[listed.database_groups[problems]],
-        ]
-    )
-    scores = None if flat.scores is None else torch.where(valid, flat.scores[index], 0)
-    return _Batch(
-        index, valid, points, flat.grid[:, index], scores, torch.from_numpy(scales).to(device)
-    )
+    of_query = problem.query.grid_scales[listed.query_groups[problems]]
+    of_database = problem.database.grid_scales[listed.database_groups[problems]]
+    scales = torch.from_numpy(np.stack([of_query, of_database])).to(device)
+    return _Batch(index, valid, points, flat.grid[:, index], scales)
 
 
 def _score_hypotheses(
@@ -230,8 +193,7 @@ def _score_hypotheses(
     for start in range(0, n, step):
         index = batch.where[:, start : start + step]
         hypotheses = flat.hypotheses[:, index, None]
-        inlier = _inliers(hypotheses, batch.points[:, :, None, :], limits)
-        scores = _sum_scores(inlier, None if batch.scores is None else batch.scores[:, None, :])
+        scores = _inliers(hypotheses, batch.points[:, :, None, :], limits).sum(dim=-1)
         valid = batch.valid[:, start : start + step]
         kept = torch.where(flat.allowed[index], scores, 0)[valid]
         hypothesis_scores[index[valid]] = kept
@@ -253,12 +215,6 @@ def _inliers(transforms: torch.Tensor, points: torch.Tensor, limits: Limits) -> 
     ey *= ey
     ex += ey
     return ex <= limits.squared_threshold
-
-
-def _sum_scores(inlier: torch.Tensor, scores: torch.Tensor | None) -> torch.Tensor:
-    if scores is None:
-        return inlier.sum(dim=-1)
-    return (inlier * scores).sum(dim=-1)
 
 
 def _walk_records(
@@ -296,7 +252,7 @@ def _refine(
         determinant = fitted[0] * fitted[3] - fitted[1] * fitted[2]
         allowed = _scale_change_allowed(determinant, determined, limits)
         inlier = _inliers(fitted[:, :, None], batch.points, limits)
-        fitted_scores = _sum_scores(inlier, batch.scores)
+        fitted_scores = inlier.sum(dim=-1)
         grew = torch.nonzero(allowed & (fitted_scores > scores[active])).squeeze(1)
         if not len(grew):
             break

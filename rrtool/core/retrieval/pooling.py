@@ -4,8 +4,6 @@ Every function takes activations ``(b, k, h, w)``, non-negative, and returns ``(
 device in float32. A map that is zero everywhere gives a zero vector, never NaN.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

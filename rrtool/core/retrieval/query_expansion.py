@@ -4,8 +4,6 @@ Average query expansion (AQE: Chum et al. 2007), its weighted form (αQE: Radeno
 in the thesis) and database-side augmentation (DBA: Arandjelović and Zisserman 2012).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Rank a database by similarity to queries."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

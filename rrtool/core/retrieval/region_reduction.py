@@ -7,8 +7,6 @@ have infinite likelihood. Seeds are those of k-means++, and the likeliest of sev
 with one fit the seed moves the mAP of five regions by 1.5 points, with ten by 0.6.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,36 +44,12 @@ class RegionMixture:
     converged: bool
 
 
-@dataclass(frozen=True)
-class MixtureOptions:
-    """How mixtures are fitted.
-
-    Attributes:
-        n_starts: fits, of which the likeliest counts; of those within the tolerance, the first.
-        max_iterations: of each.
-        tolerance: of the mean log-likelihood.
-    """
-
-    n_starts: int = N_STARTS
-    max_iterations: int = MAX_ITERATIONS
-    tolerance: float = TOLERANCE
-
-    def __post_init__(self) -> None:
-        if self.n_starts < 1 or self.max_iterations < 1 or not self.tolerance >= 0:
-            raise ValueError(
-                f"{self.n_starts} starts, {self.max_iterations} iterations and tolerance"
-                f" {self.tolerance}, expected at least 1, 1 and 0"
-            )
-
-
-_DEFAULTS = MixtureOptions()
-
-
 def fit_region_mixture(
     points: np.ndarray,
     n_components: int,
     generator: np.random.Generator,
-    options: MixtureOptions = _DEFAULTS,
+    n_starts: int = N_STARTS,
+    max_iterations: int = MAX_ITERATIONS,
 ) -> RegionMixture:
     """Maximum likelihood by expectation-maximization, from k-means++ and its hard assignment.
 
@@ -83,6 +57,8 @@ def fit_region_mixture(
         points: ``(n, d)`` finite, n ≥ 1. Their order does not matter to the components.
         n_components: m; fewer come back where there are fewer distinct points.
         generator: draws the seeds.
+        n_starts: fits, of which the likeliest counts; of those within ``TOLERANCE``, the first.
+        max_iterations: of each fit; it ends before where the mean log-likelihood comes to rest.
 
     Raises:
         ValueError: there is no point, one is not finite, or no component is asked for.
@@ -96,24 +72,24 @@ def fit_region_mixture(
     order = np.lexsort(points.T[::-1])
     ordered = points[order]
     fits = []
-    for _ in range(options.n_starts):
+    for _ in range(n_starts):
         seeds = _spread_seeds(ordered, n_components, generator)
-        fits.append(_fit(ordered, ordered[seeds], options))
+        fits.append(_fit(ordered, ordered[seeds], max_iterations))
     # Several may end in the same place: the first of them, whatever rounding has to say.
-    enough = max(fit.log_likelihood for fit in fits) - options.tolerance
+    enough = max(fit.log_likelihood for fit in fits) - TOLERANCE
     best = next(fit for fit in fits if fit.log_likelihood >= enough)
     in_order_given = np.empty_like(best.responsibilities)
     in_order_given[order] = best.responsibilities
     return replace(best, responsibilities=in_order_given)
 
 
-def _fit(points: np.ndarray, seeds: np.ndarray, options: MixtureOptions) -> RegionMixture:
+def _fit(points: np.ndarray, seeds: np.ndarray, max_iterations: int) -> RegionMixture:
     responsibilities = np.eye(len(seeds))[_squared_distances(points, seeds).argmin(axis=1)]
     likelihood, n_iterations, converged = -np.inf, 0, False
-    while n_iterations < options.max_iterations and not converged:
+    while n_iterations < max_iterations and not converged:
         parameters = _maximize(points, responsibilities)
         responsibilities, reached = _expect(points, *parameters)
-        converged = abs(reached - likelihood) <= options.tolerance
+        converged = abs(reached - likelihood) <= TOLERANCE
         likelihood, n_iterations = reached, n_iterations + 1
     return RegionMixture(*parameters, responsibilities, likelihood, n_iterations, converged)
 

@@ -1,7 +1,5 @@
 """Images of several descriptors: cross-matching and pooling of regional scores (METHODS §6)."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 
 import numpy as np

@@ -5,8 +5,6 @@ the differences of matching pairs becomes the identity, and the covariance of al
 becomes diagonal, its largest entries first.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -174,7 +172,8 @@ def fit_supervised(
             f"{matching.n_independent} independent matching pairs do not determine a covariance"
             f" in {k} dimensions: it must be shrunk"
         )
-    whitener = _inverse_square_root(_shrunk(within, shrinkage))
+    shrunk = (1 - shrinkage) * within + shrinkage * np.trace(within) / k * np.eye(k)
+    whitener = _inverse_square_root(shrunk)
     eigenvalues, rotation = _spectrum(whitener @ covariance @ whitener)
     projection = _with_positive_signs(rotation @ whitener)
     return LearnedWhitening(
@@ -208,19 +207,10 @@ def fit_pca(descriptors: np.ndarray, shrinkage: float | None = None) -> LearnedW
 
 
 def fit_mean(descriptors: np.ndarray) -> LearnedWhitening:
-    """Centring alone: the identity after subtraction of the mean.
-
-    Args:
-        descriptors: ``(n, k)``, l2-normalised here; none zero.
-    """
+    """Centring alone: the identity after subtraction of the mean; arguments as of ``fit_pca``."""
     mean, covariance = _mean_and_covariance(descriptors)
     identity = np.eye(len(mean))
     return LearnedWhitening(mean, identity, np.diag(covariance).copy(), _rank(covariance))
-
-
-def _shrunk(covariance: np.ndarray, shrinkage: float) -> np.ndarray:
-    k = len(covariance)
-    return (1 - shrinkage) * covariance + shrinkage * np.trace(covariance) / k * np.eye(k)
 
 
 def oas_shrinkage(covariance: np.ndarray, n_samples: int) -> float:

@@ -16,10 +16,10 @@ from rrtool.artifacts import (
     InputRecord,
     OutputFile,
     OverImages,
+    decode_texts,
     skipped_list_path,
     write_skipped_list,
 )
-from rrtool.artifacts.names import decode_texts
 from rrtool.errors import WorkFailed
 from rrtool.images.collection import Collection
 from rrtool.options import Options
@@ -112,7 +112,7 @@ def describe_images(
     """
 
     def work(outputs: list[OutputFile]) -> None:
-        if not activations.network["trained"]:
+        if not activations.network.get("trained", True):
             progress.message("the network is untrained (seeded random weights)")
         _describe(activations, outputs, prepare(), options.COMMAND.name, progress)
 

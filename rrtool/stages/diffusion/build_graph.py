@@ -1,7 +1,5 @@
 """``rrtool build-graph``: features → k-nearest-neighbour graph (thesis §2.4)."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 

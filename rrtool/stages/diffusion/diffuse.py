@@ -1,7 +1,5 @@
 """``rrtool diffuse``: graph + features → ranking by diffusion (thesis §2.4, §4.4.1)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

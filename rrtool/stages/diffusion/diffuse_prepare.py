@@ -1,7 +1,5 @@
 """``rrtool diffuse --prepare``: solve once per vertex, for queries without a solver."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 
@@ -70,14 +68,14 @@ def _solver(
         found = vertices[searcher.search(vectors[rows[is_vertex]], size)[0]]
         subgraphs[is_vertex] = _with_itself(found, rows[is_vertex])
         b = np.where(subgraphs == rows[:, None], 1 - options.alpha, 0)
-        solved = solve_on_subgraphs(matrix, subgraphs, b, **options.solver())
-        columns, values, offsets = _sparse_rows(subgraphs, solved.x)
+        x, n_iterations, residuals = solve_on_subgraphs(matrix, subgraphs, b, **options.solver())
+        columns, values, offsets = _sparse_rows(subgraphs, x)
         return OfflineDiffusion.columns(
             columns_=columns,
             values=values,
             offsets=offsets,
-            n_iterations=solved.n_iterations,
-            residuals=solved.residuals,
+            n_iterations=n_iterations,
+            residuals=residuals,
         )
 
     return solve

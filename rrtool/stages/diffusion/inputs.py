@@ -1,7 +1,5 @@
 """What ``rrtool diffuse`` reads, opened together and checked against each other."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The solvers of ``rrtool diffuse``: from seeds of queries to scores of vertices."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -116,11 +114,11 @@ def _truncated(graph: Graph, truncate: int, options: DiffuseOptions) -> Solver:
             nearest = top_rows(first[is_vertex], size)
             vertices[place, : len(nearest)] = np.flatnonzero(is_vertex)[nearest]
         b = (1 - options.alpha) * np.take_along_axis(g, np.maximum(vertices, 0).astype(int), 1)
-        found = solve_on_subgraphs(matrix, vertices, b, **options.solver())
+        x, n_iterations, residuals = solve_on_subgraphs(matrix, vertices, b, **options.solver())
         values = np.zeros(g.shape, dtype=np.float32)
         places, columns = np.nonzero(vertices >= 0)
-        values[places, vertices[places, columns]] = found.x[places, columns]
-        return Scores(values, found.n_iterations, found.residuals)
+        values[places, vertices[places, columns]] = x[places, columns]
+        return Scores(values, n_iterations, residuals)
 
     return solve
 

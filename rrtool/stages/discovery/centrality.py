@@ -1,7 +1,5 @@
 """``rrtool centrality``: graph → significance of each of its vertices."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +58,7 @@ def _measure(
         result = _spectral(_among(adjacency, good), options, device)
     values = np.zeros(graph.lengths["v"], dtype=np.float32)
     values[good] = measures.normalize_to_mean_one(result.values)
-    n_isolated = int(np.count_nonzero(measures.is_isolated(adjacency)[good]))
+    n_isolated = int(np.count_nonzero(measures.degree(adjacency).values[good] == 0))
     _tell(graph, options, result, n_isolated, progress)
     is_sampled = options.samples is not None and options.samples < len(good)
     extra = {

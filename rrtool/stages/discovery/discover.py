@@ -1,7 +1,5 @@
 """``rrtool discover``: regions, their graph and centrality → the objects that repeat."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Options of saliency fs, saliency os, centrality and discover (thesis ch. 5)."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass

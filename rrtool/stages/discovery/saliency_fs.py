@@ -1,7 +1,5 @@
 """``rrtool saliency fs``: images → regions of feature saliency (thesis §5.3.3–5.3.5)."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path

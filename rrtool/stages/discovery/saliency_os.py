@@ -1,7 +1,5 @@
 """``rrtool saliency os``: what repeats in a collection → saliency, features (§5.3.8–5.3.10)."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
 

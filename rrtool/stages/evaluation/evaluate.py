@@ -1,7 +1,5 @@
 """``rrtool evaluate``: rankings + ground truth → scores that carry their protocol."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """``rrtool evaluate --boxes``: saliency maps and regions against true boxes (thesis §5.4.2)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -200,7 +200,7 @@ def _agreement_rows(
         )
         values = {
             key: None if isinstance(value, float) and np.isnan(value) else value
-            for key, value in asdict(found).items()
+            for key, value in found.items()
         }
         rows.append({"strategy": name, **values, "n_unreached": int((~reached).sum())})
     return rows

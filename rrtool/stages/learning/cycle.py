@@ -191,15 +191,14 @@ class Cycle:
                 options,
                 int(self.generator(_TRAINING).integers(2**31)),
                 initial=self.pretraining.parameters if self.pretraining else None,  # θ₀
+                checkpoint=training,
                 on_epoch=training.recorder(advance),
             )
             learner.fit_supervised(  # 4
-                np.concatenate([labeled_ids, sure_ids]),
-                np.concatenate([labels, sure_labels]),
-                checkpoint=training,
+                np.concatenate([labeled_ids, sure_ids]), np.concatenate([labels, sure_labels])
             )
             if options.semi:  # 5–7: the pseudo-labels are renewed in the course of the epochs
-                learner.fit_semi_supervised(labeled_ids, labels, propagate, checkpoint=training)
+                learner.fit_semi_supervised(labeled_ids, labels, propagate)
         found = learner.predict()
         return Model(
             features=found.features,

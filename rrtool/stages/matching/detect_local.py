@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from rrtool.artifacts import InputRecord, LocalFeaturesFile, open_artifact
-from rrtool.core.matching.detection import DetectionOptions, concatenate, detect, select_with
+from rrtool.core.matching.detection import DetectionOptions, concatenate, detect, select
 from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.mser import ActivationHistogram
 from rrtool.progress import Progress
@@ -58,7 +58,7 @@ def run(options: DetectLocalOptions, progress: Progress) -> Path:
 def _task(levels: Levels, activations: ActivationInput, options: DetectLocalOptions) -> Task:
     scale, delta = levels
     detection = DetectionOptions(
-        role=options.role,  # type: ignore[arg-type]
+        role=options.role,
         min_diversity=options.min_diversity,
         max_variation=options.max_variation,
         max_per_channel=options.max_per_channel,
@@ -69,7 +69,7 @@ def _task(levels: Levels, activations: ActivationInput, options: DetectLocalOpti
     def features_of(maps: Sequence[np.ndarray]) -> LocalFeatures:
         """Of one image, from its maps ``(k, h, w)`` at every scale."""
         found = [detect(each, scale=scale, delta=delta, options=detection) for each in maps]
-        return select_with(found, detection)
+        return select(found, len(maps[0]), detection)
 
     def describe(maps: list[torch.Tensor]) -> list[tuple[LocalFeatures, np.ndarray]]:
         per_scale = [each.cpu().numpy() for each in maps]

@@ -1,7 +1,5 @@
 """``rrtool demo``: the main job from end to end on made-up scenes with planted objects."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -42,9 +40,8 @@ def run(options: DemoOptions, progress: Progress) -> Demo:
     scenes = make_scenes(folder, seed=options.seed, **numbers)
     if options.scenes_only:
         return Demo(scenes.images)
-    weights = options.weights
-    if weights == "auto":
-        weights = _available(options.network, progress)
+    is_auto = options.weights == "auto"
+    weights = _available(options.network, progress) if is_auto else options.weights
     common: dict[str, Any] = {"overwrite": True, "progress": progress}
     network = {
         "network": options.network, "weights": weights, "max_size": numbers["size"],
@@ -56,14 +53,10 @@ def run(options: DemoOptions, progress: Progress) -> Demo:
         rankings, output=folder / "evaluation.h5", ground_truth=groups, **common
     )
     page = rrtool.report(
-        [rankings[-1]],
-        folder / "demo.html",
-        images=scenes.images,
-        query_local=folder / "query-local.h5",
-        database_local=folder / "database-local.h5",
-        ground_truth=groups,
+        [rankings[-1]], folder / "demo.html", images=scenes.images, ground_truth=groups,
+        query_local=folder / "query-local.h5", database_local=folder / "database-local.h5",
         **common,
-    )
+    )  # fmt: skip
     return Demo(page.path, scores)
 
 

@@ -1,7 +1,5 @@
 """``rrtool inspect``: what an artifact is, where it comes from, how many rows are good."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Options of report, inspect and demo."""
 
-from __future__ import annotations
-
 from dataclasses import MISSING, dataclass
 from typing import ClassVar
 

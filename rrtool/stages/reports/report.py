@@ -1,7 +1,5 @@
 """``rrtool report``: artifacts as one HTML page."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +16,7 @@ from rrtool.artifacts import (
 )
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
-from rrtool.stages.reports import (
-    report_agreement,
-    report_learning,
-    report_ranking,
-    report_saliency,
-)
+from rrtool.stages.reports import report_agreement, report_learning, report_ranking, report_saliency
 from rrtool.stages.reports.options import ReportOptions
 from rrtool.stages.reports.text_output import checked_page
 
@@ -35,16 +28,12 @@ _WRITERS = {
     AlAgreement: report_agreement.write,
 }
 # Options that pages of some kinds take: these kinds, in words and by name.
-_OF_RANKINGS = ("a ranking", ("ranking",))
-_OF_SALIENCY = ("saliency", ("saliency",))
-_TAKEN_BY = {
-    "query_images": _OF_RANKINGS,
-    "query_local": _OF_RANKINGS,
-    "database_local": _OF_RANKINGS,
-    "ground_truth": _OF_RANKINGS,
-    "objects": _OF_SALIENCY,
-    "regions": _OF_SALIENCY,
-    "boxes": _OF_SALIENCY,
+_TAKEN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
+    **dict.fromkeys(
+        ("query_images", "query_local", "database_local", "ground_truth"),
+        ("a ranking", ("ranking",)),
+    ),
+    **dict.fromkeys(("objects", "regions", "boxes"), ("saliency", ("saliency",))),
     "images": ("rankings and saliency", ("ranking", "saliency", "objects")),
 }
 

@@ -1,7 +1,5 @@
 """The page of an agreement study: ``rrtool report`` of an ``al-agreement`` artifact."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from pathlib import Path
 

@@ -1,10 +1,8 @@
 """``rrtool report`` of al-states: learning curves and their table, from the states alone."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -98,16 +96,7 @@ def summarize(
                 "strategy": curve.strategy,
                 "variant": curve.variant,
                 "seeds": [one.seed for one in by_method[curve.strategy, curve.variant]],
-                "cycles": [
-                    {
-                        "cycle": point.cycle,
-                        "n_labels": point.n_labels,
-                        "mean": point.mean,
-                        "deviation": point.deviation,
-                        "n_seeds": point.n_seeds,
-                    }
-                    for point in curve.points
-                ],
+                "cycles": [asdict(point) for point in curve.points],
             }
             for curve in curves
         ],

@@ -1,7 +1,5 @@
 """``rrtool report`` of a ranking: its images and matches."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,15 +32,8 @@ def write(options: ReportOptions, output: Path, progress: Progress) -> None:
         RrtoolError: an input does not fit, or the output cannot be written.
     """
     with open_artifact(options.artifacts[0], Ranking) as ranking:
-        table = _Table.of(ranking)
-        truth = _Truth.of(ranking, table, options.ground_truth)
-        database = Pictures(options.images or "", table.database_names)
-        queries = database
-        if options.query_images is not None:
-            queries = Pictures(options.query_images, table.query_names)
-        drawer = _drawer(ranking, table, options, queries, database)
-        page = _Page(table, truth, queries, database, drawer)
-        n_queries = len(table.ids)
+        page = _Page(ranking, options)
+        n_queries = len(page.ids)
         shown = evenly_spaced(n_queries, options.max_queries)
         facts = {
             **facts_of(ranking.extra["description"]),
@@ -57,49 +48,11 @@ def write(options: ReportOptions, output: Path, progress: Progress) -> None:
             warning=warning_of(ranking.network),
             facts=facts,
             score_columns=("order", "setup", "mAP", *(f"mP@{k}" for k in _CUTOFFS), "queries"),
-            score_rows=[_score_row(label, scores) for label, scores in truth.scores],
+            score_rows=[_score_row(label, scores) for label, scores in page.truth.scores],
             results=page.results(shown, progress),
         )
         write_text(output, pieces)
-    tell_missing(progress, queries, database)
-
-
-@dataclass(frozen=True)
-class _Table:
-    """The columns of a ranking that the page shows.
-
-    Attributes:
-        before: ids in the order before verification; None for a plain ranking, as ``n_inliers``.
-    """
-
-    query_names: list[str]
-    database_names: list[str]
-    query_boxes: np.ndarray
-    ids: np.ndarray
-    similarities: np.ndarray
-    n_inliers: np.ndarray | None
-    before: np.ndarray | None
-
-    @staticmethod
-    def of(ranking: Ranking) -> _Table:
-        return _Table(
-            ranking.query_names,
-            ranking.database_names,
-            ranking.query_boxes,
-            ranking.ids,
-            ranking.similarities,
-            ranking.n_inliers if ranking.is_verified else None,
-            ranking.ids_before() if ranking.is_verified else None,
-        )
-
-    def similarity_of(self, query: int) -> dict[int, float]:
-        ids, values = self.ids[query].tolist(), self.similarities[query].tolist()
-        return dict(zip(ids, values, strict=True))
-
-    def inliers_at(self, query: int, place: int) -> int | None:
-        if self.n_inliers is None or place >= self.n_inliers.shape[1]:
-            return None
-        return int(self.n_inliers[query, place])
+    tell_missing(progress, page.queries, page.database)
 
 
 @dataclass(frozen=True)
@@ -109,24 +62,6 @@ class _Truth:
     setup: str = ""
     queries: Sequence[QueryGroundTruth] = ()
     scores: Sequence[tuple[str, RetrievalScores]] = ()
-
-    @staticmethod
-    def of(ranking: Ranking, table: _Table, source: str | None) -> _Truth:
-        if source is None:
-            return _Truth()
-        truth = ground_truths.load(source)
-        setups = truth.resolve(table.query_names, table.database_names, table.query_boxes)
-        orders = [(str(ranking.extra["description"].get("method", "ranking")), table.ids)]
-        if table.before is not None:
-            orders.insert(0, ("before verification", table.before))
-        scores = [
-            (label, retrieval_scores(ids, queries, protocol=truth.protocol, setup=setup,
-                                     cutoffs=_CUTOFFS))
-            for setup, queries in setups.items()
-            for label, ids in orders
-        ]  # fmt: skip
-        setup = "medium" if "medium" in setups else next(iter(setups))
-        return _Truth(setup, setups[setup], scores)
 
     def mark(self, query: int, row: int) -> str | None:
         if not len(self.queries):
@@ -152,39 +87,67 @@ def _score_row(label: str, scores: RetrievalScores) -> list[str]:
     return [label, scores.setup, *texts, str(scores.n_queries - scores.n_left_out)]
 
 
-def _drawer(
-    ranking: Ranking, table: _Table, options: ReportOptions, queries: Pictures, database: Pictures
-) -> MatchDrawer | None:
-    if not ranking.is_verified or options.query_local is None or options.database_local is None:
-        return None
-    sides = []
-    for path, names, pictures in (
-        (options.query_local, table.query_names, queries),
-        (options.database_local, table.database_names, database),
-    ):
-        with open_artifact(path, LocalFeaturesFile) as local:
-            require_same_names(names, ranking.path, local.names, local.path)
-            features = read_local_features(local)
-            sides.append(MatchSide(names, features, local.map_sizes, local.boxes, pictures))
-    drawer = MatchDrawer(sides[0], sides[1], ranking.scale_pairs, ranking.offsets, ranking.inliers)
-    if not drawer.fits(table.ids):
-        raise ArtifactError(
-            "the matches are not of these local features", where=ranking.path,
-            expected=f"those of {options.query_local} and {options.database_local}",
-            todo="give those that rerank matched",
-        )  # fmt: skip
-    return drawer
-
-
-@dataclass(frozen=True)
 class _Page:
-    """Makes the results of queries, one after the other."""
+    """Makes the results of queries, one after the other; columns are those of the ranking.
 
-    table: _Table
-    truth: _Truth
-    queries: Pictures
-    database: Pictures
-    drawer: MatchDrawer | None
+    Attributes:
+        before: ids in the order before verification; None for a plain ranking, as ``n_inliers``.
+    """
+
+    def __init__(self, ranking: Ranking, options: ReportOptions) -> None:
+        self.query_names, self.database_names = ranking.query_names, ranking.database_names
+        self.boxes, self.ids = ranking.query_boxes, ranking.ids
+        self.similarities = ranking.similarities
+        self.n_inliers = ranking.n_inliers if ranking.is_verified else None
+        self.before = ranking.ids_before() if ranking.is_verified else None
+        method = str(ranking.extra["description"].get("method", "ranking"))
+        self.truth = self._truth(options.ground_truth, method)
+        self.queries = self.database = Pictures(options.images or "", self.database_names)
+        if options.query_images is not None:
+            self.queries = Pictures(options.query_images, self.query_names)
+        self.drawer = self._drawer(ranking, options.query_local, options.database_local)
+
+    def _truth(self, source: str | None, method: str) -> _Truth:
+        if source is None:
+            return _Truth()
+        truth = ground_truths.load(source)
+        setups = truth.resolve(self.query_names, self.database_names, self.boxes)
+        orders = [(method, self.ids)]
+        if self.before is not None:
+            orders.insert(0, ("before verification", self.before))
+        scores = [
+            (label, retrieval_scores(ids, queries, protocol=truth.protocol, setup=setup,
+                                     cutoffs=_CUTOFFS))
+            for setup, queries in setups.items()
+            for label, ids in orders
+        ]  # fmt: skip
+        setup = "medium" if "medium" in setups else next(iter(setups))
+        return _Truth(setup, setups[setup], scores)
+
+    def _drawer(
+        self, ranking: Ranking, query_local: str | None, database_local: str | None
+    ) -> MatchDrawer | None:
+        if not ranking.is_verified or query_local is None or database_local is None:
+            return None
+        sides = []
+        for path, names, pictures in (
+            (query_local, self.query_names, self.queries),
+            (database_local, self.database_names, self.database),
+        ):
+            with open_artifact(path, LocalFeaturesFile) as local:
+                require_same_names(names, ranking.path, local.names, local.path)
+                features = read_local_features(local)
+                sides.append(MatchSide(names, features, local.map_sizes, local.boxes, pictures))
+        drawer = MatchDrawer(
+            sides[0], sides[1], ranking.scale_pairs, ranking.offsets, ranking.inliers
+        )
+        if not drawer.fits(self.ids):
+            raise ArtifactError(
+                "the matches are not of these local features", where=ranking.path,
+                expected=f"those of {query_local} and {database_local}",
+                todo="give those that rerank matched",
+            )  # fmt: skip
+        return drawer
 
     def results(self, shown: Sequence[int], progress: Progress) -> Iterator[QueryResult]:
         with progress.task("report", len(shown), "queries") as advance:
@@ -193,27 +156,29 @@ class _Page:
                 advance(1)
 
     def _result(self, query: int) -> QueryResult:
-        table, drawer = self.table, self.drawer
-        name, box = table.query_names[query], table.query_boxes[query]
+        name, box = self.query_names[query], self.boxes[query]
         loaded = self.queries.load(name, _QUERY_PICTURE)
         return QueryResult(
             name,
             loaded and draw_box(loaded[0], box * loaded[1]),
-            self._found(query, table.ids, verified=True),
-            [] if table.before is None else self._found(query, table.before, verified=False),
-            drawer.draw_best(query, table.ids[query], box) if drawer is not None else None,
+            self._found(query, self.ids, self.n_inliers),
+            [] if self.before is None else self._found(query, self.before, None),
+            None if self.drawer is None else self.drawer.draw_best(query, self.ids[query], box),
             self.truth.note(query),
         )
 
-    def _found(self, query: int, ids: np.ndarray, *, verified: bool) -> list[Found]:
-        names, similarities = self.table.database_names, self.table.similarity_of(query)
+    def _found(self, query: int, ids: np.ndarray, n_inliers: np.ndarray | None) -> list[Found]:
+        similarities = dict(
+            zip(self.ids[query].tolist(), self.similarities[query].tolist(), strict=True)
+        )
+        inliers = [] if n_inliers is None else n_inliers[query].tolist()
         return [
             Found(
-                names[row],
-                self.database.thumbnail(names[row]),
+                self.database_names[row],
+                self.database.thumbnail(self.database_names[row]),
                 self.truth.mark(query, row),
                 similarities[row],
-                self.table.inliers_at(query, place) if verified else None,
+                inliers[place] if place < len(inliers) else None,
             )
             for place, row in enumerate(ids[query, :_N_FOUND].tolist())
             if row >= 0

@@ -1,7 +1,5 @@
 """``rrtool report`` of saliency and of objects: what repeats in a collection (thesis fig. 5.9)."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from itertools import pairwise
@@ -47,17 +45,20 @@ def write(options: ReportOptions, output: Path, progress: Progress) -> None:
         RrtoolError: the artifacts do not belong together, or the output cannot be written.
     """
     with ExitStack() as stack:
-        main = _open(options.artifacts[0])
+        main = cast("Saliency | Objects", open_artifact(options.artifacts[0], Saliency, Objects))
         stack.enter_context(main)
         found, features = _companions(main, options, stack)
         pictures = Pictures(options.images or "", main.names)
         collection = None if found is None else _Collection(found, pictures)
+        title = f"Saliency of {len(main.names)} photos"
+        if found is not None:
+            title = f"What repeats in {found.extra['n_images']} photos"
         views, about_images = None, ""
         if isinstance(main, Saliency):
             views = _Views(main, features, options, collection, pictures)
             about_images = views.about()
         pieces = render_page(
-            title=_title(main, found),
+            title=title,
             warning=warning_of(main.network),
             facts=_facts(main, found),
             objects=[] if collection is None else collection.shown(progress),
@@ -68,10 +69,6 @@ def write(options: ReportOptions, output: Path, progress: Progress) -> None:
         )
         write_text(output, pieces)
     tell_missing(progress, pictures)
-
-
-def _open(path: str) -> Saliency | Objects:
-    return cast("Saliency | Objects", open_artifact(path, Saliency, Objects))
 
 
 def _companions(
@@ -241,12 +238,6 @@ def _with_boxes(
     for box in boxes:
         view = draw_box(view, box, width, colour)
     return view
-
-
-def _title(main: Saliency | Objects, found: Objects | None) -> str:
-    if found is not None:
-        return f"What repeats in {found.extra['n_images']} photos"
-    return f"Saliency of {len(main.names)} photos"
 
 
 def _facts(main: Saliency | Objects, found: Objects | None) -> dict[str, str]:

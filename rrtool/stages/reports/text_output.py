@@ -1,7 +1,5 @@
 """Texts beside the artifacts: pages and lists, each there whole or not at all."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterable
 from pathlib import Path

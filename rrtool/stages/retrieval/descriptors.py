@@ -1,7 +1,5 @@
 """Descriptors of features (one a row) and of regions (several an image), read and compared."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """``rrtool extract``: images → global descriptors (and their activation maps, if wanted)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

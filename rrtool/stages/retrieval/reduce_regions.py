@@ -1,7 +1,5 @@
 """``rrtool reduce-regions``: regions → regions, fewer an image (thesis fig. 5.10)."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from pathlib import Path
 

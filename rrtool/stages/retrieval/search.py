@@ -1,7 +1,5 @@
 """``rrtool search``: query and database features → ranking."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """``rrtool whiten apply``: features or regions and a whitening → the same, whitened."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from pathlib import Path
 

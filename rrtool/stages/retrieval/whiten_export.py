@@ -1,7 +1,5 @@
 """``rrtool whiten export``: a retrieval checkpoint → its own whitening."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """``rrtool whiten fit``: features and matching images → a whitening (thesis §5.3.5)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any, cast
 

@@ -181,8 +181,6 @@ def test_ivf_of_all_lists_is_exact_and_of_fewer_finds_fewer():
     one = Searcher(vectors, KnnOptions(9, "ivf", n_probe=1)).search(vectors[:99], 9)
     np.testing.assert_array_equal(every[0], exact[0])
     assert recall(one[1], exact[1]) < 1
-    with pytest.raises(ValueError, match="0 lists"):
-        KnnOptions(n_probe=0)
 
 
 def test_ivf_of_one_seed_repeats():
@@ -219,9 +217,3 @@ def test_without_faiss_the_exact_search_works_and_approximate_ones_raise(monkeyp
 )
 def test_recall_of_hand_worked_lists(found, exact, expected):
     assert recall(np.array(found), np.array(exact)) == expected
-
-
-@pytest.mark.parametrize("bad", [{"k": 0}, {"k": -3}, {"method": "lsh"}])
-def test_knn_options_out_of_range_are_refused(bad):
-    with pytest.raises(ValueError, match=r"k must be at least 1|unknown method"):
-        KnnOptions(**bad)

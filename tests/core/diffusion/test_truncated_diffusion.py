@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 import numba
 import numpy as np
 import pytest
@@ -20,6 +22,16 @@ MATRICES = {
     "dense": normalize(random_adjacency(30, 0.9, seed=2)),
     "no edge": sparse.csr_array((8, 8)),
 }
+
+
+class Solutions(NamedTuple):
+    x: np.ndarray
+    n_iterations: np.ndarray
+    residuals: np.ndarray
+
+
+def solutions_of(*arguments: Any, **options: Any) -> Solutions:
+    return Solutions(*solve_on_subgraphs(*arguments, **options))
 
 
 def random_sets(n: int, t: int, n_queries: int = 5, n_missing: int = 0, seed: int = 0):
@@ -52,7 +64,7 @@ def test_solve_on_subgraphs_equals_a_dense_solve_on_the_submatrix(name, share, n
     t = max(1, int(share * n))
     vertices, b = random_sets(n, t, n_missing=min(n_missing, t))
     copies = vertices.copy(), b.copy()
-    found = solve_on_subgraphs(matrix, vertices, b, alpha, **CONVERGED)
+    found = solutions_of(matrix, vertices, b, alpha, **CONVERGED)
     expected = dense_solution(matrix, vertices, b, alpha)
     assert found.x.dtype == np.float32
     assert found.n_iterations.dtype == np.int32
@@ -69,7 +81,7 @@ def test_solve_on_subgraphs_of_everything_takes_the_steps_of_the_full_solve(name
     matrix = MATRICES[name]
     n = matrix.shape[0]
     vertices, b = random_sets(n, n)
-    found = solve_on_subgraphs(matrix, vertices, b, ALPHA, tolerance=1e-5, max_iterations=limit)
+    found = solutions_of(matrix, vertices, b, ALPHA, tolerance=1e-5, max_iterations=limit)
     columns = np.zeros((n, len(b)))
     np.put_along_axis(columns.T, vertices.astype(int), b, axis=1)
     full = solve(matrix, columns, ALPHA, tolerance=1e-5, max_iterations=limit)
@@ -82,7 +94,7 @@ def test_solve_on_subgraphs_of_everything_takes_the_steps_of_the_full_solve(name
 def test_solve_on_subgraphs_reports_the_true_residual(limit):
     matrix = MATRICES["random"]
     vertices, b = random_sets(60, 40, n_missing=2)
-    found = solve_on_subgraphs(matrix, vertices, b, ALPHA, tolerance=1e-9, max_iterations=limit)
+    found = solutions_of(matrix, vertices, b, ALPHA, tolerance=1e-9, max_iterations=limit)
     assert (found.n_iterations == limit).all()
     for row, own, x, residual in zip(vertices, b, found.x, found.residuals, strict=True):
         kept = row >= 0
@@ -96,7 +108,7 @@ def test_solve_on_subgraphs_of_zero_is_zero():
     vertices, b = random_sets(60, 20, n_queries=4)
     b[1] = 0
     vertices[2] = -1
-    found = solve_on_subgraphs(MATRICES["random"], vertices, b, ALPHA, **CONVERGED)
+    found = solutions_of(MATRICES["random"], vertices, b, ALPHA, **CONVERGED)
     assert not found.x[[1, 2]].any()
     assert not found.n_iterations[[1, 2]].any()
     assert not found.residuals[[1, 2]].any()
@@ -105,9 +117,7 @@ def test_solve_on_subgraphs_of_zero_is_zero():
 
 @pytest.mark.parametrize("shape", [(0, 5), (3, 0), (0, 0)])
 def test_solve_on_subgraphs_of_nothing_is_empty(shape):
-    found = solve_on_subgraphs(
-        MATRICES["random"], np.zeros(shape, np.int32), np.zeros(shape), ALPHA
-    )
+    found = solutions_of(MATRICES["random"], np.zeros(shape, np.int32), np.zeros(shape), ALPHA)
     assert found.x.shape == shape
     assert found.n_iterations.shape == found.residuals.shape == shape[:1]
     assert not found.residuals.any()
@@ -115,10 +125,10 @@ def test_solve_on_subgraphs_of_nothing_is_empty(shape):
 
 def test_solve_on_subgraphs_queries_do_not_disturb_each_other():
     vertices, b = random_sets(60, 25, n_queries=9, n_missing=2)
-    together = solve_on_subgraphs(MATRICES["random"], vertices, b, ALPHA)
+    together = solutions_of(MATRICES["random"], vertices, b, ALPHA)
     for place in range(9):
         rows = slice(place, place + 1)
-        alone = solve_on_subgraphs(MATRICES["random"], vertices[rows], b[rows], ALPHA)
+        alone = solutions_of(MATRICES["random"], vertices[rows], b[rows], ALPHA)
         np.testing.assert_array_equal(together.x[rows], alone.x)
         np.testing.assert_array_equal(together.n_iterations[rows], alone.n_iterations)
 
@@ -129,7 +139,7 @@ def test_solve_on_subgraphs_does_not_depend_on_the_number_of_threads():
     found = []
     for n_threads in (1, 2):
         numba.set_num_threads(n_threads)
-        found.append(solve_on_subgraphs(MATRICES["random"], vertices, b, ALPHA))
+        found.append(solutions_of(MATRICES["random"], vertices, b, ALPHA))
     for name in ("x", "n_iterations", "residuals"):
         np.testing.assert_array_equal(*(getattr(solution, name) for solution in found))
 
@@ -137,4 +147,4 @@ def test_solve_on_subgraphs_does_not_depend_on_the_number_of_threads():
 @pytest.mark.parametrize("alpha", [0, 1, -1, 2, np.nan])
 def test_solve_on_subgraphs_refuses_alpha_out_of_range(alpha):
     with pytest.raises(ValueError, match=r"alpha must lie in \(0, 1\)"):
-        solve_on_subgraphs(MATRICES["random"], *random_sets(60, 5), alpha)
+        solutions_of(MATRICES["random"], *random_sets(60, 5), alpha)

@@ -211,17 +211,3 @@ def test_discover_objects_refuses_what_it_cannot_use(
     arguments = {"centrality": np.ones(3), "images": np.arange(3), "boxes": apart(3)} | changed
     with pytest.raises(ValueError, match=message):
         discover_objects(graph(3, {(0, 1): 0.5}), **arguments)
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"min_images": 1}, "at least 2"),
-        ({"quantile": 1.5}, "quantile"),
-        ({"cohesion": -0.1}, "cohesion"),
-        ({"overlap": float("nan")}, "overlap"),
-    ],
-)
-def test_discovery_options_are_checked(options: dict[str, float], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        DiscoveryOptions(**options)  # type: ignore[arg-type]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import astuple
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -34,29 +32,34 @@ def test_measure_agreement_hand_worked() -> None:
         (np.array([1, 0.5, 0.2, 0]), np.array([1, 0.5, 0.4, 0.2])),
         np.array(truth),
     )  # mean weights 1, .5, .3, .1: they agree on the first two
-    assert found.n_images == 4
-    assert found.share == 0.5
-    assert found.weighted == pytest.approx(1.5 / 1.9)
-    assert found.accuracy == pytest.approx(1.3 / 1.9)
-    assert found.accuracy_reference == pytest.approx(1.1 / 1.9)
-    assert found.accuracy_agree == pytest.approx(1 / 1.5)
-    assert found.accuracy_disagree == pytest.approx(0.3 / 0.4)
-    assert found.accuracy_disagree_reference == pytest.approx(0.1 / 0.4)
-    assert found.weight_agree == pytest.approx(0.75)
-    assert found.weight_disagree == pytest.approx(0.2)
+    assert found["n_images"] == 4
+    assert found["share"] == 0.5
+    assert found["weighted"] == pytest.approx(1.5 / 1.9)
+    assert found["accuracy"] == pytest.approx(1.3 / 1.9)
+    assert found["accuracy_reference"] == pytest.approx(1.1 / 1.9)
+    assert found["accuracy_agree"] == pytest.approx(1 / 1.5)
+    assert found["accuracy_disagree"] == pytest.approx(0.3 / 0.4)
+    assert found["accuracy_disagree_reference"] == pytest.approx(0.1 / 0.4)
+    assert found["weight_agree"] == pytest.approx(0.75)
+    assert found["weight_disagree"] == pytest.approx(0.2)
 
 
 @pytest.mark.parametrize("n", [0, 3])
 def test_measure_agreement_of_equal_or_no_images(n: int) -> None:
     labels, weights = np.arange(n), np.ones(n)
     found = measure_agreement((labels, labels), (weights, weights), labels)
-    assert found.n_images == n
-    assert np.isnan(found.weight_disagree)
-    assert np.isnan(found.accuracy_disagree)
+    assert found["n_images"] == n
+    assert np.isnan(found["weight_disagree"])
+    assert np.isnan(found["accuracy_disagree"])
     if n:
-        assert (found.share, found.weighted, found.accuracy_agree, found.weight_agree) == (1,) * 4
+        assert (
+            found["share"],
+            found["weighted"],
+            found["accuracy_agree"],
+            found["weight_agree"],
+        ) == (1,) * 4
     else:
-        assert np.isnan(astuple(found)[1:]).all()
+        assert np.isnan(list(found.values())[1:]).all()
 
 
 @settings(max_examples=80, deadline=None)

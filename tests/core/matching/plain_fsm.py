@@ -18,24 +18,14 @@ def match_plain(
     database: LocalFeatures,
     candidate_ids: Any,
     options: Any,
-    channel_weights: Any = None,
 ) -> list[dict]:
-    """One dict per candidate: score, scale_pair, transform, inliers, n_tentative(_all)."""
-    weights = _integer_weights(query, channel_weights)
+    """One dict per candidate: score, scale_pair, transform, inliers, n_tentative."""
     return [
-        _match_image(query, query_image, database, int(image), options, weights)
-        for image in candidate_ids
+        _match_image(query, query_image, database, int(image), options) for image in candidate_ids
     ]
 
 
-def _integer_weights(query: LocalFeatures, channel_weights: Any) -> np.ndarray:
-    if channel_weights is None:
-        return np.ones(int(query.channels.max(initial=0)) + 1, np.int64)
-    unit = np.max(channel_weights) / 2**30
-    return np.rint(np.asarray(channel_weights) / unit).astype(np.int64)
-
-
-def _match_image(query, query_image, database, image, options, weights):  # type: ignore[no-untyped-def]
+def _match_image(query, query_image, database, image, options):  # type: ignore[no-untyped-def]
     best = {
         "score": 0,
         "scale_pair": (-1, -1),
@@ -43,15 +33,11 @@ def _match_image(query, query_image, database, image, options, weights):  # type
         "inliers": [],
         "n_tentative": 0,
     }
-    n_all = 0
     for query_scale in range(query.n_scales):
         for database_scale in range(database.n_scales):
             frames_1 = _frames(query, query_image, query_scale)
             frames_2 = _frames(database, image, database_scale)
-            score, transform, inliers, n_tentative = _match_scales(
-                frames_1, frames_2, options, weights
-            )
-            n_all += n_tentative
+            score, transform, inliers, n_tentative = _match_scales(frames_1, frames_2, options)
             if score > best["score"]:
                 best = {
                     "score": score,
@@ -60,14 +46,19 @@ def _match_image(query, query_image, database, image, options, weights):  # type
                     "inliers": inliers,
                     "n_tentative": n_tentative,
                 }
-    best["n_tentative_all"] = n_all
     return best
+
+
+def group_of(features: LocalFeatures, image: int, scale: int) -> slice:
+    """The slice of the features of ``image`` at ``scale``."""
+    group = image * features.n_scales + scale
+    return slice(int(features.offsets[group]), int(features.offsets[group + 1]))
 
 
 def _frames(features: LocalFeatures, image: int, scale: int) -> list[dict]:
     """Usable features of one group, with the triangular factor of each covariance."""
-    group = features.group(image, scale)
-    first = features.group(image, 0).start
+    group = group_of(features, image, scale)
+    first = group_of(features, image, 0).start
     frames = []
     for row in range(group.start, group.stop):
         x, y = (float(value) for value in features.means[row])
@@ -92,12 +83,12 @@ def _frames(features: LocalFeatures, image: int, scale: int) -> list[dict]:
     return frames
 
 
-def _match_scales(frames_1, frames_2, options, weights):  # type: ignore[no-untyped-def]
+def _match_scales(frames_1, frames_2, options):  # type: ignore[no-untyped-def]
     pairs = [(p, q) for p in frames_1 for q in frames_2 if p["channel"] == q["channel"]]
     if not pairs:
         return 0, None, [], 0
     points = np.array([p["position"] + q["position"] for p, q in pairs]).T
-    scores = weights[[p["channel"] for p, _ in pairs]]
+    scores = np.ones(len(pairs), np.int64)
     scales = (_grid_scale(frames_1), _grid_scale(frames_2))
     best_score, best = 0, None
     for p, q in pairs:

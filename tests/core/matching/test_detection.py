@@ -10,15 +10,14 @@ from scipy import ndimage
 
 from rrtool.core.matching.detection import (
     DetectionOptions,
-    Detections,
     concatenate,
     detect,
     select,
-    select_with,
 )
 from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.mser import Regions
 from rrtool.core.matching.nms import suppress_non_maxima
+from tests.core.matching.plain_fsm import group_of
 
 FIELDS = ("means", "covariances", "strengths", "channels", "offsets", "n_scales")
 
@@ -30,14 +29,14 @@ def activation_map(seed: int, shape: tuple[int, int, int] = (12, 20, 26)) -> np.
     return (maps * 10 / maps.max()).astype(np.float32)
 
 
-def random_detections(rng: np.random.Generator, n: int, n_channels: int) -> Detections:
+def random_detections(rng: np.random.Generator, n: int, n_channels: int) -> Regions:
     """Detections with many equal strengths, in the order that detect gives."""
     channels = rng.integers(0, n_channels, n).astype(np.int32)
     strengths = rng.integers(1, 6, n).astype(np.float32)
     order = np.lexsort((-strengths, channels))
     corner = rng.integers(0, 30, (n, 2))
     boxes = np.concatenate([corner, corner + rng.integers(0, 8, (n, 2))], axis=1).astype(np.int32)
-    regions = Regions(
+    return Regions(
         channels=channels[order],
         levels=np.ones(n, np.uint8),
         seeds=np.arange(n, dtype=np.int32),
@@ -47,14 +46,12 @@ def random_detections(rng: np.random.Generator, n: int, n_channels: int) -> Dete
         strengths=strengths[order],
         boxes=boxes,
     )
-    return Detections(regions, n_channels)
 
 
 def brute_force(scales, max_features, max_per_channel, nms_iou) -> list[list[int]]:
     """Kept region indices a scale, by lists and loops."""
     pool = []
-    for scale, detections in enumerate(scales):
-        regions = detections.regions
+    for scale, regions in enumerate(scales):
         channels = regions.channels.tolist()
         ids = [i for i, c in enumerate(channels) if channels.count(c) <= max_per_channel]
         if nms_iou is not None:
@@ -85,18 +82,15 @@ def assert_same(a: LocalFeatures, b: LocalFeatures) -> None:
 def test_select_equals_brute_force(seed, sizes, max_features, max_per_channel, nms_iou):
     rng = np.random.default_rng(seed)
     scales = [random_detections(rng, n, 6) for n in sizes]
-    features = select(
-        scales,
-        role="database",
-        max_features=max_features,
-        max_per_channel=max_per_channel,
-        nms_iou=nms_iou,
+    options = DetectionOptions(
+        max_features=max_features, max_per_channel=max_per_channel, nms_iou=nms_iou
     )
+    features = select(scales, 6, options)
     expected = brute_force(scales, max_features, max_per_channel, nms_iou)
     assert features.n_scales == len(scales)
     assert features.n_images == 1
     for scale, ids in enumerate(expected):
-        group, regions = features.group(0, scale), scales[scale].regions
+        group, regions = group_of(features, 0, scale), scales[scale]
         assert np.array_equal(features.means[group], regions.means[ids].astype(np.float32))
         assert np.array_equal(features.channels[group], regions.channels[ids])
         assert np.array_equal(features.strengths[group], regions.strengths[ids])
@@ -108,9 +102,9 @@ def test_select_uses_defaults_of_role():
     query = brute_force(scales, 10, 20, None)
     database = brute_force(scales, 10, 10, 0.2)
     for role, expected in (("query", query), ("database", database)):
-        features = select(scales, role=role)
+        features = select(scales, 10, DetectionOptions(role))
         assert np.diff(features.offsets).tolist() == [len(ids) for ids in expected]
-    features = select(scales, role="query", max_features=1000)
+    features = select(scales, 10, DetectionOptions("query", max_features=1000))
     assert np.diff(features.offsets).tolist() == [
         len(ids) for ids in brute_force(scales, 1000, 20, None)
     ]
@@ -119,13 +113,13 @@ def test_select_uses_defaults_of_role():
 def test_select_drops_full_channel_at_its_scale_only():
     rng = np.random.default_rng(1)
     full, sparse = random_detections(rng, 21, 1), random_detections(rng, 20, 1)
-    features = select([full, sparse], role="query", max_features=100)
+    features = select([full, sparse], 1, DetectionOptions("query", max_features=100))
     assert np.diff(features.offsets).tolist() == [0, 20]
 
 
 def test_select_of_empty_scales_is_empty():
     empty = detect(np.zeros((5, 6, 7), np.float32), scale=1.0, delta=1)
-    features = select([empty, empty], role="database")
+    features = select([empty, empty], 5, DetectionOptions("database"))
     assert features.n_features == 0
     assert features.offsets.tolist() == [0, 0, 0]
     assert features.means.shape == (0, 2)
@@ -133,28 +127,10 @@ def test_select_of_empty_scales_is_empty():
     assert features.channels.dtype == np.int32
 
 
-def test_select_refuses_unfit_input():
-    rng = np.random.default_rng(0)
-    with pytest.raises(ValueError, match="channels"):
-        select([random_detections(rng, 3, 2), random_detections(rng, 3, 4)], role="query")
-    with pytest.raises(ValueError, match="scale"):
-        select([], role="query")
-    with pytest.raises(ValueError, match="role"):
-        select([random_detections(rng, 3, 2)], role="other")
-
-
-def test_select_with_passes_all_options():
-    rng = np.random.default_rng(4)
-    scales = [random_detections(rng, 80, 9)]
-    options = DetectionOptions("query", max_per_channel=9, nms_iou=0.5, max_features=11)
-    expected = select(scales, role="query", max_per_channel=9, nms_iou=0.5, max_features=11)
-    assert_same(select_with(scales, options), expected)
-
-
 def test_detect_finds_positive_definite_features_in_order():
     maps = activation_map(0)
     detections = detect(maps, scale=25.5, delta=4)
-    features = select([detections], role="query", max_features=10_000)
+    features = select([detections], 12, DetectionOptions("query", max_features=10_000))
     assert features.n_features > 20
     xx, xy, yy = features.covariances.T
     assert (xx * yy > xy**2).all()
@@ -167,8 +143,8 @@ def test_detect_finds_positive_definite_features_in_order():
 def test_detect_shifts_with_the_map():
     maps = np.zeros((1, 20, 20), np.float32)
     maps[0, 4:8, 5:10] = 3
-    here = detect(maps, scale=10.0, delta=2).regions
-    there = detect(np.roll(maps, (7, 3), (1, 2)), scale=10.0, delta=2).regions
+    here = detect(maps, scale=10.0, delta=2)
+    there = detect(np.roll(maps, (7, 3), (1, 2)), scale=10.0, delta=2)
     assert len(here) == 1
     np.testing.assert_allclose(there.means - here.means, [[3, 7]])
     np.testing.assert_allclose(there.covariances, here.covariances)
@@ -191,45 +167,27 @@ def test_detect_refuses_what_is_not_finite(bad):
         detect(maps, scale=1.0, delta=1)
 
 
-@pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("role", "both"),
-        ("min_diversity", -0.1),
-        ("max_variation", np.nan),
-        ("nms_iou", 2),
-        ("max_per_channel", -1),
-        ("max_features", -5),
-    ],
-)
-def test_detection_options_refuse_values_out_of_range(name, value):
-    with pytest.raises(ValueError, match=name):
-        DetectionOptions(**{name: value})
-
-
 def test_concatenate_keeps_every_group():
     parts = []
     for seed in range(4):
         scales = [detect(activation_map(seed * 3 + s), scale=25.5, delta=4) for s in range(2)]
-        parts.append(select(scales, role="database", max_features=7 * seed))
+        parts.append(select(scales, 12, DetectionOptions("database", max_features=7 * seed)))
     joined = concatenate([concatenate(parts[:2]), concatenate(parts[2:])])
     assert joined.n_images == 4
     assert joined.n_features == sum(part.n_features for part in parts) > 0
     for image, part in enumerate(parts):
         for scale in range(2):
             for field in ("means", "covariances", "strengths", "channels"):
-                left = getattr(joined, field)[joined.group(image, scale)]
-                assert np.array_equal(left, getattr(part, field)[part.group(0, scale)])
+                left = getattr(joined, field)[group_of(joined, image, scale)]
+                assert np.array_equal(left, getattr(part, field)[group_of(part, 0, scale)])
 
 
 def test_concatenate_of_one_is_the_same():
-    part = select([detect(activation_map(0), scale=25.5, delta=4)], role="query")
+    part = select([detect(activation_map(0), scale=25.5, delta=4)], 12, DetectionOptions("query"))
     assert_same(concatenate([part]), part)
 
 
-def test_concatenate_of_none_has_no_images():
-    joined = concatenate([], n_scales=3)
-    assert (joined.n_images, joined.n_features, joined.n_scales) == (0, 0, 3)
+def test_concatenate_of_none_is_refused():
     with pytest.raises(ValueError, match="scales"):
         concatenate([])
 
@@ -237,4 +195,9 @@ def test_concatenate_of_none_has_no_images():
 def test_concatenate_refuses_different_scales():
     maps = detect(activation_map(0), scale=25.5, delta=4)
     with pytest.raises(ValueError, match="scales"):
-        concatenate([select([maps], role="query"), select([maps, maps], role="query")])
+        concatenate(
+            [
+                select([maps], 12, DetectionOptions("query")),
+                select([maps, maps], 12, DetectionOptions("query")),
+            ]
+        )

@@ -27,10 +27,8 @@ def matches(counts: list[int], inliers: list[tuple[int, int]]) -> Matches:
     c = len(counts)
     return Matches(
         np.array(counts, np.int32),
-        np.array(counts, float),
         np.zeros((c, 2), np.int8),
         np.zeros((c, 2, 3)),
-        np.array(counts, np.int32),
         np.array(counts, np.int32),
         np.concatenate([[0], np.cumsum(counts)]),
         np.array(inliers, np.int32).reshape(-1, 2),

@@ -117,15 +117,13 @@ def inliers_of(matches: Matches, candidate: int) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in matches.inliers[lo:hi]]
 
 
-def assert_like_oracle(matches: Matches, expected: list[dict], unit: float = 1.0) -> None:
+def assert_like_oracle(matches: Matches, expected: list[dict]) -> None:
     assert len(matches.n_inliers) == len(expected)
     for i, plain in enumerate(expected):
         assert inliers_of(matches, i) == plain["inliers"]
-        assert matches.n_inliers[i] == len(plain["inliers"])
-        assert matches.scores[i] == plain["score"] * unit
+        assert matches.n_inliers[i] == len(plain["inliers"]) == plain["score"]
         assert tuple(matches.scale_pairs[i]) == plain["scale_pair"]
         assert matches.n_tentative[i] == plain["n_tentative"]
-        assert matches.n_tentative_all[i] == plain["n_tentative_all"]
         flat = matches.M_1to2[i].reshape(-1)[[0, 1, 3, 4, 2, 5]]
         np.testing.assert_array_equal(flat, plain["transform"])
 
@@ -154,22 +152,6 @@ def test_match_equals_plain_enumeration(
         expected = match_plain(query, 1, database, ids, options)
         assert any(plain["score"] for plain in expected)
         assert_like_oracle(matcher(query, 1, database, ids, options), expected)
-
-
-@matchers_and_pieces
-@pytest.mark.parametrize("one_to_one", [False, True])
-def test_match_equals_plain_enumeration_with_channel_weights(
-    matcher: Matcher, one_to_one: bool
-) -> None:
-    options = replace(OPTIONS, one_to_one=one_to_one)
-    for seed in range(3):
-        rng = np.random.default_rng(100 + seed)
-        query, database = random_features(rng, 1, 2, "grid"), random_features(rng, 5, 2, "grid")
-        weights = rng.uniform(0, 3, 6) * (rng.random(6) < 0.8)
-        ids = np.arange(5)
-        expected = match_plain(query, 0, database, ids, options, weights)
-        matches = matcher(query, 0, database, ids, options, weights)
-        assert_like_oracle(matches, expected, weights.max() / 2**30)
 
 
 def test_match_torch_equals_numba_on_larger_problems() -> None:
@@ -252,7 +234,7 @@ def test_match_single_correspondence_gives_the_triangular_map(matcher: Matcher) 
     matches = matcher(query, 0, database, np.array([0]), options)
     np.testing.assert_array_equal(matches.M_1to2[0], [[2, 0, 8], [1, 2, 15]])
     assert inliers_of(matches, 0) == [(0, 0)]
-    assert matches.n_tentative[0] == matches.n_tentative_all[0] == 1
+    assert matches.n_tentative[0] == 1
 
 
 @matchers
@@ -284,7 +266,6 @@ def test_match_ties_go_to_the_first_scale_pair(matcher: Matcher) -> None:
     matches = matcher(query, 0, database, np.array([0]), OPTIONS)
     assert matches.scale_pairs.tolist() == [[0, 1]]
     assert matches.n_tentative[0] == 2
-    assert matches.n_tentative_all[0] == 8
 
 
 @matchers
@@ -295,19 +276,6 @@ def test_match_inliers_index_features_over_all_scales(matcher: Matcher) -> None:
     matches = matcher(query, 0, database, np.array([1]), OPTIONS)
     assert matches.scale_pairs.tolist() == [[1, 0]]
     assert inliers_of(matches, 0) == [(1, 0), (2, 1)]
-
-
-@matchers
-def test_match_channel_weights_change_the_winner(matcher: Matcher) -> None:
-    # Two of channels 0 and 1 agree on a shift by 0, one of channel 2 wants a shift by 50.
-    unit = [[1, 0, 1]] * 3
-    query = one_image(([0, 1, 2], [[0, 0], [9, 0], [0, 9]], unit))
-    database = one_image(([0, 1, 2], [[0, 0], [9, 0], [50, 9]], unit))
-    assert inliers_of(matcher(query, 0, database, np.array([0]), OPTIONS), 0) == [(0, 0), (1, 1)]
-    weighted = matcher(query, 0, database, np.array([0]), OPTIONS, np.array([1.0, 1.0, 4.0]))
-    assert inliers_of(weighted, 0) == [(2, 2)]
-    assert weighted.scores[0] == 4.0
-    assert weighted.n_inliers[0] == 1
 
 
 def test_fit_affine_plain_equals_lstsq() -> None:
@@ -358,7 +326,7 @@ def test_match_permuting_candidates_permutes_results(seed: int) -> None:
     order = rng.permutation(6)
     straight = match(query, 0, database, np.arange(6), OPTIONS)
     permuted = match(query, 0, database, order, OPTIONS)
-    for name in ("n_inliers", "scores", "scale_pairs", "M_1to2", "n_tentative", "n_tentative_all"):
+    for name in ("n_inliers", "scale_pairs", "M_1to2", "n_tentative"):
         np.testing.assert_array_equal(getattr(straight, name)[order], getattr(permuted, name))
     for position, image in enumerate(order):
         assert inliers_of(permuted, position) == inliers_of(straight, image)
@@ -394,7 +362,7 @@ def test_match_one_to_one_uses_each_feature_once(seed: int, kind: str) -> None:
     matches = match(query, 0, database, np.arange(3), replace(OPTIONS, one_to_one=True))
     for i in range(3):
         pairs = inliers_of(matches, i)
-        assert len(pairs) == matches.n_inliers[i] == matches.scores[i]
+        assert len(pairs) == matches.n_inliers[i]
         assert len({a for a, _ in pairs}) == len({b for _, b in pairs}) == len(pairs)
         if pairs:
             sizes = [
@@ -468,7 +436,6 @@ def test_match_without_features_or_common_channels_finds_nothing(matcher: Matche
             options = replace(OPTIONS, one_to_one=one_to_one)
             matches = matcher(query, 0, database, np.array([0, 0]), options)
             assert_nothing(matches, 2)
-            assert matches.n_tentative_all.tolist() == [0, 0]
 
 
 @matchers
@@ -557,30 +524,8 @@ def test_match_rejects_unsorted_channels() -> None:
         match(features, 0, broken, np.array([0]), OPTIONS)
 
 
-@pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0], [1.0, np.nan]])
-def test_match_rejects_unfit_channel_weights(weights: list[float]) -> None:
-    features = one_image(([0, 1], [[0, 0], [1, 1]], [[1, 0, 1]] * 2))
-    with pytest.raises(ValueError, match="weights"):
-        match(features, 0, features, np.array([0]), OPTIONS, np.array(weights))
-
-
 def test_match_rejects_problems_beyond_exact_sums() -> None:
     n = 1025
     features = one_image((np.zeros(n, int), np.zeros((n, 2)), np.tile([1.0, 0, 1], (n, 1))))
     with pytest.raises(ValueError, match="2\\^20"):
         match(features, 0, features, np.array([0]), OPTIONS)
-
-
-@pytest.mark.parametrize(
-    "bad",
-    [
-        {"inlier_threshold": 0.0},
-        {"inlier_threshold": np.nan},
-        {"max_scale_change": 0.9},
-        {"max_scale_change": np.nan},
-        {"max_refinements": -1},
-    ],
-)
-def test_matching_options_reject_nonsense(bad: dict) -> None:
-    with pytest.raises(ValueError, match=next(iter(bad))):
-        MatchingOptions(**bad)

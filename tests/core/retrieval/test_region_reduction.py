@@ -10,7 +10,6 @@ from scipy.stats import multivariate_normal
 
 from rrtool.core.retrieval.region_reduction import (
     TOLERANCE,
-    MixtureOptions,
     RegionMixture,
     fit_region_mixture,
     reduce_regions,
@@ -85,7 +84,7 @@ def log_densities(points: np.ndarray, mixture: RegionMixture) -> np.ndarray:
 )
 def test_fit_region_mixture_equals_plain_em(seed, n, d, m, n_starts) -> None:
     points = unit_vectors(seed, n, d)
-    mixture = fit_region_mixture(points, m, rng(seed), MixtureOptions(n_starts))
+    mixture = fit_region_mixture(points, m, rng(seed), n_starts)
     reached, weights, means, variance, n_iterations = plain_mixture(points, m, n_starts, rng(seed))
     assert mixture.converged
     assert mixture.n_iterations == n_iterations > 2
@@ -99,7 +98,7 @@ def test_fit_region_mixture_never_loses_likelihood() -> None:
     points = unit_vectors(4, 40, 4).astype(np.float64)
     reached = []
     for i in range(1, 12):
-        mixture = fit_region_mixture(points, 4, rng(1), MixtureOptions(1, max_iterations=i))
+        mixture = fit_region_mixture(points, 4, rng(1), 1, i)
         reached.append(np.logaddexp.reduce(log_densities(points, mixture), axis=1).mean())
         assert mixture.log_likelihood == pytest.approx(reached[-1], abs=1e-9)
     assert (np.diff(reached) >= -1e-12).all()
@@ -110,7 +109,7 @@ def test_fit_region_mixture_takes_the_likeliest_of_its_starts() -> None:
     points = unit_vectors(5, 30, 3)
 
     def reached(seed: int, n_starts: int) -> float:
-        return fit_region_mixture(points, 6, rng(seed), MixtureOptions(n_starts)).log_likelihood
+        return fit_region_mixture(points, 6, rng(seed), n_starts).log_likelihood
 
     single = [reached(seed, 1) for seed in range(8)]
     assert reached(0, 40) >= max(single) - TOLERANCE
@@ -119,7 +118,7 @@ def test_fit_region_mixture_takes_the_likeliest_of_its_starts() -> None:
 
 def test_fit_region_mixture_says_whether_it_converged() -> None:
     points = unit_vectors(4, 40, 4)
-    short = fit_region_mixture(points, 4, rng(1), MixtureOptions(1, max_iterations=2))
+    short = fit_region_mixture(points, 4, rng(1), 1, 2)
     assert (short.n_iterations, short.converged) == (2, False)
 
 
@@ -245,9 +244,6 @@ def test_fit_region_mixture_refuses_unfit_input(points, m) -> None:
         fit_region_mixture(points, m, rng())
 
 
-def test_region_reduction_refuses_unfit_options() -> None:
-    for options in ((0,), (1, 0), (1, 1, np.nan)):
-        with pytest.raises(ValueError, match="expected at least"):
-            MixtureOptions(*options)
+def test_region_reduction_refuses_to_keep_no_region() -> None:
     with pytest.raises(ValueError, match="0 regions"):
         reduce_regions(np.ones((4, 2), np.float32), 0, rng())

@@ -25,7 +25,7 @@ from rrtool.artifacts.kinds import (
     open_any,
 )
 from rrtool.core.diffusion import knn
-from rrtool.core.discovery.expanding_gaussian_mixture import fit_mixture, rectangles
+from rrtool.core.discovery.expanding_gaussian_mixture import fit_mixtures, rectangles
 from rrtool.core.discovery.saliency import feature_saliency, prepare_for_detection
 from rrtool.stages.discovery.saliency_mapper import search_method
 from tests.tiny import (
@@ -112,7 +112,8 @@ def test_saliency_fs_finds_and_describes_the_regions_of_the_map(made: Path) -> N
             activations = activations_of(maps, row)
             saliency = feature_saliency(activations)
             np.testing.assert_allclose(map_of(regions, row), saliency, atol=1e-5)
-            found = rectangles(fit_mixture(prepare_for_detection(saliency, 7)), saliency.shape)
+            (mixture,) = fit_mixtures([prepare_for_detection(saliency, 7)])
+            found = rectangles(mixture, saliency.shape)
             assert len(found) == offsets[row + 1] - offsets[row] > 0
             height, width = saliency.shape
             for i, box in enumerate(found.tolist()):

@@ -65,27 +65,29 @@ class NearestMean:
         seed: int,
         *,
         initial: Mapping[str, np.ndarray] | None,
+        checkpoint: Any,
         on_epoch: Callable[[str, int, dict[str, float]], None],
     ) -> None:
         self._dataset, self._options, self._on_epoch = dataset, options, on_epoch
+        self._checkpoint = checkpoint
         self._means = np.random.default_rng(seed).random((n_classes, 36))
         if initial is not None:
             self._means += initial["start"]
 
-    def fit_supervised(self, labeled_ids: np.ndarray, labels: np.ndarray, *, checkpoint: Any):
-        self._fit("sup", self._options.epochs, labeled_ids, labels, checkpoint)
+    def fit_supervised(self, labeled_ids: np.ndarray, labels: np.ndarray):
+        self._fit("sup", self._options.epochs, labeled_ids, labels)
 
     def fit_semi_supervised(
-        self, labeled_ids: np.ndarray, labels: np.ndarray, pseudo_labels_of: Any, *, checkpoint: Any
+        self, labeled_ids: np.ndarray, labels: np.ndarray, pseudo_labels_of: Any
     ) -> None:
         pseudo = pseudo_labels_of(self._features(self._dataset.images))
         targets = pseudo.labels.copy()
         targets[labeled_ids] = labels
         good = np.flatnonzero((self._dataset.status == 0) & (targets >= 0))
-        self._fit("semi", self._options.semi_epochs, good, targets[good], checkpoint)
+        self._fit("semi", self._options.semi_epochs, good, targets[good])
 
-    def _fit(self, phase: str, n: int, ids: np.ndarray, labels: np.ndarray, checkpoint: Any):
-        saved = checkpoint.load() if checkpoint is not None else None
+    def _fit(self, phase: str, n: int, ids: np.ndarray, labels: np.ndarray):
+        saved = self._checkpoint.load()
         start, place = 0, PHASES.index(phase)
         if saved is not None:
             self._means, at = saved["means"], int(saved["phase"])
@@ -95,9 +97,8 @@ class NearestMean:
             for label in np.unique(labels):
                 self._means[label] += 0.5 * (pixels[labels == label].mean(0) - self._means[label])
             self._on_epoch(phase, epoch, {"loss": 1.0 / (epoch + 1)})
-            if checkpoint is not None:
-                done = {"epoch": np.int64(epoch + 1), "phase": np.int64(place)}
-                checkpoint.save({"means": self._means, **done})
+            done = {"epoch": np.int64(epoch + 1), "phase": np.int64(place)}
+            self._checkpoint.save({"means": self._means, **done})
 
     def predict(self, images: np.ndarray | None = None) -> Predictions:
         images = self._dataset.images if images is None else images
