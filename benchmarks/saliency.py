@@ -25,7 +25,7 @@ from rrtool.core.discovery.region_pooling import pool_regions, pool_windows, reg
 from rrtool.core.discovery.saliency import feature_saliency
 from rrtool.core.retrieval.whitening import l2_normalize
 from rrtool.stages.discovery.options import ObjectSaliencyOptions, RegionsOptions
-from rrtool.stages.discovery.saliency_mapper import Mapper, describe_batch, searcher_of
+from rrtool.stages.discovery.saliency_mapper import Mapper, describe_batch, patch_searcher
 
 DATA = Path(os.environ.get("RRTOOL_SHARED_DATA", ROOT.parent / "shared" / "data"))
 N_MEASURED = 4
@@ -83,7 +83,7 @@ def mapper(vectors: np.ndarray, saliencies: np.ndarray, method: str) -> Mapper:
     options = ObjectSaliencyOptions(method=method)
     centrality = np.random.default_rng(2).gamma(1.0, 1.0, len(vectors))
     return Mapper(
-        searcher_of(vectors, options.k, method),
+        patch_searcher(vectors, options.k, method),
         np.arange(len(vectors), dtype=np.int32),
         saliencies,
         centrality,

@@ -1,7 +1,5 @@
 """What every stage does around its own work: up to date? → lock → resume → parts → publish."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack

@@ -1,7 +1,5 @@
 """Options of every command that runs a network over images (METHODS §1)."""
 
-from __future__ import annotations
-
 from dataclasses import MISSING, dataclass
 
 from rrtool.declared import MAX_SEED

@@ -16,10 +16,10 @@ from rrtool.artifacts import (
     InputRecord,
     OutputFile,
     OverImages,
+    decode_texts,
     skipped_list_path,
     write_skipped_list,
 )
-from rrtool.artifacts.ragged import decode_texts
 from rrtool.errors import WorkFailed
 from rrtool.images.collection import Collection
 from rrtool.options import Options

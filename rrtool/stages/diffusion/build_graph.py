@@ -1,7 +1,5 @@
 """``rrtool build-graph``: features → k-nearest-neighbour graph (thesis §2.4)."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError, OptionError, WorkFailed
 from rrtool.progress import Progress
 from rrtool.stages.diffusion.options import BuildGraphOptions
-from rrtool.stages.driver import Datasets, Wanted, fill, make
+from rrtool.stages.driver import Datasets, Wanted, as_inputs, fill, make
 from rrtool.stages.retrieval.descriptors import Described, open_described, read_descriptors
 
 _ROWS_PER_PART = 8192
@@ -32,9 +30,6 @@ def run(options: BuildGraphOptions, progress: Progress) -> Path:
 
     Rows that failed, that are zero or not finite keep their id and have no edges.
 
-    Returns:
-        The path of the ``graph`` artifact.
-
     Raises:
         RrtoolError: the features are unusable, or fewer than ``k + 1``.
     """
@@ -44,14 +39,10 @@ def run(options: BuildGraphOptions, progress: Progress) -> Path:
         k = options.k or default_k(n_vectors)
         search = knn.KnnOptions(k, options.method, device, options.seed)
         return make(
-            options,
-            Wanted(options.output, Graph, {**options.settings(), "k": k}),
-            lambda outputs: _build(source, outputs[0], options, search, progress),
-            progress,
-            inputs=[source.as_input("features")],
-            network=source.network,
-            device=device,
-        )
+            options, Wanted(options.output, Graph, {**options.settings(), "k": k}),
+            lambda outputs: _build(source, outputs[0], options, search, progress), progress,
+            inputs=as_inputs(features=source), network=source.network, device=device,
+        )  # fmt: skip
 
 
 def default_k(n_rows: int) -> int:
@@ -71,8 +62,9 @@ def _build(
     progress: Progress,
 ) -> None:
     found = read_descriptors(source, progress)
-    usable = found.usable & found.vectors.any(axis=1)
-    vertices = np.flatnonzero(usable).astype(np.int32)
+    vertices = found.vertices
+    status = np.ones(len(found.vectors), dtype=np.uint8)
+    status[vertices] = 0
     _require_neighbors(search.k, len(vertices), source.path)
     n_parts, recall = _find_neighbors(found.vectors, vertices, search, output, progress)
     neighbor_ids = np.concatenate(list(output.read_parts(Graph.neighbor_ids, n_parts)))
@@ -81,14 +73,14 @@ def _build(
     statistics = graph_statistics(adjacency, neighbor_ids)
     ordering = locality_ordering(adjacency)
     spread = diffusion_spread(adjacency, ordering, search.device)
-    _tell(statistics, spread, recall, options, progress)
+    _tell(statistics, spread, recall, options.method, progress)
     output.publish(
         Graph.columns(
             indptr=adjacency.indptr.astype(np.int64),
             indices=adjacency.indices.astype(np.int32),
             weights=adjacency.data,
             ordering=ordering,
-            status=np.where(usable, 0, 1).astype(np.uint8),
+            status=status,
             offsets=found.offsets,
             names=source.names,
         ),
@@ -108,11 +100,8 @@ def _require_neighbors(k: int, n_vertices: int, path: str) -> None:
     if k >= n_vertices:
         raise OptionError(
             "bad --k: there are not that many other descriptors",
-            option="k",
-            where=path,
-            expected=f"at most {n_vertices - 1}",
-            found=k,
-        )
+            option="k", where=path, expected=f"at most {n_vertices - 1}", found=k,
+        )  # fmt: skip
 
 
 def _find_neighbors(
@@ -125,13 +114,7 @@ def _find_neighbors(
     """Write the lists of neighbours; the number of parts, and the recall, 1 if exact."""
     if search.method != "exact":
         progress.message(f"building the {search.method} index of {len(vertices)} vectors")
-    try:
-        searcher = knn.Searcher(_rows(vectors, vertices), search)
-    except ImportError:
-        raise WorkFailed(
-            f"--method {search.method} needs faiss",
-            todo="pip install faiss-cpu, or use --method exact",
-        ) from None
+    searcher = searcher_of(_rows(vectors, vertices), search)
     n_parts = fill(
         output, len(vectors), lambda rows: _part(rows, vertices, searcher, search.k), progress,
         label="build-graph", unit="vertices", rows_per_part=_ROWS_PER_PART,
@@ -139,6 +122,21 @@ def _find_neighbors(
     if search.method == "exact":
         return n_parts, 1.0
     return n_parts, _measured_recall(_rows(vectors, vertices), searcher, search)
+
+
+def searcher_of(vectors: np.ndarray, search: knn.KnnOptions) -> knn.Searcher:
+    """Finds nearest vectors.
+
+    Raises:
+        WorkFailed: the method needs faiss, which is not there.
+    """
+    try:
+        return knn.Searcher(vectors, search)
+    except ImportError:
+        raise WorkFailed(
+            f"--method {search.method} needs faiss",
+            todo="pip install faiss-cpu, or use --method exact",
+        ) from None
 
 
 def _rows(vectors: np.ndarray, vertices: np.ndarray) -> np.ndarray:
@@ -169,11 +167,7 @@ def _measured_recall(vectors: np.ndarray, searcher: knn.Searcher, search: knn.Kn
 
 
 def _tell(
-    statistics: GraphStatistics,
-    spread: float,
-    recall: float,
-    options: BuildGraphOptions,
-    progress: Progress,
+    statistics: GraphStatistics, spread: float, recall: float, method: str, progress: Progress
 ) -> None:
     progress.message(
         f"{statistics.n_vertices} vertices, {statistics.n_edges} edges, mean degree "
@@ -182,7 +176,7 @@ def _tell(
         f"{100 * statistics.mutual_fraction:.0f} % of neighbours mutual, "
         f"a diffusion spreads over {100 * spread:.1f} % of them"
     )
-    if options.method != "exact":
-        progress.message(f"recall of --method {options.method}: {recall:.4f} on a sample")
+    if method != "exact":
+        progress.message(f"recall of --method {method}: {recall:.4f} on a sample")
     if not statistics.n_edges:
         progress.message("the graph has no edges: no two descriptors are mutual neighbours")

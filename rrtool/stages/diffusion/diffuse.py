@@ -1,7 +1,5 @@
 """``rrtool diffuse``: graph + features → ranking by diffusion (thesis §2.4, §4.4.1)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +12,7 @@ from rrtool.stages.diffusion import diffuse_prepare
 from rrtool.stages.diffusion.inputs import DiffusionInputs, open_inputs
 from rrtool.stages.diffusion.options import DiffuseOptions
 from rrtool.stages.diffusion.ranker import Ranker
-from rrtool.stages.driver import Wanted, fill, make
+from rrtool.stages.driver import fill, make
 from rrtool.stages.retrieval.search import describe
 
 _QUERIES_PER_PART = 64
@@ -25,9 +23,6 @@ WIDE_SPREAD, SMALL_COLLECTION = 0.4, 20
 
 def run(options: DiffuseOptions, progress: Progress) -> Path:
     """Rank the database by diffusion from what resembles each query.
-
-    Returns:
-        The path of the ``ranking`` artifact; of ``offline-diffusion`` with ``--prepare``.
 
     Raises:
         RrtoolError: the artifacts do not belong together.
@@ -57,14 +52,9 @@ def run(options: DiffuseOptions, progress: Progress) -> Path:
             )
 
         return make(
-            options,
-            Wanted(options.output, Ranking, options.settings()),
-            work,
-            progress,
-            inputs=inputs.records(),
-            network=inputs.database.network,
-            device=device,
-        )
+            options, Ranking, work, progress,
+            inputs=inputs.records(), network=inputs.database.network, device=device,
+        )  # fmt: skip
 
 
 def _description(inputs: DiffusionInputs, options: DiffuseOptions) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """``rrtool diffuse --prepare``: solve once per vertex, for queries without a solver."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,7 +18,7 @@ from rrtool.core.diffusion.graph import normalize
 from rrtool.core.diffusion.truncated_diffusion import solve_on_subgraphs
 from rrtool.progress import Progress
 from rrtool.stages.diffusion.options import DiffuseOptions
-from rrtool.stages.driver import Datasets, Wanted, fill, make
+from rrtool.stages.driver import Datasets, as_inputs, fill, make
 from rrtool.stages.retrieval.descriptors import open_described, read_usable
 
 _ROWS_PER_PART = 1024
@@ -31,9 +29,6 @@ def run(options: DiffuseOptions, progress: Progress) -> Path:
 
     The solution for a query is the combination of those of its seeds, since the system is
     linear (Yang et al. 2019, "decoupled diffusion").
-
-    Returns:
-        The path of the ``offline-diffusion`` artifact.
 
     Raises:
         RrtoolError: the graph is of other features.
@@ -52,14 +47,9 @@ def run(options: DiffuseOptions, progress: Progress) -> Path:
             )  # fmt: skip
             outputs[0].publish(OfflineDiffusion.columns(names=database.names), n_parts=n_parts)
 
-        return make(
-            options,
-            Wanted(options.output, OfflineDiffusion, options.settings()),
-            work,
-            progress,
-            inputs=[graph.as_input("graph"), database.as_input("database")],
-            network=database.network,
-        )
+        inputs = as_inputs(graph=graph, database=database)
+        network = database.network
+        return make(options, OfflineDiffusion, work, progress, inputs=inputs, network=network)
 
 
 def _solver(

@@ -1,7 +1,5 @@
 """Options of build-graph and diffuse (thesis §2.4)."""
 
-from __future__ import annotations
-
 from dataclasses import MISSING, dataclass
 from typing import Any, ClassVar
 

@@ -51,12 +51,8 @@ class Verified:
         head = slice(0, min(n_verified, ranking.n_verified))
         names = np.array([*ranking.database_names, None], dtype=object)
         own = np.array(ranking.query_names, dtype=object)
-        return Verified(
-            ids,
-            ranking.similarities[:, head],
-            ranking.n_inliers[:, head],
-            names[ids[:, head]] == own[:, None],
-        )
+        is_copy = names[ids[:, head]] == own[:, None]
+        return Verified(ids, ranking.similarities[:, head], ranking.n_inliers[:, head], is_copy)
 
     def seeds(self, rows: slice, n_seeds: int) -> Seeds:
         columns = (self.similarities[rows], self.n_inliers[rows], self.is_copy[rows])
@@ -109,10 +105,8 @@ class Ranker:
         if options.kq is not None and n_seeds > n_usable:
             raise OptionError(
                 "bad --kq: more than there are images",
-                option="kq",
-                expected=f"≤ {n_usable}",
-                found=n_seeds,
-            )
+                option="kq", expected=f"≤ {n_usable}", found=n_seeds,
+            )  # fmt: skip
         is_regional = isinstance(inputs.database, Regions)
         return Ranker(
             queries=q,

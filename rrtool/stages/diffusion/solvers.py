@@ -1,7 +1,5 @@
 """The solvers of ``rrtool diffuse``: from seeds of queries to scores of vertices."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """``rrtool centrality``: graph → significance of each of its vertices."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
 from rrtool.stages.discovery.options import CentralityOptions
-from rrtool.stages.driver import Wanted, make
+from rrtool.stages.driver import Wanted, as_inputs, make
 
 MAX_EXACT = 30_000
 
@@ -26,9 +24,6 @@ def run(options: CentralityOptions, progress: Progress) -> Path:
     """Measure how significant each vertex of a graph is (thesis §5.3.7).
 
     Every measure has the mean 1 over the rows that haven't failed; failed rows have 0.
-
-    Returns:
-        The path of the ``centrality`` artifact.
 
     Raises:
         RrtoolError: the input is no graph or damaged, has no usable row, or is too large for an
@@ -43,17 +38,11 @@ def run(options: CentralityOptions, progress: Progress) -> Path:
             columns = Centrality.columns(names=graph.names, centrality=values, status=status)
             outputs[0].publish(columns, extra=extra)
 
+        settings = {"measure": options.measure, **options.parameters()}
         return make(
-            options,
-            Wanted(
-                options.output, Centrality, {"measure": options.measure, **options.parameters()}
-            ),
-            work,
-            progress,
-            inputs=[graph.as_input("graph")],
-            network=graph.network,
-            device=device,
-        )
+            options, Wanted(options.output, Centrality, settings), work, progress,
+            inputs=as_inputs(graph=graph), network=graph.network, device=device,
+        )  # fmt: skip
 
 
 def _measure(

@@ -1,7 +1,5 @@
 """``rrtool discover``: regions, their graph and centrality → the objects that repeat."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +23,11 @@ from rrtool.core.discovery.object_discovery import (
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
 from rrtool.stages.discovery.options import DiscoverOptions
-from rrtool.stages.driver import Wanted, make
+from rrtool.stages.driver import as_inputs, make
 
 
 def run(options: DiscoverOptions, progress: Progress) -> Path:
     """Find what is seen in several images of a collection.
-
-    Returns:
-        The path of the ``objects`` artifact.
 
     Raises:
         RrtoolError: the artifacts do not belong together, or one is damaged.
@@ -49,54 +44,27 @@ def run(options: DiscoverOptions, progress: Progress) -> Path:
             images = np.repeat(
                 np.arange(regions.lengths["n"], dtype=np.int32), np.diff(regions.offsets)
             )
-            found = _objects(regions, graph, centrality, images, options)
+            boxes = regions.region_boxes
+            rules = (options.min_images, options.quantile, options.cohesion, options.overlap)
+            try:
+                found = discover_objects(
+                    graph.adjacency(), centrality.centrality, images, boxes,
+                    DiscoveryOptions(*rules),
+                )  # fmt: skip
+            except ValueError as error:
+                what, path = "the artifacts cannot be used", centrality.path
+                raise ArtifactError(what, where=path, found=error, todo="make it again") from None
             facts = _facts(found, images, regions.lengths["n"])
             progress.message(_told(facts, options))
-            outputs[0].publish(
-                Objects.columns(
-                    names=regions.names,
-                    image_sizes=regions.image_sizes,
-                    offsets=found.offsets,
-                    regions=found.regions,
-                    weights=found.weights,
-                    images=images[found.regions],
-                    boxes=regions.region_boxes[found.regions],
-                ),
-                extra={**facts, "description": {**regions.options, "network": regions.network}},
-            )
+            columns = Objects.columns(
+                names=regions.names, image_sizes=regions.image_sizes, **vars(found),
+                images=images[found.regions], boxes=boxes[found.regions],
+            )  # fmt: skip
+            description = {**regions.options, "network": regions.network}
+            outputs[0].publish(columns, extra={**facts, "description": description})
 
-        return make(
-            options,
-            Wanted(options.output, Objects, options.settings()),
-            work,
-            progress,
-            inputs=[
-                regions.as_input("regions"),
-                graph.as_input("graph"),
-                centrality.as_input("centrality"),
-            ],
-            network=regions.network,
-        )
-
-
-def _objects(
-    regions: Regions,
-    graph: Graph,
-    centrality: Centrality,
-    images: np.ndarray,
-    options: DiscoverOptions,
-) -> DiscoveredObjects:
-    rules = DiscoveryOptions(
-        options.min_images, options.quantile, options.cohesion, options.overlap
-    )
-    try:
-        return discover_objects(
-            graph.adjacency(), centrality.centrality, images, regions.region_boxes, rules
-        )
-    except ValueError as error:
-        raise ArtifactError(
-            "the artifacts cannot be used", where=centrality.path, found=error, todo="make it again"
-        ) from None
+        inputs = as_inputs(regions=regions, graph=graph, centrality=centrality)
+        return make(options, Objects, work, progress, inputs=inputs, network=regions.network)
 
 
 def _facts(found: DiscoveredObjects, images: np.ndarray, n_images: int) -> dict[str, Any]:

@@ -1,7 +1,5 @@
 """Options of saliency fs, saliency os, centrality and discover (thesis ch. 5)."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
@@ -56,18 +54,9 @@ class RegionsOptions(Options):
         choices=AGGREGATIONS, panel="Regions",
     )  # fmt: skip
 
-    def description(self) -> dict[str, Any]:
+    def settings(self) -> dict[str, Any]:
         """What regions and descriptors depend on beside the activations, JSON-compatible."""
-        return {
-            "rho": self.rho,
-            "sigma": self.sigma,
-            "overlap": self.overlap,
-            "aggregate": self.aggregate,
-            "pool": "gem",
-            "gem_exponent": self.gem_exponent,
-            "whitening": "none",
-            "boxes": False,
-        }
+        return {**super().settings(), "pool": "gem", "whitening": "none", "boxes": False}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,10 +85,6 @@ class ObjectSaliencyOptions(RegionsOptions):
         "to 10,000 regions, and ivf among more where faiss is installed.",
         choices=SEARCH_METHODS, panel="Saliency",
     )  # fmt: skip
-
-    def description(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("theta", "patch", "k", "gamma", "method")}
-        return {**super().description(), **own}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,7 +1,5 @@
 """``rrtool saliency fs``: images → regions of feature saliency (thesis §5.3.3–5.3.5)."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -24,12 +22,12 @@ def run(options: SaliencyFsOptions, progress: Progress) -> Path:
     """
     with ExitStack() as stack:
         activations = open_activations(options, stack)
-        settings = {**activations.options, **options.description()}
-        own = {"regions": "FS.EGM", "keep_maps": options.keep_maps}
-        wanted = [Wanted(options.output, Regions, settings | own)]
+        settings = {**options.settings(), **activations.options}
+        wanted = [Wanted(options.output, Regions, {**settings, "regions": "FS.EGM"})]
         if options.features is not None:
-            features = settings | {"described_by": "FS.EGM"}
-            wanted.append(Wanted(options.features, Features, features))
+            del settings["keep_maps"]
+            described = {**settings, "described_by": "FS.EGM"}
+            wanted.append(Wanted(options.features, Features, described))
         describe = partial(describe_batch, options=options)
         kinds = [each.kind for each in wanted]
         task = saliency_task(activations, kinds, describe, keep_maps=options.keep_maps)

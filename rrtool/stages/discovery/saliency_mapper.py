@@ -19,8 +19,8 @@ from rrtool.core.discovery.region_description import (
 from rrtool.core.discovery.region_pooling import pool_windows
 from rrtool.core.discovery.saliency import feature_saliency
 from rrtool.core.retrieval.whitening import apply_whitening, l2_normalize
-from rrtool.errors import WorkFailed
 from rrtool.progress import Progress
+from rrtool.stages.diffusion.build_graph import searcher_of
 from rrtool.stages.discovery.options import ObjectSaliencyOptions, RegionsOptions
 from rrtool.stages.retrieval.descriptors import read_descriptors
 
@@ -70,20 +70,9 @@ def search_method(method: str, n_regions: int) -> str:
     return "ivf" if n_regions > _EXACT_LIMIT and knn.has_faiss() else "exact"
 
 
-def searcher_of(vectors: np.ndarray, k: int, method: str) -> knn.Searcher:
-    """Finds the regions that patches resemble.
-
-    Raises:
-        WorkFailed: the method needs faiss, which is not there.
-    """
-    search = knn.KnnOptions(min(k, len(vectors)), method, n_probe=_N_PROBE)
-    try:
-        return knn.Searcher(vectors, search)
-    except ImportError:
-        raise WorkFailed(
-            f"--method {method} needs faiss",
-            todo="pip install faiss-cpu, or use --method exact",
-        ) from None
+def patch_searcher(vectors: np.ndarray, k: int, method: str) -> knn.Searcher:
+    """Finds the regions that patches resemble; see ``build_graph.searcher_of``."""
+    return searcher_of(vectors, knn.KnnOptions(min(k, len(vectors)), method, n_probe=_N_PROBE))
 
 
 @dataclass(frozen=True)
@@ -106,10 +95,10 @@ class Mapper:
         progress: Progress,
     ) -> Mapper:
         found = read_descriptors(regions, progress)
-        usable = np.flatnonzero(found.usable & found.vectors.any(axis=1)).astype(np.int32)
+        usable = found.vertices
         method = search_method(options.method, len(found.vectors))
         return Mapper(
-            searcher_of(found.vectors[usable], options.k, method),
+            patch_searcher(found.vectors[usable], options.k, method),
             usable,
             regions.region_saliencies,
             centrality.centrality,

@@ -1,8 +1,6 @@
 """``rrtool saliency os``: what repeats in a collection → saliency, features (§5.3.8–5.3.10)."""
 
-from __future__ import annotations
-
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +23,7 @@ from rrtool.stages.discovery.options import SaliencyOsOptions
 from rrtool.stages.discovery.saliency_mapper import Mapper, search_method
 from rrtool.stages.discovery.saliency_output import saliency_task
 from rrtool.stages.driver import Wanted, as_inputs
-from rrtool.stages.retrieval.descriptors import Described, open_described
+from rrtool.stages.retrieval.descriptors import open_described
 from rrtool.stages.retrieval.whitening import read_whitening
 
 
@@ -43,8 +41,8 @@ def run(options: SaliencyOsOptions, progress: Progress) -> Path:
         _require_made_alike(regions, activations, options)
         whitening = _whitening(regions, options, activations.n_channels, progress)
         settings = {
+            **options.settings(),
             **activations.options,
-            **options.description(),
             "method": search_method(options.method, regions.lengths["r"]),
             "described_by": "OS.EGM",
         }
@@ -73,33 +71,27 @@ def _require_made_alike(
     for key in ("name", "weights_digest", "upsample"):
         if regions.network.get(key) != activations.network.get(key):
             raise ArtifactError(
-                f"the regions were made with another network ({key})",
-                where=regions.path,
-                expected=activations.network.get(key),
-                found=regions.network.get(key),
-            )
-    if regions.options.get("gem_exponent") != options.gem_exponent:
+                f"the regions were made with another network ({key})", where=regions.path,
+                expected=activations.network.get(key), found=regions.network.get(key),
+            )  # fmt: skip
+    exponent = regions.options.get("gem_exponent")
+    if exponent != options.gem_exponent:
         raise ArtifactError(
-            "the regions were made with another --gem-exponent",
-            where=regions.path,
-            expected=options.gem_exponent,
-            found=regions.options.get("gem_exponent"),
-        )
+            "the regions were made with another --gem-exponent", where=regions.path,
+            expected=options.gem_exponent, found=exponent,
+        )  # fmt: skip
 
 
 def _whitening(
     regions: Regions, options: SaliencyOsOptions, n_channels: int, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray] | None:
     """Mean and projection with which patches are whitened as the regions were."""
-    name, whitening = "none", None
-    shape = (n_channels, n_channels)
+    name, whitening, shape = "none", None, (n_channels, n_channels)
     if options.whitening is not None:
-        with ExitStack() as stack:
-            w = stack.enter_context(open_artifact(options.whitening, Whitening))
-            c: Described | None = None
-            if options.center is not None:
-                c = open_described(options.center)
-                stack.enter_context(c)
+        with (
+            open_artifact(options.whitening, Whitening) as w,
+            open_described(options.center) if options.center else nullcontext() as c,
+        ):
             name, mean, projection = read_whitening(w, c, progress)
         whitening, shape = (mean, projection), projection.shape
     found = regions.options.get("whitening")

@@ -1,7 +1,5 @@
 """What ``saliency fs`` and ``saliency os`` write: regions, saliency maps, features."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

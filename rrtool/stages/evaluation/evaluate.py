@@ -1,9 +1,6 @@
 """``rrtool evaluate``: rankings + ground truth → scores that carry their protocol."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,23 +14,6 @@ from rrtool.stages.evaluation import evaluate_saliency
 from rrtool.stages.evaluation.options import EvaluateOptions
 
 CUTOFFS = (1, 5, 10)
-
-
-@dataclass(frozen=True)
-class EvaluatedRanking:
-    """Scores of one ranking.
-
-    Attributes:
-        path: of the ranking.
-        description: how it was made (network, scales, query crop, …).
-        scores: one per setup of the protocol.
-        rules: of the protocol: what counts as positive and as junk, how precision is averaged.
-    """
-
-    path: str
-    description: dict[str, Any]
-    scores: list[RetrievalScores]
-    rules: dict[str, str]
 
 
 def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
@@ -51,80 +31,78 @@ def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
         return evaluate_saliency.run(options, progress)
     source = str(options.ground_truth)
     truth = ground_truth.load(source, options.protocol)
-    evaluated, inputs = [], []
+    values: Datasets = {}
+    summary, inputs = [], []
     for position, path in enumerate(options.rankings):
         with open_artifact(path, Ranking) as ranking:
             inputs.append(ranking.as_input(f"ranking {position}"))
-            evaluated.append(_evaluate(ranking, truth))
-    _mention_missing(evaluated, progress)
-    summary = summarize(evaluated)
+            scores = _evaluate(ranking, truth)
+            summary.append(_summary(ranking, scores, truth.describe()))
+        missing = max(each.n_missing_positives for each in scores)
+        if missing:
+            progress.message(
+                f"{path}: {missing} positives of the ground truth are not in the database"
+                " and take no part; these are not the scores of the full benchmark"
+            )
+        values |= _of_queries(position, scores)
     if options.output is not None:
+        columns = Evaluation.columns(scores=values)
         make(
-            options,
-            Wanted(options.output, Evaluation, {"cutoffs": list(CUTOFFS)}),
-            lambda outputs: outputs[0].publish(_columns(evaluated), extra={"rankings": summary}),
-            progress,
+            options, Wanted(options.output, Evaluation, {"cutoffs": list(CUTOFFS)}),
+            lambda outputs: outputs[0].publish(columns, extra={"rankings": summary}), progress,
             inputs=[*inputs, source_input("ground-truth", source)],
-        )
+        )  # fmt: skip
     return summary
 
 
-def _evaluate(ranking: Ranking, truth: ground_truth.GroundTruthSource) -> EvaluatedRanking:
+def _evaluate(ranking: Ranking, truth: ground_truth.GroundTruthSource) -> list[RetrievalScores]:
+    """One per setup of the protocol."""
     setups = truth.resolve(ranking.query_names, ranking.database_names, ranking.query_boxes)
     ids = ranking.ids
     try:
-        scores = [
+        return [
             retrieval_scores(ids, queries, protocol=truth.protocol, setup=setup, cutoffs=CUTOFFS)
             for setup, queries in setups.items()
         ]
     except ValueError as error:
         raise ranking.damaged(error) from None
-    return EvaluatedRanking(ranking.path, ranking.described(), scores, truth.describe())
 
 
-def _mention_missing(evaluated: Sequence[EvaluatedRanking], progress: Progress) -> None:
-    for ranking in evaluated:
-        missing = max(scores.n_missing_positives for scores in ranking.scores)
-        if missing:
-            progress.message(
-                f"{ranking.path}: {missing} positives of the ground truth are not in the database"
-                " and take no part; these are not the scores of the full benchmark"
-            )
-
-
-def _columns(evaluated: Sequence[EvaluatedRanking]) -> Datasets:
+def _of_queries(position: int, all_scores: Sequence[RetrievalScores]) -> Datasets:
     values = {}
-    for position, ranking in enumerate(evaluated):
-        for scores in ranking.scores:
-            base = f"{position}/{scores.setup}"
-            values[f"{base}/average_precisions"] = scores.average_precisions
-            for k, precisions in scores.query_precisions.items():
-                values[f"{base}/precisions_at_{k}"] = precisions
-    return Evaluation.columns(scores=values)
+    for scores in all_scores:
+        base = f"{position}/{scores.setup}"
+        values[f"{base}/average_precisions"] = scores.average_precisions
+        for k, precisions in scores.query_precisions.items():
+            values[f"{base}/precisions_at_{k}"] = precisions
+    return values
 
 
-def summarize(evaluated: Sequence[EvaluatedRanking]) -> list[dict[str, Any]]:
-    """JSON-compatible scores, each with everything it depends on."""
-    return [
-        {
-            "ranking": ranking.path,
-            "description": ranking.description,
-            "rules": ranking.rules,
-            "scores": [
-                {
-                    "protocol": scores.protocol,
-                    "setup": scores.setup,
-                    "mAP": _number(scores.mean_average_precision),
-                    **{f"mP@{k}": _number(value) for k, value in scores.precisions.items()},
-                    "n_queries": scores.n_queries,
-                    "n_left_out": scores.n_left_out,
-                    "n_missing_positives": scores.n_missing_positives,
-                }
-                for scores in ranking.scores
-            ],
-        }
-        for ranking in evaluated
-    ]
+def _summary(
+    ranking: Ranking, all_scores: Sequence[RetrievalScores], rules: dict[str, str]
+) -> dict[str, Any]:
+    """JSON-compatible scores, with everything they depend on.
+
+    Args:
+        rules: of the protocol: what counts as positive and as junk, how precision is averaged.
+    """
+    return {
+        "ranking": ranking.path,
+        "description": ranking.described(),
+        "rules": rules,
+        "scores": [
+            {
+                "protocol": scores.protocol,
+                "setup": scores.setup,
+                "mAP": _number(scores.mean_average_precision),
+                **{f"mP@{k}": _number(value) for k, value in scores.precisions.items()},
+                "n_queries": scores.n_queries,
+                "n_left_out": scores.n_left_out,
+                "n_missing_positives": scores.n_missing_positives,
+            }
+            for scores in all_scores
+        ],
+    }
 
 
 def _number(value: float) -> float | None:

@@ -1,7 +1,5 @@
 """``rrtool evaluate --boxes``: saliency maps and regions against true boxes (thesis §5.4.2)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -75,12 +73,10 @@ def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
     summary = [score.summary() for score in scores]
     if options.output is not None:
         make(
-            options,
-            Wanted(options.output, Evaluation, {"ious": list(IOUS)}),
+            options, Wanted(options.output, Evaluation, {"ious": list(IOUS)}),
             lambda outputs: outputs[0].publish(_columns(scores), extra={"saliencies": summary}),
-            progress,
-            inputs=[*inputs, source_input("boxes", boxes)],
-        )
+            progress, inputs=[*inputs, source_input("boxes", boxes)],
+        )  # fmt: skip
     return summary
 
 

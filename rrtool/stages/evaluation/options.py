@@ -1,7 +1,5 @@
 """Options of evaluate (thesis §2.5, §5.4.2)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """Local features of an artifact, as the matching takes them."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from rrtool.artifacts import LocalFeaturesFile

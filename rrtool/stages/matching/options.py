@@ -1,7 +1,5 @@
 """Options of detect-local and rerank (thesis ch. 4)."""
 
-from __future__ import annotations
-
 from dataclasses import MISSING, dataclass
 from typing import ClassVar
 

@@ -13,7 +13,6 @@ from rrtool.artifacts import (
     Ranking,
     offsets_of,
     open_artifact,
-    require_equal,
     require_same_names,
     require_same_network,
 )
@@ -24,16 +23,14 @@ from rrtool.core.retrieval.ranking import reorder_shortlist
 from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
-from rrtool.stages.driver import Datasets, Wanted, fill, make
+from rrtool.stages.driver import Datasets, as_inputs, fill, make
 from rrtool.stages.matching.local_features import read_local_features
 from rrtool.stages.matching.options import RerankOptions
+from rrtool.stages.retrieval.descriptors import require_same_options
 
 
 def run(options: RerankOptions, progress: Progress) -> Path:
     """Verify the head of each ranking spatially and re-order it; the rest stays as it is.
-
-    Returns:
-        The path of the new ``ranking`` artifact.
 
     Raises:
         RrtoolError: the artifacts are about other images or of another network.
@@ -47,28 +44,14 @@ def run(options: RerankOptions, progress: Progress) -> Path:
         _check(ranking, queries, database)
 
         def work(outputs: list[OutputFile]) -> None:
-            verifier = _Verifier(
-                read_local_features(queries),
-                read_local_features(database),
-                ranking.query_names,
-                np.array(ranking.database_names, dtype=object),
-                options,
-                device,
-            )
+            features = read_local_features(queries), read_local_features(database)
+            names = np.array(ranking.database_names, dtype=object)
+            verifier = _Verifier(*features, ranking.query_names, names, options, device)
             _verify_all(ranking, verifier, outputs[0], progress)
 
+        inputs = as_inputs(ranking=ranking, query_local=queries, database_local=database)
         return make(
-            options,
-            Wanted(options.output, Ranking, options.settings()),
-            work,
-            progress,
-            inputs=[
-                ranking.as_input("ranking"),
-                queries.as_input("query-local"),
-                database.as_input("database-local"),
-            ],
-            network=ranking.network,
-            device=device,
+            options, Ranking, work, progress, inputs=inputs, network=ranking.network, device=device
         )
 
 
@@ -84,9 +67,8 @@ def _check(ranking: Ranking, queries: LocalFeaturesFile, database: LocalFeatures
             found="database",
         )
     require_same_network(ranking, database)
-    for key in ("max_size", "scales"):
-        typed = f"--{key.replace('_', '-')}"
-        require_equal(typed, queries, queries.options.get(key), database, database.options.get(key))
+    made = {key: queries.options.get(key) for key in ("max_size", "scales")}
+    require_same_options(made, queries, database)
 
 
 def _verify_all(
@@ -98,11 +80,9 @@ def _verify_all(
         try:
             return _stack([verifier(row, ids[row], similarities[row]) for row in rows])
         except ValueError as error:
+            what = "the ranking and the local features cannot be matched"
             raise ArtifactError(
-                "the ranking and the local features cannot be matched",
-                where=ranking.path,
-                found=error,
-                todo="make them again",
+                what, where=ranking.path, found=error, todo="make them again"
             ) from None
 
     n_parts = fill(output, len(ids), verified, progress, label="rerank", unit="queries")
@@ -171,10 +151,9 @@ class _Verifier:
         return fuse(similarities, agreements, is_copy)
 
     def _match(self, query: int, shortlist: np.ndarray) -> Matches:
+        asked, one_to_one = self.options, self.options.score == "fused"
         limits = MatchingOptions(
-            self.options.inlier_threshold,
-            self.options.max_scale_change,
-            one_to_one=self.options.score == "fused",
+            asked.inlier_threshold, asked.max_scale_change, one_to_one=one_to_one
         )
         arguments = (self.query, query, self.database, shortlist, limits)
         if self.device == "cpu":

@@ -35,7 +35,7 @@ class Describer:
         Raises:
             UsageError: a whitening is named that the checkpoint does not carry.
         """
-        method = options.pool or _known_pooling(network.pooling)
+        own = network.pooling if network.pooling in POOLINGS else None
         exponent = options.gem_exponent or network.gem_exponent or 3.0
         name, whitening = _choose_whitening(network, options)
         projection = None
@@ -43,6 +43,7 @@ class Describer:
             device = resolve_device(options.device)
             weight, bias = network.projection
             projection = (weight.to(device), bias.to(device))
+        method = options.pool or own or "gem"
         return Describer(method, exponent, network.n_channels, name, whitening, projection)
 
     def settings(self) -> dict[str, Any]:
@@ -81,10 +82,6 @@ class Describer:
             return descriptors
         weight, bias = self.projection
         return l2_normalize(torch.nn.functional.linear(descriptors, weight, bias))
-
-
-def _known_pooling(name: str | None) -> str:
-    return name if name in POOLINGS else "gem"
 
 
 def _choose_whitening(

@@ -1,12 +1,19 @@
 """Descriptors of features (one a row) and of regions (several an image), read and compared."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import Features, Regions, open_artifact, require_equal, require_same_network
+from rrtool.artifacts import (
+    Artifact,
+    Features,
+    Regions,
+    open_artifact,
+    require_equal,
+    require_same_network,
+)
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
 
@@ -30,6 +37,11 @@ class Descriptors:
     offsets: np.ndarray
 
     @property
+    def vertices(self) -> np.ndarray:
+        """``(m,)`` int32, the vectors that are usable and not zero."""
+        return np.flatnonzero(self.usable & self.vectors.any(axis=1)).astype(np.int32)
+
+    @property
     def usable_images(self) -> np.ndarray:
         """``(n,)`` bool, images with at least one usable vector."""
         totals = np.concatenate([[0], np.cumsum(self.usable)])
@@ -42,6 +54,11 @@ def open_described(path: str) -> Described:
     return opened
 
 
+def is_regional(queries: Described, database: Described) -> bool:
+    """Whether one of them has several descriptors an image."""
+    return isinstance(queries, Regions) or isinstance(database, Regions)
+
+
 def require_comparable(first: Described, second: Described) -> None:
     """Descriptors are comparable if they were made alike.
 
@@ -49,12 +66,19 @@ def require_comparable(first: Described, second: Described) -> None:
         ArtifactError: naming the first difference.
     """
     require_same_network(first, second)
-    for key in DESCRIPTION:
-        require_equal(
-            f"--{key.replace('_', '-')}", first, first.options.get(key), second,
-            second.options.get(key),
-        )  # fmt: skip
+    require_same_options({key: first.options.get(key) for key in DESCRIPTION}, first, second)
     require_equal("dimension", first, first.lengths["d"], second, second.lengths["d"])
+
+
+def require_same_options(values: Mapping[str, Any], first: Artifact, second: Artifact) -> None:
+    """The second was made with the options that count of the first.
+
+    Raises:
+        ArtifactError: naming the first difference.
+    """
+    for key, value in values.items():
+        typed = f"--{key.replace('_', '-')}"
+        require_equal(typed, first, value, second, second.options.get(key))
 
 
 def read_descriptors(artifact: Described, progress: Progress) -> Descriptors:

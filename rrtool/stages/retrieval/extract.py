@@ -1,13 +1,11 @@
 """``rrtool extract``: images → global descriptors (and their activation maps, if wanted)."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from rrtool.artifacts import ActivationMaps, Features, Regions, offsets_of
+from rrtool.artifacts import ActivationMaps, Artifact, Features, Regions, offsets_of
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import open_network
@@ -30,15 +28,13 @@ def run(options: ExtractOptions, progress: Progress) -> Path:
     describer = Describer.of(network, options)
     settings = {**activations.options, **describer.settings(), "boxes": options.boxes is not None}
     facts = {"n_channels": network.n_channels}
+    kind: type[Artifact]
     if options.regions is None:
-        wanted, task = (
-            [Wanted(options.output, Features, settings)],
-            _whole(describer, options, facts),
-        )
+        kind, task = Features, _whole(describer, options, facts)
     else:
-        settings["regions"] = f"uniform, {options.regions} levels"
-        wanted = [Wanted(options.output, Regions, settings)]
+        settings["regions"], kind = f"uniform, {options.regions} levels", Regions
         task = extract_regions.task(describer, options.regions, facts)
+    wanted = [Wanted(options.output, kind, settings)]
     if options.save_maps is not None:
         wanted.append(Wanted(options.save_maps, ActivationMaps, activations.options))
     return describe_images(options, activations, wanted, lambda: task, progress)

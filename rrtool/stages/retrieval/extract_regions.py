@@ -1,7 +1,5 @@
 """``rrtool extract --regions``: images → descriptors of uniformly sampled regions (thesis §2.5)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any

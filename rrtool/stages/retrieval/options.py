@@ -1,7 +1,5 @@
 """Options of extract, search, whiten and reduce-regions (thesis ch. 2)."""
 
-from __future__ import annotations
-
 from dataclasses import MISSING, dataclass
 from typing import ClassVar
 

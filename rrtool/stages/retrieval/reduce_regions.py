@@ -1,7 +1,5 @@
 """``rrtool reduce-regions``: regions → regions, fewer an image (thesis fig. 5.10)."""
 
-from __future__ import annotations
-
 from itertools import pairwise
 from pathlib import Path
 
@@ -10,7 +8,7 @@ import numpy as np
 from rrtool.artifacts import OutputFile, OverImages, Regions, offsets_of, open_artifact
 from rrtool.core.retrieval.region_reduction import ReducedRegions, reduce_regions
 from rrtool.progress import Progress
-from rrtool.stages.driver import Datasets, Wanted, make
+from rrtool.stages.driver import Datasets, Wanted, as_inputs, make
 from rrtool.stages.retrieval.options import ReduceRegionsOptions
 
 
@@ -19,9 +17,6 @@ def run(options: ReduceRegionsOptions, progress: Progress) -> Path:
 
     A region's box is then the smallest around those it stands for. Scales and saliencies of
     single regions are not kept. What becomes of an image depends on itself and the seed alone.
-
-    Returns:
-        The path of the new ``regions`` artifact.
 
     Raises:
         RrtoolError: the input is no regions.
@@ -36,14 +31,8 @@ def run(options: ReduceRegionsOptions, progress: Progress) -> Path:
         def work(outputs: list[OutputFile]) -> None:
             outputs[0].publish(_reduce(regions, options, progress), extra=regions.facts)
 
-        return make(
-            options,
-            Wanted(options.output, Regions, settings),
-            work,
-            progress,
-            inputs=[regions.as_input("regions")],
-            network=regions.network,
-        )
+        wanted, inputs = Wanted(options.output, Regions, settings), as_inputs(regions=regions)
+        return make(options, wanted, work, progress, inputs=inputs, network=regions.network)
 
 
 def _reduce(regions: Regions, options: ReduceRegionsOptions, progress: Progress) -> Datasets:

@@ -1,7 +1,5 @@
 """``rrtool search``: query and database features → ranking."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -12,11 +10,12 @@ from rrtool.core.retrieval.ranking import rank_by_similarity, top_rows
 from rrtool.core.retrieval.regional import cross_match
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
-from rrtool.stages.driver import Wanted, make
+from rrtool.stages.driver import as_inputs, make
 from rrtool.stages.retrieval.descriptors import (
     DESCRIPTION,
     Described,
     Descriptors,
+    is_regional,
     open_described,
     read_descriptors,
     read_usable,
@@ -33,9 +32,6 @@ def run(options: SearchOptions, progress: Progress) -> Path:
 
     Rows that failed in ``extract`` are in no ranking; a failed query has an empty one. With
     query expansion or database augmentation the similarities are those of the last search.
-
-    Returns:
-        The path of the ``ranking`` artifact.
 
     Raises:
         RrtoolError: the two are no features, or were not made alike.
@@ -63,14 +59,8 @@ def run(options: SearchOptions, progress: Progress) -> Path:
                 extra={"description": describe(queries, database, options.method(), options.top)},
             )
 
-        return make(
-            options,
-            Wanted(options.output, Ranking, options.settings()),
-            work,
-            progress,
-            inputs=[queries.as_input("queries"), database.as_input("database")],
-            network=database.network,
-        )
+        inputs = as_inputs(queries=queries, database=database)
+        return make(options, Ranking, work, progress, inputs=inputs, network=database.network)
 
 
 def _require_regions(artifact: Described) -> None:
@@ -82,11 +72,6 @@ def _require_regions(artifact: Described) -> None:
             found=artifact.kind,
             todo="make both with extract --regions, or leave --regional out",
         )
-
-
-def is_regional(queries: Described, database: Described) -> bool:
-    """Whether one of them has several descriptors an image."""
-    return isinstance(queries, Regions) or isinstance(database, Regions)
 
 
 def _cross_match(
@@ -122,23 +107,19 @@ def describe(
     queries: Described, database: Described, method: str, top: int | None
 ) -> dict[str, object]:
     """What a score that is computed from this ranking has to carry."""
+    made = database.options
     return {
         "method": "R-Match" if is_regional(queries, database) else method,
         "network": database.network,
-        "described_by": _described_by(database),
+        "described_by": made.get("described_by", made.get("regions")) or "whole images",
         "vectors_per_image": _vectors_per_image(database),
-        **{key: database.options.get(key) for key in DESCRIPTION},
+        **{key: made.get(key) for key in DESCRIPTION},
         "query_crop": bool(queries.options.get("boxes")),
         "top": top,
         "mode": "inductive",
         "n_failed_queries": int(np.count_nonzero(queries.status)),
         "n_failed_database": int(np.count_nonzero(database.status)),
     }
-
-
-def _described_by(artifact: Described) -> str:
-    what = artifact.options.get("described_by", artifact.options.get("regions"))
-    return what or "whole images"
 
 
 def _vectors_per_image(artifact: Described) -> float:
@@ -155,8 +136,8 @@ def _rank(
     vectors, usable = read_usable(database, progress)
     query_vectors, query_usable = read_usable(queries, progress)
     rows = np.flatnonzero(query_usable)
-    query_names = np.array(queries.names, dtype=object)[rows]
-    images = _image_ids(list(query_names), database.names)
+    names = queries.names
+    images = _image_ids([names[row] for row in rows], database.names)
     searched, vectors = _average(query_vectors[rows], vectors, usable, images, options, progress)
     top = min(options.top or len(vectors), int(usable.sum()))
     ids = np.full((len(query_vectors), top), -1, dtype=np.int32)
@@ -195,7 +176,5 @@ def _average(
 def _image_ids(query_names: list[str], database_names: list[str]) -> tuple[np.ndarray, np.ndarray]:
     """Equal integers where the names are equal."""
     ids = {name: i for i, name in enumerate(dict.fromkeys([*query_names, *database_names]))}
-    return (
-        np.array([ids[name] for name in query_names], dtype=np.int64),
-        np.array([ids[name] for name in database_names], dtype=np.int64),
-    )
+    queries, database = ([ids[name] for name in each] for each in (query_names, database_names))
+    return np.array(queries, dtype=np.int64), np.array(database, dtype=np.int64)

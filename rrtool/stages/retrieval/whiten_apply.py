@@ -1,8 +1,6 @@
 """``rrtool whiten apply``: features or regions and a whitening → the same, whitened."""
 
-from __future__ import annotations
-
-from contextlib import ExitStack
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +14,13 @@ from rrtool.artifacts import (
 )
 from rrtool.core.retrieval.whitening import apply_whitening, l2_normalize
 from rrtool.progress import Progress
-from rrtool.stages.driver import Wanted, make
-from rrtool.stages.retrieval.descriptors import Described, open_described, read_descriptors
+from rrtool.stages.driver import Wanted, as_inputs, make
+from rrtool.stages.retrieval.descriptors import (
+    Described,
+    open_described,
+    read_descriptors,
+    require_same_options,
+)
 from rrtool.stages.retrieval.options import WhitenApplyOptions
 from rrtool.stages.retrieval.whitening import ROWS_AT_A_TIME, read_whitening, require_unwhitened
 
@@ -31,9 +34,6 @@ def run(options: WhitenApplyOptions, progress: Progress) -> Path:
     the database, for the database and for its queries. A mean is learned without labels and from
     few images, and that of the collection itself serves it best.
 
-    Returns:
-        The path of the new ``features`` or ``regions`` artifact.
-
     Raises:
         RrtoolError: the features are whitened, or were made otherwise than those that the
             whitening was learnt on.
@@ -41,14 +41,8 @@ def run(options: WhitenApplyOptions, progress: Progress) -> Path:
     with (
         open_described(options.features) as features,
         open_artifact(options.whitening, Whitening) as whitening,
-        ExitStack() as stack,
+        open_described(options.center) if options.center else nullcontext() as center,
     ):
-        inputs = [features.as_input("features"), whitening.as_input("whitening")]
-        center: Described | None = None
-        if options.center is not None:
-            center = open_described(options.center)
-            stack.callback(center.close)
-            inputs.append(center.as_input("center"))
         for source in (features, center) if center else (features,):
             require_unwhitened(source)
             _require_made_alike(whitening, source)
@@ -62,14 +56,9 @@ def run(options: WhitenApplyOptions, progress: Progress) -> Path:
             others = features.values(kind, without="descriptors")
             outputs[0].publish(kind.columns(descriptors=whitened, **others), extra=features.facts)
 
-        return make(
-            options,
-            Wanted(options.output, kind, {**features.options, "whitening": layer + name}),
-            work,
-            progress,
-            inputs=inputs,
-            network=features.network,
-        )
+        wanted = Wanted(options.output, kind, {**features.options, "whitening": layer + name})
+        inputs = as_inputs(features=features, whitening=whitening, center=center)
+        return make(options, wanted, work, progress, inputs=inputs, network=features.network)
 
 
 def _require_made_alike(whitening: Whitening, features: Described) -> None:
@@ -79,10 +68,7 @@ def _require_made_alike(whitening: Whitening, features: Described) -> None:
         require_equal("weights", whitening, digests[0], features, digests[1])
     else:
         require_same_network(whitening, features)
-    for key, value in whitening.extra["made"].items():
-        require_equal(
-            f"--{key.replace('_', '-')}", whitening, value, features, features.options.get(key)
-        )
+    require_same_options(whitening.extra["made"], whitening, features)
     require_equal("dimension", whitening, whitening.lengths["k"], features, features.lengths["d"])
 
 

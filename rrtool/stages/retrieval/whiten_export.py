@@ -1,7 +1,5 @@
 """``rrtool whiten export``: a retrieval checkpoint → its own whitening."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +21,6 @@ def run(options: WhitenExportOptions, progress: Progress) -> Path:
     Of a whitening with a form for one scale and one for several the latter is taken, unless the
     form is named.
 
-    Returns:
-        The path of the ``whitening`` artifact.
-
     Raises:
         RrtoolError: the checkpoint is unusable, or carries no such whitening.
     """
@@ -35,24 +30,16 @@ def run(options: WhitenExportOptions, progress: Progress) -> Path:
 
     def work(outputs: list[OutputFile]) -> None:
         unknown = np.full(len(projection), np.nan)
-        outputs[0].publish(
-            whitening_columns(mean, projection, unknown),
-            extra={**settings, "made": _made(content)},
-        )
+        columns = whitening_columns(mean, projection, unknown)
+        outputs[0].publish(columns, extra={**settings, "made": _made(content)})
 
-    return make(
-        options,
-        Wanted(options.output, Whitening, settings),
-        work,
-        progress,
-        inputs=[InputRecord(_CHECKPOINT, options.checkpoint, _CHECKPOINT, "", content.digest)],
-        network={
-            "name": content.architecture,
-            "weights": content.label,
-            "trained": True,
-            "weights_digest": content.digest,
-        },
-    )
+    wanted = Wanted(options.output, Whitening, settings)
+    source = InputRecord(_CHECKPOINT, options.checkpoint, _CHECKPOINT, "", content.digest)
+    network = {
+        "name": content.architecture, "weights": content.label, "trained": True,
+        "weights_digest": content.digest,
+    }  # fmt: skip
+    return make(options, wanted, work, progress, inputs=[source], network=network)
 
 
 def _made(checkpoint: Checkpoint) -> dict[str, str]:
@@ -75,14 +62,11 @@ def _choose(
         raise UsageError("the checkpoint carries no whitening", where=checkpoint.source)
     fitting = [form for form in carried if wanted in (None, form, form.rpartition("/")[0])]
     if len({form.rpartition("/")[0] for form in fitting}) != 1:
+        what = "--set names none of the checkpoint's whitenings"
         raise OptionError(
-            "--set names none of the checkpoint's whitenings"
-            if wanted
-            else "the checkpoint carries several whitenings",
-            option="set",
-            where=checkpoint.source,
-            expected="--set with one of " + ", ".join(carried),
-            found=wanted,
-        )
+            what if wanted else "the checkpoint carries several whitenings",
+            option="set", where=checkpoint.source,
+            expected="--set with one of " + ", ".join(carried), found=wanted,
+        )  # fmt: skip
     chosen = next((form for form in fitting if form.endswith("/ms")), fitting[0])
     return chosen, carried[chosen]

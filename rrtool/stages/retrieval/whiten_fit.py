@@ -1,22 +1,12 @@
 """``rrtool whiten fit``: features and matching images → a whitening (thesis §5.3.5)."""
 
-from __future__ import annotations
-
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 
 from rrtool import ground_truth as ground_truths
-from rrtool.artifacts import (
-    Features,
-    InputRecord,
-    OutputFile,
-    Whitening,
-    digest_of_source,
-    open_artifact,
-)
+from rrtool.artifacts import Features, OutputFile, Whitening, open_artifact, source_input
 from rrtool.core.retrieval.whitening import (
     LearnedWhitening,
     PairCovariance,
@@ -31,32 +21,16 @@ from rrtool.ground_truth.groups import PROTOCOL, Groups
 from rrtool.ground_truth.names import first_few, rows_of_entries
 from rrtool.ground_truth.tables import read_table
 from rrtool.progress import Progress
-from rrtool.stages.driver import Wanted, make
+from rrtool.stages.driver import as_inputs, make
 from rrtool.stages.retrieval.descriptors import DESCRIPTION, read_usable
 from rrtool.stages.retrieval.options import WhitenFitOptions
 from rrtool.stages.retrieval.whitening import require_unwhitened, whitening_columns
-
-
-@dataclass(frozen=True)
-class _Matching:
-    """Which images match: by label, or by pairs of rows; neither for PCA.
-
-    Attributes:
-        labels: ``(n,)`` int64 of each row of the features, -1 for none.
-        pairs: ``(p, 2)`` int64 rows of the features, each unordered pair once.
-    """
-
-    labels: np.ndarray | None = None
-    pairs: np.ndarray | None = None
 
 
 def run(options: WhitenFitOptions, progress: Progress) -> Path:
     """Learn a whitening from features that are not whitened yet.
 
     ``--method supervised`` is eq. 5.11–5.12; ``center`` only learns the mean.
-
-    Returns:
-        The path of the ``whitening`` artifact.
 
     Raises:
         RrtoolError: the features are whitened or do not vary; there are no matching images, or
@@ -71,47 +45,33 @@ def run(options: WhitenFitOptions, progress: Progress) -> Path:
             learned, facts = _learn(features, options, matching, progress)
             made = {key: features.options.get(key) for key in DESCRIPTION}
             kept = slice(options.dim)
-            outputs[0].publish(
-                whitening_columns(
-                    learned.mean, learned.projection[kept], learned.eigenvalues[kept]
-                ),
-                extra={**facts, "made": made},
+            columns = whitening_columns(
+                learned.mean, learned.projection[kept], learned.eigenvalues[kept]
             )
+            outputs[0].publish(columns, extra={**facts, "made": made})
 
-        sources = [
-            InputRecord(role, source, role, "", digest_of_source(source))
-            for role, source in options.of_role("file").items()
-        ]
-        return make(
-            options,
-            Wanted(options.output, Whitening, options.settings()),
-            work,
-            progress,
-            inputs=[features.as_input("features"), *sources],
-            network=features.network,
-        )
+        inputs = as_inputs(features=features)
+        inputs += [source_input(role, path) for role, path in options.of_role("file").items()]
+        return make(options, Whitening, work, progress, inputs=inputs, network=features.network)
 
 
 def _require_dim(dim: int | None, limit: int, path: str) -> None:
     if dim is not None and dim > limit:
         raise OptionError(
             "--dim is more than the dimensions in which the features vary",
-            option="dim",
-            where=path,
-            expected=f"at most {limit}",
-            found=dim,
-        )
+            option="dim", where=path, expected=f"at most {limit}", found=dim,
+        )  # fmt: skip
 
 
-def _read_matching(options: WhitenFitOptions, names: list[str]) -> _Matching:
+def _read_matching(options: WhitenFitOptions, names: list[str]) -> np.ndarray | None:
+    """Which images match: ``(n,)`` labels of the rows, or ``(p, 2)`` pairs of rows."""
     if options.groups is not None:
-        return _Matching(labels=_read_labels(options.groups, names))
-    if options.pairs is not None:
-        return _Matching(pairs=_read_pairs(Path(options.pairs), names))
-    return _Matching()
+        return _read_labels(options.groups, names)
+    return None if options.pairs is None else _read_pairs(Path(options.pairs), names)
 
 
 def _read_labels(source: str, names: list[str]) -> np.ndarray:
+    """``(n,)`` int64, −1 for none."""
     groups = cast(Groups, ground_truths.load(source, PROTOCOL))
     groups.resolve([], names)  # says which names have no label
     ids = {"": -1}
@@ -120,6 +80,7 @@ def _read_labels(source: str, names: list[str]) -> np.ndarray:
 
 
 def _read_pairs(path: Path, names: list[str]) -> np.ndarray:
+    """``(p, 2)`` int64, each unordered pair once."""
     table = list(read_table(path, ("first", "second")))
     if not table:
         raise UsageError("there are no pairs", where=path)
@@ -128,11 +89,9 @@ def _read_pairs(path: Path, names: list[str]) -> np.ndarray:
     unknown = [entry for entry, row in zip(entries, rows, strict=True) if row < 0]
     if unknown:
         raise UsageError(
-            f"{len(unknown)} of {len(entries)} names are not among the features",
-            where=path,
-            expected=f"names such as {first_few(names)}",
-            found=first_few(unknown),
-        )
+            f"{len(unknown)} of {len(entries)} names are not among the features", where=path,
+            expected=f"names such as {first_few(names)}", found=first_few(unknown),
+        )  # fmt: skip
     row_of = dict(zip(entries, rows, strict=True))
     pairs = [(row_of[first], row_of[second]) for _, (first, second) in table]
     for (line, (name, _)), (first, second) in zip(table, pairs, strict=True):
@@ -144,18 +103,18 @@ def _read_pairs(path: Path, names: list[str]) -> np.ndarray:
 
 
 def _learn(
-    features: Features, options: WhitenFitOptions, matching: _Matching, progress: Progress
+    features: Features, options: WhitenFitOptions, matching: np.ndarray | None, progress: Progress
 ) -> tuple[LearnedWhitening, dict[str, Any]]:
     """The whitening, and what it was learnt from."""
     vectors, usable = read_usable(features, progress)
-    usable = usable & vectors.any(axis=1)
+    usable &= vectors.any(axis=1)
     descriptors = vectors[usable]
     facts: dict[str, Any] = {"method": options.method, "n_images": len(descriptors)}
     if options.method == "center":
         learned = fit_mean(descriptors)
     elif options.method == "pca":
         learned = fit_pca(descriptors, options.shrinkage)
-    else:
+    elif matching is not None:
         learned, counts = _learn_supervised(descriptors, usable, options, matching, progress)
         facts |= counts
     _check_rank(learned, features, options.dim, progress)
@@ -166,7 +125,7 @@ def _learn_supervised(
     descriptors: np.ndarray,
     usable: np.ndarray,
     options: WhitenFitOptions,
-    matching: _Matching,
+    matching: np.ndarray,
     progress: Progress,
 ) -> tuple[LearnedWhitening, dict[str, Any]]:
     source = options.groups or options.pairs
@@ -212,7 +171,7 @@ def _check_rank(
 
 
 def _pair_covariance(
-    matching: _Matching,
+    matching: np.ndarray,
     descriptors: np.ndarray,
     usable: np.ndarray,
     source: str | None,
@@ -220,16 +179,15 @@ def _pair_covariance(
 ) -> tuple[PairCovariance, int | None]:
     """C_1 of the usable descriptors, and the number of groups with at least two of them."""
     n_groups = None
-    if matching.labels is not None:
-        labels = matching.labels[usable]
+    if matching.ndim == 1:
+        labels = matching[usable]
         covariance = covariance_of_groups(descriptors, labels)
         n_groups = int((np.unique(labels[labels >= 0], return_counts=True)[1] > 1).sum())
     else:
-        all_pairs = cast(np.ndarray, matching.pairs)
-        pairs = all_pairs[usable[all_pairs].all(axis=1)]
-        if len(pairs) < len(all_pairs):
-            n_lost = len(all_pairs) - len(pairs)
-            progress.message(f"{n_lost} of {len(all_pairs)} pairs have an image without descriptor")
+        pairs = matching[usable[matching].all(axis=1)]
+        if len(pairs) < len(matching):
+            n_lost = len(matching) - len(pairs)
+            progress.message(f"{n_lost} of {len(matching)} pairs have an image without descriptor")
         covariance = covariance_of_pairs(descriptors, (np.cumsum(usable) - 1)[pairs])
     if not covariance.n_pairs:
         raise UsageError("no two images with a descriptor match", where=source)

@@ -1,7 +1,5 @@
 """What the commands about whitening share."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from rrtool.artifacts import Whitening
