@@ -1,7 +1,5 @@
 """What a training run keeps so that it can be continued, as plain arrays."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Protocol
 

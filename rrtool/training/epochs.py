@@ -1,7 +1,5 @@
 """One epoch of gradient descent, and what is random in it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Learning from few labels: SUP and SEMI of Algorithm 1 (thesis §3.3, METHODS §8)."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from functools import partial
 

@@ -1,7 +1,5 @@
 """The 13-layer convolutional network of the semi-supervised literature (thesis §3.5.1)."""
 
-from __future__ import annotations
-
 from collections import OrderedDict
 
 import torch

@@ -1,7 +1,5 @@
 """How the network is trained (METHODS §8): options of al-cycle and of al-pretrain."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, ClassVar
 

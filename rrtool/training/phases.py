@@ -1,7 +1,5 @@
 """The phases of training, epoch by epoch: SUP and SEMI of Algorithm 1 (thesis §3.3)."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable
 

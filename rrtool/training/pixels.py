@@ -1,7 +1,5 @@
 """Images of a data set on the device of the network, as the network takes them."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 

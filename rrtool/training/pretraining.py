@@ -1,7 +1,5 @@
 """Pre-training without labels: DeepCluster (PRE of Algorithm 1, thesis §3.3, METHODS §8)."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Which images make up the mini-batches of an epoch; all of it is drawn before the epoch."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from rrtool.training.options import TrainingOptions

@@ -1,7 +1,5 @@
 """Activations of a collection for a stage: from a network, or from maps made before."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """A network over a collection, part by part: what all stages on activations share."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby

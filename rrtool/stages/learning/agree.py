@@ -1,7 +1,5 @@
 """``rrtool al-agree``: do acquisition strategies lead to the same pseudo-labels? (thesis §3.6)"""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from itertools import combinations

@@ -15,8 +15,6 @@ ones, U the others, y the labels, θ the network and b the budget:
 Lines 11 and 12 are what the next cycle begins with: between lie the days that people take.
 """
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Labels that come back from people (each mistake is told, the rest is used), and true ones."""
 
-from __future__ import annotations
-
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """A trained network θ of Algorithm 1: what it says about the images, and what follows from it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property

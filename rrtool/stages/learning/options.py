@@ -1,7 +1,5 @@
 """Options of al-cycle, al-pretrain and al-agree (thesis ch. 3)."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``rrtool al-pretrain``: images → parameters of a network that has learnt without labels."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -3,8 +3,6 @@
 A new strategy is an entry of ``STRATEGIES`` here, and its name in ``options``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any

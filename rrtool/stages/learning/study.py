@@ -1,7 +1,5 @@
 """The images of a study and what is known about them outside of any cycle."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 

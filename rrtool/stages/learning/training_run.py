@@ -1,7 +1,5 @@
 """What the stages that train share: a checkpoint beside the output, with the log of the epochs."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Callable, Mapping

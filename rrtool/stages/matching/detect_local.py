@@ -1,7 +1,5 @@
 """``rrtool detect-local``: images or activation maps → local features in activation maps (DSM)."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
