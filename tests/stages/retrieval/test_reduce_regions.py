@@ -44,7 +44,7 @@ def test_reduce_regions_reduces_each_image_by_itself(made: Path) -> None:
         for name in ("status", "boxes", "image_sizes", "file_signatures", "names/bytes"):
             np.testing.assert_array_equal(after.read_named(name), before.read_named(name))
         assert after.options["regions"] == "uniform, 2 levels, GMM 3"
-        assert "region_scales" not in after
+        assert Regions.region_scales not in after
 
 
 def test_reduced_regions_are_searched_and_diffused(made: Path, tmp_path: Path) -> None:
