@@ -172,6 +172,19 @@ def test_run_fixes_the_classes_with_the_first_labels_and_adds_named_ones(tmp_pat
         assert state.probabilities.shape == (N, 3)
 
 
+def test_run_relabels_on_request_alone(tmp_path):
+    first = cycle(tmp_path / "s0.h5", labels=write_labels(tmp_path / "l.csv", [0, 1]))
+    labels = write_labels(tmp_path / "l1.csv", [3], ["img/000.png,dog"])
+    kept = cycle(tmp_path / "s1.h5", state=str(first), labels=labels)
+    assert read(kept, "labels")[0][0][:4].tolist() == [0, 1, -1, 0]
+    assert "--relabel" in skipped_rows(kept)["img/000.png"]
+    changed = cycle(tmp_path / "s2.h5", options(relabel=True), state=str(first), labels=labels)
+    (found, since), extra = read(changed, "labels", "labeled_cycle")
+    assert found[:4].tolist() == [1, 1, -1, 0]
+    assert since[:4].tolist() == [1, 0, -1, 1]
+    assert extra["n_skipped"] == 0
+
+
 def test_run_is_done_once_and_names_what_differs(tmp_path):
     labels = write_labels(tmp_path / "l.csv", [0, 1, 2])
     path = cycle(tmp_path / "s.h5", labels=labels)
