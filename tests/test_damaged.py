@@ -86,9 +86,9 @@ def _headers(kind):
         if not column.optional:
             yield f"no {name}", lambda file, n=name: _replace(file, n, None)
         yield f"type of {name}", lambda file, n=name: _replace(file, n, file[n][()].astype(OTHER))
-        if column.shape != ["*"] and not _is_free(kind, column):
+        if column.shape != "*" and not _is_free(kind, column):
             yield f"length of {name}", lambda file, n=name: _replace(file, n, _longer(file[n][()]))
-        if column.shape != ["*"]:
+        if column.shape != "*":
             yield f"rank of {name}", lambda file, n=name: _replace(file, n, file[n][()][..., None])
     for attribute, value in (
         ("options", np.bytes_(b"{}")), ("inputs", "{"), ("network", 3), ("extra", "[]"),
@@ -101,9 +101,9 @@ def _headers(kind):
 
 def _is_free(kind, column):
     """Whether no other dataset has the length of this one."""
-    (letters,) = (column.shape[0].partition("+")[0],)
+    letters = column.shape.split()[0].partition("+")[0]
     others = [each for each in _columns(kind) if each.name != column.name]
-    return not any(letters in axis for each in others for axis in each.shape)
+    return not any(letters in axis for each in others for axis in each.shape.split())
 
 
 def _longer(values):
@@ -129,14 +129,14 @@ def _values(kind):
     """Changes that only the values show."""
     for column in _columns(kind):
         name = column.name
-        if column.shape != ["*"] and _is_free(kind, column):
+        if column.shape != "*" and _is_free(kind, column):
             yield f"longer {name}", lambda file, n=name: _replace(file, n, _longer(file[n][()]))
         if column.offsets_of:
             yield f"falling {name}", lambda file, n=name: _replace(file, n, file[n][()][::-1])
         elif column.ids_of:
             yield f"far {name}", lambda file, n=name: _fill(file[n], 10_000)
             yield f"negative {name}", lambda file, n=name: _fill(file[n], -7)
-        elif column.dtypes[0].startswith("float"):
+        elif column.dtype.startswith("float"):
             yield f"NaN in {name}", lambda file, n=name: _fill(file[n], np.nan)
     yield "no input", lambda file: _set(file, "inputs", "[]")
     yield "no option", lambda file: _set(file, "options", "{}")
