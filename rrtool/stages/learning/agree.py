@@ -132,9 +132,11 @@ def _with_budget(options: AlAgreeOptions, state: AlState, n_pool: int) -> AlAgre
 
 
 def _read_study(state: AlState, options: AlAgreeOptions, progress: Progress) -> _Study:
-    usable, labels = state.status == 0, state.labels
+    usable, labels, features = state.status == 0, state.labels, state.features
+    if not np.isfinite(features[usable]).all():
+        raise state.damaged("features that are not finite")
     model = Model(
-        features=np.where(usable[:, None], state.features, np.float32(0)),
+        features=np.where(usable[:, None], features, np.float32(0)),
         k=options.k,
         device=options.device,
         probabilities=state.probabilities,
