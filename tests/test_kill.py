@@ -15,13 +15,11 @@ import pytest
 from tests.tiny import (
     CPU,
     NETWORK,
-    assert_done,
     command_line,
     digest_of,
     leftovers,
     make_digits,
     make_pictures,
-    rrtool,
     run_process,
 )
 
@@ -74,6 +72,7 @@ def _kill_and_complete(tmp_path, n_kills, arguments):
         process.wait()
         if output.exists():  # whole, or not there
             assert digest_of(output) == expected
-        assert_done(rrtool(*arguments(output)))
+        # A process of its own: threads that libraries set here would change the last bits.
+        assert run_process(*arguments(output)).returncode == 0
         assert digest_of(output) == expected, f"killed after {delay:.2f} s of {duration:.2f} s"
         assert leftovers(tmp_path) == []
