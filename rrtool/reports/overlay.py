@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from PIL import Image
-from scipy.ndimage import gaussian_filter
 
 from rrtool.core.discovery.saliency import unit_maximum
 
@@ -42,6 +41,8 @@ def combine_maps(maps: Sequence[np.ndarray], size: tuple[int, int]) -> np.ndarra
         ``(height, width)`` float32, mean of the bilinearly enlarged maps, of maximum 1; zeros
         where there is no saliency.
     """
+    from scipy.ndimage import gaussian_filter  # takes its time to import
+
     combined = np.zeros(size[::-1], dtype=np.float32)
     for saliency_map in maps:
         if saliency_map.size:

@@ -10,7 +10,6 @@ from rrtool.artifacts import Evaluation, Ranking, open_artifact, source_input
 from rrtool.core.evaluation.evaluation import RetrievalScores, retrieval_scores
 from rrtool.progress import Progress
 from rrtool.stages.driver import Datasets, Wanted, make
-from rrtool.stages.evaluation import evaluate_saliency
 from rrtool.stages.evaluation.options import EvaluateOptions
 
 CUTOFFS = (1, 5, 10)
@@ -28,6 +27,8 @@ def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
         RrtoolError: an artifact or the ground truth is unusable, or they are of other images.
     """
     if options.boxes is not None:
+        from rrtool.stages.evaluation import evaluate_saliency  # numba takes its time to import
+
         return evaluate_saliency.run(options, progress)
     source = str(options.ground_truth)
     truth = ground_truth.load(source, options.protocol)

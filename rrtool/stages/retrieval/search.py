@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from rrtool.artifacts import OutputFile, Ranking, Regions
-from rrtool.core.retrieval.query_expansion import augment_database, expand_queries
 from rrtool.core.retrieval.ranking import rank_by_similarity, top_rows
 from rrtool.core.retrieval.regional import cross_match
 from rrtool.errors import ArtifactError, UsageError
@@ -161,6 +160,11 @@ def _average(
     progress: Progress,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Queries and database after the averaging that the options ask for, if any."""
+    if not (options.augment or options.expand):
+        return queries, database
+    # Here, because scipy.sparse takes its time to import.
+    from rrtool.core.retrieval.query_expansion import augment_database, expand_queries
+
     alpha = options.expand_alpha
     if options.augment:
         with progress.task("augment", int(usable.sum()), "images") as advance:
