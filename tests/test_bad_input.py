@@ -17,6 +17,7 @@ import pytest
 from PIL import Image
 
 from rrtool.artifacts.kinds import open_any
+from tests.stages.damaging import edited
 from tests.tiny import (
     CPU,
     NETWORK,
@@ -264,7 +265,7 @@ def features(tmp_path_factory):
 def _spoiled(features, tmp_path, rows, value):
     path = tmp_path / "spoiled.h5"
     shutil.copy(features, path)
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         file["descriptors"][rows] = value
     return path
 
@@ -307,7 +308,7 @@ def test_search_ranking_in_place_of_features(features, tmp_path):
 def _with_attribute(features, tmp_path, name, value):
     path = tmp_path / "changed.h5"
     shutil.copy(features, path)
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         if value is None:
             del file.attrs[name]
         else:
@@ -379,24 +380,17 @@ def test_search_truncated_artifact_at_any_length(features, tmp_path):
         assert_fails(result, 4, "cut.h5")
 
 
-def test_inspect_artifact_with_flipped_bytes_never_shows_a_traceback(features, tmp_path):
+def test_inspect_artifact_with_flipped_bytes_is_one_line_and_exit_4(features, tmp_path):
     content = features.read_bytes()
     generator = np.random.default_rng(4)
-    codes = set()
-    for _ in range(60):
+    for _ in range(30):
         damaged = bytearray(content)
         # Metadata lies at both ends, data between them.
         for position in generator.integers(0, 6000, 3) - 3000:
             damaged[position] ^= int(generator.integers(1, 256))
         (tmp_path / "damaged.h5").write_bytes(damaged)
-        result = rrtool("inspect", tmp_path / "damaged.h5", "--verify")
-        assert result.exception is None or isinstance(result.exception, SystemExit), repr(
-            result.exception
-        )
-        codes.add(result.exit_code)
-        if result.exit_code:
-            assert_one_line(result.stderr)
-    assert codes <= {0, 4}
+        result = rrtool("inspect", tmp_path / "damaged.h5")
+        assert_fails(result, 4, "damaged.h5")
     assert 4 in codes
 
 

@@ -19,6 +19,7 @@ from rrtool.artifacts.schema import Column, Texts, schema_of
 from rrtool.commands import by_name
 from rrtool.options import declarations
 from tests.made_chain import COMMANDS, command_name, command_of, make_chain
+from tests.stages.damaging import edited
 from tests.tiny import assert_fails, assert_one_line, rrtool
 
 KIND_OF = {kind.KIND: kind for kind in KINDS}
@@ -152,7 +153,7 @@ def _fill(dataset, value):
 def _run_on_changed(call, place, change):
     words = command_of(call)
     shutil.copy(words[place], "changed.h5")
-    with h5py.File("changed.h5", "r+") as file:
+    with edited("changed.h5") as file:
         kind = KIND_OF[file.attrs["kind"]]
         try:
             change(file)

@@ -5,24 +5,46 @@ from collections.abc import Mapping
 from typing import Any
 
 import h5py
+import numpy as np
 
 from rrtool.artifacts.provenance import InputRecord
 from rrtool.errors import ArtifactError
 
 
 class Attributes:
-    """The attributes of a file.
+    """The root attributes of a file.
 
     Raises:
         ArtifactError: one is missing, or is not what it should be.
     """
 
-    def __init__(self, path: str, file: h5py.File) -> None:
+    def __init__(self, path: str, attributes: h5py.AttributeManager) -> None:
         self._path = path
-        self._attributes = file.attrs
+        self._attributes = attributes
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._attributes
+
+    def value(self, name: str) -> Any:
+        """A text, a number or a truth value; None where there is none."""
+        if name not in self._attributes:
+            return None
+        header = self._attributes.get_id(name)
+        # Anything else may be of any size, or refer to anything.
+        if header.shape != () or not (
+            header.dtype.kind in "biu" or h5py.check_string_dtype(header.dtype)
+        ):
+            raise self._damaged(name, "a text or a number", header.dtype)
+        return self._attributes[name]
+
+    def number(self, name: str) -> int:
+        value = self.value(name)
+        if not isinstance(value, (int, np.integer)):
+            raise self._damaged(name, "a number", "none" if value is None else type(value).__name__)
+        return int(value)
 
     def text(self, name: str) -> str:
-        value = self._attributes.get(name)
+        value = self.value(name)
         if not isinstance(value, str):
             raise self._damaged(name, "a text", "none" if value is None else type(value).__name__)
         return value
@@ -30,7 +52,7 @@ class Attributes:
     def json(self, name: str, kind: type) -> Any:
         try:
             value = json.loads(self.text(name))
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self._damaged(name, "JSON", error) from None
         if not isinstance(value, kind):
             word = "list" if kind is list else "table"

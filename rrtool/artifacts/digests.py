@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 import h5py
@@ -9,6 +10,7 @@ import numpy as np
 
 from rrtool.artifacts.provenance import InputRecord
 from rrtool.errors import UsageError
+from rrtool.files import open_regular
 
 _BLOCK_ROWS = 1 << 16
 
@@ -17,10 +19,10 @@ def digest_of_file(path: str | Path) -> str:
     """BLAKE2b-128 of a file's bytes, in hexadecimal.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: as ``open_regular``.
     """
     digest = hashlib.blake2b(digest_size=16)
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
@@ -55,19 +57,10 @@ def source_input(role: str, source: str) -> InputRecord:
     return InputRecord(role, source, role, "", digest_of_source(source))
 
 
-def dataset_names(file: h5py.File) -> list[str]:
-    names: list[str] = []
-    file.visititems(
-        lambda name, item: names.append(name) if isinstance(item, h5py.Dataset) else None
-    )
-    return sorted(names)
-
-
-def content_digest(file: h5py.File) -> str:
-    """BLAKE2b-128 of the names, types, shapes and bytes of all datasets."""
+def content_digest(datasets: Mapping[str, h5py.Dataset]) -> str:
+    """BLAKE2b-128 of the names, types, shapes and bytes of datasets."""
     digest = hashlib.blake2b(digest_size=16)
-    for name in dataset_names(file):
-        dataset = file[name]
+    for name, dataset in sorted(datasets.items()):
         digest.update(f"{name}\0{dataset.dtype.str}\0{dataset.shape}\0".encode())
         if dataset.ndim == 0:
             digest.update(np.ascontiguousarray(dataset[()]).tobytes())

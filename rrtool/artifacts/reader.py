@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
@@ -13,15 +12,17 @@ import h5py
 import numpy as np
 
 from rrtool.artifacts.attributes import Attributes
-from rrtool.artifacts.digests import content_digest, dataset_names
+from rrtool.artifacts.digests import content_digest
 from rrtool.artifacts.provenance import InputRecord, identity_of
 from rrtool.artifacts.schema import Column, columns_of, schema_of
+from rrtool.artifacts.verified import VerifiedFile
 from rrtool.errors import ArtifactError, UsageError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+FIRST_WITH_CHECKSUMS = 2
 
 
 class Artifact:
@@ -47,10 +48,10 @@ class Artifact:
     FACTS: ClassVar[Mapping[str, type | tuple[type, ...]]] = {}
     OPTIONS: ClassVar[Mapping[str, type | tuple[type, ...]]] = {}
 
-    def __init__(self, path: str, file: h5py.File) -> None:
-        self.path = path
+    def __init__(self, file: VerifiedFile, attributes: Attributes) -> None:
+        self.path = file.path
         self._file = file
-        self.attributes = attributes = Attributes(path, file)
+        self.attributes = attributes
         self.kind: str = attributes.text("kind")
         self.uuid: str = attributes.text("uuid")
         self.digest: str = attributes.text("digest")
@@ -63,7 +64,7 @@ class Artifact:
         self.versions: dict[str, str] = attributes.json("versions", dict)
         self.extra: dict[str, Any] = attributes.json("extra", dict)
         self.inputs = [attributes.record(entry) for entry in attributes.json("inputs", list)]
-        self.asked = attributes.json("asked", dict) if "asked" in file.attrs else {}
+        self.asked = attributes.json("asked", dict) if "asked" in attributes else {}
         attributes.require("extra", self.extra, self.FACTS)
         attributes.require("options", self.options, self.OPTIONS)
         self.lengths: dict[str, int] = {}
@@ -81,7 +82,7 @@ class Artifact:
         self._file.close()
 
     def __contains__(self, column: Column) -> bool:
-        return column.name in self._file
+        return column.name in self._file.datasets
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path}>"
@@ -122,8 +123,7 @@ class Artifact:
 
     def dataset_names(self) -> list[str]:
         """All datasets, sorted."""
-        with _damage_told(self.path):
-            return dataset_names(self._file)
+        return list(self._file.datasets)
 
     def layout(self, name: str) -> tuple[np.dtype, tuple[int, ...]]:
         """Type and shape of a dataset, from its header."""
@@ -144,7 +144,7 @@ class Artifact:
     def read_named(self, name: str, rows: slice = slice(None)) -> np.ndarray:
         """Rows of a dataset by its name, or all of one without rows (a single number)."""
         dataset = self._dataset(name)
-        with _damage_told(self.path):
+        with self._file.damage_told():
             return dataset[rows] if dataset.ndim else np.asarray(dataset[()])
 
     def damaged(self, found: object, what: str = "", expected: object = None) -> ArtifactError:
@@ -212,19 +212,17 @@ class Artifact:
 
     def computed_digest(self) -> str:
         """The digest of the datasets as they are now (reads everything)."""
-        with _damage_told(self.path):
-            return content_digest(self._file)
+        with self._file.damage_told():
+            return content_digest(self._file.datasets)
 
     def _dataset(self, name: str) -> h5py.Dataset:
-        with _damage_told(self.path):
-            item = self._file.get(name)
-        if not isinstance(item, h5py.Dataset):
+        if name not in self._file.datasets:
             raise ArtifactError(
                 f"there is no {name} in this {self.kind} artifact",
                 where=self.path,
                 todo="make it again with this version of rrtool",
             )
-        return item
+        return self._file.datasets[name]
 
 
 A = TypeVar("A", bound=Artifact)
@@ -241,56 +239,38 @@ def open_artifact(path: str | Path, *kinds: type[Any]) -> Any:
 
     Raises:
         UsageError: there is no such file, or it can't be read.
-        ArtifactError: it is no artifact, damaged, of a newer format, or of another kind.
+        ArtifactError: it is no artifact, damaged, of a newer format, of another kind, or has what
+            no artifact has (``artifacts.structure``).
     """
-    path = str(path)
+    file = VerifiedFile(path)
     try:
-        with open(path, "rb"):
-            pass
-    except OSError as error:
-        raise UsageError("cannot read the artifact", where=path, found=error.strerror) from None
-    with _damage_told(path):
-        file = h5py.File(path, "r", locking=False)
-        try:
-            return _checked(path, file, kinds)
-        except BaseException:
-            file.close()
-            raise
+        with file.damage_told():
+            return _checked(file, kinds)
+    except BaseException:
+        file.close()
+        raise
 
 
-def _checked(path: str, file: h5py.File, kinds: tuple[type[Artifact], ...]) -> Artifact:
-    attributes = file.attrs
+def _checked(file: VerifiedFile, kinds: tuple[type[Artifact], ...]) -> Artifact:
+    attributes = Attributes(file.path, file.attributes)
     expected = " or ".join(kind.KIND for kind in kinds) or "an artifact"
     if "kind" not in attributes or "format_version" not in attributes:
-        raise ArtifactError("an HDF5 file, but not one of rrtool's", where=path, expected=expected)
-    try:
-        version = int(attributes["format_version"])
-    except (ValueError, TypeError):
-        raise ArtifactError("damaged artifact: its format_version", where=path) from None
+        raise ArtifactError(
+            "an HDF5 file, but not one of rrtool's", where=file.path, expected=expected
+        )
+    version = attributes.number("format_version")
     if version > FORMAT_VERSION:
         what, known = "written by a newer rrtool", f"format {FORMAT_VERSION} or older"
         found, todo = f"format {version}", "update rrtool"
-        raise ArtifactError(what, where=path, expected=known, found=found, todo=todo)
-    if not attributes.get("complete", False):
-        raise ArtifactError("the artifact is not complete", where=path, todo="make it again")
+        raise ArtifactError(what, where=file.path, expected=known, found=found, todo=todo)
+    if version >= FIRST_WITH_CHECKSUMS:
+        file.require_checksums()
+    if not attributes.value("complete"):
+        raise ArtifactError("the artifact is not complete", where=file.path, todo="make it again")
+    found = attributes.text("kind")
     for kind in kinds or (Artifact,):
-        if kind is Artifact or attributes["kind"] == kind.KIND:
-            return kind(path, file)
+        if kind is Artifact or found == kind.KIND:
+            return kind(file, attributes)
     raise ArtifactError(
-        "an artifact of another kind", where=path, expected=expected, found=attributes["kind"]
+        "an artifact of another kind", where=file.path, expected=expected, found=found
     )
-
-
-@contextmanager
-def _damage_told(path: str) -> Iterator[None]:
-    """What h5py raises on damaged metadata and data becomes an ``ArtifactError``."""
-    try:
-        yield
-    except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        text = (str(error) or type(error).__name__).splitlines()[0]
-        raise ArtifactError(
-            "damaged, cut short, or not an HDF5 file",
-            where=path,
-            found=text[text.find("(") + 1 : text.rfind(")")] if "(" in text else text,
-            todo="make it again",
-        ) from None

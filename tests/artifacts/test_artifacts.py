@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 
-import h5py
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -14,6 +13,7 @@ from hypothesis import strategies as st
 
 from rrtool.artifacts import Provenance, create, decode_texts, encode_texts, open_artifact
 from rrtool.errors import ArtifactError, UsageError, WorkFailed
+from tests.stages.damaging import edited
 from tests.tiny import (
     assert_done,
     assert_fails,
@@ -171,7 +171,7 @@ def test_joined_parts_equal_one_write(tmp_path_factory, counts_by_part):
 def test_inspect_verify_detects_changed_content(tmp_path):
     path = _write(tmp_path / "a.h5", {"x": np.zeros(3)})
     assert_done(rrtool("inspect", path, "--verify"))
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         file["x"][1] = 1
     assert_done(rrtool("inspect", path))
     assert_fails(rrtool("inspect", path, "--verify"), 4, "not what was written")

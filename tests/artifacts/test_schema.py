@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import h5py
 import numpy as np
 import pytest
 from hypothesis import given
@@ -13,6 +12,7 @@ from rrtool.artifacts.kinds import KINDS
 from rrtool.artifacts.ragged import offsets_of
 from rrtool.artifacts.schema import Column, Group, Texts, schema_of
 from rrtool.errors import ArtifactError
+from tests.stages.damaging import edited
 
 
 class Toy(Artifact):
@@ -149,7 +149,7 @@ def test_facts_and_options_of_a_kind_are_required(tmp_path, options, extra, text
 )
 def test_attribute_that_is_no_json_of_its_kind_is_one_line(tmp_path, name, value):
     path = _write(tmp_path / "a.h5")
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         del file.attrs[name]
         if value is not None:
             file.attrs[name] = np.bytes_(value) if isinstance(value, bytes) else value

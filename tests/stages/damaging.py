@@ -4,11 +4,23 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import h5py
 import numpy as np
+
+from rrtool.artifacts.checksums import add_checksums
+
+
+@contextmanager
+def edited(path: str | Path) -> Iterator[h5py.File]:
+    """A file open for changes that its checksums don't tell."""
+    with h5py.File(path, "r+") as file:
+        yield file
+    with open(path, "r+b") as content:
+        add_checksums(content)
 
 
 def damaged(
@@ -19,7 +31,7 @@ def damaged(
 ) -> Path:
     """A copy with other datasets (None: without one), and other entries in JSON attributes."""
     shutil.copy(source, target)
-    with h5py.File(target, "r+") as file:
+    with edited(target) as file:
         for name, values in (datasets or {}).items():
             del file[name]
             if values is not None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import h5py
 
+from rrtool.artifacts.checksums import add_checksums
 from rrtool.errors import WorkFailed
 
 
@@ -56,7 +57,7 @@ class _Storage(io.FileIO):
 
 @contextmanager
 def new_hdf5(path: Path) -> Iterator[h5py.File]:
-    """A fresh HDF5 file, complete when the block ends; removed again if anything fails.
+    """A fresh HDF5 file and its checksums, complete when the block ends; removed if anything fails.
 
     Raises:
         OSError: the disk is full or fails.
@@ -65,6 +66,7 @@ def new_hdf5(path: Path) -> Iterator[h5py.File]:
         with _Storage(path, "w+") as storage:
             with h5py.File(storage, "w", libver=("v110", "v110")) as file:
                 yield file
+            add_checksums(storage)
             if storage.failure is not None:
                 raise storage.failure
     except BaseException:

@@ -13,15 +13,16 @@ from typing import Any
 import h5py
 import numpy as np
 
-from rrtool.artifacts.digests import content_digest, dataset_names
+from rrtool.artifacts.digests import content_digest
 from rrtool.artifacts.output.current import is_current
-from rrtool.artifacts.output.joining import join_parts
+from rrtool.artifacts.output.joining import is_whole, join_parts, open_part
 from rrtool.artifacts.output.lock import output_lock
 from rrtool.artifacts.output.storage import new_hdf5, write_failures
 from rrtool.artifacts.provenance import Provenance
 from rrtool.artifacts.reader import FORMAT_VERSION
 from rrtool.artifacts.schema import Column
 from rrtool.errors import UsageError
+from rrtool.files import read_regular
 
 
 class OutputFile:
@@ -45,10 +46,13 @@ class OutputFile:
         self._parts = path.with_name(f".{path.name}.parts")
 
     def missing_parts(self, n_parts: int) -> list[int]:
-        """Which of the parts ``0 … n_parts - 1`` an earlier, interrupted run has not finished."""
+        """Which of the parts ``0 … n_parts - 1`` an earlier, interrupted run has not finished.
+
+        One that was damaged since has not been, either.
+        """
         key = self._provenance.resume_key()
         key_path = self._parts / "key"
-        if not key_path.is_file() or key_path.read_text() != key:
+        if not key_path.is_file() or read_regular(key_path) != key.encode():
             # Parts of other options, inputs or versions would not fit together with ours.
             shutil.rmtree(self._parts, ignore_errors=True)
             with write_failures(self.path):
@@ -56,7 +60,7 @@ class OutputFile:
                 temporary = key_path.with_suffix(".tmp")
                 temporary.write_text(key)
                 _move_durably(temporary, key_path)
-        return [number for number in range(n_parts) if not self._part_path(number).is_file()]
+        return [number for number in range(n_parts) if not is_whole(self._part_path(number))]
 
     def write_part(self, number: int, datasets: Mapping[str, np.ndarray]) -> None:
         """Store one part; it is there whole, or not at all.
@@ -72,17 +76,18 @@ class OutputFile:
             _move_durably(temporary, target)
 
     def read_part(self, number: int) -> dict[str, np.ndarray] | None:
-        """All datasets of one part by name, None if it is not there."""
-        if not self._part_path(number).is_file():
+        """All datasets of one part by name, None if it is not there, or damaged."""
+        if not is_whole(self._part_path(number)):
             return None
-        with h5py.File(self._part_path(number), "r", locking=False) as file:
-            return {name: file[name][()] for name in dataset_names(file)}
+        with open_part(self._part_path(number)) as datasets:
+            return {name: dataset[()] for name, dataset in datasets.items()}
 
     def read_parts(self, column: Column, n_parts: int) -> Iterator[np.ndarray]:
         """One column of every part, in order."""
         for number in range(n_parts):
-            with h5py.File(self._part_path(number), "r", locking=False) as file:
-                yield file[column.name][()]
+            with open_part(self._part_path(number)) as datasets:
+                values = datasets[column.name][()]
+            yield values
 
     def publish(
         self,
@@ -121,7 +126,7 @@ class OutputFile:
         file.attrs["uuid"] = str(uuid.uuid4())
         file.attrs["created"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
         file.flush()
-        file.attrs["digest"] = content_digest(file)
+        file.attrs["digest"] = content_digest(_datasets(file))
         file.attrs["complete"] = True
 
     def _part_path(self, number: int) -> Path:
@@ -131,6 +136,14 @@ class OutputFile:
 def _add(file: h5py.File, datasets: Mapping[str, np.ndarray]) -> None:
     for name, values in datasets.items():
         file.create_dataset(name, data=values)
+
+
+def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
+    found: dict[str, h5py.Dataset] = {}
+    file.visititems(
+        lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None
+    )
+    return found
 
 
 @contextmanager

@@ -6,7 +6,6 @@ import json
 import sys
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
@@ -17,6 +16,7 @@ from rrtool.core.diffusion.knn import METHODS, KnnOptions, Searcher
 from rrtool.stages.diffusion import build_graph as stage
 from rrtool.stages.diffusion import options
 from tests.core.diffusion.test_graph import assert_well_formed, unit_vectors
+from tests.stages.damaging import edited
 from tests.stages.made_features import NETWORK, write_features
 from tests.tiny import assert_done, assert_fails, digest_of, leftovers, rrtool
 
@@ -329,7 +329,7 @@ def test_build_graph_of_other_files(features, tmp_path):
 )
 def test_adjacency_of_a_damaged_graph_is_an_artifact_error(features, tmp_path, name, values, text):
     assert_done(build(features, tmp_path / "g.h5", "--k", K))
-    with h5py.File(tmp_path / "g.h5", "r+") as file:
+    with edited(tmp_path / "g.h5") as file:
         file[name][3] = values
     result = rrtool("centrality", tmp_path / "g.h5", "-o", tmp_path / "c.h5", "--measure", "degree")
     assert_fails(result, 4, "g.h5", "damaged graph", text)

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
 import rrtool
 from rrtool.artifacts.kinds import Graph, OfflineDiffusion, open_any
-from tests.stages.damaging import damaged
+from tests.stages.damaging import damaged, edited
 from tests.stages.made_features import write_features
 from tests.tiny import assert_fails
 from tests.tiny import rrtool as run
@@ -80,7 +79,7 @@ def test_diffuse_refuses_solutions_of_no_vertex(made: Path, tmp_path: Path) -> N
 def test_diffuse_refuses_seeds_that_verify_more_than_they_have(made: Path, tmp_path: Path) -> None:
     ranking = rrtool.search(made / "f.h5", made / "f.h5", tmp_path / "s.h5", top=3)
     seeds = damaged(ranking, tmp_path / "v.h5")
-    with h5py.File(seeds, "r+") as file:
+    with edited(seeds) as file:
         file["n_inliers"] = np.ones((N, 5), np.int32)
     result = diffuse(made, tmp_path / "r.h5", made / "g.h5", "--seeds", seeds)
     assert_fails(result, 4, "v.h5", "damaged ranking", "at most 3", "found 5")

@@ -8,7 +8,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
@@ -16,6 +15,7 @@ from rrtool.artifacts import Provenance, create, open_artifact
 from rrtool.artifacts.kinds import OfflineDiffusion, Ranking, open_any
 from rrtool.stages.diffusion import diffuse as stage
 from tests.core.diffusion.test_diffusion import dense_diffusion, plain_rank_reached
+from tests.stages.damaging import edited
 from tests.stages.diffusion.test_build_graph import dense_graph
 from tests.stages.made_features import NETWORK, write_features
 from tests.tiny import assert_done, assert_fails, digest_of, leftovers, rrtool
@@ -546,7 +546,7 @@ def test_diffuse_of_missing_truncated_and_other_files(folder, tmp_path, role):
 
 def test_diffuse_of_a_damaged_graph_is_an_artifact_error(folder, tmp_path):
     shutil.copy(folder / "g.h5", tmp_path / "g.h5")
-    with h5py.File(tmp_path / "g.h5", "r+") as file:
+    with edited(tmp_path / "g.h5") as file:
         file["weights"][0] = np.nan
     for variant in ((), ("--truncate", 9)):
         result = diffuse(folder, tmp_path / "r.h5", *variant, graph=tmp_path / "g.h5")

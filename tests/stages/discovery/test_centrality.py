@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from scipy.sparse import csr_array
@@ -27,6 +26,7 @@ from tests.core.discovery.test_centrality import (
     lists_of,
     oracle,
 )
+from tests.stages.damaging import edited
 from tests.stages.made_features import write_features
 from tests.tiny import assert_done, assert_fails, leftovers, rrtool
 
@@ -322,7 +322,7 @@ def test_centrality_other_artifacts_and_files(graph, tmp_path):
     assert_fails(result, 4, "another kind", "expected graph", "found centrality")
     assert_fails(centrality(tmp_path / "none.h5", tmp_path / "d.h5", "degree"), 2, "No such file")
     shutil.copy(graph, tmp_path / "g.h5")
-    with h5py.File(tmp_path / "g.h5", "r+") as file:
+    with edited(tmp_path / "g.h5") as file:
         del file["weights"]
     result = centrality(tmp_path / "g.h5", tmp_path / "d.h5", "degree")
     assert_fails(result, 4, "there is no weights")

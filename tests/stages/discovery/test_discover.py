@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from typer.testing import Result
@@ -13,6 +12,7 @@ from typer.testing import Result
 import rrtool as library
 from rrtool.artifacts import Provenance, create, open_artifact
 from rrtool.artifacts.kinds import Objects, Regions
+from tests.stages.damaging import edited
 from tests.stages.made_features import NETWORK, OPTIONS
 from tests.tiny import assert_done, assert_fails, leftovers, rrtool
 
@@ -101,7 +101,7 @@ def test_discover_damaged_input_is_an_artifact_error(
 ) -> None:
     path = tmp_path / source
     shutil.copy(made / source, path)
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         file[name][(0,) * file[name].ndim] = value
     assert_fails(discover(made, tmp_path / "o.h5", "-q", **{key: path}), 4)
     assert leftovers(tmp_path) == []
@@ -114,7 +114,7 @@ def test_discover_artifacts_of_others_are_refused(made: Path, tmp_path: Path) ->
     result = discover(made, output, centrality=tmp_path / "c.h5")
     assert_fails(result, 4, "the centrality is not that of this graph", "run centrality")
     shutil.copy(made / "c.h5", tmp_path / "short.h5")
-    with h5py.File(tmp_path / "short.h5", "r+") as file:
+    with edited(tmp_path / "short.h5") as file:
         for name in ("centrality", "status"):
             values = file[name][:-1]
             del file[name]

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from typer.testing import Result
@@ -28,6 +27,7 @@ from rrtool.core.diffusion import knn
 from rrtool.core.discovery.expanding_gaussian_mixture import fit_mixtures, rectangles
 from rrtool.core.discovery.saliency import feature_saliency, prepare_for_detection
 from rrtool.stages.discovery.saliency_mapper import search_method
+from tests.stages.damaging import edited
 from tests.tiny import (
     CPU,
     NETWORK,
@@ -304,7 +304,7 @@ def test_saliency_bad_input(made: Path, tmp_path: Path) -> None:
 def write_over(path: Path, source: Path, name: str, value: float) -> Path:
     """A copy of an artifact with another first value in one of its datasets."""
     shutil.copy(source, path)
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         file[name][(0,) * file[name].ndim] = value
     return path
 
@@ -338,7 +338,7 @@ def test_object_saliency_of_other_lengths_is_an_artifact_error(made: Path, tmp_p
     ):
         path = tmp_path / source
         shutil.copy(made / source, path)
-        with h5py.File(path, "r+") as file:
+        with edited(path) as file:
             for dataset in datasets:
                 values = file[dataset][()]
                 del file[dataset]

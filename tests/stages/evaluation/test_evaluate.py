@@ -10,7 +10,7 @@ import pytest
 import rrtool
 from rrtool.artifacts.kinds import Ranking, open_any
 from rrtool.errors import ArtifactError, OptionError, UsageError
-from tests.stages.damaging import damaged
+from tests.stages.damaging import damaged, edited
 from tests.tiny import assert_done, assert_fails, make_pictures
 from tests.tiny import rrtool as run
 
@@ -70,10 +70,9 @@ def test_evaluate_refuses_a_ranking_that_does_not_say_how_it_was_made(
 def test_evaluate_refuses_saliency_that_cannot_be(
     made: Path, tmp_path: Path, name: str, values: float
 ) -> None:
-    import h5py
 
     path = damaged(made / "s.h5", tmp_path / "s.h5")
-    with h5py.File(path, "r+") as file:
+    with edited(path) as file:
         file[name][...] = values
     assert "damaged" in assert_fails(run("evaluate", path, "--boxes", made / "boxes.csv"), 4)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 from scipy.stats import spearmanr
@@ -20,6 +19,7 @@ from rrtool.core.learning.label_propagation import feature_graph
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.stages.learning.options import COMPARED
 from tests.reports.test_reports import Checker
+from tests.stages.damaging import edited
 from tests.stages.learning.made_state import CLASSES, made_images, write_state, write_truth
 from tests.tiny import assert_done, assert_fails, digest_of, leftovers, rrtool
 
@@ -231,7 +231,7 @@ def test_report_agreement_is_one_sound_page(made: Path) -> None:
         report(study, made / "notes.txt")
     with pytest.raises(ArtifactError):
         report(made / "state.h5", made / "p.html")
-    with h5py.File(study, "r+") as file:
+    with edited(study) as file:
         del file["ranks/random"]
     with pytest.raises(ArtifactError, match="no ranks/random"):
         report(study, made / "p.html")
