@@ -4,7 +4,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import h5py
 import numpy as np
 
 from rrtool.artifacts.provenance import InputRecord
@@ -18,33 +17,25 @@ class Attributes:
         ArtifactError: one is missing, or is not what it should be.
     """
 
-    def __init__(self, path: str, attributes: h5py.AttributeManager) -> None:
+    def __init__(self, path: str, attributes: Mapping[str, Any]) -> None:
         self._path = path
         self._attributes = attributes
 
     def __contains__(self, name: str) -> bool:
         return name in self._attributes
 
-    def value(self, name: str) -> Any:
-        """A text, a number or a truth value; None where there is none."""
-        if name not in self._attributes:
-            return None
-        header = self._attributes.get_id(name)
-        # Anything else may be of any size, or refer to anything.
-        if header.shape != () or not (
-            header.dtype.kind in "biu" or h5py.check_string_dtype(header.dtype)
-        ):
-            raise self._damaged(name, "a text or a number", header.dtype)
-        return self._attributes[name]
+    def is_true(self, name: str) -> bool:
+        value = self._attributes.get(name)
+        return isinstance(value, np.bool_) and bool(value)
 
     def number(self, name: str) -> int:
-        value = self.value(name)
+        value = self._attributes.get(name)
         if not isinstance(value, (int, np.integer)):
             raise self._damaged(name, "a number", "none" if value is None else type(value).__name__)
         return int(value)
 
     def text(self, name: str) -> str:
-        value = self.value(name)
+        value = self._attributes.get(name)
         if not isinstance(value, str):
             raise self._damaged(name, "a text", "none" if value is None else type(value).__name__)
         return value

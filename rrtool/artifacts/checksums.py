@@ -67,15 +67,15 @@ class VerifiedBytes(io.RawIOBase):
         self._verified = bytearray(-(-self.length // BLOCK))  # 1 where a block has been
 
     def _trailer(self, size: int) -> tuple[int, np.ndarray | None]:
-        footer = self._pread(max(0, size - _FOOTER.size), min(size, _FOOTER.size))
+        footer = self.pread(max(0, size - _FOOTER.size), min(size, _FOOTER.size))
         if len(footer) < _FOOTER.size or not footer.endswith(_MAGIC):
             return size, None
         length, checksum, _ = _FOOTER.unpack(footer)
         if length + 4 * -(-length // BLOCK) + _FOOTER.size != size:
-            raise self._damaged("another length than it had")
-        table = self._pread(length, size - length - _FOOTER.size)
+            raise self.damaged("another length than it had")
+        table = self.pread(length, size - length - _FOOTER.size)
         if zlib.crc32(table) != checksum:
-            raise self._damaged("other checksums than were written")
+            raise self.damaged("other checksums than were written")
         return length, np.frombuffer(table, "<u4")
 
     def verify(self) -> None:
@@ -84,13 +84,13 @@ class VerifiedBytes(io.RawIOBase):
         Raises:
             ArtifactError: something is not what was written.
         """
-        buffer = bytearray(min(self.length, 16 * BLOCK))
-        for start in range(0, self.length, len(buffer) or 1):
-            self.seek(start)
-            self.readinto(buffer)
+        self.seek(0)
+        buffer = bytearray(16 * BLOCK)
+        while self.readinto(buffer):
+            pass
 
     def readinto(self, buffer: Any) -> int:
-        """Bytes from the current place on, verified; zeros after the end, as HDF5 wants them.
+        """Bytes from the current place on, verified, and zeros for those behind the end.
 
         Raises:
             ArtifactError: they are not what was written.
@@ -101,8 +101,8 @@ class VerifiedBytes(io.RawIOBase):
         if self._checksums is not None:
             self._verify(view[:n_there], self._at, self._checksums)
         view[n_there:] = bytes(len(view) - n_there)
-        self._at += len(view)
-        return len(view)
+        self._at += n_there
+        return n_there
 
     def _verify(self, view: memoryview, start: int, checksums: np.ndarray) -> None:
         """Verify the blocks under what was read; those that it covers in part are read whole."""
@@ -113,15 +113,20 @@ class VerifiedBytes(io.RawIOBase):
             if start <= first and last <= stop:
                 block: Any = view[first - start : last - start]
             else:
-                block = self._pread(first, last - first)
+                block = self.pread(first, last - first)
                 low, high = max(first, start), min(last, stop)
                 view[low - start : high - start] = block[low - first : high - first]
             if zlib.crc32(block) != checksums[place]:
-                raise self._damaged(f"other bytes than were written, after byte {first}")
+                raise self.damaged(f"other bytes than were written, after byte {first}")
             self._verified[place] = 1
             place = self._verified.find(0, place + 1, -(-stop // BLOCK))
 
-    def _pread(self, start: int, length: int) -> bytearray:
+    def pread(self, start: int, length: int) -> bytearray:
+        """Bytes at a place, not verified.
+
+        Raises:
+            ArtifactError: it ends before.
+        """
         block = bytearray(length)
         self._read(memoryview(block), start)
         return block
@@ -131,7 +136,7 @@ class VerifiedBytes(io.RawIOBase):
         while len(view):
             n_read = os.preadv(self._file.fileno(), [view[:_MOST_AT_ONCE]], start)
             if not n_read:
-                raise self._damaged("it was cut short meanwhile")
+                raise self.damaged("it was cut short meanwhile")
             view, start = view[n_read:], start + n_read
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
@@ -151,6 +156,7 @@ class VerifiedBytes(io.RawIOBase):
         self._file.close()
         super().close()
 
-    def _damaged(self, found: str) -> ArtifactError:
+    def damaged(self, found: str) -> ArtifactError:
+        """The error for bytes that cannot be what was written."""
         what, todo = "the file is damaged", "make it again with --overwrite"
         return ArtifactError(what, where=self._path, found=found, todo=todo)

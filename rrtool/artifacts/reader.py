@@ -265,7 +265,7 @@ def _checked(file: VerifiedFile, kinds: tuple[type[Artifact], ...]) -> Artifact:
         raise ArtifactError(what, where=file.path, expected=known, found=found, todo=todo)
     if version >= FIRST_WITH_CHECKSUMS:
         file.require_checksums()
-    if not attributes.value("complete"):
+    if not attributes.is_true("complete"):
         raise ArtifactError("the artifact is not complete", where=file.path, todo="make it again")
     found = attributes.text("kind")
     for kind in kinds or (Artifact,):

@@ -8,6 +8,7 @@ fill the memory, and is refused before any data is read.
 
 import math
 from collections.abc import Iterator
+from typing import Any
 
 import h5py
 from h5py import h5d, h5g, h5l, h5o, h5z
@@ -30,6 +31,8 @@ def plain_datasets(path: str, file: h5py.File, length: int) -> dict[str, h5py.Da
     Raises:
         ArtifactError: there is something in the file that artifacts do not have.
     """
+    if file.id.get_create_plist().get_sizes() != (8, 8):
+        raise ArtifactError("no artifact has lengths of such a size", where=path)
     datasets: dict[str, h5py.Dataset] = {}
     for name, found in _objects(file.id):
         if isinstance(found, h5d.DatasetID):
@@ -47,6 +50,19 @@ def plain_datasets(path: str, file: h5py.File, length: int) -> dict[str, h5py.Da
                 todo="do not use this file",
             )
     return dict(sorted(datasets.items()))
+
+
+def plain_attributes(file: h5py.File) -> dict[str, Any]:
+    """The root's attributes that are a text or a number, and the types of the others.
+
+    Those may be of any size, or refer to anything.
+    """
+    found: dict[str, Any] = {}
+    for name in file.attrs:
+        header = file.attrs.get_id(name)
+        is_plain = header.dtype.kind in "biu" or h5py.check_string_dtype(header.dtype)
+        found[name] = file.attrs[name] if is_plain and header.shape == () else header.dtype
+    return found
 
 
 def _objects(root: h5g.GroupID) -> Iterator[tuple[str, h5d.DatasetID | str]]:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import h5py
 
-from rrtool.artifacts.checksums import VerifiedBytes
-from rrtool.artifacts.structure import plain_datasets
+from rrtool.artifacts.heaps import VerifiedHeaps
+from rrtool.artifacts.structure import plain_attributes, plain_datasets
 from rrtool.errors import ArtifactError, UsageError
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ class VerifiedFile:
 
     Attributes:
         datasets: by name, sorted.
-        attributes: of the root.
+        attributes: texts and numbers of the root; of another, its type.
         has_checksums: whether there are any.
 
     Raises:
@@ -35,15 +35,16 @@ class VerifiedFile:
     def __init__(self, path: str | Path) -> None:
         self.path = str(path)
         try:
-            self._bytes = VerifiedBytes(path)
+            self._bytes = VerifiedHeaps(path)
         except OSError as error:
             raise UsageError("cannot read the artifact", where=path, found=error.strerror) from None
         self.has_checksums = self._bytes.has_checksums
         try:
             with self.damage_told():
                 self._file = h5py.File(self._bytes, "r")
-                self.attributes = self._file.attrs
                 self.datasets = plain_datasets(self.path, self._file, self._bytes.length)
+                self.attributes = plain_attributes(self._file)
+                self._bytes.reads_data = True
         except BaseException:
             self.close()
             raise
@@ -67,8 +68,7 @@ class VerifiedFile:
             ArtifactError: something is not what was written, or there are no checksums to tell.
         """
         self.require_checksums()
-        with self.damage_told():
-            self._bytes.verify()
+        self._bytes.verify()
 
     def require_checksums(self) -> None:
         """Without them, a file that was written with them has been changed.
