@@ -7,8 +7,10 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 DEMO_OPTIONS ?=
 JOBS ?= 2
+KILLS ?= 1000
+SEED ?= 0
 
-.PHONY: demo test lint format docs bench install clean
+.PHONY: demo test kills lint format docs bench install clean
 .DELETE_ON_ERROR:
 
 demo: install
@@ -16,6 +18,10 @@ demo: install
 
 test: install
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
+
+# Kill runs of every command at random operations on files, and compare what the next run leaves.
+kills: install
+	$(BIN)/python -m tests.kills --kills $(KILLS) --seed $(SEED)
 
 lint: install
 	$(BIN)/ruff check .

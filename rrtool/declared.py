@@ -26,6 +26,7 @@ class Option:
         choices: the only texts allowed.
         shapes: whether the result depends on it.
         role: what the value is.
+        names_file: whether the value may name a file that is read, where the role does not say so.
         panel: heading under which the help lists it.
         flags: how it is typed, where that is not ``--`` and its name; the first is its name.
         positional: whether it is an argument, known by its place.
@@ -40,6 +41,7 @@ class Option:
     choices: tuple[str, ...] = ()
     shapes: bool = True
     role: Role = "setting"
+    names_file: bool = False
     panel: str = "Options"
     flags: tuple[str, ...] = ()
     positional: bool = False
@@ -106,6 +108,11 @@ class Declared:
     def typed(self) -> str:
         """Its name as the user types it; that of an argument in capitals."""
         return self.name.upper() if self.declared.positional else self.flags[0]
+
+    @property
+    def is_read(self) -> bool:
+        """Whether its value may name a file or a folder that is read."""
+        return self.declared.names_file or self.declared.role in ("artifact", "images", "file")
 
     @property
     def required(self) -> bool:

@@ -139,6 +139,10 @@ class Options:
             if declared.declared.role in roles and getattr(self, name) is not None
         }
 
+    def written(self) -> dict[str, str]:
+        """The files that it writes under names that are known at once, by option."""
+        return self.of_role("output")
+
     @classmethod
     def typed(cls, name: str) -> str:
         """An option's name as the user types it."""

@@ -69,8 +69,8 @@ def command_of(call: str) -> list[str]:
     return [*command_name(call).split(), *COMMANDS[call]]
 
 
-def make_chain(folder: Path) -> Path:
-    """Make six images in two groups, a few digits, and every artifact of them; go there."""
+def make_inputs(folder: Path) -> Path:
+    """Make six images in two groups, boxes in them, a few digits, and weights; go there."""
     make_pictures(folder / "images", 6)
     for i in range(6):
         (folder / "images" / f"{i:03d}.png").rename(folder / "images" / f"{'ab'[i % 2]}_{i}.png")
@@ -78,6 +78,12 @@ def make_chain(folder: Path) -> Path:
     make_digits(folder / "digits", 60, 20)
     torch.save(seeded_classifier("squeezenet1_1", 5).state_dict(), folder / "net.pth")
     os.chdir(folder)
+    return folder
+
+
+def make_chain(folder: Path) -> Path:
+    """Make the inputs and every artifact of them; go there."""
+    make_inputs(folder)
     for name in COMMANDS:
         assert_done(rrtool(*command_of(name)))
     return folder

@@ -103,7 +103,7 @@ def test_tables_of_artifacts(photos):
         assert lines[0].startswith("name,status,d0,d1")
         assert lines[2].startswith("001.png,0,")
         assert float(lines[2].split(",")[3]) == pytest.approx(features.descriptors[1, 1])
-        with pytest.raises(UsageError, match="cannot write it"):
+        with pytest.raises(UsageError, match="no such folder for the output"):
             features.to_csv("no/such/folder.csv")
     with rrtool.open("r.h5") as ranking:
         lines = ranking.to_csv("r.csv").read_text().splitlines()

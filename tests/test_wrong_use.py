@@ -224,9 +224,16 @@ def test_output_that_cannot_be_written(here):
     os.symlink("circle", "circle")
     for output in ("no/such/x.h5", "x" * 300, "y" * 250 + ".h5", "circle/x.h5", "images"):
         assert_fails(rrtool(*search, "-o", output), 2)
-    for output in ("images/a_0.png", "/dev/null"):
-        assert_fails(rrtool(*search, "-o", output, "--overwrite"), 4, "no artifact that could be")
-    assert_fails(rrtool("report", "r.h5", "--images", "images", "-o", "x" * 300), 1)
+    result = rrtool(*search, "-o", "images/a_0.png", "--overwrite")
+    assert_fails(result, 4, "no artifact that could be")
+    os.mkfifo("fifo")
+    report = ("report", "r.h5", "--images", "images")
+    for output in ("/dev/null", "/dev/stdout", "fifo"):
+        for command in (search, report):
+            result = rrtool(*command, "-o", output, "--overwrite")
+            assert_fails(result, 2, output, "expected a file name")
+    os.unlink("fifo")
+    assert_fails(rrtool(*report, "-o", "x" * 300), 2, "the name is too long")
     os.unlink("circle")
     assert leftovers(here) == []
 

@@ -106,7 +106,8 @@ def digest_of(path: Path) -> str:
 def skipped_rows(output: Path) -> dict[str, str]:
     """Reason of each name in ``<stem>.skipped.tsv``."""
     text = output.with_name(output.stem + ".skipped.tsv").read_text(encoding="utf-8")
-    header, *lines = text.splitlines()
+    first, header, *lines = text.splitlines()
+    assert first == f"# rrtool: inputs that were skipped for {output.name}"
     assert header == "name\treason"
     rows: Sequence[list[str]] = [line.split("\t") for line in lines]
     assert all(len(row) == 2 and row[1] for row in rows)

@@ -30,7 +30,7 @@ from rrtool.artifacts.kinds import (
     open_any,
 )
 from rrtool.artifacts.output.skipped import skipped_list_path, write_skipped_list
-from rrtool.artifacts.output.writer import OutputFile, create, require_no_input
+from rrtool.artifacts.output.writer import OutputFile, create
 from rrtool.artifacts.provenance import InputRecord, Provenance
 from rrtool.artifacts.ragged import decode_texts, encode_texts, offsets_of
 from rrtool.artifacts.reader import Artifact, open_artifact

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
@@ -17,6 +17,7 @@ from rrtool.artifacts.provenance import InputRecord, identity_of
 from rrtool.artifacts.schema import Column, columns_of, schema_of
 from rrtool.artifacts.verified import VerifiedFile
 from rrtool.errors import ArtifactError, UsageError
+from rrtool.files import csv_line, require_place, write_durably, write_failures
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -193,18 +194,15 @@ class Artifact:
         """Write ``rows`` as a CSV file.
 
         Raises:
-            UsageError: artifacts of this kind make no table, or it cannot be written.
+            UsageError: artifacts of this kind make no table, or there is no place for it.
+            WorkFailed: it cannot be written.
         """
-        rows = self.rows()
+        path, rows = Path(path), self.rows()
         titles = next(iter(rows))
-        try:
-            with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(titles)
-                writer.writerows(rows)
-        except OSError as error:
-            raise UsageError("cannot write it", where=path, found=error.strerror) from None
-        return Path(path)
+        require_place(path)
+        with write_failures(path):
+            write_durably(path, map(csv_line, chain([titles], rows)))
+        return path
 
     def as_input(self, role: str) -> InputRecord:
         """The record of this artifact as an input of a stage."""

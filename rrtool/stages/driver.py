@@ -1,6 +1,5 @@
 """What every stage does around its own work: up to date? → lock → resume → parts → publish."""
 
-import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -20,10 +19,12 @@ from rrtool.artifacts import (
     open_artifact,
 )
 from rrtool.artifacts.output.current import is_as_asked
+from rrtool.artifacts.output.writer import renew
 from rrtool.errors import RrtoolError
 from rrtool.images.collection import collect
 from rrtool.options import Options, OutputOptions, declarations
 from rrtool.progress import Progress
+from rrtool.stages.places import check_places, require_no_input
 
 ROWS_PER_PART = 32
 Datasets = dict[str, np.ndarray]
@@ -37,12 +38,16 @@ def perform(options: Options, progress: Progress) -> Any:
 
     Returns:
         What the stage returns: of most the path of their artifact.
+
+    Raises:
+        RrtoolError: an output has no place of its own, or what the stage raises.
     """
+    check_places(options)
     if isinstance(options, OutputOptions) and options.COMMAND.quick:
         outputs, request = options.of_role("output"), asked_of(options)
         if request is not None and all(is_as_asked(path, request) for path in outputs.values()):
             for path in outputs.values():
-                os.utime(path)  # for make
+                renew(Path(path))  # for make
             progress.message(f"{options.output} is up to date")
             return Path(options.output)
     return import_module(options.COMMAND.runs).run(options, progress)
@@ -119,6 +124,8 @@ def make(
     if isinstance(wanted, type):
         wanted = Wanted(options.of_role("output")["output"], wanted, options.settings())
     all_wanted = [wanted] if isinstance(wanted, Wanted) else wanted
+    for each in all_wanted:  # some have names that only the stage knows
+        require_no_input(options, Path(each.path))
     request = asked_of(options) or {}
     typed = {
         name: declared.name if declared.declared.positional else declared.typed

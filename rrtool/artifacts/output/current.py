@@ -32,7 +32,7 @@ def is_current(path: Path, provenance: Provenance, overwrite: bool) -> bool:
     try:
         existing = open_artifact(path)
     except ArtifactError as error:
-        if overwrite and h5py.is_hdf5(path):
+        if overwrite and _may_be_ours(path):
             return False
         raise ArtifactError(
             "the output exists and is no artifact that could be replaced",
@@ -45,6 +45,17 @@ def is_current(path: Path, provenance: Provenance, overwrite: bool) -> bool:
         if not is_same and not overwrite:
             raise _made_otherwise(existing, provenance)
         return is_same
+
+
+def _may_be_ours(path: Path) -> bool:
+    """Whether a file that cannot be used was an artifact: a damaged one may be replaced."""
+    if not h5py.is_hdf5(path):
+        return False
+    try:
+        with h5py.File(path, "r", locking=False) as file:
+            return "kind" in file.attrs and "format_version" in file.attrs
+    except (OSError, RuntimeError):
+        return True  # so damaged that it does not say
 
 
 def _made_otherwise(existing: Artifact, wanted: Provenance) -> ArtifactError:

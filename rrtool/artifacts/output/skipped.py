@@ -1,24 +1,53 @@
 """The list of skipped inputs beside an artifact."""
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from rrtool.artifacts.output.storage import write_failures
 from rrtool.errors import printable
+from rrtool.files import numbered, open_regular, reclaim, write_durably, write_failures
 
 
-def write_skipped_list(output: Path, skipped: Sequence[tuple[str, str]]) -> None:
-    """``<output stem>.skipped.tsv`` beside the output: name and reason; none if nothing was."""
+def write_skipped_list(output: Path, skipped: Sequence[tuple[str, str]]) -> Path:
+    """``<output stem>.skipped.tsv`` beside the output: name and reason; none if nothing was.
+
+    Returns:
+        Where it is, or would be: see ``skipped_list_path``.
+
+    Raises:
+        WorkFailed: the disk is full or fails.
+    """
     path = skipped_list_path(output)
-    if not skipped:
-        path.unlink(missing_ok=True)
-        return
-    lines = ["name\treason", *(f"{printable(name)}\t{printable(why)}" for name, why in skipped)]
-    temporary = path.with_name(f".{path.name}.tmp")
-    with write_failures(output):
-        temporary.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        temporary.replace(path)
+    lines = [_first_line(output), "name\treason"]
+    lines += [f"{printable(name)}\t{printable(why)}" for name, why in skipped]
+    with write_failures(path):
+        if skipped:
+            write_durably(path, (line + "\n" for line in lines))
+        else:
+            reclaim(path)
+            path.unlink(missing_ok=True)
+    return path
 
 
 def skipped_list_path(output: Path) -> Path:
-    return output.with_name(output.stem + ".skipped.tsv")
+    """Where the list is or will be: the first name that is free, or whose file is this list.
+
+    A list says in its first line what it is of; a file that does not is somebody's own.
+    """
+    wanted = output.with_name(output.stem + ".skipped.tsv")
+    return next(
+        path for path in numbered(wanted) if not os.path.lexists(path) or _is_of(path, output)
+    )
+
+
+def _first_line(output: Path) -> str:
+    return f"# rrtool: inputs that were skipped for {printable(output.name)}"
+
+
+def _is_of(path: Path, output: Path) -> bool:
+    expected = (_first_line(output) + "\n").encode("utf-8")
+    try:
+        with open_regular(path) as file:
+            return file.read(len(expected)) == expected
+    except OSError:
+        return False

@@ -1,7 +1,8 @@
-"""The file under an HDF5 file that is being written, and failures of the disk in one line."""
+"""The file under an HDF5 file that is being written."""
 
-import errno
 import io
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 import h5py
 
 from rrtool.artifacts.checksums import add_checksums
-from rrtool.errors import WorkFailed
+from rrtool.files import new_file
 
 
 class _Storage(io.FileIO):
@@ -20,10 +21,10 @@ class _Storage(io.FileIO):
     error, the file counts as written, and HDF5 crashes when the process ends.
 
     Attributes:
-        failure: the first error, or None.
+        failure: the first error, or an interrupt; else None.
     """
 
-    failure: OSError | None = None
+    failure: BaseException | None = None
 
     def write(self, data: Any) -> int:
         remaining = memoryview(data).cast("B")
@@ -56,36 +57,41 @@ class _Storage(io.FileIO):
 
 
 @contextmanager
-def new_hdf5(path: Path) -> Iterator[h5py.File]:
-    """A fresh HDF5 file and its checksums, complete when the block ends; removed if anything fails.
+def new_hdf5(target: Path) -> Iterator[h5py.File]:
+    """A fresh HDF5 file with checksums; it takes the place of ``target`` when the block ends.
 
     Raises:
         OSError: the disk is full or fails.
     """
-    try:
-        with _Storage(path, "w+") as storage:
-            with h5py.File(storage, "w", libver=("v110", "v110")) as file:
-                yield file
-            add_checksums(storage)
+    with new_file(target) as descriptor:
+        storage = _Storage(descriptor, "w+", closefd=False)
+        try:
+            with storage, _interrupts_noted(storage):
+                with h5py.File(storage, "w", libver=("v110", "v110")) as file:
+                    yield file
+                add_checksums(storage)
+        finally:
             if storage.failure is not None:
                 raise storage.failure
-    except BaseException:
-        path.unlink(missing_ok=True)
-        raise
 
 
 @contextmanager
-def write_failures(path: Path) -> Iterator[None]:
-    """Errors of writing in the block become ``WorkFailed``."""
+def _interrupts_noted(storage: _Storage) -> Iterator[None]:
+    """An interrupt counts as a failure: raised within what HDF5 calls back, it would be lost.
+
+    Further writes are taken silently, so that the end comes soon.
+    """
+    previous = {}
+    if threading.current_thread() is threading.main_thread():  # the only one that has handlers
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if callable(signal.getsignal(number)):
+                previous[number] = signal.signal(number, lambda *_: _note(storage))
     try:
         yield
-    except (OSError, RuntimeError) as error:
-        # What h5py raises by itself is either of the two.
-        text = str(error)
-        full = "No space left" in text or getattr(error, "errno", None) == errno.ENOSPC
-        raise WorkFailed(
-            "the disk is full" if full else "cannot write the output",
-            where=path,
-            found=None if full else (text or type(error).__name__).splitlines()[0],
-            todo="free some space and run the same command again: finished parts are kept",
-        ) from None
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def _note(storage: _Storage) -> None:
+    storage.failure = storage.failure or KeyboardInterrupt()

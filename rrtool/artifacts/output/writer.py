@@ -2,10 +2,9 @@
 
 import json
 import os
-import shutil
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
@@ -16,13 +15,15 @@ import numpy as np
 from rrtool.artifacts.digests import content_digest
 from rrtool.artifacts.output.current import is_current
 from rrtool.artifacts.output.joining import is_whole, join_parts, open_part
-from rrtool.artifacts.output.lock import output_lock
-from rrtool.artifacts.output.storage import new_hdf5, write_failures
+from rrtool.artifacts.output.lock import lock_path, output_lock
+from rrtool.artifacts.output.parts import claim_parts, part_path, parts_path, remove_parts
+from rrtool.artifacts.output.skipped import skipped_list_path
+from rrtool.artifacts.output.storage import new_hdf5
 from rrtool.artifacts.provenance import Provenance
 from rrtool.artifacts.reader import FORMAT_VERSION
 from rrtool.artifacts.schema import Column
-from rrtool.errors import UsageError
-from rrtool.files import read_regular
+from rrtool.errors import RrtoolError
+from rrtool.files import reclaim, require_place, temporaries, write_failures
 
 
 class OutputFile:
@@ -35,6 +36,7 @@ class OutputFile:
 
     Attributes:
         path: the artifact to be.
+        uuid: what it will be known by.
         is_current: the artifact is there already, made with the same options from the same
             inputs: there is nothing to do.
     """
@@ -43,23 +45,20 @@ class OutputFile:
         self.path = path
         self.is_current = is_current
         self._provenance = provenance
-        self._parts = path.with_name(f".{path.name}.parts")
+        self._parts = parts_path(path)
+        self.uuid = str(uuid.uuid4())
 
     def missing_parts(self, n_parts: int) -> list[int]:
         """Which of the parts ``0 … n_parts - 1`` an earlier, interrupted run has not finished.
 
         One that was damaged since has not been, either.
+
+        Raises:
+            UsageError: something that is not ours is in the way.
+            WorkFailed: the disk is full or fails.
         """
-        key = self._provenance.resume_key()
-        key_path = self._parts / "key"
-        if not key_path.is_file() or read_regular(key_path) != key.encode():
-            # Parts of other options, inputs or versions would not fit together with ours.
-            shutil.rmtree(self._parts, ignore_errors=True)
-            with write_failures(self.path):
-                self._parts.mkdir()
-                temporary = key_path.with_suffix(".tmp")
-                temporary.write_text(key)
-                _move_durably(temporary, key_path)
+        with write_failures(self.path):
+            claim_parts(self._parts, self._provenance.resume_key())
         return [number for number in range(n_parts) if not is_whole(self._part_path(number))]
 
     def write_part(self, number: int, datasets: Mapping[str, np.ndarray]) -> None:
@@ -68,12 +67,8 @@ class OutputFile:
         Raises:
             WorkFailed: the disk is full or fails; the finished parts are kept.
         """
-        target = self._part_path(number)
-        temporary = target.with_suffix(".tmp")
-        with write_failures(self.path):
-            with new_hdf5(temporary) as file:
-                _add(file, datasets)
-            _move_durably(temporary, target)
+        with write_failures(self.path), new_hdf5(self._part_path(number)) as file:
+            _add(file, datasets)
 
     def read_part(self, number: int) -> dict[str, np.ndarray] | None:
         """All datasets of one part by name, None if it is not there, or damaged."""
@@ -108,29 +103,26 @@ class OutputFile:
         Raises:
             WorkFailed: the disk is full or fails; the finished parts are kept.
         """
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        with write_failures(self.path):
-            with new_hdf5(temporary) as file:
-                parts = [self._part_path(number) for number in range(n_parts)]
-                join_parts(parts, file, compress)
-                _add(file, datasets)
-                self._describe(file, extra or {})
-            _move_durably(temporary, self.path)
-        shutil.rmtree(self._parts, ignore_errors=True)
+        with write_failures(self.path), new_hdf5(self.path) as file:
+            parts = [self._part_path(number) for number in range(n_parts)]
+            join_parts(parts, file, compress)
+            _add(file, datasets)
+            self._describe(file, extra or {})
+        remove_parts(self._parts)
         return self.path
 
     def _describe(self, file: h5py.File, extra: Mapping[str, Any]) -> None:
         file.attrs.update(self._provenance.attributes())
         file.attrs["extra"] = json.dumps(dict(extra), sort_keys=True)
         file.attrs["format_version"] = FORMAT_VERSION
-        file.attrs["uuid"] = str(uuid.uuid4())
+        file.attrs["uuid"] = self.uuid
         file.attrs["created"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
         file.flush()
         file.attrs["digest"] = content_digest(_datasets(file))
         file.attrs["complete"] = True
 
     def _part_path(self, number: int) -> Path:
-        return self._parts / f"{number:07d}.h5"
+        return part_path(self._parts, number)
 
 
 def _add(file: h5py.File, datasets: Mapping[str, np.ndarray]) -> None:
@@ -154,64 +146,33 @@ def create(
 
     An artifact that is there already is left alone if it was made with the same options from the
     same inputs (its time of change is renewed, for make); otherwise it is replaced on
-    ``overwrite`` only, and only when the new one is complete.
+    ``overwrite`` only, and only when the new one is complete. What killed runs have left of it is
+    removed.
 
     Raises:
-        UsageError: nothing can be written there, or it is one of the inputs.
+        UsageError: nothing can be written there.
         ArtifactError: the artifact there was made with other options or inputs, or a file that is
             no artifact is in the way.
         WorkFailed: another run is writing it.
     """
     path = Path(output)
-    _check_place(path, provenance)
+    require_place(path)
     with output_lock(path):
+        reclaim(path, skipped_list_path(path))
         current = os.path.exists(path) and is_current(path, provenance, overwrite)
         if current:
+            remove_parts(parts_path(path))
             os.utime(path)
         yield OutputFile(path, provenance, current)
 
 
-def _check_place(path: Path, provenance: Provenance) -> None:
-    # os.path, unlike Path, answers no where the name is too long or leads in a circle.
-    if os.path.isdir(path):
-        raise UsageError("the output is a folder", where=path, expected="a file name")
-    if not os.path.isdir(path.parent):
-        raise UsageError(
-            "there is no such folder for the output", where=path.parent, todo="make it first"
-        )
-    require_no_input(path, {r.role: r.path for r in provenance.inputs if r.uuid})
-
-
-def require_no_input(output: Path, inputs: Mapping[str, str | None]) -> None:
-    """Not even ``--overwrite`` may put the output in the place of an artifact that it is made of.
-
-    Args:
-        inputs: paths by role.
-
-    Raises:
-        UsageError: the output is one of them.
-    """
-    if not os.path.exists(output):
-        return
-    for role, path in inputs.items():
-        if path is not None and os.path.exists(path) and os.path.samefile(output, path):
-            raise UsageError(
-                "the output is one of the inputs",
-                where=output,
-                found=role,
-                todo="choose another -o",
-            )
-
-
-def _move_durably(temporary: Path, target: Path) -> None:
-    _sync(temporary)
-    os.replace(temporary, target)
-    _sync(target.parent)
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+def renew(path: Path) -> None:
+    """Renew the time of an artifact that is up to date; remove what killed runs have left of it."""
+    beside = (path, skipped_list_path(path))
+    left = [parts_path(path), lock_path(path), *temporaries(*beside)]
+    if any(os.path.lexists(each) for each in left):
+        # A run that is writing it now looks after them itself.
+        with suppress(RrtoolError), output_lock(path):
+            reclaim(*beside)
+            remove_parts(parts_path(path))
+    os.utime(path)

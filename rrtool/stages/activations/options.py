@@ -112,7 +112,7 @@ class NetworkOptions(ImagesOptions, InferenceOptions):
     """A network that must be named."""
 
     network: str = option(MISSING, _NETWORK, role="network", panel="Network", choices=NETWORKS)
-    weights: str = option(MISSING, _WEIGHTS, role="network", panel="Network")
+    weights: str = option(MISSING, _WEIGHTS, role="network", names_file=True, panel="Network")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,7 +120,7 @@ class ActivationsOptions(ImagesOptions, InferenceOptions):
     """A network, or the activation maps that it gave before."""
 
     network: str | None = option(None, _NETWORK, role="network", panel="Network", choices=NETWORKS)
-    weights: str | None = option(None, _WEIGHTS, role="network", panel="Network")
+    weights: str | None = option(None, _WEIGHTS, role="network", names_file=True, panel="Network")
     maps: str | None = artifact(
         None, "In place of a network, activation maps of these images (from extract --save-maps)."
     )

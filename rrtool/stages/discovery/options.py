@@ -1,11 +1,10 @@
 """Options of saliency fs, saliency os, centrality and discover (thesis ch. 5)."""
 
-import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from typing import Any, ClassVar
 
-from rrtool.errors import OptionError, UsageError
+from rrtool.errors import OptionError
 from rrtool.options import (
     Command,
     DeviceOptions,
@@ -92,11 +91,6 @@ class _SaliencyOptions(RegionsOptions, ActivationsOptions, OutputOptions):
     """What both kinds of saliency take."""
 
     features: str | None = None
-
-    def check(self) -> None:
-        super().check()
-        if self.features and os.path.abspath(self.features) == os.path.abspath(self.output):
-            raise UsageError("--features and --output name the same file", found=self.output)
 
 
 @dataclass(frozen=True, kw_only=True)

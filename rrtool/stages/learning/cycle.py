@@ -38,7 +38,7 @@ from rrtool.stages.driver import Wanted, make
 from rrtool.stages.learning.answers import Labeling, Oracle, People
 from rrtool.stages.learning.model import Model, PseudoLabels
 from rrtool.stages.learning.options import AlCycleOptions
-from rrtool.stages.learning.queries import QueryFiles
+from rrtool.stages.learning.queries import QueryFiles, Question, cards_of
 from rrtool.stages.learning.strategies import STRATEGIES
 from rrtool.stages.learning.study import Study, open_study
 from rrtool.stages.learning.training_run import TrainingRun
@@ -49,7 +49,8 @@ _TRAINING, _ACQUISITION = 2, 3  # streams of the seed
 def run(options: AlCycleOptions, progress: Progress) -> Path:
     """Take labels in, train, measure, acquire; write the state and the list of images to label.
 
-    Without any label nothing is trained, and the first images are picked at random. With an oracle
+    Without any label nothing is trained, and the first images are picked at random. The list is
+    there before its state is, so no kill leaves a state with the list of another. With an oracle
     cycle j writes ``<stem>-c<j>.h5`` beside the output, the last one the output itself. Each is
     left alone where it is there already, so a killed run goes on with the cycle it was in.
 
@@ -60,8 +61,8 @@ def run(options: AlCycleOptions, progress: Progress) -> Path:
         RrtoolError: no label can be used, an input does not fit, or see ``artifacts.create``.
     """
     options = replace(options, device=resolve_device(options.device))
-    queries = QueryFiles.of(options)
     study = open_study(options, progress)
+    queries = QueryFiles(options, study, progress)
     answers = (People if options.oracle is None else Oracle)(options, study, progress)
     pretrain, state, output = options.pretrain, options.state, Path(options.output)
     with open_artifact(pretrain, AlPretraining) if pretrain else nullcontext() as start:  # 2
@@ -74,12 +75,17 @@ def run(options: AlCycleOptions, progress: Progress) -> Path:
                 labeling = answers.label(previous, left)  # 11, 12 of the cycle before
                 name = f"{output.stem}-c{labeling.cycle}.h5" if left > 1 else output.name
                 state = str(output.with_name(name))
-                cycle = Cycle(options, study, labeling, previous, answers, start, progress)
+                cycle = Cycle(
+                    options, study, labeling, previous, answers, start,
+                    queries if left == 1 else None, progress,
+                )  # fmt: skip
                 make(
                     options, Wanted(state, AlState, options.settings()), cycle.work, progress,
                     inputs=cycle.inputs(), device=options.device,
                 )  # fmt: skip
-    queries.write(options, study, replace=cycle.is_new, progress=progress)
+    if not cycle.is_new:
+        with open_artifact(output, AlState) as there:
+            queries.write(Question.of(there), is_new=False)
     return output
 
 
@@ -95,6 +101,7 @@ class Cycle:
         answers: where the labels come from. A truth that an oracle knows measures pseudo-labels,
             and bounds the acquisition to images that it can answer.
         pretraining: θ₀; None starts at random.
+        queries: what is written for people; None after all cycles but the last.
         progress: to report to.
         is_new: whether there was anything to do.
     """
@@ -105,6 +112,7 @@ class Cycle:
     previous: AlState | None
     answers: People
     pretraining: AlPretraining | None
+    queries: QueryFiles | None
     progress: Progress
     is_new: bool = False
 
@@ -142,6 +150,8 @@ class Cycle:
         acquisition = self.acquire(model)
         skipped = [*self.study.skipped, *self.answers.mistakes]
         write_skipped_list(output.path, skipped)
+        if self.queries:
+            self.queries.write(self.question(output, model, acquisition), is_new=True)
         output.publish(
             self.columns(model, pseudo, acquisition),
             extra={
@@ -235,6 +245,16 @@ class Cycle:
             "n_pseudo_labels": len(ids),
             "pseudo_label_accuracy": float(right.mean()) if len(right) else None,
         }
+
+    def question(
+        self, output: OutputFile, model: Model | None, acquisition: Acquisition
+    ) -> Question:
+        """What the state that is being written asks for."""
+        names, class_names = self.study.dataset.names, self.labeling.class_names
+        probabilities = None if model is None else model.probabilities
+        cards = cards_of(acquisition.ids, names, class_names, probabilities)
+        scores = acquisition.scores.astype(np.float64).tolist()
+        return Question(output.uuid, str(output.path), class_names, cards, scores)
 
     def columns(
         self, model: Model | None, pseudo: PseudoLabels | None, acquisition: Acquisition

@@ -1,5 +1,6 @@
 """Options of al-cycle, al-pretrain and al-agree (thesis ch. 3)."""
 
+import os
 from collections.abc import Mapping
 from dataclasses import MISSING, dataclass
 from pathlib import Path
@@ -62,7 +63,7 @@ class _ImagesOptions(DecodingOptions):
         MISSING,
         "A folder of images (with its subfolders), a text or CSV list of them, or a standard data "
         "set: mnist:FOLDER, cifar10:FOLDER, cifar100:FOLDER or svhn:FOLDER.",
-        shapes=False, positional=True,
+        shapes=False, positional=True, names_file=True,
     )  # fmt: skip
     image_size: int = option(
         32, "Crop photos to squares, so many pixels wide; standard data sets keep their size.",
@@ -154,21 +155,21 @@ class AlCycleOptions(TrainingOptions, _ImagesOptions, SeedOptions, OutputOptions
     )
     test: str | None = option(
         None, "Held-out images, given as IMAGES are; by default those that the data set brings.",
-        shapes=False, panel="Inputs",
+        shapes=False, names_file=True, panel="Inputs",
     )  # fmt: skip
     test_labels: str | None = option(
         None, "The labels of --test: a CSV name,label.", role="file", panel="Inputs"
     )
     to_label: str | None = option(
         None,
-        "Write the list of images to label here; by default beside the output, and with --oracle "
-        "nowhere.",
+        "Write the list of images to label here, or beside it where labels or something else stand "
+        "there; by default beside the output, and with --oracle nowhere.",
         role="output", shapes=False, panel="Output",
     )  # fmt: skip
     sheet: str | None = option(
         None,
-        "Write the contact sheet to label from here; by default beside the output, and with "
-        "--oracle nowhere.",
+        "Write the contact sheet to label from here, or beside it where something else stands "
+        "there; by default beside the output, and with --oracle nowhere.",
         role="output", shapes=False, panel="Output",
     )  # fmt: skip
 
@@ -180,6 +181,16 @@ class AlCycleOptions(TrainingOptions, _ImagesOptions, SeedOptions, OutputOptions
                 default = None if known is None else known.default
                 object.__setattr__(self, name, preset.get(name, default))
         super().__post_init__()
+
+    def written(self) -> dict[str, str]:
+        """The state, and what people label from: an oracle needs that on request alone."""
+        stem = os.path.splitext(self.output)[0]
+        found = {"output": self.output}
+        for name, ending in (("to_label", ".csv"), ("sheet", ".html")):
+            given = getattr(self, name)
+            if given or self.oracle is None:
+                found[name] = given or f"{stem}.to_label{ending}"
+        return found
 
     def check(self) -> None:
         super().check()

@@ -1,119 +1,178 @@
-"""What people label from: ``to_label.csv`` and a contact sheet."""
+"""What people label from: ``to_label.csv`` and a contact sheet. Nobody's labels are ever lost."""
 
 from __future__ import annotations
 
 import csv
 import io
+import os
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import Enum, auto
 from pathlib import Path
 
+import numpy as np
 from PIL import Image
 
-from rrtool.artifacts import AlState, open_artifact
-from rrtool.errors import UsageError
+from rrtool.artifacts import AlState
+from rrtool.files import csv_line, numbered, open_regular, read_regular, reclaim
 from rrtool.progress import Progress
-from rrtool.reports.contact_sheet import Card, render_sheet
+from rrtool.reports.contact_sheet import GENERATOR, Card, render_sheet
 from rrtool.reports.pictures import Pictures
 from rrtool.stages.learning.options import AlCycleOptions
 from rrtool.stages.learning.study import Study
-from rrtool.stages.reports.text_output import write_text
+from rrtool.stages.reports.text_output import is_page, write_text
 
-_Show = Callable[[Card], Image.Image | None]
 TITLES = ("id", "name", "label", "score", "suggested", "confidence")
 
 
 @dataclass(frozen=True)
-class QueryFiles:
-    """Where the list and the sheet go; None writes none."""
+class Question:
+    """The images that a state asks for.
 
-    to_label: Path | None
-    sheet: Path | None
+    Attributes:
+        uuid, path: of the state.
+        class_names: known so far.
+        cards: one an image, without pictures.
+        scores: what each was picked for.
+    """
+
+    uuid: str
+    path: str
+    class_names: Sequence[str]
+    cards: list[Card]
+    scores: list[float]
 
     @staticmethod
-    def of(options: AlCycleOptions) -> QueryFiles:
-        """As given; else ``<stem>.to_label.csv`` and ``.html`` beside the output.
+    def of(state: AlState) -> Question:
+        """That of a state that is there."""
+        probabilities = state.probabilities if AlState.probabilities in state else None
+        rows, names, class_names = state.acquired_ids, state.names, state.class_names
+        cards = cards_of(rows, names, class_names, probabilities)
+        return Question(state.uuid, state.path, class_names, cards, state.acquired_scores.tolist())
 
-        An oracle needs no list, and gets one only where it is asked for. Nobody's labels may be
-        lost: a file that is there is only replaced on request.
+    def rows(self) -> list[list[str]]:
+        """The rows of the list, titles first; people fill in its empty column ``label``."""
+        rows = [list(TITLES)]
+        for card, score in zip(self.cards, self.scores, strict=True):
+            confidence = f"{card.confidence:.4f}" if card.suggested else ""
+            rows.append([str(card.row), card.name, "", f"{score:.6g}", card.suggested, confidence])
+        return rows
 
-        Raises:
-            UsageError: one is in the way.
-        """
-        output, labels = Path(options.output), options.labels and Path(options.labels).absolute()
-        paths: list[Path | None] = []
-        for given, ending in ((options.to_label, ".csv"), (options.sheet, ".html")):
-            path = Path(given) if given else None
-            if path is None and options.oracle is None:
-                path = output.with_suffix(f".to_label{ending}")
-            paths.append(path)
-            if path is not None and path.absolute() == labels:
-                raise UsageError("the list of images to label would replace --labels", where=path)
-            if path and path.exists() and not options.overwrite and not output.exists():
-                raise UsageError(
-                    "the file is there already, and may hold labels", where=path,
-                    todo="move it away, use --overwrite, or name another with --to-label, --sheet",
-                )  # fmt: skip
-        return QueryFiles(*paths)
-
-    def write(
-        self, options: AlCycleOptions, study: Study, *, replace: bool, progress: Progress
-    ) -> None:
-        """Write what is missing, and all of it with ``replace``."""
-        wanted = [p for p in (self.to_label, self.sheet) if p and (replace or not p.exists())]
-        if not wanted:
-            return
-        with open_artifact(options.output, AlState) as state:
-            cards = _cards(state)
-            if self.to_label in wanted:
-                write_text(self.to_label, _list_lines(cards, state.acquired_scores.tolist()))
-            if self.sheet in wanted:
-                show = _pictures(options.images, study, [card.name for card in cards])
-                write_text(self.sheet, _sheet(state, cards, show))
-        progress.message(f"{len(cards)} images to label: " + " and ".join(map(str, wanted)))
+    def sheet(self, show: Callable[[Card], Image.Image | None]) -> Iterator[str]:
+        """The contact sheet, piece by piece."""
+        return render_sheet(
+            f"{len(self.cards)} images to label",
+            self.uuid,
+            self.class_names,
+            [replace(card, picture=show(card)) for card in self.cards],
+            "Type a class under each image, or click the suggestion; Enter goes on to the next. "
+            "Leave out what you cannot tell. Save the labels and give the file to the next cycle: "
+            f"rrtool al-cycle IMAGES --state {self.path} --labels labels.csv -o NEXT.h5",
+        )
 
 
-def _cards(state: AlState) -> list[Card]:
-    names, class_names, rows = state.names, state.class_names, state.acquired_ids.tolist()
-    if AlState.probabilities not in state:
-        return [Card(row, names[row], None) for row in rows]
-    best, certain = state.probabilities.argmax(axis=1), state.probabilities.max(axis=1)
+def cards_of(
+    rows: np.ndarray,
+    names: Sequence[str],
+    class_names: Sequence[str],
+    probabilities: np.ndarray | None,
+) -> list[Card]:
+    """One a row, with what the model suggests, if there is one (``(n, c)`` probabilities)."""
+    if probabilities is None:
+        return [Card(row, names[row], None) for row in rows.tolist()]
+    best, certain = probabilities.argmax(axis=1), probabilities.max(axis=1)
     return [
-        Card(row, names[row], None, class_names[best[row]], float(certain[row])) for row in rows
+        Card(row, names[row], None, class_names[best[row]], float(certain[row]))
+        for row in rows.tolist()
     ]
 
 
-def _list_lines(cards: list[Card], scores: list[float]) -> Iterator[str]:
-    """The rows of the CSV; its empty column ``label`` is for people to fill in."""
-    yield _csv_line(TITLES)
-    for card, score in zip(cards, scores, strict=True):
-        confidence = f"{card.confidence:.4f}" if card.suggested else ""
-        yield _csv_line([card.row, card.name, "", f"{score:.6g}", card.suggested, confidence])
+class _Standing(Enum):
+    """What is under a name that we want."""
+
+    NOTHING = auto()
+    OURS = auto()  # this very list or sheet, without labels
+    OTHERS = auto()  # that of another state, without labels
+    TAKEN = auto()  # somebody's labels, or anything else
 
 
-def _csv_line(cells: Sequence[object]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue()
+@dataclass(frozen=True)
+class QueryFiles:
+    """The list and the sheet of a run.
+
+    They are written before their state is published, so that where a state is, they are too; a
+    state that is up to date has what is missing written again, and what is of another state.
+    """
+
+    options: AlCycleOptions
+    study: Study
+    progress: Progress
+
+    def write(self, question: Question, *, is_new: bool) -> None:
+        """Write what is not there yet.
+
+        A list with labels in it, or a file that is not ours, stays as it is: the list of a new
+        state gets another name then, that of an old one has been taken up by people.
+
+        Raises:
+            WorkFailed: the disk is full or fails.
+        """
+        lines = [csv_line(row) for row in question.rows()]
+        paths, written = self.options.written(), []
+        if "to_label" in paths:
+            place = self._place("to_label", lambda path: _standing_list(path, lines), is_new)
+            written += [write_text(place, lines)] if place else []
+        if "sheet" in paths:
+            place = self._place("sheet", lambda path: _standing_sheet(path, question.uuid), is_new)
+            written += (
+                [write_text(place, question.sheet(self._pictures(question)))] if place else []
+            )
+        if written:
+            text = f"{len(question.cards)} images to label: "
+            self.progress.message(text + " and ".join(map(str, written)))
+
+    def _place(self, name: str, look: Callable[[Path], _Standing], is_new: bool) -> Path | None:
+        """Where a file of an option is to be written; None where it is there already."""
+        wanted = Path(self.options.written()[name])
+        reclaim(wanted)
+        # Beside the state it is ours to replace; elsewhere only on request.
+        may_replace = self.options.overwrite or getattr(self.options, name) is None
+        for path in numbered(wanted):
+            found = look(path) if os.path.lexists(path) else _Standing.NOTHING
+            if found is _Standing.OURS or (found is _Standing.TAKEN and not is_new):
+                return None
+            if found is _Standing.NOTHING or (found is _Standing.OTHERS and may_replace):
+                break
+        if path != wanted:
+            self.progress.message(f"{wanted} stays as it is, for its labels or for what it is")
+        return path
+
+    def _pictures(self, question: Question) -> Callable[[Card], Image.Image | None]:
+        """Photos are shown larger than they are trained on; standard data sets are as they are."""
+        names = [card.name for card in question.cards]
+        if names and Path(self.options.images).exists():
+            pictures = Pictures(self.options.images, names)
+            return lambda card: pictures.thumbnail(card.name)
+        pixels = self.study.dataset.images
+        return lambda card: Image.fromarray(pixels[card.row].squeeze())
 
 
-def _sheet(state: AlState, cards: list[Card], show: _Show) -> Iterator[str]:
-    shown = [Card(c.row, c.name, show(c), c.suggested, c.confidence) for c in cards]
-    return render_sheet(
-        f"{len(cards)} images to label",
-        state.uuid,
-        state.class_names,
-        shown,
-        "Type a class under each image, or click the suggestion; Enter goes on to the next. "
-        "Leave out what you cannot tell. Save the labels and give the file to the next cycle: "
-        f"rrtool al-cycle IMAGES --state {state.path} --labels labels.csv -o NEXT.h5",
-    )
+def _standing_list(path: Path, lines: Sequence[str]) -> _Standing:
+    titles = csv_line(TITLES).encode()
+    try:
+        with open_regular(path) as file:
+            if file.readline(len(titles)) != titles:
+                return _Standing.TAKEN
+            rest = file.read().decode("utf-8", "surrogateescape")
+        rows = list(csv.reader(io.StringIO(rest, newline=""), strict=True))
+    except (OSError, csv.Error):
+        return _Standing.TAKEN
+    if any(len(row) != len(TITLES) or row[TITLES.index("label")].strip() for row in rows):
+        return _Standing.TAKEN
+    return _Standing.OURS if rest == "".join(lines[1:]) else _Standing.OTHERS
 
 
-def _pictures(images: str, study: Study, names: list[str]) -> _Show:
-    """Photos are shown larger than they are trained on; standard data sets have no more pixels."""
-    if names and Path(images).exists():
-        pictures = Pictures(images, names)
-        return lambda card: pictures.thumbnail(card.name)
-    pixels = study.dataset.images
-    return lambda card: Image.fromarray(pixels[card.row].squeeze())
+def _standing_sheet(path: Path, uuid: str) -> _Standing:
+    if not is_page(path, GENERATOR):
+        return _Standing.TAKEN
+    return _Standing.OURS if uuid.encode() in read_regular(path) else _Standing.OTHERS

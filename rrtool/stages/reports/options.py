@@ -102,7 +102,10 @@ class DemoOptions(SeedOptions):
     weights: str = option(
         "auto",
         "The weights, as for extract; auto takes those of ImageNet if they can be had, else none.",
-        role="network", panel="Network",
+        role="network", names_file=True, panel="Network",
     )  # fmt: skip
     short: bool = option(False, "Make fewer and smaller scenes.")
     scenes_only: bool = option(False, "Make the scenes and stop.")
+
+    def written(self) -> dict[str, str]:
+        return {}  # but a folder

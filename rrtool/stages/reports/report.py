@@ -12,7 +12,6 @@ from rrtool.artifacts import (
     Ranking,
     Saliency,
     open_artifact,
-    require_no_input,
 )
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
@@ -62,10 +61,6 @@ def run(options: ReportOptions, progress: Progress) -> Page:
     kind = _kind_of(options.artifacts)
     _check_taken(options, kind.KIND)
     output = checked_page(options.output, options.overwrite)
-    companions = options.of_role("artifact")
-    del companions["artifacts"]
-    for path in options.artifacts:
-        require_no_input(output, {kind.KIND: path, **companions})
     return Page(output, _WRITERS[kind](options, output, progress) or {})
 
 

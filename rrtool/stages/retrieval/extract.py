@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from rrtool.artifacts import ActivationMaps, Artifact, Features, Regions, offsets_of
-from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import open_network
 from rrtool.stages.activations.run import Part, Task, describe_images
@@ -22,8 +21,6 @@ def run(options: ExtractOptions, progress: Progress) -> Path:
     Raises:
         RrtoolError: see ``collect``, ``load_network`` and ``artifacts.create``.
     """
-    if options.save_maps and Path(options.save_maps).absolute() == Path(options.output).absolute():
-        raise UsageError("--save-maps and --output name the same file", found=options.output)
     network, activations = open_network(options)
     describer = Describer.of(network, options)
     settings = {**activations.options, **describer.settings(), "boxes": options.boxes is not None}

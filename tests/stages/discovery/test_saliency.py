@@ -298,7 +298,7 @@ def test_saliency_bad_input(made: Path, tmp_path: Path) -> None:
     assert_fails(rrtool(*fs, *NETWORK, "--sigma", "inf"), 2, "bad --sigma")
     assert_fails(rrtool(*fs, *NETWORK, "--overlap", 1), 2, "bad --overlap", "(0, 1)", "found 1")
     same = (*fs, *NETWORK, "--features", tmp_path / "x.h5")
-    assert_fails(rrtool(*same), 2, "--features and --output name the same file")
+    assert_fails(rrtool(*same), 2, "--output and --features name the same file")
 
 
 def write_over(path: Path, source: Path, name: str, value: float) -> Path:

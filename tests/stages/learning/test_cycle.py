@@ -12,7 +12,7 @@ from rrtool.artifacts import Provenance, create, open_artifact
 from rrtool.artifacts.kinds import AlPretraining, AlState
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Silent
-from rrtool.stages.learning import cycle as stage
+from rrtool.stages.driver import perform
 from rrtool.stages.learning.options import STRATEGIES, AlCycleOptions
 from tests.stages.learning.al_standins import CLASSES, NearestMean, made_dataset
 from tests.tiny import digest_of, leftovers, skipped_rows
@@ -46,7 +46,7 @@ def run(opts, load, learner=NearestMean, progress=None):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rrtool.stages.learning.study.load_dataset", load)
         patch.setattr("rrtool.training.learner.Learner", learner)
-        return stage.run(opts, progress or Messages())
+        return perform(opts, progress or Messages())
 
 
 def cycle(output, opts=None, *, load=without_classes, progress=None, **sources):
@@ -196,17 +196,6 @@ def test_run_is_done_once_and_names_what_differs(tmp_path):
         cycle(tmp_path / "s.h5", options(budget=4), labels=labels)
     with pytest.raises(ArtifactError, match="made from other --labels"):
         cycle(tmp_path / "s.h5", labels=write_labels(tmp_path / "l.csv", [0, 1]))
-
-
-def test_run_never_replaces_a_list_that_may_hold_labels(tmp_path):
-    listed = tmp_path / "s.to_label.csv"
-    write_labels(listed, [0, 1])
-    with pytest.raises(UsageError, match="may hold labels"):
-        cycle(tmp_path / "s.h5")
-    with pytest.raises(UsageError, match="would replace --labels"):
-        cycle(tmp_path / "s.h5", labels=str(listed))
-    assert listed.read_text().startswith("name,label")
-    assert not (tmp_path / "s.h5").exists()
 
 
 def test_run_of_other_images_than_the_states_is_refused(tmp_path):

@@ -1,0 +1,81 @@
+"""The folder of the parts of an output: it must be found again, so it is ours beyond doubt."""
+
+import os
+import re
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from rrtool.files import in_the_way, read_regular, what_is, write_durably
+
+_KEY = "key"
+_OURS = re.compile(r"key|\d{7}\.h5|\.(key|\d{7}\.h5)\.[0-9a-f]{16}\.tmp")
+
+
+def parts_path(output: Path) -> Path:
+    return output.with_name(f".{output.name}.parts")
+
+
+def part_path(parts: Path, number: int) -> Path:
+    return parts / f"{number:07d}.h5"
+
+
+def claim_parts(parts: Path, key: str) -> None:
+    """Have a folder whose parts belong to ``key``; the lock of the output is held.
+
+    Parts of another key, or in a folder that is not ours alone, are removed: they would not fit
+    together with ours, or may be anybody's.
+
+    Raises:
+        UsageError: something that we did not make is in the way.
+        OSError: the disk is full or fails.
+    """
+    if os.path.lexists(parts) and not _belongs(parts, key):
+        mode = os.lstat(parts).st_mode
+        if not stat.S_ISDIR(mode):
+            raise in_the_way(parts, what_is(mode))
+        try:
+            _remove(parts)
+        except PermissionError:
+            raise in_the_way(parts, "a folder of somebody else") from None
+        except OSError:
+            found = [name for name in os.listdir(parts) if not _OURS.fullmatch(name)]
+            if found:
+                raise in_the_way(parts, f"a folder with {found[0]}") from None
+            raise
+    if os.path.lexists(parts):
+        for name in os.listdir(parts):
+            if name.endswith(".tmp"):  # of a killed run: ours would hold the lock
+                os.unlink(parts / name)
+    else:
+        os.mkdir(parts, 0o700)  # nobody else puts anything there
+        write_durably(parts / _KEY, [key])
+
+
+def remove_parts(parts: Path) -> None:
+    """Remove the folder once its parts are in their artifact; what is not ours stays."""
+    with suppress(OSError):
+        if stat.S_ISDIR(os.lstat(parts).st_mode):
+            _remove(parts)
+
+
+def _remove(parts: Path) -> None:
+    """The key goes last: parts without it are nobody's, and would be taken for the next one's."""
+    for name in sorted(os.listdir(parts), key=lambda name: name == _KEY):
+        if _OURS.fullmatch(name):
+            os.unlink(parts / name)
+    os.rmdir(parts)
+
+
+def _belongs(parts: Path, key: str) -> bool:
+    """Whether it is a real folder of ours, with nothing but files of ours in it, of this key."""
+    state = os.lstat(parts)
+    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid():
+        return False
+    try:
+        entries = list(os.scandir(parts))
+        if not all(_OURS.fullmatch(e.name) and e.is_file(follow_symlinks=False) for e in entries):
+            return False
+        return read_regular(parts / _KEY) == key.encode()
+    except OSError:
+        return False
