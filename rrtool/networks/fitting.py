@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from torch import nn
@@ -23,6 +24,7 @@ class Match:
     """How far the names of a state dict are those of a backbone.
 
     Attributes:
+        prefix: what stands before the names.
         used: the name in the state dict of each tensor of the backbone that is there.
         missing: tensors of the backbone that are not, by the names that were looked for.
         shaped: of those that are there but of another shape, both shapes in words.
@@ -30,6 +32,7 @@ class Match:
         unexpected: all other names.
     """
 
+    prefix: str
     used: Mapping[str, str]
     missing: list[str]
     shaped: list[str]
@@ -64,7 +67,11 @@ def fill(backbone: nn.Module, model: nn.Module, name: str, checkpoint: Checkpoin
     backbone.load_state_dict(values, strict=False)
     notes = []
     own = {key: value.shape for key, value in model.state_dict().items()}
-    foreign = [key for key in match.classifier if own.get(key) != state[key].shape]
+    foreign = [
+        key
+        for key in match.classifier
+        if own.get(key.removeprefix(match.prefix)) != state[key].shape
+    ]
     if foreign:
         notes.append(f"leaves out the layers for classes {listed(foreign)}")
     kinds = {str(state[given].dtype).removeprefix("torch.") for given in match.used.values()}
@@ -138,6 +145,7 @@ def _match(backbone: nn.Module, names: Mapping[str, str], prefix: str, state: St
     left = [key for key in state if key not in set(used.values()) and not key.endswith(_COUNTER)]
     classes = [key for key in left if _is_of_classes(key, prefix)]
     return Match(
+        prefix,
         used,
         [name for name in looked_for.values() if name not in state],
         shaped,
@@ -173,11 +181,16 @@ def _other_network(match: Match, name: str, checkpoint: Checkpoint) -> UsageErro
     )  # fmt: skip
 
 
-def _fits(name: str, checkpoint: Checkpoint) -> bool:
+@cache
+def _layers_alone(name: str) -> tuple[nn.Module, nn.Module]:
+    """A backbone and its classifier, without values."""
     with torch.device("meta"):
         model = build_classifier(name)
-    backbone = cut_backbone(model, name, False)
+    return cut_backbone(model, name, False), model
+
+
+def _fits(name: str, checkpoint: Checkpoint) -> bool:
     try:
-        return _best_match(backbone, model, checkpoint.state, checkpoint.source).is_full
+        return _best_match(*_layers_alone(name), checkpoint.state, checkpoint.source).is_full
     except UsageError:
         return False

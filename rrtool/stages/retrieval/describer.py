@@ -24,7 +24,6 @@ from rrtool.networks import Network
 from rrtool.networks.head import Head, Linear, pooling_name
 from rrtool.stages.retrieval.options import ExtractOptions
 
-
 # The released networks raise activations to this before a power of them is taken.
 _LEAST = 1e-6
 
