@@ -26,6 +26,7 @@ class Option:
         choices: the only texts allowed.
         shapes: whether the result depends on it.
         role: what the value is.
+        replaces: whether it lets something be replaced that is there.
         panel: heading under which the help lists it.
         flags: how it is typed, where that is not ``--`` and its name; the first is its name.
         positional: whether it is an argument, known by its place.
@@ -40,6 +41,7 @@ class Option:
     choices: tuple[str, ...] = ()
     shapes: bool = True
     role: Role = "setting"
+    replaces: bool = False
     panel: str = "Options"
     flags: tuple[str, ...] = ()
     positional: bool = False
@@ -108,6 +110,11 @@ class Declared:
         return self.name.upper() if self.declared.positional else self.flags[0]
 
     @property
+    def writes(self) -> bool:
+        """Whether it says what is written or replaced: for whoever types it, no file of others."""
+        return self.declared.role == "output" or self.declared.replaces
+
+    @property
     def required(self) -> bool:
         return self.default is MISSING
 
@@ -162,6 +169,11 @@ class Declared:
         if value is None:
             raise self.error("bad", _WORDS[self.type], "none" if found is None else found)
         declared = self.declared
+        if declared.role == "output" and value in ("-", ""):
+            # Where it is an input, it stands for a path on standard input.
+            raise self.error(
+                "bad", "a file name, such as ./- for a file of this name", value or "none"
+            )
         if declared.choices and value not in declared.choices:
             raise self.error("unknown", ", ".join(declared.choices), value)
         if self.type in (int, float) and not declared.holds(value):
