@@ -27,6 +27,7 @@ class Option:
         shapes: whether the result depends on it.
         role: what the value is.
         names_file: whether the value may name a file that is read, where the role does not say so.
+        replaces: whether it lets something be replaced that is there.
         panel: heading under which the help lists it.
         flags: how it is typed, where that is not ``--`` and its name; the first is its name.
         positional: whether it is an argument, known by its place.
@@ -42,6 +43,7 @@ class Option:
     shapes: bool = True
     role: Role = "setting"
     names_file: bool = False
+    replaces: bool = False
     panel: str = "Options"
     flags: tuple[str, ...] = ()
     positional: bool = False
@@ -115,6 +117,11 @@ class Declared:
         return self.declared.names_file or self.declared.role in ("artifact", "images", "file")
 
     @property
+    def writes(self) -> bool:
+        """Whether it says what is written or replaced: for whoever types it, no file of others."""
+        return self.declared.role == "output" or self.declared.replaces
+
+    @property
     def required(self) -> bool:
         return self.default is MISSING
 
@@ -169,6 +176,11 @@ class Declared:
         if value is None:
             raise self.error("bad", _WORDS[self.type], "none" if found is None else found)
         declared = self.declared
+        if declared.role == "output" and value in ("-", ""):
+            # Where it is an input, it stands for a path on standard input.
+            raise self.error(
+                "bad", "a file name, such as ./- for a file of this name", value or "none"
+            )
         if declared.choices and value not in declared.choices:
             raise self.error("unknown", ", ".join(declared.choices), value)
         if self.type in (int, float) and not declared.holds(value):

@@ -157,6 +157,7 @@ class OverwriteOptions(Options):
         False,
         "Replace an output that was made with other options or from other inputs.",
         shapes=False,
+        replaces=True,
         panel="Output",
     )
 

@@ -95,6 +95,23 @@ def test_option_that_does_not_shape_the_result_is_no_part_of_it():
     assert set(search.settings()) == {"top", "expand", "expand_alpha", "augment"}
 
 
+OUTPUTS = [
+    (command, key)
+    for command, key in OPTIONS
+    if declarations(COMMANDS[command])[key].declared.role == "output"
+]
+
+
+@pytest.mark.parametrize("value", ["-", ""])
+@pytest.mark.parametrize(("command", "key"), OUTPUTS)
+def test_dash_or_nothing_is_no_name_of_an_output(command, key, value):
+    options = COMMANDS[command]
+    declared = declarations(options)[key]
+    typed = value if declared.declared.positional else f"{declared.flags[0]}={value}"
+    line = tiny.assert_fails(tiny.rrtool(*command.split(), *_needed(options, key), typed), 2)
+    assert f"bad {declared.typed} (expected a file name" in line, line
+
+
 @pytest.mark.parametrize(("command", "key"), OPTIONS)
 def test_option_help_is_a_sentence(command, key):
     text = declarations(COMMANDS[command])[key].declared.help

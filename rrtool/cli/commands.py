@@ -45,10 +45,10 @@ def parameters_of(options: type[Any]) -> dict[str, Declared]:
     return {**declarations(options), **MESSAGES}
 
 
-def known_names(options: type[Options]) -> dict[str, str]:
-    """Names that ``rrtool.toml`` and variables may use, each with the name of the field."""
+def known_names(options: type[Options]) -> dict[str, Declared]:
+    """Names that ``rrtool.toml`` and variables may use, each with its option."""
     return {
-        flag.lstrip("-").replace("-", "_"): name
+        flag.lstrip("-").replace("-", "_"): declared
         for name, declared in parameters_of(options).items()
         for flag in (f"--{name}", *declared.flags)
         if flag.startswith("--")

@@ -1,6 +1,7 @@
 """Defaults from ``rrtool.toml`` and from variables, and where each of them came from.
 
 The file has a table per subcommand, ``[whiten.fit]`` for ``whiten fit``, and ``[common]`` for all.
+It may come with a folder of somebody else's photos: it never says what is written or replaced.
 A variable is ``RRTOOL_<COMMAND>_<OPTION>``; it wins over the file.
 """
 
@@ -11,7 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rrtool.declared import Declared
 from rrtool.errors import UsageError
+from rrtool.files import open_regular
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -24,8 +27,9 @@ _PREFIX = "RRTOOL_"
 _NO_OPTIONS = frozenset(
     {"RRTOOL_CONFIG", "RRTOOL_SHARED_DATA", "RRTOOL_VERSION", "RRTOOL_KILLS", "RRTOOL_COMPLETE"}
 )
-# Option names by command (``whiten fit``), each with the name of its field.
-Known = Mapping[str, Mapping[str, str]]
+# Option names by command (``whiten fit``), each with its option.
+Known = Mapping[str, Mapping[str, Declared]]
+_MAX_BYTES = 1 << 14  # the parser's memory grows with the square of a key's length
 
 
 @dataclass
@@ -72,17 +76,30 @@ def read_defaults(known: Known) -> Defaults:
 
 def _take_file(known: Known, defaults: Defaults) -> None:
     path = Path(os.environ.get("RRTOOL_CONFIG", FILE_NAME))
-    if not os.path.isfile(path):
+    if not os.path.lexists(path):
         if "RRTOOL_CONFIG" in os.environ:
             raise UsageError("RRTOOL_CONFIG names no file", found=path)
         return
-    try:
-        tables = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
-        raise UsageError("cannot read the options", where=path, found=error) from None
+    tables = _read(path)
     # A command's own table wins over [common], whichever comes first in the file.
     for table, options in sorted(_flat(tables, known), key=lambda entry: entry[0] != "common"):
         _take_table(path, table, options, known, defaults)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with open_regular(path) as file:
+            content = file.read(_MAX_BYTES + 1)
+        if len(content) > _MAX_BYTES:
+            raise ValueError(f"more than {_MAX_BYTES} bytes")
+        return tomllib.loads(content.decode("utf-8"))
+    except RecursionError:
+        found = "tables or lists nested without end"
+    except OSError as error:
+        found = error.strerror or str(error)
+    except ValueError as error:  # no TOML, no UTF-8, a number of too many digits
+        found = str(error)
+    raise UsageError("cannot read the options", where=path, found=found)
 
 
 def _flat(tables: Mapping[str, Any], known: Known) -> Iterator[tuple[str, Any]]:
@@ -106,11 +123,28 @@ def _take_table(path: Path, table: str, options: Any, known: Known, defaults: De
         name = key.replace("-", "_")
         takers = [command for command in commands if name in known[command]]
         if not takers:
-            fields = sorted({field for command in commands for field in known[command].values()})
+            fields = {
+                each.name
+                for command in commands
+                for each in known[command].values()
+                if not each.writes
+            }
             what = f"unknown key '{key}' in [{table}]"
-            raise UsageError(what, where=path, expected=", ".join(fields))
+            raise UsageError(what, where=path, expected=", ".join(sorted(fields)))
         for command in takers:
-            defaults.put(command, known[command][name], value, f"{path}, [{table}]")
+            declared = known[command][name]
+            _require_harmless(declared, key, value, f"{path}, [{table}]")
+            defaults.put(command, declared.name, value, f"{path}, [{table}]")
+
+
+def _require_harmless(declared: Declared, key: str, value: Any, where: str) -> None:
+    if declared.writes:
+        raise UsageError(
+            f"'{key}' cannot stand in a file", where=where,
+            todo="say on the command line or by a variable what is written or replaced",
+        )  # fmt: skip
+    if isinstance(value, bool) and declared.type is not bool:
+        raise UsageError(f"bad '{key}'", where=where, expected="no truth value", found=value)
 
 
 def _take_variables(known: Known, defaults: Defaults) -> None:
@@ -128,11 +162,12 @@ def _take_variables(known: Known, defaults: Defaults) -> None:
         command = prefixes[prefix]
         name = variable.removeprefix(prefix).lower()
         if name not in known[command]:
-            fields = [prefix + _upper(each) for each in sorted(set(known[command].values()))]
+            names = {each.name for each in known[command].values()}
+            fields = [prefix + _upper(each) for each in sorted(names)]
             what = f"the variable {variable} names no option of {command}"
             raise UsageError(what, expected=", ".join(fields))
         value = os.environ[variable]
-        defaults.put(command, known[command][name], value, f"variable {variable}")
+        defaults.put(command, known[command][name].name, value, f"variable {variable}")
 
 
 def _upper(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,8 @@ import time
 import pytest
 
 from rrtool.artifacts.kinds import open_any
-from rrtool.commands import GROUPS
+from rrtool.commands import GROUPS, by_name
+from rrtool.options import declarations
 from rrtool.progress import Console, Silent
 from tests.tiny import NETWORK, assert_done, assert_fails, extract, make_pictures, rrtool
 
@@ -74,6 +76,63 @@ def test_config_file_gives_defaults_and_refuses_unknown_keys(tmp_path, images, m
         assert_fails(extract(images, tmp_path / "g.h5"), 2, message)
     monkeypatch.setenv("RRTOOL_CONFIG", "absent.toml")
     assert_fails(extract(images, tmp_path / "g.h5"), 2, "RRTOOL_CONFIG")
+
+
+WRITERS = [
+    (command, name)
+    for command, options in by_name().items()
+    for name, declared in declarations(options).items()
+    if declared.declared.role == "output" or name == "overwrite"
+]
+
+
+def test_there_are_options_that_write():
+    assert len({name for _, name in WRITERS}) >= 7
+
+
+@pytest.mark.parametrize(("command", "name"), WRITERS)
+def test_config_file_never_says_what_is_written(tmp_path, monkeypatch, command, name):
+    monkeypatch.chdir(tmp_path)
+    value = "true" if name == "overwrite" else "'.bashrc'"
+    key = name.replace("_", "-")
+    for table in (command.replace(" ", "."), "common"):
+        (tmp_path / "rrtool.toml").write_text(f"[{table}]\n{key} = {value}\n")
+        for asked in ("search", "q.h5", "d.h5", "-o", "r.h5"), (*command.split(), "x"):
+            text = f"[{table}]: '{key}' cannot stand in a file"
+            assert_fails(rrtool(*asked), 2, "rrtool.toml", text, "command line or by a variable")
+    assert [path.name for path in tmp_path.iterdir()] == ["rrtool.toml"]
+
+
+def test_variable_may_say_what_is_written(tmp_path, images, monkeypatch):
+    assert_done(extract(images, tmp_path / "f.h5"))
+    monkeypatch.setenv("RRTOOL_SEARCH_OUTPUT", str(tmp_path / "r.h5"))
+    assert_done(rrtool("search", tmp_path / "f.h5", tmp_path / "f.h5"))
+    monkeypatch.setenv("RRTOOL_SEARCH_OVERWRITE", "1")
+    assert_done(rrtool("search", tmp_path / "f.h5", tmp_path / "f.h5", "--top", "1"))
+    assert _options(tmp_path / "r.h5")["top"] == 1
+
+
+@pytest.mark.parametrize(
+    ("make", "text"),
+    [
+        (lambda path: path.write_text("a = " + "[" * 10_000), "nested without end"),
+        (lambda path: path.write_text("a = " + "9" * 5000), "digits"),
+        (lambda path: path.write_text("a" + ".a" * 10_000 + " = 1"), "more than 16384 bytes"),
+        (lambda path: path.write_bytes(b"\xff\xfe[\0"), "can't decode"),
+        (os.mkfifo, "a pipe, a socket or a device"),
+        (lambda path: path.mkdir(), "Is a directory"),
+        (lambda path: path.symlink_to("/dev/zero"), "a pipe, a socket or a device"),
+        (lambda path: path.symlink_to("gone"), "No such file"),
+        (lambda path: path.write_text("[search]\ntop = true"), "bad 'top' (expected no truth"),
+        (lambda path: path.write_text("[search]\ntop = {a = 1}"), "invalid value for '--top'"),
+        (lambda path: path.write_text("[search]\nexpand = nan"), "invalid value for '--expand'"),
+        (lambda path: path.write_text("[search.top.x]"), "invalid value for '--top'"),
+    ],
+)  # fmt: skip
+def test_config_file_that_is_damaged_is_one_line(tmp_path, monkeypatch, make, text):
+    monkeypatch.chdir(tmp_path)
+    make(tmp_path / "rrtool.toml")
+    assert_fails(rrtool("search", "q.h5", "d.h5", "-o", "r.h5"), 2, "rrtool.toml", text)
 
 
 def test_config_file_gives_defaults_to_the_commands_of_a_group(tmp_path, images, monkeypatch):

@@ -26,7 +26,7 @@ class ReportOptions(Options):
     )  # fmt: skip
     overwrite: bool = option(
         False, "Replace even a file that is no page of rrtool report.",
-        shapes=False, panel="Output",
+        shapes=False, replaces=True, panel="Output",
     )  # fmt: skip
     images: str | None = option(
         None,
