@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import csv
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar, overload
 
@@ -17,6 +17,7 @@ from rrtool.artifacts.digests import content_digest, dataset_names
 from rrtool.artifacts.provenance import InputRecord, identity_of
 from rrtool.artifacts.schema import Column, columns_of, schema_of
 from rrtool.errors import ArtifactError, UsageError
+from rrtool.tables import table_lines
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -199,9 +200,7 @@ class Artifact:
         titles = next(iter(rows))
         try:
             with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-                writer = csv.writer(file, lineterminator="\n")
-                writer.writerow(titles)
-                writer.writerows(rows)
+                file.writelines(table_lines(chain([titles], rows)))
         except OSError as error:
             raise UsageError("cannot write it", where=path, found=error.strerror) from None
         return Path(path)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +16,7 @@ from rrtool.reports.pictures import Pictures
 from rrtool.stages.learning.options import AlCycleOptions
 from rrtool.stages.learning.study import Study
 from rrtool.stages.reports.text_output import write_text
+from rrtool.tables import table_lines
 
 _Show = Callable[[Card], Image.Image | None]
 TITLES = ("id", "name", "label", "score", "suggested", "confidence")
@@ -85,16 +84,11 @@ def _cards(state: AlState) -> list[Card]:
 
 def _list_lines(cards: list[Card], scores: list[float]) -> Iterator[str]:
     """The rows of the CSV; its empty column ``label`` is for people to fill in."""
-    yield _csv_line(TITLES)
+    rows: list[Sequence[object]] = [TITLES]
     for card, score in zip(cards, scores, strict=True):
-        confidence = f"{card.confidence:.4f}" if card.suggested else ""
-        yield _csv_line([card.row, card.name, "", f"{score:.6g}", card.suggested, confidence])
-
-
-def _csv_line(cells: Sequence[object]) -> str:
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue()
+        confidence = round(card.confidence, 4) if card.suggested else None
+        rows.append([card.row, card.name, None, float(f"{score:.6g}"), card.suggested, confidence])
+    return table_lines(rows)
 
 
 def _sheet(state: AlState, cards: list[Card], show: _Show) -> Iterator[str]:
