@@ -5,15 +5,13 @@ is on the disk. The writer holds the kernel's lock on it, so what a killed run l
 being held by nobody.
 """
 
-import csv
 import errno
 import fcntl
-import io
 import os
 import re
 import secrets
 import stat
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
@@ -177,13 +175,6 @@ def write_durably(target: Path, pieces: Iterable[str]) -> None:
             view = memoryview(block)
             while view:
                 view = view[os.write(descriptor, view) :]
-
-
-def csv_line(cells: Sequence[object]) -> str:
-    """A line of a CSV file, with its end."""
-    line = io.StringIO()
-    csv.writer(line, lineterminator="\n").writerow(cells)
-    return line.getvalue()
 
 
 def _blocks(pieces: Iterable[str]) -> Iterator[bytes]:

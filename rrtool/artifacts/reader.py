@@ -17,7 +17,8 @@ from rrtool.artifacts.provenance import InputRecord, identity_of
 from rrtool.artifacts.schema import Column, columns_of, schema_of
 from rrtool.artifacts.verified import VerifiedFile
 from rrtool.errors import ArtifactError, UsageError
-from rrtool.files import csv_line, require_place, write_durably, write_failures
+from rrtool.files import require_place, write_durably, write_failures
+from rrtool.tables import table_lines
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -201,7 +202,7 @@ class Artifact:
         titles = next(iter(rows))
         require_place(path)
         with write_failures(path):
-            write_durably(path, map(csv_line, chain([titles], rows)))
+            write_durably(path, table_lines(chain([titles], rows)))
         return path
 
     def as_input(self, role: str) -> InputRecord:

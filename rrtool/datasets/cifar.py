@@ -9,7 +9,7 @@ import numpy as np
 from rrtool.datasets.files import find_file, require_as_many, require_classes, require_file
 from rrtool.errors import UsageError
 from rrtool.ground_truth.restricted_pickle import load_restricted
-from rrtool.ground_truth.tables import read_lines, unreadable
+from rrtool.tables import read_lines, unreadable
 
 _PIXELS = 3 * 32 * 32
 

@@ -12,12 +12,12 @@ from typing import Any, Protocol
 from rrtool.core.evaluation.evaluation import QueryGroundTruth
 from rrtool.errors import UsageError
 from rrtool.ground_truth import groups, oxford, revisited
+from rrtool.ground_truth.names import first_few
 
-__all__ = ["PROTOCOLS", "GroundTruthSource", "detect_protocol", "load"]
+__all__ = ["PROTOCOLS", "GroundTruthSource", "detect_protocol", "load", "resolve"]
 
 _SOURCES = (
-    "prefix:REGEX, folder, a CSV/TSV file, a revisited or INSTRE .pkl or .mat file, or an "
-    "Oxford5k folder"
+    "prefix:REGEX, folder, a CSV/TSV file, a benchmark's .pkl or .mat file, or an Oxford5k folder"
 )
 
 
@@ -31,9 +31,17 @@ class GroundTruthSource(Protocol):
     def source(self) -> str: ...
 
     def resolve(
-        self, query_names: Sequence[str], database_names: Sequence[str], query_boxes: Any = None
+        self,
+        query_names: Sequence[str],
+        database_names: Sequence[str],
+        query_boxes: Any = None,
+        tell: Callable[[str], None] | None = None,
     ) -> Mapping[str, Sequence[QueryGroundTruth]]:
-        """The ground truth per setup, one entry per query, as rows of the database."""
+        """The ground truth per setup, one entry per query, as rows of the database.
+
+        Args:
+            tell: gets a line of what people should know about it.
+        """
         ...
 
     def describe(self) -> dict[str, str]:
@@ -46,7 +54,7 @@ _LOADERS: dict[str, Callable[[str], GroundTruthSource]] = {
     revisited.PROTOCOL: revisited.load_revisited,
     oxford.PROTOCOL: oxford.load_oxford,
 }
-PROTOCOLS = (*_LOADERS, revisited.INSTRE)
+PROTOCOLS = (*_LOADERS, revisited.INSTRE, revisited.HOLIDAYS)
 
 
 def load(source: str, protocol: str | None = None) -> GroundTruthSource:
@@ -54,7 +62,7 @@ def load(source: str, protocol: str | None = None) -> GroundTruthSource:
 
     Args:
         source: `prefix:REGEX`, `folder`, or the path of a CSV/TSV file, of a revisited or
-            INSTRE `.pkl` or `.mat` file, or of a folder of Oxford5k text files.
+            other benchmark's `.pkl` or `.mat` file, or of a folder of Oxford5k text files.
         protocol: one of `PROTOCOLS`; by default the one the source's form tells.
 
     Raises:
@@ -76,8 +84,32 @@ def load(source: str, protocol: str | None = None) -> GroundTruthSource:
     return truth
 
 
+def resolve(
+    truth: GroundTruthSource,
+    query_names: Sequence[str],
+    database_names: Sequence[str],
+    query_boxes: Any = None,
+    tell: Callable[[str], None] | None = None,
+) -> Mapping[str, Sequence[QueryGroundTruth]]:
+    """The ground truth per setup, of which at least one query has something to find.
+
+    Raises:
+        UsageError: none has, or the names do not fit the ground truth.
+    """
+    setups = truth.resolve(query_names, database_names, query_boxes, tell)
+    found = (len(query.positives) > 0 for queries in setups.values() for query in queries)
+    if query_names and not any(found):
+        queries, images = first_few(query_names), first_few(database_names)
+        raise UsageError(
+            "no query has anything to find in the database", where=truth.source,
+            found=f"queries {queries}; images of the database {images}",
+            todo="name them alike; " + groups.ADVICE if truth.protocol == groups.PROTOCOL else None,
+        )  # fmt: skip
+    return setups
+
+
 def detect_protocol(source: str) -> str:
-    """The protocol a source belongs to, by its form alone, which INSTRE shares with revisited.
+    """The protocol a source belongs to, by its form alone: benchmarks in one file share theirs.
 
     Raises:
         UsageError: it has none of the known forms, or does not exist.
@@ -90,7 +122,8 @@ def detect_protocol(source: str) -> str:
             return oxford.PROTOCOL
         raise UsageError("not a ground truth", where=source, expected=_SOURCES, found="a folder")
     if not os.path.isfile(path):
-        raise UsageError("no such ground truth", where=source, expected=_SOURCES)
+        found = "a pipe, a socket or a device" if os.path.exists(path) else None
+        raise UsageError("no such ground truth", where=source, expected=_SOURCES, found=found)
     suffix = path.suffix.lower()
     if suffix in (".pkl", ".pickle", ".mat"):
         return revisited.PROTOCOL

@@ -2,15 +2,16 @@
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rrtool.errors import UsageError
-from rrtool.ground_truth.names import Box, find_entry, first_few
+from rrtool.ground_truth.matching import match_names, spelling
+from rrtool.ground_truth.names import Box, first_few, require_alike
 from rrtool.ground_truth.oxford import load_oxford
-from rrtool.ground_truth.revisited import load_revisited
-from rrtool.ground_truth.tables import read_table
+from rrtool.ground_truth.revisited import Revisited, load_revisited
+from rrtool.tables import read_table
 
 _COLUMNS = ("name", "x0", "y0", "x1", "y1")
 
@@ -45,59 +46,85 @@ def load_boxes(source: str) -> list[QueryBox]:
     if os.path.isdir(path):  # unlike Path's, it takes names of any length
         return [QueryBox(query.image, query.box) for query in load_oxford(source).queries]
     if path.suffix.lower() in (".pkl", ".pickle", ".mat"):
-        return [QueryBox(query.name, query.box) for query in load_revisited(source).queries]
-    return [
-        QueryBox(name, _parse_box(numbers, f"{path}, line {line}"))
-        for line, (name, *numbers) in read_table(path, _COLUMNS)
-    ]
+        return _boxes_of(load_revisited(source))
+    table = read_table(path, _COLUMNS)
+    boxes: dict[tuple[str, Box], QueryBox] = {}  # a row that is there twice is one box
+    for line, (name, *numbers) in table.rows:
+        box = _parse_box(numbers, table.separator, f"{path}, line {line}")
+        boxes.setdefault((spelling(name), box), QueryBox(name, box))
+    return list(boxes.values())
+
+
+def _boxes_of(benchmark: Revisited) -> list[QueryBox]:
+    queries = benchmark.queries
+    boxes = [QueryBox(query.name, query.box) for query in queries if query.box is not None]
+    if len(boxes) < len(queries):
+        raise UsageError(
+            "this ground truth has no boxes: its queries are whole images", where=benchmark.source,
+            todo="give a folder or a list of the query images instead",
+        )  # fmt: skip
+    return boxes
 
 
 def match_boxes(boxes: Sequence[QueryBox], names: Sequence[str]) -> list[list[QueryBox]]:
-    """The boxes of each image, in the order of `boxes`; none for an image without.
+    """The boxes of each image (`match_names`), in the order of `boxes`; none for one without.
 
-    An image is matched by its exact relative path, or by its stem to a box whose name has no
-    extension. Boxes of images that are not there are left out.
+    Boxes of images that are not there are left out.
 
     Raises:
-        UsageError: boxes of one name match two images.
+        UsageError: boxes of one name match two images, or two names one image.
     """
-    by_name: dict[str, list[QueryBox]] = {}
-    for box in boxes:
-        by_name.setdefault(box.name, []).append(box)
-    taken: dict[str, str] = {}
+    by_name: dict[str, list[int]] = {}
+    for position, box in enumerate(boxes):
+        by_name.setdefault(box.name, []).append(position)
+    entries = list(by_name)
+    taken: dict[int, str] = {}
     matched = []
-    for name in names:
-        found = find_entry(by_name, name) or []
-        if found and taken.setdefault(found[0].name, name) != name:
-            what = f"two images match the box of '{found[0].name}'"
-            twins = [taken[found[0].name], name]
-            todo = "write the boxes with full relative paths"
-            raise UsageError(what, found=first_few(twins), todo=todo)
-        matched.append(found)
+    for name, own in zip(names, match_names(entries, names), strict=True):
+        require_alike([entries[entry] for entry in own], name, "the boxes")
+        for entry in own:
+            if taken.setdefault(entry, name) != name:
+                what = f"two images match the box of '{entries[entry]}'"
+                todo = "write the boxes with full relative paths"
+                raise UsageError(what, found=first_few([taken[entry], name]), todo=todo)
+        positions = sorted(position for entry in own for position in by_name[entries[entry]])
+        matched.append([boxes[position] for position in positions])
     return matched
 
 
-def boxes_of_images(source: str, names: Sequence[str]) -> list[list[QueryBox]]:
+def boxes_of_images(
+    source: str, names: Sequence[str], tell: Callable[[str], None] | None = None
+) -> list[list[QueryBox]]:
     """The boxes of each image (``load_boxes``, ``match_boxes``).
+
+    Args:
+        tell: gets a line if some of the boxes are of no image.
 
     Raises:
         UsageError: none of the boxes is of one of the images, too.
     """
     boxes = load_boxes(source)
     matched = match_boxes(boxes, names)
-    if not any(matched):
+    used = {id(box) for found in matched for box in found}
+    left = [box.name for box in boxes if id(box) not in used]
+    if not used:
         raise UsageError(
             "none of the boxes is of one of these images",
             where=source,
             expected=first_few(list(names)),
-            found=first_few([box.name for box in boxes]),
+            found=first_few(left),
         )
+    if left and tell is not None:
+        few = f"{first_few(left)}; images are {first_few(list(names))}"
+        tell(f"{source}: {len(left)} of {len(boxes)} boxes are of no image here: {few}")
     return matched
 
 
-def _parse_box(cells: Sequence[str], where: str) -> Box:
+def _parse_box(cells: Sequence[str], separator: str, where: str) -> Box:
+    # Where cells are separated by semicolons, decimals may be written with a comma.
+    numbers = [cell.replace(",", ".") if separator == ";" else cell for cell in cells]
     try:
-        x0, y0, x1, y1 = map(float, cells)
+        x0, y0, x1, y1 = map(float, numbers)
     except ValueError as error:
         raise _malformed(where, "four numbers x0,y0,x1,y1 in pixels", cells) from error
     if not all(map(math.isfinite, (x0, y0, x1, y1))):

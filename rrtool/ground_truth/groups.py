@@ -2,36 +2,54 @@
 
 import posixpath
 import re
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 
 from rrtool.core.evaluation.evaluation import QueryGroundTruth
 from rrtool.errors import UsageError
-from rrtool.ground_truth.names import described, find_entry, first_few
-from rrtool.ground_truth.tables import read_table
+from rrtool.ground_truth.matching import match_names, spelling
+from rrtool.ground_truth.names import described, first_few
+from rrtool.tables import in_words, read_table
 
 PROTOCOL = "groups"
 PREFIX, FOLDER = "prefix:", "folder"
 _NO_IDS = np.empty(0, dtype=np.int64)
+ADVICE = "a rule sees the whole name with its folders; prefix:(?:.*/)?RULE passes over them"
+# What an expression may take: some go back and forth in a name for ever.
+_SECONDS, _SECONDS_A_NAME = 5.0, 0.001
+
+
+class _Rule(Protocol):
+    """What gives each image its label.
+
+    Attributes:
+        expected: what a name needs for an answer, for the error message.
+    """
+
+    @property
+    def expected(self) -> str: ...
+
+    def labels(self, names: Sequence[str]) -> list[str | None]:
+        """Per name; None where the rule has no answer, empty for a distractor."""
+        ...
+
+    def unused(self, names: Sequence[str]) -> str:
+        """What of the rule says nothing about these images, in words; empty if nothing."""
+        ...
 
 
 @dataclass(frozen=True)
 class Groups:
-    """A rule that gives each image name its label.
-
-    Attributes:
-        source: what the user wrote.
-        label_of: the label of a name; None where the rule has no answer, empty for a distractor.
-        expected: what a name needs for an answer, for the error message.
-    """
+    """A rule that gives each image name its label, and what the user wrote for it."""
 
     source: str
-    label_of: Callable[[str], str | None]
-    expected: str
+    rule: _Rule
     protocol: str = PROTOCOL
 
     def resolve(
@@ -39,31 +57,58 @@ class Groups:
         query_names: Sequence[str],
         database_names: Sequence[str],
         query_boxes: Sequence[object] | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> dict[str, Sequence[QueryGroundTruth]]:
         """The ground truth in the single setup `all`; boxes play no part.
+
+        Args:
+            tell: gets a line on how many groups there are, and what looks wrong about them.
 
         Raises:
             UsageError: some names have no label.
         """
-        members = _ids_by_key(self._labels(database_names))
-        members.pop("", None)
+        members = _ids_by_key(self.labels(database_names))
+        n_distractors = len(members.pop("", _NO_IDS))
         queries = _GroupQueries(
-            list(query_names), self._labels(query_names), members, _ids_by_key(database_names)
-        )
+            [spelling(name) for name in query_names], self.labels(query_names), members,
+            _ids_by_key(map(spelling, database_names)),
+        )  # fmt: skip
+        if tell is not None:
+            tell(self._counted(members, len(database_names), n_distractors))
+            if unused := self.rule.unused([*database_names, *query_names]):
+                tell(f"{self.source}: {unused}")
         return {"all": queries}
 
     def describe(self) -> dict[str, str]:
         positives = "database images with the query's label, without the query itself"
         return described(self.protocol, self.source, positives, "the query itself, by its name")
 
-    def _labels(self, names: Sequence[str]) -> list[str]:
-        labels = [self.label_of(name) for name in names]
+    def labels(self, names: Sequence[str]) -> list[str]:
+        """The label of each image, empty for a distractor.
+
+        Raises:
+            UsageError: some names have none.
+        """
+        labels = self.rule.labels(names)
         unlabelled = [name for name, label in zip(names, labels, strict=True) if label is None]
         if unlabelled:
             what = f"{len(unlabelled)} of {len(names)} image names have no label"
             found = first_few(unlabelled)
-            raise UsageError(what, where=self.source, expected=self.expected, found=found)
-        return [label or "" for label in labels]
+            raise UsageError(what, where=self.source, expected=self.rule.expected, found=found)
+        return [in_words(label or "") for label in labels]
+
+    def _counted(self, members: dict[str, np.ndarray], n: int, n_distractors: int) -> str:
+        line = f"{self.source}: {len(members)} groups among {n} images of the database"
+        if n_distractors:
+            line += f", and {n_distractors} distractors"
+        if len(members) == 1 and n > 1 and not n_distractors:
+            line += (
+                f"; all are in one group, '{next(iter(members))}', so that every order scores 100:"
+                f" {ADVICE}"
+            )
+        elif len(members) == n > 1:
+            line += f"; each image is a group of its own: {ADVICE}"
+        return line
 
 
 class _GroupQueries(Sequence[QueryGroundTruth]):
@@ -107,46 +152,110 @@ def load_groups(source: str) -> Groups:
         UsageError: the expression or the table is malformed.
     """
     if source.startswith(PREFIX):
-        return _groups_by_prefix(source)
-    if source == FOLDER:
-        return Groups(
-            source, lambda name: posixpath.dirname(name) or None, "names such as 'label/image.jpg'"
-        )
-    labels = _read_labels(Path(source))
-    return Groups(
-        source,
-        lambda name: find_entry(labels, name),
-        "a line for every image (with an empty label for a distractor)",
-    )
+        return Groups(source, _Prefix(source))
+    return Groups(source, _Folder() if source == FOLDER else _LabelTable(Path(source)))
 
 
-def _groups_by_prefix(source: str) -> Groups:
-    try:
-        pattern = re.compile(source[len(PREFIX) :])
-    except (re.error, OverflowError, RecursionError) as error:
-        raise UsageError(
-            "not a regular expression", where=source, found=error, todo="see Python's re syntax"
-        ) from error
+class _Folder:
+    expected = "names such as 'label/image.jpg'"
 
-    def label_of(name: str) -> str | None:
-        match = pattern.match(name)
-        label = match and match[1 if pattern.groups else 0]
+    def labels(self, names: Sequence[str]) -> list[str | None]:
+        return [posixpath.dirname(name) or None for name in names]
+
+    def unused(self, names: Sequence[str]) -> str:
+        return ""
+
+
+class _Prefix:
+    """The first group of an expression, or all that it matches at the start of the name."""
+
+    def __init__(self, source: str) -> None:
+        import regex  # it can stop; Python's own, which says what is valid here, cannot
+
+        self._source, text = source, source[len(PREFIX) :]
+        try:
+            self._group = min(1, re.compile(text).groups)
+            self._pattern = regex.compile(text, regex.VERSION0)
+        except (re.error, regex.error, OverflowError, RecursionError) as error:
+            raise UsageError(
+                "not a regular expression", where=source, found=error, todo="see Python's re syntax"
+            ) from error
+        self.expected = f"names that begin with a match of {text}"
+
+    def labels(self, names: Sequence[str]) -> list[str | None]:
+        end = time.monotonic() + _SECONDS + _SECONDS_A_NAME * len(names)
+        return [self._label(name, end) for name in names]
+
+    def unused(self, names: Sequence[str]) -> str:
+        return ""
+
+    def _label(self, name: str, end: float) -> str | None:
+        try:
+            match = self._pattern.match(name, timeout=max(0.001, end - time.monotonic()))
+        except TimeoutError:
+            raise UsageError(
+                "the regular expression takes too long", where=self._source, found=f"'{name}'",
+                todo="repeat nothing that repeats, such as (a+)+",
+            ) from None  # fmt: skip
         # An empty match says nothing about the image: every such name would share one label.
-        return label or None
-
-    return Groups(source, label_of, f"names that begin with a match of {pattern.pattern}")
+        return (match[self._group] if match else None) or None
 
 
-def _read_labels(path: Path) -> dict[str, str]:
-    labels: dict[str, str] = {}
-    for line, (name, cell) in read_table(path, ("name", "label")):
-        label = cell.strip()
-        if labels.get(name, label) != label:
-            what, before = f"a second label for '{name}'", f"'{labels[name]}', as before"
-            where = f"{path}, line {line}"
-            raise UsageError(what, where=where, expected=before, found=f"'{label}'")
-        labels[name] = label
-    return labels
+class _LabelTable:
+    """Labels by the names that a table has."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._n_repeated = path, 0
+        self._labels: dict[str, str] = {}
+        for line, (name, cell) in read_table(path, ("name", "label")).rows:
+            label = in_words(cell.strip())
+            self._n_repeated += name in self._labels
+            before = self._labels.setdefault(name, label)
+            if before != label:
+                raise UsageError(
+                    f"a second label for '{name}'", where=f"{path}, line {line}",
+                    expected=f"'{before}', as before", found=f"'{label}'",
+                )  # fmt: skip
+
+    @property
+    def expected(self) -> str:
+        few = first_few(list(self._labels))
+        return f"a line for every image, with an empty label for a distractor; it has {few}"
+
+    def labels(self, names: Sequence[str]) -> list[str | None]:
+        entries = list(self._labels)
+        taken: dict[str, str] = {}
+        return [
+            self._label(name, [entries[position] for position in own], taken)
+            for name, own in zip(names, match_names(entries, names), strict=True)
+        ]
+
+    def unused(self, names: Sequence[str]) -> str:
+        entries = list(self._labels)
+        used = {entry for own in match_names(entries, names) for entry in own}
+        left = [name for position, name in enumerate(entries) if position not in used]
+        parts = [f"{self._n_repeated} rows are there before"] if self._n_repeated else []
+        if left:
+            parts.append(
+                f"{len(left)} of its {len(entries)} names are of no image here: {first_few(left)};"
+                f" images are {first_few(list(names))}"
+            )
+        return "; ".join(parts)
+
+    def _label(self, name: str, entries: Sequence[str], taken: dict[str, str]) -> str | None:
+        labels = list(dict.fromkeys(self._labels[entry] for entry in entries))
+        if len(labels) > 1:
+            raise UsageError(
+                f"two labels for '{name}'", where=self._path, expected="one",
+                found=", ".join(f"'{entry}': '{self._labels[entry]}'" for entry in entries[:3]),
+            )  # fmt: skip
+        for entry in entries:  # one without an extension stands for any image of its stem
+            if posixpath.splitext(entry)[1] and taken.setdefault(entry, name) != name:
+                raise UsageError(
+                    f"two images match '{entry}'", where=self._path,
+                    found=first_few([taken[entry], name]), todo="write whole relative paths",
+                )  # fmt: skip
+        return labels[0] if labels else None
 
 
 def _ids_by_key(keys: Iterable[str]) -> dict[str, np.ndarray]:

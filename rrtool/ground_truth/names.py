@@ -1,6 +1,5 @@
 """Matching the image names of an artifact to the names a ground truth uses."""
 
-import posixpath
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -8,66 +7,53 @@ import numpy as np
 
 from rrtool.core.evaluation.evaluation import SCORING_RULES, QueryGroundTruth
 from rrtool.errors import UsageError
+from rrtool.ground_truth.matching import match_names, spelling
 
 _Entry = TypeVar("_Entry")
 Box = tuple[float, float, float, float]
 
 
-def find_entry(entries: Mapping[str, _Entry], name: str) -> _Entry | None:
-    """The entry of an image: by its exact relative path, else by its path or stem unextended.
-
-    An entry that has an extension is thus only met by the exact path.
-
-    Args:
-        entries: what is known, by the source's own names.
-        name: relative POSIX path of the image, such as `sub/castle_001.jpg`.
-    """
-    without_extension = posixpath.splitext(name)[0]
-    for candidate in (name, without_extension, posixpath.basename(without_extension)):
-        if candidate in entries:
-            return entries[candidate]
-    return None
-
-
 def find_queries(
     entries: Mapping[str, _Entry], query_names: Sequence[str], *, where: str
 ) -> list[_Entry]:
-    """The entry of each query (`find_entry`).
+    """The entry of each query (`match_names`).
 
     Raises:
-        UsageError: some queries have none.
+        UsageError: some queries have none, or several.
     """
-    found = [find_entry(entries, name) for name in query_names]
-    unknown = [name for name, entry in zip(query_names, found, strict=True) if entry is None]
+    known = list(entries)
+    found = match_names(known, query_names)
+    unknown = [name for name, own in zip(query_names, found, strict=True) if not own]
     if unknown:
         what = f"{len(unknown)} of {len(query_names)} queries are not in this ground truth"
-        expected = f"names such as {first_few(list(entries))}"
+        expected = f"names such as {first_few(known)}"
         raise UsageError(what, where=where, expected=expected, found=first_few(unknown))
-    return [entry for entry in found if entry is not None]
+    for name, own in zip(query_names, found, strict=True):
+        require_alike([known[entry] for entry in own], name, where)
+    return [entries[known[own[0]]] for own in found]
 
 
 def rows_of_entries(
     entry_names: Sequence[str], database_names: Sequence[str], *, where: str
 ) -> np.ndarray:
-    """The database row of each named entry.
+    """The database row of each named entry (`match_names`).
 
     Returns:
         `(len(entry_names),)` int64, -1 where the database holds no such image.
 
     Raises:
-        UsageError: two images of the database match one entry, or none matches any.
+        UsageError: two images of the database match one entry, or two entries one image, or none
+            matches any.
     """
-    entries = {name: entry for entry, name in enumerate(entry_names)}
     rows = np.full(len(entry_names), -1, dtype=np.int64)
-    for row, name in enumerate(database_names):
-        entry = find_entry(entries, name)
-        if entry is None:
-            continue
-        if rows[entry] >= 0:
-            what = f"two images of the database match '{entry_names[entry]}'"
-            twins = first_few([database_names[rows[entry]], name])
-            raise UsageError(what, where=where, found=twins)
-        rows[entry] = row
+    for row, own in enumerate(match_names(entry_names, database_names)):
+        require_alike([entry_names[entry] for entry in own], database_names[row], where)
+        for entry in own:
+            if rows[entry] >= 0:
+                what = f"two images of the database match '{entry_names[entry]}'"
+                twins = first_few([database_names[rows[entry]], database_names[row]])
+                raise UsageError(what, where=where, found=twins)
+            rows[entry] = row
     if len(database_names) and not (rows >= 0).any():
         raise UsageError(
             "no image of the database is in this ground truth",
@@ -76,6 +62,14 @@ def rows_of_entries(
             found=first_few(database_names),
         )
     return rows
+
+
+def require_alike(entries: Sequence[str], name: str, where: str) -> None:
+    """Raises ``UsageError`` if entries that match one image do not spell the same name."""
+    if len(entries) > 1 and len({spelling(entry) for entry in entries}) > 1:
+        what = f"two names match the image '{name}'"
+        todo = "write names as the images have them"
+        raise UsageError(what, where=where, found=first_few(entries), todo=todo)
 
 
 def restrict(rows: np.ndarray, positives: Iterable[int], junk: Iterable[int]) -> QueryGroundTruth:

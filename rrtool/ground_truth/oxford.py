@@ -1,14 +1,14 @@
 """The original Oxford5k and Paris6k protocol: a folder of text files, four for each query."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from rrtool.core.evaluation.evaluation import QueryGroundTruth
 from rrtool.errors import UsageError
 from rrtool.ground_truth.names import Box, described, find_queries, restrict, rows_of_entries
-from rrtool.ground_truth.tables import read_lines, unreadable
+from rrtool.tables import read_lines, unreadable
 
 PROTOCOL = "oxford5k"
 QUERY_SUFFIX = "_query.txt"
@@ -41,6 +41,7 @@ class Oxford:
         query_names: Sequence[str],
         database_names: Sequence[str],
         query_boxes: Sequence[Sequence[float] | None] | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> dict[str, Sequence[QueryGroundTruth]]:
         """The ground truth in the single setup `all`.
 

@@ -3,25 +3,33 @@
 A pickle is a program: it may name any importable function and call it. This reader knows only
 plain Python values and numpy's arrays and numbers, and even for those numpy's own reconstruction
 is replaced by stand-ins that accept nothing but numeric and string data.
+
+It is the interpreter written in Python that reads them: the other one allocates what a damaged
+byte says, and, where tuples share tuples that share tuples, computes a key from them for ever.
 """
 
 import io
+import math
 import pickle
-import pickletools
 import re
+import struct
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from rrtool.errors import UsageError
-from rrtool.ground_truth.tables import unreadable
+from rrtool.files import read_regular
+from rrtool.tables import unreadable
 
+# What a file may unfold to, a list counted wherever it is: about 0.5 GB at most, in seconds.
+_MOST_VALUES, _FEW_VALUES, _VALUES_A_BYTE = 5_000_000, 100_000, 8
+_MOST_BITS = 64  # no count and no index has more, and Python shows no number of thousands
 # What a damaged or hostile byte stream makes the unpickler and the stand-ins raise.
 _MALFORMED = (
     ArithmeticError, AttributeError, EOFError, ImportError, LookupError, MemoryError,
-    RecursionError, TypeError, ValueError, pickle.UnpicklingError,
+    RecursionError, TypeError, ValueError, pickle.UnpicklingError, struct.error,
 )  # fmt: skip
 
 
@@ -37,10 +45,10 @@ def load_restricted(path: Path, *, keep_arrays: bool = False) -> Any:
         UsageError: the file cannot be read, is no pickle, or asks for anything but plain values.
     """
     try:
-        stream = path.read_bytes()
-        _refuse_huge_memo(stream)
-        value = _RestrictedUnpickler(io.BytesIO(stream), encoding="latin1").load()
-        return _plain(value, keep_arrays)
+        content = read_regular(path)
+        value = _RestrictedUnpickler(io.BytesIO(content), encoding="latin1").load()
+        most = min(_MOST_VALUES, _FEW_VALUES + _VALUES_A_BYTE * len(content))
+        return _Plain(keep_arrays, most).of(value)
     except OSError as error:
         raise unreadable(path, error) from error
     except _Forbidden as error:
@@ -56,23 +64,53 @@ def load_restricted(path: Path, *, keep_arrays: bool = False) -> Any:
         ) from error
 
 
-def _refuse_huge_memo(stream: bytes) -> None:
-    """The unpickler allocates its memo up to the largest index written: one byte amiss, 64 GB."""
-    for opcode, argument, _position in pickletools.genops(stream):
-        writes_memo = opcode.name in ("PUT", "BINPUT", "LONG_BINPUT")
-        if writes_memo and argument is not None and argument > len(stream):
-            raise ValueError(f"memo index {argument} in {len(stream)} bytes")
-
-
 class _Forbidden(Exception):
     """A name outside the allowed ones; the message is the name."""
 
 
-class _RestrictedUnpickler(pickle.Unpickler):
+_PythonUnpickler: Any = pickle._Unpickler
+
+
+class _RestrictedUnpickler(_PythonUnpickler):
+    """The unpickler written in Python, for its steps can be replaced: tuples come as lists."""
+
     def find_class(self, module: str, name: str) -> Any:
         if (module, name) not in _ALLOWED:
             raise _Forbidden(f"{module}.{name}")
         return _ALLOWED[module, name]
+
+    def load_tuple(self) -> None:
+        items = self.pop_mark()  # which changes what ``append`` appends to
+        self.append(items)
+
+    def load_short_tuple(self, n: int) -> None:
+        start = len(self.stack) - n
+        self.stack[start:] = [self.stack[start:]]
+
+    def load_bytearray8(self) -> None:
+        self.append(bytearray(self.read(int.from_bytes(self.read(8), "little"))))
+
+    def load_build(self) -> None:
+        state, target = self.stack.pop(), self.stack[-1]
+        if not isinstance(target, _Array | _Dtype):
+            raise _Forbidden(f"the state of a {type(target).__name__}")
+        target.__setstate__(state)
+
+    def load_set(self) -> None:
+        raise _Forbidden("a set")
+
+    dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {
+        **_PythonUnpickler.dispatch,
+        pickle.TUPLE[0]: load_tuple,
+        pickle.EMPTY_TUPLE[0]: lambda self: self.load_short_tuple(0),
+        pickle.TUPLE1[0]: lambda self: self.load_short_tuple(1),
+        pickle.TUPLE2[0]: lambda self: self.load_short_tuple(2),
+        pickle.TUPLE3[0]: lambda self: self.load_short_tuple(3),
+        pickle.BYTEARRAY8[0]: load_bytearray8,
+        pickle.BUILD[0]: load_build,
+        pickle.EMPTY_SET[0]: load_set,
+        pickle.FROZENSET[0]: load_set,
+    }
 
 
 class _Dtype:
@@ -83,7 +121,7 @@ class _Dtype:
             raise _Forbidden(f"numpy.dtype('{code}')")
         self.code, self.order = code, "="
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: list) -> None:
         if state[1] not in ("<", ">", "=", "|"):
             raise ValueError(f"byte order {state[1]!r}")
         self.order = state[1]
@@ -99,7 +137,7 @@ class _Array:
     def __init__(self) -> None:
         self.values = np.zeros(0)
 
-    def __setstate__(self, state: tuple) -> None:
+    def __setstate__(self, state: list) -> None:
         _version, shape, dtype, is_fortran, data = state
         self.values = dtype.values(data).reshape(shape, order="F" if is_fortran else "C")
 
@@ -108,9 +146,11 @@ def _reconstruct(_kind: object, _shape: object, _code: object) -> _Array:
     return _Array()
 
 
-def _frombuffer(data: bytes | bytearray, dtype: _Dtype, shape: tuple, order: str) -> _Array:
+def _frombuffer(data: bytes | bytearray, dtype: _Dtype, shape: list, order: str) -> _Array:
+    if not isinstance(data, bytes | bytearray):
+        raise TypeError("a buffer of no bytes")  # of a number, bytes() would make so many
     array = _Array()
-    array.__setstate__((1, shape, dtype, order == "F", bytes(data)))
+    array.__setstate__([1, shape, dtype, order == "F", bytes(data)])
     return array
 
 
@@ -146,14 +186,38 @@ _ALLOWED: dict[tuple[str, str], Callable] = {
 }
 
 
-def _plain(value: Any, keep_arrays: bool) -> Any:
-    """The value with arrays turned into lists (unless kept) and byte strings into strings."""
-    if isinstance(value, _Array):
-        return value.values if keep_arrays else _plain(value.values.tolist(), keep_arrays)
-    if isinstance(value, bytes):
-        return value.decode("latin1")
-    if isinstance(value, list | tuple):
-        return [_plain(item, keep_arrays) for item in value]
-    if isinstance(value, dict):
-        return {_plain(key, keep_arrays): _plain(item, keep_arrays) for key, item in value.items()}
-    return value
+class _Plain:
+    """Values with arrays turned into lists (unless kept) and byte strings into strings."""
+
+    def __init__(self, keep_arrays: bool, n_most: int) -> None:
+        self._keep_arrays, self._n_most, self._n_left = keep_arrays, n_most, n_most
+
+    def of(self, value: Any) -> Any:
+        """The plain value.
+
+        Raises:
+            ValueError: it unfolds to too much.
+        """
+        self._count(1)
+        if isinstance(value, _Array):
+            if self._keep_arrays:
+                return value.values
+            shape = value.values.shape
+            # An array of nothing may still be lists of lists without end.
+            self._count(sum(math.prod(shape[: i + 1]) for i in range(len(shape))))
+            return self.of(value.values.tolist())
+        if isinstance(value, bytes):
+            self._count(len(value) // 8)
+            return value.decode("latin1")
+        if isinstance(value, list):
+            return [self.of(item) for item in value]
+        if isinstance(value, dict):
+            return {self.of(key): self.of(item) for key, item in value.items()}
+        if isinstance(value, int) and value.bit_length() > _MOST_BITS:
+            raise ValueError(f"a number of {value.bit_length()} bits")
+        return value
+
+    def _count(self, n: int) -> None:
+        self._n_left -= n
+        if self._n_left < 0:
+            raise ValueError(f"it unfolds to more than {self._n_most:,} values")

@@ -1,49 +1,86 @@
-"""Benchmarks with query boxes: revisited Oxford and Paris (Radenović et al., CVPR 2018), INSTRE.
+"""Benchmarks that come as one file: gallery names, query names, and lists of images per query.
 
-Both come as one file of gallery names, query names and, for each query, its box and lists of
-gallery images: easy, hard and junk, or, for INSTRE (split by Iscen et al., CVPR 2017), ok alone.
+Which rules such a file is for is told by what it holds for each query:
+
+- `easy`, `hard`, `junk` and a box: revisited Oxford and Paris (Radenović et al., CVPR 2018);
+- `ok`, `junk` and a box: classic Oxford5k and Paris6k (Philbin et al., CVPR 2007 and 2008), where
+  junk is passed over;
+- `ok` and a box: INSTRE (split by Iscen et al., CVPR 2017);
+- `ok`, with or without `junk`, and no box: Holidays and Copydays (Jégou et al., ECCV 2008), where
+  queries are whole images. As in the authors' own script, the query itself is passed over when
+  the database holds it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rrtool.core.evaluation.evaluation import QueryGroundTruth
 from rrtool.errors import UsageError
+from rrtool.ground_truth import oxford
+from rrtool.ground_truth.matching import match_names
 from rrtool.ground_truth.names import Box, described, find_queries, restrict, rows_of_entries
 from rrtool.ground_truth.restricted_pickle import load_restricted
 
-PROTOCOL, INSTRE = "revisited", "instre"
-# Setup: (lists that are positive, lists that are junk).
-_SETUPS: dict[str, dict[str, tuple[Sequence[str], Sequence[str]]]] = {
-    PROTOCOL: {
+PROTOCOL, INSTRE, HOLIDAYS = "revisited", "instre", "holidays"
+
+
+@dataclass(frozen=True)
+class _Rules:
+    """How the lists of a protocol are used.
+
+    Attributes:
+        setups: names of the setups, each with the lists that are positive and those that are junk.
+        positives, junk: the same in words.
+    """
+
+    setups: Mapping[str, tuple[Sequence[str], Sequence[str]]]
+    positives: str
+    junk: str = ""
+
+
+_REVISITED = _Rules(
+    {
         "easy": (("easy",), ("junk", "hard")),
         "medium": (("easy", "hard"), ("junk",)),
         "hard": (("hard",), ("junk", "easy")),
     },
-    INSTRE: {"all": (("ok",), ())},
-}
+    "easy: easy; medium: easy + hard; hard: hard",
+    "easy: junk + hard; medium: junk; hard: junk + easy; and ",
+)
+_CLASSIC = _Rules({"all": (("ok",), ("junk",))}, "ok", "junk, and ")
 _RULES = {
-    PROTOCOL: (
-        "easy: easy; medium: easy + hard; hard: hard",
-        "easy: junk + hard; medium: junk; hard: junk + easy; and ",
-    ),
-    INSTRE: ("ok", ""),
+    PROTOCOL: _REVISITED,
+    oxford.PROTOCOL: _CLASSIC,
+    INSTRE: _Rules({"all": (("ok",), ())}, "ok"),
+    HOLIDAYS: _Rules(_CLASSIC.setups, "ok", "junk, the query itself, and "),
+}
+_LISTS = ("easy", "hard", "ok", "junk")
+# What the entries hold, a box last, and the protocol.
+_FORMS = {
+    ("easy", "hard", "junk", "bbx"): PROTOCOL,
+    ("ok", "junk", "bbx"): oxford.PROTOCOL,
+    ("ok", "bbx"): INSTRE,
+    ("ok", "junk"): HOLIDAYS,
+    ("ok",): HOLIDAYS,
 }
 
 
 @dataclass(frozen=True)
 class RevisitedQuery:
-    """One query: its image, its box in pixels, and its lists as indices of the gallery names."""
+    """One query: its image, its box in pixels, and its lists as indices of the gallery names.
+
+    The box is None for a query that is a whole image.
+    """
 
     name: str
-    box: Box
+    box: Box | None
     lists: dict[str, list[int]]
 
     def joined(self, keys: Sequence[str]) -> list[int]:
-        return [index for key in keys for index in self.lists[key]]
+        return [index for key in keys for index in self.lists.get(key, ())]
 
 
 @dataclass(frozen=True)
@@ -53,8 +90,8 @@ class Revisited:
     Attributes:
         source: path of the file.
         gallery: names of the benchmark's own database images.
-        queries: its queries, none of which is in the gallery.
-        protocol: ``PROTOCOL`` or ``INSTRE``.
+        queries: its queries; those of the classic ones and of Holidays are in the gallery.
+        protocol: the key of its rules.
     """
 
     source: str
@@ -67,12 +104,13 @@ class Revisited:
         query_names: Sequence[str],
         database_names: Sequence[str],
         query_boxes: Sequence[object] | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> dict[str, Sequence[QueryGroundTruth]]:
-        """The ground truth in the setups `easy`, `medium` and `hard`, or `all` of INSTRE.
+        """The ground truth in the setups of the protocol.
 
         Queries and database may be a part of the benchmark's, and the database may hold other
-        images, which are distractors. A query image in the database is junk to every query: the
-        gallery leaves those out, so the scores are the ones without it.
+        images, which are distractors. Query images that are in the database and not in the
+        gallery are junk to every query: the scores are the ones without them.
 
         Raises:
             UsageError: a query is none of the benchmark's, the database holds nothing of its
@@ -80,35 +118,37 @@ class Revisited:
         """
         by_name = {query.name: query for query in self.queries}
         queries = find_queries(by_name, query_names, where=self.source)
-        query_images = sorted(set(by_name) - set(self.gallery))
-        rows = rows_of_entries(self.gallery + query_images, database_names, where=self.source)
+        own = dict(zip(by_name, match_names(self.gallery, list(by_name)), strict=True))
+        outside = sorted(name for name, entries in own.items() if not entries)
+        rows = rows_of_entries([*self.gallery, *outside], database_names, where=self.source)
         aside = range(len(self.gallery), len(rows))
 
-        def of_setup(positive: Sequence[str], junk: Sequence[str]) -> list[QueryGroundTruth]:
-            return [
-                restrict(rows, query.joined(positive), [*query.joined(junk), *aside])
-                for query in queries
-            ]
+        def junk_of(query: RevisitedQuery, lists: Sequence[str]) -> list[int]:
+            itself = own[query.name] if self.protocol == HOLIDAYS else ()
+            return [*query.joined(lists), *aside, *itself]
 
-        return {setup: of_setup(*lists) for setup, lists in _SETUPS[self.protocol].items()}
+        return {
+            setup: [
+                restrict(rows, query.joined(positive), junk_of(query, junk)) for query in queries
+            ]
+            for setup, (positive, junk) in _RULES[self.protocol].setups.items()
+        }
 
     def describe(self) -> dict[str, str]:
-        positives, junk = _RULES[self.protocol]
-        junk += "the benchmark's query images, where the database holds them"
-        return described(self.protocol, self.source, positives, junk)
+        rules = _RULES[self.protocol]
+        junk = rules.junk + "the benchmark's query images outside its gallery, where they are there"
+        return described(self.protocol, self.source, rules.positives, junk)
 
 
 def load_revisited(source: str) -> Revisited:
     """Reads a `gnd_*.pkl` file, running none of it, or a `gnd_*.mat` file.
-
-    Lists named `ok` make it INSTRE's.
 
     Raises:
         UsageError: the file is no such one, or its contents do not fit together.
     """
     path = Path(source)
     if path.suffix.lower() == ".mat":
-        from rrtool.ground_truth.matlab import load_matlab  # scipy.io takes its time to import
+        from rrtool.ground_truth.matlab import load_matlab
 
         content = load_matlab(path)
     else:
@@ -119,32 +159,48 @@ def load_revisited(source: str) -> Revisited:
     if not isinstance(entries, list) or len(entries) != len(names):
         found = f"{len(entries)}" if isinstance(entries, list) else type(entries).__name__
         raise _misfit(source, "'gnd'", f"a list of {len(names)}, as qimlist", found)
-    is_instre = bool(entries) and isinstance(entries[0], dict) and "ok" in entries[0]
-    keys = ("ok",) if is_instre else ("easy", "hard", "junk")
+    form = _form(entries, source)
     queries = [
-        _query(name, entry, keys, len(gallery), f"{source}, gnd[{i}]")
+        _query(name, entry, form, len(gallery), f"{source}, gnd[{i}]")
         for i, (name, entry) in enumerate(zip(names, entries, strict=True))
     ]
-    return Revisited(source, gallery, queries, INSTRE if is_instre else PROTOCOL)
+    return Revisited(source, gallery, queries, _FORMS[form])
+
+
+def _form(entries: Sequence[Any], source: str) -> tuple[str, ...]:
+    """What every entry holds, as in ``_FORMS``."""
+    first = next(iter(_FORMS))
+    for i, entry in enumerate(entries):
+        where = f"{source}, gnd[{i}]"
+        if not isinstance(entry, dict):
+            raise _misfit(where, "the entry", "a dict", type(entry).__name__)
+        form = tuple(key for key in _LISTS if key in entry)
+        form += ("bbx",) if entry.get("bbx") not in (None, []) else ()
+        if form not in _FORMS:
+            expected = " or ".join(" + ".join(known) for known in _FORMS)
+            raise _misfit(where, "the entry", expected, " + ".join(map(str, entry)) or "nothing")
+        if i and form != first:
+            what = f"{' + '.join(form)}, as gnd[0] has {' + '.join(first)}"
+            raise _misfit(where, "the entry", "what the others hold", what)
+        first = form
+    return first
 
 
 def _query(
-    name: str, entry: Any, keys: Sequence[str], n_gallery: int, where: str
+    name: str, entry: dict, form: Sequence[str], n_gallery: int, where: str
 ) -> RevisitedQuery:
-    if not isinstance(entry, dict):
-        raise _misfit(where, "the entry", "a dict", type(entry).__name__)
-    lists = {key: _indices(entry, key, n_gallery, where) for key in keys}
-    return RevisitedQuery(name, _box(entry.get("bbx"), where), lists)
+    lists = {key: _indices(entry, key, n_gallery, where) for key in form if key != "bbx"}
+    return RevisitedQuery(name, _box(entry["bbx"], where) if "bbx" in form else None, lists)
 
 
 def _indices(entry: dict, key: str, n_gallery: int, where: str) -> list[int]:
-    values = entry.get(key)
+    values = entry[key]
     if not isinstance(values, list):
-        found = f"the lists {', '.join(map(str, entry))}" if values is None else repr(values)
-        raise _misfit(where, f"'{key}'", "a list", found)
+        raise _misfit(where, f"'{key}'", "a list", repr(values))
     wrong = [value for value in values if type(value) is not int or not 0 <= value < n_gallery]
     if wrong:
-        raise _misfit(where, f"'{key}'", f"indices of imlist, 0 to {n_gallery - 1}", repr(wrong[0]))
+        expected = f"indices of imlist, counted from 0 to {n_gallery - 1}"
+        raise _misfit(where, f"'{key}'", expected, repr(wrong[0]))
     return values
 
 
@@ -168,5 +224,5 @@ def _strings(content: Any, key: str, source: str) -> list[str]:
 
 
 def _misfit(where: str, what: str, expected: str, found: str) -> UsageError:
-    text = f"{what} is not that of a revisited or INSTRE ground truth"
+    text = f"{what} is not that of a ground truth of a benchmark"
     return UsageError(text, where=where, expected=expected, found=found)

@@ -1,14 +1,15 @@
 """Which images a run is about: a folder, a text or CSV list, or a list on standard input."""
 
 import csv
-import io
 import os
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from rrtool.errors import UsageError
+from rrtool.files import read_regular
+from rrtool.ground_truth.matching import spellings
+from rrtool.tables import column_of, decode_text, split_lines, split_rows, unshielded
 
 IMAGE_SUFFIXES = frozenset({
     ".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff",
@@ -16,7 +17,6 @@ IMAGE_SUFFIXES = frozenset({
 })  # fmt: skip
 _SOURCES = "a folder, a text or CSV list, or -"
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_HEADERS = frozenset({"name", "path", "file", "filename", "image"})
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,9 @@ class ImageList:
 def list_images(source: str) -> ImageList:
     """List a folder (recursive, in byte order of the names), a list file, or ``-`` (stdin).
 
-    A list is one path a line, NUL-separated paths, or a CSV/TSV whose first column is the path;
-    relative paths start at the list's folder (at the working folder for stdin).
+    A list is one path a line, NUL-separated paths, or a table (see ``rrtool.tables``) with a column
+    titled ``name`` or the like, or whose first column is the path; relative paths start at the
+    list's folder (at the working folder for stdin).
 
     Raises:
         UsageError: nothing there, or a name that occurs twice.
@@ -54,7 +55,7 @@ def list_images(source: str) -> ImageList:
             return _from_folder(path, source)
         if path.suffix.lower() in IMAGE_SUFFIXES:
             raise UsageError("this is one image", where=source, expected=_SOURCES)
-        return _from_list(path.read_bytes(), source, path.parent)
+        return _from_list(read_regular(path), source, path.parent)
     except OSError as error:
         found = error.strerror or str(error)
         raise UsageError(
@@ -98,46 +99,72 @@ def _from_list(content: bytes, source: str, folder: Path) -> ImageList:
     if content.startswith(_HDF5_SIGNATURE):
         raise UsageError("this is an artifact", where=source, expected=_SOURCES)
     try:
-        names = list(_listed_names(content))
-    except csv.Error as error:
+        names = _listed_names(decode_text(content))
+    except (csv.Error, UnicodeDecodeError) as error:
         raise UsageError("cannot read the list of images", where=source, found=error) from None
     if not names:
         raise UsageError("the list of images is empty", where=source)
-    seen: set[str] = set()
-    for name in names:
-        if name in seen:
-            raise UsageError("an image is listed twice", where=source, found=name)
-        seen.add(name)
-    return ImageList(names, [str(folder / name) for name in names], [])
+    paths = [_located(folder, name) for name in names]
+    seen: dict[str, str] = {}
+    for name, path in zip(names, paths, strict=True):
+        first = seen.setdefault(os.path.normpath(path), name)
+        if first is not name:
+            found = name if first == name else f"as {first} and as {name}"
+            raise UsageError("an image is listed twice", where=source, found=found)
+    return ImageList(names, paths, [])
 
 
-def _listed_names(content: bytes) -> Iterator[str]:
-    if b"\0" in content:
-        yield from (os.fsdecode(entry) for entry in content.split(b"\0") if entry)
-        return
-    lines = [line.rstrip(b"\r") for line in content.removeprefix(b"\xef\xbb\xbf").split(b"\n")]
-    texts = [os.fsdecode(line) for line in lines if line.strip()]
-    separator = _separator(texts)
-    rows = (
-        (row[0] for row in csv.reader(io.StringIO("\n".join(texts)), delimiter=separator) if row)
-        if separator
-        else iter(texts)
-    )
-    for position, name in enumerate(rows):
-        if position == 0 and name.strip().lower() in _HEADERS:
-            continue
-        yield name
+def _located(folder: Path, name: str) -> str:
+    """Where the file is: as written, or else under another spelling of its name."""
+    path = str(folder / name)
+    if os.path.exists(path):
+        return path
+    others = (str(folder / form) for form in spellings(name))
+    return next((other for other in others if os.path.exists(other)), path)
 
 
-def _separator(texts: list[str]) -> str | None:
-    """The column separator, if the list is a table: its first line then has a known header."""
-    if not texts:
-        return None
-    for separator in ("\t", ",", ";"):
-        if texts[0].split(separator)[0].strip().lower() in _HEADERS and separator in texts[0]:
-            return separator
-    # Without a header a comma is taken for part of a name only if the line names no column more.
-    return "\t" if all("\t" in text for text in texts) else None
+def _listed_names(text: str) -> list[str]:
+    if "\0" in text:
+        return [entry for entry in text.split("\0") if entry]
+    lines = [line for line in split_lines(text) if line.strip()]
+    separator, column, n_titles = _layout(lines)
+    if separator is None:
+        return lines[n_titles:]
+    rows = [cells for _, cells in split_rows(text, separator)][n_titles:]
+    return [unshielded(cells[column]) for cells in rows if len(cells) > column]
+
+
+def _layout(lines: list[str]) -> tuple[str | None, int, int]:
+    """Separator, place of the names and number of header lines; no separator if it is no table."""
+    for separator in "\t,;":
+        cells = _cells(lines[0], separator) if lines else []
+        column = column_of(cells, "name")
+        # A plain list may begin with a file "image, of me.jpg".
+        if column is not None and (len(cells) == 1 or not any(map(_ends_as_image, cells))):
+            return (separator if len(cells) > 1 else None), column, 1
+    if lines and all("\t" in line for line in lines):
+        return "\t", 0, 0
+    for separator in ",;":
+        # Without a header a comma belongs to a name, unless the name ends as an image's before it.
+        if lines and all(_begins_with_image(line, separator) for line in lines):
+            return separator, 0, 0
+    return None, 0, 0
+
+
+def _begins_with_image(line: str, separator: str) -> bool:
+    cells = _cells(line, separator)
+    return len(cells) > 1 and _ends_as_image(cells[0]) and not _ends_as_image(line)
+
+
+def _ends_as_image(name: str) -> bool:
+    return os.path.splitext(name.strip())[1].lower() in IMAGE_SUFFIXES
+
+
+def _cells(line: str, separator: str) -> list[str]:
+    try:
+        return next((cells for _, cells in split_rows(line, separator)), [])
+    except csv.Error:
+        return []
 
 
 def file_signatures(paths: list[str]) -> list[tuple[int, int]]:

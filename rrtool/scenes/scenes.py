@@ -1,6 +1,5 @@
 """A seeded photo collection with planted objects, and the truth about them."""
 
-import csv
 import io
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageFilter
 
 from rrtool.scenes.pictures import draw_background, draw_patch, draw_poster
+from rrtool.tables import table_lines
 
 _OBJECT, _VIEW, _DISTRACTOR = 0, 1, 2  # first words of the seeds, so that nothing shares one
 _SHAPES = ((1.0, 0.75), (0.75, 1.0), (1.0, 1.0))
@@ -211,11 +211,7 @@ def photographed(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 def _write_table(
     path: Path, header: tuple[str, ...], rows: Iterable[tuple[str | int, ...]]
 ) -> None:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    _write_if_new(path, text.getvalue().encode())
+    _write_if_new(path, "".join(table_lines([header, *rows])).encode())
 
 
 def _write_if_new(path: Path, content: bytes) -> None:

@@ -58,7 +58,7 @@ def test_list_images_from_a_list(tmp_path, content, names):
 
 
 def test_list_images_table_that_is_malformed_is_a_usage_error(tmp_path):
-    for content in (b"name,label\ra.jpg,1\rb.jpg,2\r", b"name,label\n" + b"x" * 200_000 + b",1\n"):
+    for content in (b'name,label\n"a.jpg,1\n', b"name,label\n" + b"x" * 200_000 + b",1\n"):
         (tmp_path / "list.csv").write_bytes(content)
         with pytest.raises(UsageError):
             list_images(str(tmp_path / "list.csv"))

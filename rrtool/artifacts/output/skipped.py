@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Sequence
+from itertools import chain
 from pathlib import Path
 
 from rrtool.errors import printable
 from rrtool.files import numbered, open_regular, reclaim, write_durably, write_failures
+from rrtool.tables import table_lines
 
 
 def write_skipped_list(output: Path, skipped: Sequence[tuple[str, str]]) -> Path:
@@ -18,11 +20,10 @@ def write_skipped_list(output: Path, skipped: Sequence[tuple[str, str]]) -> Path
         WorkFailed: the disk is full or fails.
     """
     path = skipped_list_path(output)
-    lines = [_first_line(output), "name\treason"]
-    lines += [f"{printable(name)}\t{printable(why)}" for name, why in skipped]
+    rows = [("name", "reason"), *((printable(name), printable(why)) for name, why in skipped)]
     with write_failures(path):
         if skipped:
-            write_durably(path, (line + "\n" for line in lines))
+            write_durably(path, chain([_first_line(output) + "\n"], table_lines(rows, "\t")))
         else:
             reclaim(path)
             path.unlink(missing_ok=True)

@@ -37,13 +37,19 @@ def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
     for position, path in enumerate(options.rankings):
         with open_artifact(path, Ranking) as ranking:
             inputs.append(ranking.as_input(f"ranking {position}"))
-            scores = _evaluate(ranking, truth)
+            scores = _evaluate(ranking, truth, progress)
             summary.append(_summary(ranking, scores, truth.describe()))
         missing = max(each.n_missing_positives for each in scores)
         if missing:
             progress.message(
                 f"{path}: {missing} positives of the ground truth are not in the database"
                 " and take no part; these are not the scores of the full benchmark"
+            )
+        n_left_out = min(each.n_left_out for each in scores)
+        if 2 * n_left_out >= scores[0].n_queries > 0:
+            progress.message(
+                f"{path}: {n_left_out} of {scores[0].n_queries} queries have nothing to find in the"
+                " database, and take no part"
             )
         values |= _of_queries(position, scores)
     if options.output is not None:
@@ -56,9 +62,13 @@ def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
     return summary
 
 
-def _evaluate(ranking: Ranking, truth: ground_truth.GroundTruthSource) -> list[RetrievalScores]:
+def _evaluate(
+    ranking: Ranking, truth: ground_truth.GroundTruthSource, progress: Progress
+) -> list[RetrievalScores]:
     """One per setup of the protocol."""
-    setups = truth.resolve(ranking.query_names, ranking.database_names, ranking.query_boxes)
+    setups = ground_truth.resolve(
+        truth, ranking.query_names, ranking.database_names, ranking.query_boxes, progress.message
+    )
     ids = ranking.ids
     try:
         return [

@@ -66,7 +66,7 @@ def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
     for position, path in enumerate(options.rankings):
         with open_artifact(path, Saliency, Regions) as artifact:
             try:
-                scores += _score(artifact, boxes)
+                scores += _score(artifact, boxes, progress)
             except ValueError as error:
                 raise artifact.damaged(error) from None
             inputs.append(artifact.as_input(f"saliency {position}"))
@@ -80,13 +80,13 @@ def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
     return summary
 
 
-def _score(artifact: Salient, boxes: str) -> list[SaliencyScores]:
+def _score(artifact: Salient, boxes: str, progress: Progress) -> list[SaliencyScores]:
     """Of feature saliency also FS^θ, which is what object saliency builds on (fig. 5.6)."""
     if not artifact.has_maps:
         raise ArtifactError(
             "no saliency maps in this artifact", where=artifact.path, todo="use --keep-maps"
         )
-    matched = boxes_of_images(boxes, artifact.names)
+    matched = boxes_of_images(boxes, artifact.names, progress.message)
     good, described, regions = artifact.status == 0, artifact.boxes, artifact.region_boxes
     is_feature_saliency = isinstance(artifact, Regions)
     powers = [1.0, THETA] if is_feature_saliency else [1.0]

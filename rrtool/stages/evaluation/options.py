@@ -6,7 +6,7 @@ from typing import ClassVar
 from rrtool.errors import UsageError
 from rrtool.options import Command, OverwriteOptions, argument, option
 
-PROTOCOLS = ("groups", "revisited", "oxford5k", "instre")
+PROTOCOLS = ("groups", "revisited", "oxford5k", "instre", "holidays")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +21,8 @@ class EvaluateOptions(OverwriteOptions):
     )
     ground_truth: str | None = option(
         None,
-        "What each query should find: prefix:REGEX, folder, a CSV name,label, a revisited or "
-        "INSTRE .pkl or .mat, or an Oxford5k folder.",
+        "What each query should find: prefix:REGEX, folder, a CSV name,label, a benchmark's .pkl "
+        "or .mat (revisited, classic, INSTRE, Holidays), or an Oxford5k folder.",
         role="file", panel="Inputs",
     )  # fmt: skip
     boxes: str | None = option(

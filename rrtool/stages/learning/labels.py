@@ -1,7 +1,7 @@
 """Labels that come back from people (each mistake is told, the rest is used), and true ones."""
 
 import difflib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -10,7 +10,8 @@ import numpy as np
 
 from rrtool.datasets import Dataset, is_standard, load_dataset
 from rrtool.errors import UsageError
-from rrtool.ground_truth.tables import read_table, read_titles
+from rrtool.ground_truth.matching import match_names
+from rrtool.tables import in_words, read_table
 
 UNLABELED = -1
 
@@ -103,16 +104,15 @@ def take_labels(
 
 def _located(path: Path, dataset: Dataset, mistakes: list[Mistake]) -> Iterator[_Answer]:
     """The rows that name an image that is there and a label."""
-    row_of = {name: row for row, name in enumerate(dataset.names)}
-    for line, id_text, name, label in _rows(path):
+    rows = list(_rows(path))
+    images_of = _images_of([name for _, _, name, _ in rows], dataset.names)
+    for line, id_text, name, label in rows:
         where, image = f"{path}, line {line}", name or f"id {id_text}"
         try:
-            row = _row_of_id(id_text, name, dataset.names, where) if id_text else row_of.get(name)
+            images = images_of[name]
+            row = _row_of_id(id_text, name, images, dataset.names, where) if id_text else None
             if row is None:
-                raise UsageError(
-                    "no image of this name", where=where, expected=_few(dataset.names),
-                    found=name or "none",
-                )  # fmt: skip
+                row = _only_row(images, name, dataset.names, where)
             if dataset.status[row]:
                 what = "this image could not be read"
                 raise UsageError(what, where=where, found=dataset.reasons[row])
@@ -125,24 +125,46 @@ def _located(path: Path, dataset: Dataset, mistakes: list[Mistake]) -> Iterator[
             yield _Answer(where, image, row, label)
 
 
+def _images_of(entries: Iterable[str], names: Sequence[str]) -> dict[str, list[int]]:
+    """The images that each name in a table means."""
+    known = list(dict.fromkeys(entries))
+    images_of: dict[str, list[int]] = {entry: [] for entry in known}
+    for row, own in enumerate(match_names(known, names)):
+        for entry in own:
+            images_of[known[entry]].append(row)
+    return images_of
+
+
+def _only_row(images: Sequence[int], name: str, names: Sequence[str], where: str) -> int:
+    if len(images) > 1:
+        twins = _few([names[row] for row in images])
+        raise UsageError(f"two images match {name}", where=where, found=twins)
+    if not images:
+        raise UsageError(
+            "no image of this name", where=where, expected=_few(names), found=name or "none"
+        )
+    return images[0]
+
+
 def _rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
     """Line number, id, name and label of every row; a column that is not there is empty."""
-    titles = read_titles(path)
-    columns = [title for title in ("id", "name", "label") if title in titles]
-    if "label" not in columns or len(columns) < 2:
-        columns = ["name", "label"]
-    for line, values in read_table(path, columns, allow_empty=True):
-        cells = dict(zip(columns, values, strict=True))
-        yield line, cells.get("id", "").strip(), cells.get("name", ""), cells["label"].strip()
+    layouts = ("id", "name", "label"), ("id", "label"), ("name", "label")
+    table = read_table(path, *layouts, allow_empty=True)
+    for line, values in table.rows:
+        cells = dict(zip(table.columns, values, strict=True))
+        label = in_words(cells["label"].strip())
+        yield line, cells.get("id", "").strip(), cells.get("name", ""), label
 
 
-def _row_of_id(id_text: str, name: str, names: Sequence[str], where: str) -> int:
+def _row_of_id(
+    id_text: str, name: str, images: Sequence[int], names: Sequence[str], where: str
+) -> int:
     n = len(names)
     if not (id_text.isascii() and id_text.isdigit() and int(id_text) < n):
         what = "no image of this id"
         raise UsageError(what, where=where, expected=f"0 to {n - 1}", found=id_text)
     row = int(id_text)
-    if name and names[row] != name:
+    if name and row not in images:
         raise UsageError(
             f"id {row} is another image", where=where, expected=names[row], found=name,
             todo="is it of this state?",
@@ -197,19 +219,21 @@ def read_truth(source: str, names: list[str], class_names: list[str]) -> np.ndar
 
 
 def _of_table(path: str, names: list[str], class_names: list[str]) -> np.ndarray:
-    rows = {name: row for row, name in enumerate(names)}
+    rows = read_table(Path(path), ("name", "label")).rows
+    images_of = _images_of([name for _, (name, _) in rows], names)
     classes = {name: label for label, name in enumerate(class_names)}
     labels = np.full(len(names), UNLABELED, dtype=np.int32)
-    for line, (name, label) in read_table(Path(path), ("name", "label")):
-        where = f"{path}, line {line}"
-        if name not in rows:
+    for line, (name, cell) in rows:
+        where, label = f"{path}, line {line}", in_words(cell.strip())
+        if not images_of[name]:
             expected = f"names such as {names[0]}"
             raise UsageError("no such image", where=where, expected=expected, found=name)
+        row = _only_row(images_of[name], name, names, where)
         if label not in classes:
             expected = ", ".join(class_names[:10])
             raise UsageError("no such class", where=where, expected=expected, found=label)
-        if labels[rows[name]] not in (UNLABELED, classes[label]):
-            other = class_names[labels[rows[name]]]
+        if labels[row] not in (UNLABELED, classes[label]):
+            other = class_names[labels[row]]
             raise UsageError(f"{name} has two labels", where=where, expected=other, found=label)
-        labels[rows[name]] = classes[label]
+        labels[row] = classes[label]
     return labels

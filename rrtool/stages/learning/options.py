@@ -49,7 +49,7 @@ def _class_names(text: str) -> list[str]:
     """``a,b,c``, or the lines of a file."""
     if not Path(text).is_file():
         return names_in(text)
-    from rrtool.ground_truth.tables import read_lines
+    from rrtool.tables import read_lines
 
     return [line for line in read_lines(Path(text)) if line]
 

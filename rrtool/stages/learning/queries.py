@@ -14,13 +14,14 @@ import numpy as np
 from PIL import Image
 
 from rrtool.artifacts import AlState
-from rrtool.files import csv_line, numbered, open_regular, read_regular, reclaim
+from rrtool.files import numbered, open_regular, read_regular, reclaim
 from rrtool.progress import Progress
 from rrtool.reports.contact_sheet import GENERATOR, Card, render_sheet
 from rrtool.reports.pictures import Pictures
 from rrtool.stages.learning.options import AlCycleOptions
 from rrtool.stages.learning.study import Study
 from rrtool.stages.reports.text_output import is_page, write_text
+from rrtool.tables import table_lines
 
 TITLES = ("id", "name", "label", "score", "suggested", "confidence")
 
@@ -50,13 +51,13 @@ class Question:
         cards = cards_of(rows, names, class_names, probabilities)
         return Question(state.uuid, state.path, class_names, cards, state.acquired_scores.tolist())
 
-    def rows(self) -> list[list[str]]:
-        """The rows of the list, titles first; people fill in its empty column ``label``."""
-        rows = [list(TITLES)]
+    def lines(self) -> list[str]:
+        """The lines of the list, titles first; people fill in its empty column ``label``."""
+        rows: list[Sequence[object]] = [TITLES]
         for card, score in zip(self.cards, self.scores, strict=True):
-            confidence = f"{card.confidence:.4f}" if card.suggested else ""
-            rows.append([str(card.row), card.name, "", f"{score:.6g}", card.suggested, confidence])
-        return rows
+            sure = round(card.confidence, 4) if card.suggested else None
+            rows.append([card.row, card.name, None, float(f"{score:.6g}"), card.suggested, sure])
+        return list(table_lines(rows))
 
     def sheet(self, show: Callable[[Card], Image.Image | None]) -> Iterator[str]:
         """The contact sheet, piece by piece."""
@@ -117,7 +118,7 @@ class QueryFiles:
         Raises:
             WorkFailed: the disk is full or fails.
         """
-        lines = [csv_line(row) for row in question.rows()]
+        lines = question.lines()
         paths, written = self.options.written(), []
         if "to_label" in paths:
             place = self._place("to_label", lambda path: _standing_list(path, lines), is_new)
@@ -158,7 +159,7 @@ class QueryFiles:
 
 
 def _standing_list(path: Path, lines: Sequence[str]) -> _Standing:
-    titles = csv_line(TITLES).encode()
+    titles = lines[0].encode()
     try:
         with open_regular(path) as file:
             if file.readline(len(titles)) != titles:

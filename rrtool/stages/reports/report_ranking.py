@@ -111,7 +111,7 @@ class _Page:
         if source is None:
             return _Truth()
         truth = ground_truths.load(source)
-        setups = truth.resolve(self.query_names, self.database_names, self.boxes)
+        setups = ground_truths.resolve(truth, self.query_names, self.database_names, self.boxes)
         orders = [(method, self.ids)]
         if self.before is not None:
             orders.insert(0, ("before verification", self.before))

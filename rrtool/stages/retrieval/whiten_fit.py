@@ -19,12 +19,12 @@ from rrtool.core.retrieval.whitening import (
 from rrtool.errors import ArtifactError, OptionError, UsageError
 from rrtool.ground_truth.groups import PROTOCOL, Groups
 from rrtool.ground_truth.names import first_few, rows_of_entries
-from rrtool.ground_truth.tables import read_table
 from rrtool.progress import Progress
 from rrtool.stages.driver import as_inputs, make
 from rrtool.stages.retrieval.descriptors import DESCRIPTION, read_usable
 from rrtool.stages.retrieval.options import WhitenFitOptions
 from rrtool.stages.retrieval.whitening import require_unwhitened, whitening_columns
+from rrtool.tables import read_table
 
 
 def run(options: WhitenFitOptions, progress: Progress) -> Path:
@@ -39,7 +39,7 @@ def run(options: WhitenFitOptions, progress: Progress) -> Path:
     with open_artifact(options.features, Features) as features:
         require_unwhitened(features)
         _require_dim(options.dim, features.lengths["d"], features.path)
-        matching = _read_matching(options, features.names)
+        matching = _read_matching(options, features.names, progress)
 
         def work(outputs: list[OutputFile]) -> None:
             learned, facts = _learn(features, options, matching, progress)
@@ -63,25 +63,27 @@ def _require_dim(dim: int | None, limit: int, path: str) -> None:
         )  # fmt: skip
 
 
-def _read_matching(options: WhitenFitOptions, names: list[str]) -> np.ndarray | None:
+def _read_matching(
+    options: WhitenFitOptions, names: list[str], progress: Progress
+) -> np.ndarray | None:
     """Which images match: ``(n,)`` labels of the rows, or ``(p, 2)`` pairs of rows."""
     if options.groups is not None:
-        return _read_labels(options.groups, names)
+        return _read_labels(options.groups, names, progress)
     return None if options.pairs is None else _read_pairs(Path(options.pairs), names)
 
 
-def _read_labels(source: str, names: list[str]) -> np.ndarray:
+def _read_labels(source: str, names: list[str], progress: Progress) -> np.ndarray:
     """``(n,)`` int64, −1 for none."""
     groups = cast(Groups, ground_truths.load(source, PROTOCOL))
-    groups.resolve([], names)  # says which names have no label
+    groups.resolve([], names, tell=progress.message)
     ids = {"": -1}
-    labels = [ids.setdefault(groups.label_of(name) or "", len(ids)) for name in names]
+    labels = [ids.setdefault(label, len(ids)) for label in groups.labels(names)]
     return np.array(labels, dtype=np.int64)
 
 
 def _read_pairs(path: Path, names: list[str]) -> np.ndarray:
     """``(p, 2)`` int64, each unordered pair once."""
-    table = list(read_table(path, ("first", "second")))
+    table = read_table(path, ("first", "second")).rows
     if not table:
         raise UsageError("there are no pairs", where=path)
     entries = list(dict.fromkeys(name for _, pair in table for name in pair))

@@ -98,7 +98,7 @@ def test_evaluate_wants_rankings_and_one_truth() -> None:
     with pytest.raises(UsageError, match="--ground-truth or --boxes"):
         rrtool.evaluate(["r.h5"], ground_truth="folder", boxes="b.csv")
     with pytest.raises(OptionError, match=r"unknown --protocol \(expected groups, revisited"):
-        rrtool.evaluate(["r.h5"], ground_truth="folder", protocol="holidays")
+        rrtool.evaluate(["r.h5"], ground_truth="folder", protocol="ukbench")
 
 
 def test_protocols_of_the_option_are_those_of_the_ground_truth() -> None:
