@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections import Counter, defaultdict
@@ -80,7 +81,8 @@ class Campaign:
 
 
 def typed_outputs(words: list[str]) -> list[str]:
-    return [word for flag, word in pairwise(words) if flag in OUTPUT_FLAGS]
+    """The files that are to be written, as paths from the working folder."""
+    return [os.path.normpath(word) for flag, word in pairwise(words) if flag in OUTPUT_FLAGS]
 
 
 def run_cases(campaign: Campaign, count: int, seconds: float) -> Tally:

@@ -59,6 +59,8 @@ _CHEAP = (
 )  # fmt: skip
 _DATASETS = ("mnist", "cifar10", "cifar10bin", "cifar100", "svhn")
 _TRUTHS = ("gnd_rev.pkl", "gnd_instre.pkl", "gnd_classic.pkl")
+# Formats with checksums of their own.
+_TELLING = (".h5", ".pth", ".gz")
 # Calls whose inputs change in a way that takes long for what it shows are left to fewer cases.
 _SLOW = ("al-cycle", "al-pretrain", "al-agree", "al-cycle oracle", "al-cycle labels")
 
@@ -114,7 +116,7 @@ def _files(kind: str, targets: Sequence[Target], *tables: Mapping[str, Mutator])
         table = rng.choice(tables)
         title = _apply(table, path, rng)
         name = f"{target.name}: {title}"
-        is_told = table is raw.MUTATORS and kind in ("artifact", "weights")
+        is_told = table is raw.MUTATORS and path.suffix in _TELLING
         return Case(kind, target.call, name, words_of(target.call), told=is_told)
 
     return make
@@ -182,6 +184,23 @@ def _around(corpus: Corpus, rng: Random) -> Case:
     if rng.random() < 0.3:
         words.append("--overwrite")
     return Case("around", call, title, words)
+
+
+def _earlier(corpus: Corpus, rng: Random) -> Case:
+    """The output is there from an earlier run; it, or an input since, has changed."""
+    call = rng.choice([call for call in _CHEAP if outputs_of(call)[:1] not in ([], ["x.html"])])
+    output = outputs_of(call)[0]
+    earlier = corpus.require(output)
+    work = corpus.fresh(call)
+    copy(earlier, work / output)
+    name = rng.choice((output, *(name for name in inputs_of(call) if name.endswith(".h5"))))
+    table = rng.choice((raw.MUTATORS, hdf5.MUTATORS))
+    title = _apply(table, work / name, rng)
+    words = words_of(call)
+    if rng.random() < 0.5:
+        words.append("--overwrite")
+    is_told = table is raw.MUTATORS and name != output
+    return Case("around", call, f"earlier, {name}: {title}", words, told=is_told)
 
 
 _PARTED = ("extract", "extract regions", "detect-local", "rerank", "diffuse",
@@ -256,5 +275,5 @@ KINDS: dict[str, tuple[float, _Maker]] = {
     "config": (5, _config),
     "parts": (4, _parts),
     "place": (4, _place),
-    "around": (4, _around),
+    "around": (4, _one_of(_around, _around, _earlier)),
 }  # fmt: skip

@@ -80,7 +80,7 @@ MORE: dict[str, tuple[str, ...]] = {
                        "--database-local", "d.h5", "--ground-truth", "groups.csv"),
     "report photos": ("r.h5", "-o", "x.html", "--images", "photos"),
     "report agreement": ("ag.h5", "-o", "x.html"),
-    "report states": ("a.h5", "st.h5", "-o", "x.html"),
+    "report states": ("a.h5", "-o", "x.html"),
     "report saliency": ("os.h5", "-o", "x.html", "--images", "images", "--objects", "ob.h5",
                         "--regions", "fr.h5", "--boxes", "boxes.csv"),
     "report objects": ("ob.h5", "-o", "x.html", "--images", "images"),

@@ -14,6 +14,7 @@ from rrtool.artifacts import open_artifact
 from rrtool.errors import RrtoolError
 from tests.fuzz.child import MIB, Limits, Outcome
 from tests.fuzz.made import SECRET
+from tests.fuzz.mutators.places import NOTES
 
 DOCUMENTED = (0, 1, 2, 3, 4, 130)
 _FAILED = (1, 2, 4)
@@ -63,7 +64,11 @@ def _entry(path: bytes) -> Entry:
     if status.st_size > 64 * MIB:
         return "file", f"{status.st_size} {status.st_mtime_ns}"
     with open(path, "rb") as file:
-        return "file", hashlib.blake2b(file.read(), digest_size=16).hexdigest()
+        return _content(file.read())
+
+
+def _content(data: bytes) -> Entry:
+    return "file", hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def judge(
@@ -165,7 +170,12 @@ def _may_change(
         if where == "work" and (is_part or (inner.startswith(own) and entry[0] != "link")):
             return True
         if where == "work" and inner == output and is_done:
-            return entry[0] == "link" or words[0] == "report"
+            is_foreign = entry == _content(NOTES.encode())
+            return (
+                entry[0] == "link"
+                or words[0] == "report"
+                or (not is_foreign and "--overwrite" in words)
+            )
     return False
 
 
@@ -176,7 +186,7 @@ def _may_appear(path: str, outputs: list[str], is_done: bool) -> bool:
     if where != "work":
         return False
     for output in outputs:
-        stem = output.rpartition(".")[0]
+        stem = os.path.splitext(output)[0]
         of_it = (output, f"{stem}.skipped.tsv", f"{stem}.to_label.csv", f"{stem}.to_label.html")
         if inner in of_it and (is_done or inner != output):
             return True
@@ -189,7 +199,8 @@ def _may_appear(path: str, outputs: list[str], is_done: bool) -> bool:
 def _sort(path: str, outputs: list[str]) -> str:
     """A path with the outputs' own names left out."""
     for output in outputs:
-        path = path.replace(output, "OUTPUT").replace(output.rpartition(".")[0] + ".", "OUTPUT.")
+        path = path.replace(output, "OUTPUT")
+        path = path.replace(os.path.splitext(output)[0] + ".", "OUTPUT.")
     path = re.sub(r"\.[0-9a-zA-Z_-]{6,}\.tmp", ".*.tmp", path)
     return re.sub(r"\d+", "N", path)[:120]
 
