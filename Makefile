@@ -7,10 +7,12 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 DEMO_OPTIONS ?=
 JOBS ?= 2
+# Of make fuzz: how long, and which cases; of make kills: how many.
+MINUTES ?= 5
 KILLS ?= 1000
 SEED ?= 0
 
-.PHONY: demo test kills lint format docs bench install clean
+.PHONY: demo test fuzz kills lint format docs bench install clean
 .DELETE_ON_ERROR:
 
 demo: install
@@ -37,6 +39,9 @@ docs: install
 
 bench: install
 	for script in startup mser fsm extract adjacency diffusion build_graph egm saliency coreset joint_label_propagation training; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+fuzz: install
+	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $(SEED)
 
 install: $(VENV)/installed-$(FAISS)
 
