@@ -163,8 +163,8 @@ def new_file(target: Path) -> Iterator[int]:
     _sync_folder(target.parent)
 
 
-def write_durably(target: Path, pieces: Iterable[str]) -> None:
-    """Write a text as ``new_file``; surrogate escapes become the bytes that they stand for.
+def write_durably(target: Path, pieces: Iterable[str | bytes]) -> None:
+    """Write a file as ``new_file``; surrogate escapes become the bytes that they stand for.
 
     Raises:
         OSError: it cannot be written.
@@ -177,11 +177,11 @@ def write_durably(target: Path, pieces: Iterable[str]) -> None:
                 view = view[os.write(descriptor, view) :]
 
 
-def _blocks(pieces: Iterable[str]) -> Iterator[bytes]:
+def _blocks(pieces: Iterable[str | bytes]) -> Iterator[bytes]:
     """Small pieces together."""
     block = bytearray()
     for piece in pieces:
-        block += piece.encode("utf-8", "surrogateescape")
+        block += piece.encode("utf-8", "surrogateescape") if isinstance(piece, str) else piece
         if len(block) >= _BLOCK:
             yield bytes(block)
             block.clear()

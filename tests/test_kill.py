@@ -1,6 +1,6 @@
 """Runs that are killed at operations on files, a few of them; ``make kills`` takes all commands.
 
-``RRTOOL_KILLS=200 pytest tests/test_kill.py`` kills 200 times instead of 12.
+``RRTOOL_KILLS=200 pytest tests/test_kill.py`` kills 200 times instead of 8.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-N_KILLS = int(os.environ.get("RRTOOL_KILLS", "12"))
+N_KILLS = int(os.environ.get("RRTOOL_KILLS", "8"))
 # Parts that are joined; a list of skipped inputs; training with checkpoints; a list to label.
 CALLS = "extract parts,extract skipping,al-pretrain,al-cycle ask"
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageFilter
 
+from rrtool.files import write_durably
 from rrtool.scenes.pictures import draw_background, draw_patch, draw_poster
 from rrtool.tables import table_lines
 
@@ -218,6 +219,4 @@ def _write_if_new(path: Path, content: bytes) -> None:
     """A file that is right already keeps its time of change, by which later stages know it."""
     if path.is_file() and path.read_bytes() == content:
         return
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    write_durably(path, [content])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum, auto
 from pathlib import Path
@@ -119,18 +119,31 @@ class QueryFiles:
             WorkFailed: the disk is full or fails.
         """
         lines = question.lines()
-        paths, written = self.options.written(), []
-        if "to_label" in paths:
-            place = self._place("to_label", lambda path: _standing_list(path, lines), is_new)
-            written += [write_text(place, lines)] if place else []
-        if "sheet" in paths:
-            place = self._place("sheet", lambda path: _standing_sheet(path, question.uuid), is_new)
-            written += (
-                [write_text(place, question.sheet(self._pictures(question)))] if place else []
-            )
+        written = [
+            *self._write(
+                "to_label", lambda path: _standing_list(path, lines), lambda: lines, is_new
+            ),
+            *self._write(
+                "sheet",
+                lambda path: _standing_sheet(path, question.uuid),
+                lambda: question.sheet(self._pictures(question)),
+                is_new,
+            ),
+        ]
         if written:
             text = f"{len(question.cards)} images to label: "
             self.progress.message(text + " and ".join(map(str, written)))
+
+    def _write(
+        self,
+        name: str,
+        look: Callable[[Path], _Standing],
+        pieces: Callable[[], Iterable[str]],
+        is_new: bool,
+    ) -> list[Path]:
+        """Write one file if it is wanted and not there yet; what was written."""
+        place = self._place(name, look, is_new) if name in self.options.written() else None
+        return [] if place is None else [write_text(place, pieces())]
 
     def _place(self, name: str, look: Callable[[Path], _Standing], is_new: bool) -> Path | None:
         """Where a file of an option is to be written; None where it is there already."""

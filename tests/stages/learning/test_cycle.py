@@ -342,6 +342,15 @@ def test_oracle_run_again_does_nothing_and_goes_on_from_a_state(tmp_path):
     assert digest_of(further) == digest_of(longer)
 
 
+def test_oracle_never_writes_over_the_state_that_it_goes_on_from(tmp_path):
+    """Under a name that only the number of the cycle tells."""
+    first = oracle(tmp_path / "s-c1.h5", cycles=1)
+    content = first.read_bytes()
+    with pytest.raises(UsageError, match=r"s-c1\.h5: the output is one of the inputs"):
+        oracle(tmp_path / "s.h5", cycles=2, state=str(first), overwrite=True)
+    assert first.read_bytes() == content
+
+
 def test_oracle_from_a_file_asks_only_what_it_can_answer(tmp_path):
     truth = write_labels(tmp_path / "truth.csv", range(12), ["img/012.png,", "nothing,cat"])
     path = oracle(
