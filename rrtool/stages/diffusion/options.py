@@ -80,8 +80,14 @@ class DiffuseOptions(DeviceOptions, OutputOptions):
         least=1, panel="Start",
     )  # fmt: skip
     verified: int = option(
-        10, "Of the ranking of --seeds, how many of the first images may become seeds.",
+        10, "Of the ranking of --seeds, how many of the best verified images may become seeds.",
         least=1, panel="Start",
+    )  # fmt: skip
+    verified_by: str = option(
+        "ranking",
+        "Which verified images are the best: the first of the ranking, whatever ordered it, or "
+        "those of most inliers, as in the thesis, which ranks by inliers.",
+        choices=("ranking", "inliers"), panel="Start",
     )  # fmt: skip
     transductive: bool = option(
         False, "Let the queries enter the graph, and start at them.", panel="Start"
