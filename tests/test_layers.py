@@ -41,7 +41,7 @@ def test_module_imports_only_what_its_layer_may(path):
             assert not _uses(imports, package)
     if not name.startswith("artifacts/"):
         assert not _uses(imports, "h5py")
-    if name not in ("ground_truth/restricted_pickle.py", "networks/checkpoints.py"):
+    if name != "ground_truth/restricted_pickle.py":
         assert not _uses(imports, "pickle")
         assert not _uses(imports, "pickletools")
     if not name.startswith(("stages/", "cli/")) and name not in ("api.py", "commands.py"):
@@ -204,15 +204,3 @@ def test_importing_rrtool_imports_nothing_heavy():
     assert not imported & heavy
     assert {name for name in imported if name.startswith("rrtool.")} == {"rrtool.version"}
     assert "torch" not in _runs("import rrtool; rrtool.extract; rrtool.al_cycle; dir(rrtool)")
-
-
-def test_checkpoints_use_pickle_for_its_exception_only():
-    tree = ast.parse((ROOT / "rrtool/networks/checkpoints.py").read_text(encoding="utf-8"))
-    used = {
-        node.attr
-        for node in ast.walk(tree)
-        if isinstance(node, ast.Attribute)
-        and isinstance(node.value, ast.Name)
-        and node.value.id == "pickle"
-    }
-    assert used == {"UnpicklingError"}

@@ -1,220 +1,162 @@
-"""Weights files: plain torchvision state dicts, and the retrieval checkpoints with ``meta``."""
+"""Checkpoints: which entry of a weights file holds the weights, and what the file says of them."""
 
 import hashlib
-import http.client
-import pickle  # only for the error that torch's weights-only unpickler raises
 import re
-import urllib.error
-import urllib.request
-import warnings
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-import torchvision
 
 from rrtool.artifacts.digests import digest_of_file
-from rrtool.errors import UsageError, WorkFailed
+from rrtool.errors import UsageError
+from rrtool.networks.head import Head, is_of_head, read_head
+from rrtool.networks.weights_file import EXPECTED, read_weights_file
 
-CONNECT_TIMEOUT_S = 5.0
-_EXPECTED = "a state dict or a retrieval checkpoint"
+State = Mapping[str, torch.Tensor]
+# What training scripts call the entry of the weights, the likeliest first.
+_ENTRIES = ("state_dict", "model_state_dict", "model", "net", "network", "weights")
+# Averages over the last steps of training, which are what their authors evaluate.
+_AVERAGED = re.compile(r"(^|_)ema(_|$)")
+_DEEPEST = 3
+# Around a whole model: of DataParallel, of torch.compile, and attributes of a training script.
+_WRAPPERS = ("module.", "_orig_mod.", "model.", "backbone.", "encoder.", "net.", "network.")
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """What a weights file holds (see ``Network`` for the meaning of the fields)."""
+    """What a weights file holds.
+
+    Attributes:
+        source: its path.
+        label: its name, for people.
+        digest: of its bytes.
+        state: tensors by name, but those of the head.
+        architecture, mean, std: what it says of itself, if anything.
+        head: the layers after the backbone.
+        notes: what was chosen or left out, in sentences for people.
+    """
 
     source: str
     label: str
     digest: str
-    state: dict[str, torch.Tensor]
-    is_backbone: bool = False
+    state: State
     architecture: str | None = None
-    pooling: str | None = None
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
-    gem_exponent: float | None = None
-    projection: tuple[torch.Tensor, torch.Tensor] | None = None
-    whitenings: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = field(default_factory=dict)
+    head: Head = field(default_factory=Head)
+    notes: tuple[str, ...] = ()
 
 
 def read_checkpoint(path: str) -> Checkpoint:
-    """Read a plain state dict, or a retrieval checkpoint with ``meta`` and ``state_dict``.
+    """Read a state dict, a retrieval checkpoint, or what a training script saved around one.
 
     Raises:
         UsageError: the file is missing, is no checkpoint, or would need code to be run.
     """
-    content = _load_safely(path)
-    label, digest = Path(path).name, digest_of_file(path)
-    if isinstance(content, dict) and "meta" in content and "state_dict" in content:
-        return _retrieval_checkpoint(path, label, digest, content)
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    if not _is_state_dict(content):
-        found = type(content).__name__
-        raise UsageError("not a weights file", where=path, expected=_EXPECTED, found=found)
-    return Checkpoint(path, label, digest, dict(content))
-
-
-def _load_safely(path: str) -> Any:
-    """torch's weights-only loader, with the numpy constructors that ``meta['Lw']`` needs."""
-    try:
-        with warnings.catch_warnings(), torch.serialization.safe_globals(_numpy_constructors()):
-            warnings.simplefilter("ignore")  # of what ends in an error anyway
-            return torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError:
-        raise UsageError(
-            "no such weights file", where=path, todo="give a path, 'imagenet' or 'none'"
-        ) from None
-    except OSError as error:
-        found = error.strerror or str(error)
-        raise UsageError("cannot read the weights file", where=path, found=found) from None
-    except (pickle.UnpicklingError, RuntimeError, EOFError, KeyError, ValueError) as error:
-        found = _why_unreadable(error)
-        raise UsageError(
-            "not a readable weights file", where=path, expected=_EXPECTED, found=found
-        ) from None
-
-
-def _why_unreadable(error: Exception) -> str:
-    """The heart of torch's message, which also explains how to switch the safety off."""
-    text = str(error).strip()
-    forbidden = re.search(r"Unsupported (?:global|class): .*?(?= was not|$)", text, re.MULTILINE)
-    if forbidden:
-        return f"code to run ({forbidden[0]})"
-    if isinstance(error, pickle.UnpicklingError):
-        return "another kind of file"
-    return text.splitlines()[0].split(". ")[0] if text else "an empty file"
-
-
-def _numpy_constructors() -> list[Any]:
-    """The constructors that pickled numpy arrays name, under numpy's old and new module path."""
-    multiarray = getattr(np, "_core", None) or np.core
-    functions = {name: getattr(multiarray.multiarray, name) for name in ("_reconstruct", "scalar")}
-    return [
-        *(
-            (function, f"numpy.{module}.multiarray.{name}")
-            for name, function in functions.items()
-            for module in ("core", "_core")
-        ),
-        np.ndarray,
-        np.dtype,
-        *(type(np.dtype(code)) for code in ("f4", "f8", "i4", "i8", "u1", "b1")),
-    ]
-
-
-def _is_state_dict(content: Any) -> bool:
-    return (
-        isinstance(content, dict)
-        and bool(content)
-        and all(isinstance(key, str) for key in content)
-        and all(isinstance(value, torch.Tensor) for value in content.values())
-    )
-
-
-def _retrieval_checkpoint(path: str, label: str, digest: str, content: dict) -> Checkpoint:
-    meta, state = content["meta"], content["state_dict"]
-    if not isinstance(meta, dict) or not _is_state_dict(state):
-        raise UsageError("damaged retrieval checkpoint: meta or state_dict is no table", where=path)
-    prefix = "features."
-    exponent = state.get("pool.p")
-    projection = None
-    if "whiten.weight" in state:
-        bias = state.get("whiten.bias", torch.zeros(len(state["whiten.weight"])))
-        projection = (state["whiten.weight"].float(), bias.float())
+    content = read_weights_file(path)
+    entry, given = _choose(content, path)
+    state = _unwrapped({key: value for key, value in given.items() if torch.is_tensor(value)})
+    meta = content.get("meta") if entry else None
+    if meta is not None and not isinstance(meta, dict):
+        raise UsageError("damaged retrieval checkpoint: meta is no table", where=path)
+    meta = meta or {}
+    architecture = meta.get("architecture")
+    if not isinstance(architecture, (str, type(None))):
+        raise UsageError("damaged retrieval checkpoint: architecture is no name", where=path)
+    left = [*(key for key in content if entry and key not in (entry[0], "meta")),
+            *(key for key in given if not torch.is_tensor(given[key]))]  # fmt: skip
     return Checkpoint(
         path,
-        label,
-        digest,
-        {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)},
-        is_backbone=True,
-        architecture=meta.get("architecture"),
-        pooling=meta.get("pooling"),
-        mean=_three(meta.get("mean"), path),
-        std=_three(meta.get("std"), path),
-        # Each channel may have an exponent of its own; the released networks share one.
-        gem_exponent=None if exponent is None else float(exponent.float().mean()),
-        projection=projection,
-        whitenings=_whitenings(meta.get("Lw") or {}, path),
+        Path(path).name,
+        digest_of_file(path),
+        {key: value for key, value in state.items() if not is_of_head(key)},
+        architecture,
+        _three(meta, "mean", path),
+        _three(meta, "std", path),
+        read_head({key: value for key, value in state.items() if is_of_head(key)}, meta, path),
+        _notes(entry, left),
     )
 
 
-def _three(values: Any, path: str) -> tuple[float, ...] | None:
+def _notes(entry: tuple[str, ...], left: list[Any]) -> tuple[str, ...]:
+    if not left:
+        return ()
+    taken = f"takes the entry {'/'.join(entry)} and " if entry else ""
+    return (f"{taken}leaves out {listed(left)}",)
+
+
+def listed(names: list[Any], most: int = 3) -> str:
+    """The first of some names."""
+    shown = ", ".join(str(name) for name in names[:most])
+    return shown + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _choose(content: Any, path: str) -> tuple[tuple[str, ...], Mapping[str, Any]]:
+    """The entry of the weights, by its keys from the outermost, and what it holds.
+
+    Raises:
+        UsageError: there is none, or it is not clear which.
+    """
+    found = dict(_state_dicts(content))
+    if not found:
+        kind = type(content).__name__
+        raise UsageError("not a weights file", where=path, expected=EXPECTED, found=kind)
+    averaged = [keys for keys in found if any(_AVERAGED.search(key.lower()) for key in keys)]
+    named = [keys for name in _ENTRIES for keys in found if keys[:1] == (name,)]
+    for chosen in (averaged, named, list(found)):
+        if len(chosen) == 1 or (chosen and chosen is named):
+            return chosen[0], found[chosen[0]]
+        if chosen:
+            break
+    raise UsageError(
+        "several entries hold weights", where=path, expected="one, or one named model or ema",
+        found=listed(["/".join(keys) for keys in chosen]), todo="save one of them alone",
+    )  # fmt: skip
+
+
+def _state_dicts(
+    content: Any, keys: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
+        return
+    values = list(content.values())
+    if any(torch.is_tensor(value) for value in values) and not any(
+        isinstance(value, (dict, list, tuple)) for value in values
+    ):
+        yield keys, content
+    elif len(keys) < _DEEPEST:
+        for key, value in content.items():
+            if key != "meta":
+                yield from _state_dicts(value, (*keys, key))
+
+
+def _unwrapped(state: State) -> State:
+    """Without the wrappers that all names share."""
+    for wrapper in _WRAPPERS:
+        if state and all(key.startswith(wrapper) for key in state):
+            return _unwrapped({key.removeprefix(wrapper): state[key] for key in state})
+    return state
+
+
+def _three(meta: Mapping[str, Any], name: str, path: str) -> tuple[float, ...] | None:
+    """``meta``'s mean or standard deviation of the colour channels."""
+    values = meta.get(name)
     if values is None:
         return None
-    numbers = tuple(float(value) for value in np.ravel(values))
-    if len(numbers) != 3:
-        raise UsageError("mean and std have three values", where=path, found=str(len(numbers)))
+    try:
+        numbers = tuple(float(value) for value in values) if len(values) == 3 else ()
+    except (TypeError, ValueError, RuntimeError):
+        numbers = ()
+    if not numbers or not np.isfinite(numbers).all() or (name == "std" and min(numbers) <= 0):
+        what = f"damaged retrieval checkpoint: meta {name} is not three numbers in range"
+        raise UsageError(what, where=path)
     return numbers
 
 
-def _whitenings(
-    learned: dict[str, Any], path: str
-) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """``meta['Lw'][set]['ss' | 'ms']`` → mean ``(k,)`` and projection ``(d, k)``, float32."""
-    found: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = {}
-    for name, by_scales in learned.items():
-        for scales, parts in by_scales.items():
-            mean = np.asarray(parts["m"], dtype=np.float32).ravel()
-            projection = np.asarray(parts["P"], dtype=np.float32)
-            if projection.ndim != 2 or projection.shape[1] != len(mean):
-                what = f"the whitening {name}/{scales} has mismatched shapes"
-                raise UsageError(what, where=path, found=f"m {mean.shape}, P {projection.shape}")
-            found.setdefault(name, {})[scales] = (mean, projection)
-    return found
-
-
-def read_imagenet_weights(name: str) -> Checkpoint:
-    """torchvision's ImageNet weights: from torch's cache, else downloaded once.
-
-    Raises:
-        WorkFailed: not cached, and the host can't be reached within seconds.
-    """
-    entry = torchvision.models.get_model_weights(name).DEFAULT
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
-    if not cached.is_file():
-        _download(entry.url, cached)
-    path = str(cached)
-    return Checkpoint(path, f"imagenet ({entry})", digest_of_file(path), dict(_load_safely(path)))
-
-
-def _download(url: str, target: Path) -> None:
-    """Fetch to a temporary name, check the hash in torchvision's file name, rename."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial")
-    digest = hashlib.sha256()
-    try:
-        with (
-            urllib.request.urlopen(url, timeout=CONNECT_TIMEOUT_S) as answer,  # noqa: S310
-            partial.open("wb") as file,
-        ):
-            while block := answer.read(1 << 20):
-                digest.update(block)
-                file.write(block)
-    except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-        partial.unlink(missing_ok=True)
-        raise WorkFailed(
-            "the ImageNet weights are not cached and cannot be downloaded",
-            where=target.name,
-            found=str(getattr(error, "reason", error)),
-            todo="give --weights a file, or --weights none for an untrained network",
-        ) from None
-    expected = target.stem.rpartition("-")[2]
-    if not digest.hexdigest().startswith(expected):
-        partial.unlink(missing_ok=True)
-        raise WorkFailed(
-            "the downloaded weights are damaged",
-            where=target.name,
-            expected=f"SHA-256 {expected}…",
-            found=digest.hexdigest()[: len(expected)],
-            todo="try again",
-        )
-    partial.replace(target)
-
-
-def digest_of_state(state: dict[str, torch.Tensor]) -> str:
+def digest_of_state(state: State) -> str:
     """BLAKE2b-128 of the names and values of a state dict."""
     digest = hashlib.blake2b(digest_size=16)
     for key in sorted(state):

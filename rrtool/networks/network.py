@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass, field
 
-import numpy as np
-import torch
 from torch import nn
 
 from rrtool.errors import UsageError
@@ -13,12 +11,10 @@ from rrtool.networks.backbones import (
     cut_backbone,
     seeded_classifier,
 )
-from rrtool.networks.checkpoints import (
-    Checkpoint,
-    digest_of_state,
-    read_checkpoint,
-    read_imagenet_weights,
-)
+from rrtool.networks.checkpoints import Checkpoint, digest_of_state, read_checkpoint
+from rrtool.networks.fitting import fill
+from rrtool.networks.head import Head, require_chain
+from rrtool.networks.imagenet import read_imagenet_weights
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -37,9 +33,8 @@ class Network:
         upsample: whether the last map has doubled resolution (§4.4.1).
         min_size: smallest image side, in pixels, that yields a map.
         mean, std: per channel, of RGB in [0, 1].
-        gem_exponent: learned GeM exponent, if the checkpoint has one.
-        projection: learned whitening layer ``(weight (d, k), bias (d,))`` applied per scale.
-        whitenings: ``{set: {'ss' | 'ms': (mean (k,), projection (d, k))}}`` from ``meta['Lw']``.
+        head: the layers of a retrieval checkpoint after the backbone.
+        notes: what was chosen, left out or converted of the weights file, for people.
     """
 
     backbone: nn.Module
@@ -50,10 +45,8 @@ class Network:
     upsample: bool
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
-    gem_exponent: float | None = None
-    pooling: str | None = None
-    projection: tuple[torch.Tensor, torch.Tensor] | None = None
-    whitenings: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = field(default_factory=dict)
+    head: Head = field(default_factory=Head)
+    notes: tuple[str, ...] = ()
 
     @property
     def n_channels(self) -> int:
@@ -82,7 +75,7 @@ def load_network(
     Args:
         name: one of ``ARCHITECTURES``.
         weights: ``none`` (seeded initialisation), ``imagenet`` (torchvision's own, cached or
-            downloaded), or the path of a plain state dict or of a retrieval checkpoint.
+            downloaded), or the path of a state dict or of a retrieval checkpoint.
         upsample: double the resolution of the last map (VGG, ResNet).
         seed: of the initialisation with ``none``.
         device: torch device.
@@ -110,17 +103,15 @@ def _fill(name: str, weights: str, upsample: bool, seed: int) -> Network:
 
 
 def _from_checkpoint(name: str, checkpoint: Checkpoint, upsample: bool) -> Network:
-    if checkpoint.architecture not in (None, name):
-        what, found = "the checkpoint is of another network", checkpoint.architecture
-        todo = f"use --network {found}"
+    found = checkpoint.architecture
+    if found not in (None, name):
+        todo = f"use --network {found}" if found in ARCHITECTURES else None
+        what = "the checkpoint is of another network"
         raise UsageError(what, where=checkpoint.source, expected=name, found=found, todo=todo)
     model = build_classifier(name)
-    if checkpoint.is_backbone:
-        backbone = cut_backbone(model, name, upsample)
-        _load_strictly(backbone, checkpoint, name)
-    else:
-        _load_strictly(model, checkpoint, name, ARCHITECTURES[name].classifier)
-        backbone = cut_backbone(model, name, upsample)
+    backbone = cut_backbone(model, name, upsample)
+    notes = fill(backbone, model, name, checkpoint)
+    require_chain(checkpoint.head, ARCHITECTURES[name].n_channels, checkpoint.source)
     return Network(
         backbone,
         name,
@@ -130,41 +121,6 @@ def _from_checkpoint(name: str, checkpoint: Checkpoint, upsample: bool) -> Netwo
         upsample=upsample,
         mean=checkpoint.mean or IMAGENET_MEAN,
         std=checkpoint.std or IMAGENET_STD,
-        gem_exponent=checkpoint.gem_exponent,
-        pooling=checkpoint.pooling,
-        projection=checkpoint.projection,
-        whitenings=checkpoint.whitenings,
+        head=checkpoint.head,
+        notes=(*checkpoint.notes, *notes),
     )
-
-
-def _load_strictly(
-    module: nn.Module, checkpoint: Checkpoint, name: str, ignored_prefixes: tuple[str, ...] = ()
-) -> None:
-    """Fill every weight of ``module`` but those with an ignored prefix; anything else missing,
-    left over or of another shape is an error that names the first of them."""
-    own = module.state_dict()
-    # Counters of seen batches play no part in inference, and old checkpoints lack them.
-    needed = {key for key in own if not key.startswith(ignored_prefixes)}
-    needed = {key for key in needed if not key.endswith("num_batches_tracked")}
-    given = {
-        key: value
-        for key, value in checkpoint.state.items()
-        if not key.startswith(ignored_prefixes)
-    }
-    problems = (
-        [f"{key} is missing" for key in sorted(needed - given.keys())]
-        + [f"{key} is not a weight of it" for key in sorted(given.keys() - own.keys())]
-        + [
-            f"{key} has shape {tuple(given[key].shape)}, not {tuple(own[key].shape)}"
-            for key in sorted(needed & given.keys())
-            if given[key].shape != own[key].shape
-        ]
-    )
-    if problems:
-        raise UsageError(
-            f"these are not weights of {name}",
-            where=checkpoint.source,
-            found=problems[0] + (f" and {len(problems) - 1} more" if problems[1:] else ""),
-            todo="check --network",
-        )
-    module.load_state_dict(given, strict=False)

@@ -74,11 +74,11 @@ def checkpoint(tmp_path):
 def test_retrieval_checkpoint_is_read_without_running_code(checkpoint):
     network = load_network("resnet18", str(checkpoint))
     assert network.trained
-    assert network.gem_exponent == 2.5
-    assert network.pooling == "gem"
+    assert network.head.exponent.tolist() == [2.5]
+    assert network.head.pooling == "gem"
     assert network.mean == pytest.approx((0.1, 0.2, 0.3))
     assert network.std == pytest.approx((0.4, 0.5, 0.6))
-    mean, projection = network.whitenings["sfm"]["ms"]
+    mean, projection = network.head.whitenings["sfm"]["ms"]
     assert mean.shape == (512,)
     np.testing.assert_array_equal(projection, np.eye(512)[:64])
     own = load_network("resnet18", "none", seed=3).backbone.state_dict()
@@ -90,7 +90,9 @@ def test_checkpoint_of_another_network_names_it(checkpoint, tmp_path):
     with pytest.raises(UsageError, match=r"another network.*use --network resnet18"):
         load_network("resnet50", str(checkpoint))
     torch.save({"conv.weight": torch.zeros(3)}, tmp_path / "other.pth")
-    with pytest.raises(UsageError, match=r"not weights of resnet18.*is missing and .* more"):
+    with pytest.raises(
+        UsageError, match=r"not weights of resnet18.*missing: conv1.weight, .* more"
+    ):
         load_network("resnet18", str(tmp_path / "other.pth"))
 
 

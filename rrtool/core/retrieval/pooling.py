@@ -4,7 +4,7 @@ Every function takes activations ``(b, k, h, w)``, non-negative, and returns ``(
 device in float32. A map that is zero everywhere gives a zero vector, never NaN.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -27,8 +27,8 @@ def mac(activations: torch.Tensor) -> torch.Tensor:
     return activations.float().amax(dim=(-2, -1))
 
 
-def gem(activations: torch.Tensor, exponent: float = 3.0) -> torch.Tensor:
-    """Generalized mean pooling (eq. 2.13) with exponent ω.
+def gem(activations: torch.Tensor, exponent: float | torch.Tensor = 3.0) -> torch.Tensor:
+    """Generalized mean pooling (eq. 2.13) with exponent ω, or ``(k,)`` exponents, one a channel.
 
     The maximum of each channel is factored out, so that no power under- or overflows. The
     released training code adds 1e-6 to every activation instead; that turns a zero map into a
@@ -70,10 +70,19 @@ def _starts(length: int, side: int, count: int) -> list[int]:
 
 def rmac(activations: torch.Tensor, n_levels: int = 3) -> torch.Tensor:
     """R-MAC: regional maxima, each l2-normalised, summed (Tolias et al. 2016, thesis §2.5)."""
+    return sum_over_regions(activations, lambda region: l2_normalize(mac(region)), n_levels)
+
+
+def sum_over_regions(
+    activations: torch.Tensor,
+    describe: Callable[[torch.Tensor], torch.Tensor],
+    n_levels: int = 3,
+) -> torch.Tensor:
+    """The sum of the descriptors ``(b, d)`` that ``describe`` gives of the regions of R-MAC."""
     height, width = activations.shape[-2:]
-    total = torch.zeros(activations.shape[:2], device=activations.device)
+    total = torch.zeros((), device=activations.device)
     for x, y, w, h in rmac_regions(height, width, n_levels):
-        total = total + l2_normalize(mac(activations[..., y : y + h, x : x + w]))
+        total = total + describe(activations[..., y : y + h, x : x + w])
     return total
 
 
@@ -89,7 +98,9 @@ def crow(activations: torch.Tensor) -> torch.Tensor:
     return (activations * spatial_weights).sum(dim=(-2, -1)) * channel_weights
 
 
-def pool(activations: torch.Tensor, method: str, gem_exponent: float = 3.0) -> torch.Tensor:
+def pool(
+    activations: torch.Tensor, method: str, gem_exponent: float | torch.Tensor = 3.0
+) -> torch.Tensor:
     """Pool with the named method, one of ``POOLINGS``, without normalisation."""
     if method == "gem":
         return gem(activations, gem_exponent)

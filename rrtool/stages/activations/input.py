@@ -26,6 +26,7 @@ class ActivationInput:
         network: description of the network.
         n_channels: of the activation maps.
         device: where the network runs.
+        notes: about the weights, in sentences for people.
     """
 
     collection: Collection
@@ -34,6 +35,7 @@ class ActivationInput:
     network: dict[str, Any]
     n_channels: int
     device: str
+    notes: tuple[str, ...] = ()
 
     @property
     def n_scales(self) -> int:
@@ -68,7 +70,8 @@ def open_network(options: NetworkOptions | ActivationsOptions) -> tuple[Network,
     )  # fmt: skip
     source = NetworkSource(network, collection, options, device)
     facts = options.inference(), network.describe(), network.n_channels
-    return network, ActivationInput(collection, source, *facts, device)
+    notes = tuple(f"{network.weights} {note}" for note in network.notes)
+    return network, ActivationInput(collection, source, *facts, device, notes)
 
 
 def _collect(options: ImagesOptions) -> Collection:

@@ -112,6 +112,8 @@ def describe_images(
     def work(outputs: list[OutputFile]) -> None:
         if not activations.network.get("trained", True):
             progress.message("the network is untrained (seeded random weights)")
+        for note in activations.notes:
+            progress.message(note)
         _describe(activations, outputs, prepare(), options.COMMAND.name, progress)
 
     return make(

@@ -8,52 +8,88 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.nn import functional
 
-from rrtool.core.retrieval.pooling import POOLINGS, combine_scales, l2_normalize, pool
+from rrtool.core.retrieval.pooling import (
+    POOLINGS,
+    combine_scales,
+    l2_normalize,
+    pool,
+    sum_over_regions,
+)
 from rrtool.core.retrieval.whitening import apply_whitening
 from rrtool.devices import resolve_device
 from rrtool.errors import UsageError
 from rrtool.networks import Network
+from rrtool.networks.head import Head, Linear, pooling_name
 from rrtool.stages.retrieval.options import ExtractOptions
+
+# The released networks raise activations to this before a power of them is taken.
+_LEAST = 1e-6
 
 
 @dataclass(frozen=True)
 class Describer:
-    """From activation maps at several scales to one descriptor (§4.4.1)."""
+    """From activation maps at several scales to one descriptor (§4.4.1).
+
+    Attributes:
+        pool: one of ``POOLINGS``.
+        gem_exponent: of GeM, or ``(k,)`` with one a channel.
+        n_channels: of the activation maps.
+        whitening_name, whitening: what is applied last, mean ``(k,)`` and projection ``(d, k)``.
+        local, regional, projection: layers of the checkpoint, see ``networks.head.Head``.
+    """
 
     pool: str
-    gem_exponent: float
+    gem_exponent: float | torch.Tensor
     n_channels: int
     whitening_name: str
     whitening: tuple[np.ndarray, np.ndarray] | None
-    projection: tuple[torch.Tensor, torch.Tensor] | None
+    local: Linear | None
+    regional: Linear | None
+    projection: Linear | None
 
     @staticmethod
     def of(network: Network, options: ExtractOptions) -> Describer:
         """Resolve the options against what the checkpoint says.
 
         Raises:
-            UsageError: a whitening is named that the checkpoint does not carry.
+            UsageError: a whitening is named that the checkpoint does not carry; or the pooling is
+                not known, or does not go with its layers.
         """
-        own = network.pooling if network.pooling in POOLINGS else None
-        exponent = options.gem_exponent or network.gem_exponent or 3.0
+        head, device = network.head, resolve_device(options.device)
         name, whitening = _choose_whitening(network, options)
-        projection = None
-        if network.projection is not None and options.whitening != "none":
-            device = resolve_device(options.device)
-            weight, bias = network.projection
-            projection = (weight.to(device), bias.to(device))
-        method = options.pool or own or "gem"
-        return Describer(method, exponent, network.n_channels, name, whitening, projection)
+        method = options.pool or _own_pooling(head) or "gem"
+        if method == "crow" and head.local is not None:
+            what = "--pool crow needs activations that are not negative"
+            raise UsageError(
+                what, found="a checkpoint that whitens them", todo="use another --pool"
+            )
+        return Describer(
+            method,
+            options.gem_exponent or _own_exponent(head, device),
+            network.n_channels,
+            name,
+            whitening,
+            _placed(head.local, device),
+            _placed(head.regional, device),
+            None if options.whitening == "none" else _placed(head.projection, device),
+        )
 
     def settings(self) -> dict[str, Any]:
         """What the descriptors depend on, JSON-compatible."""
         whitening = self.whitening_name
         if self.projection is not None:
             whitening = "learned layer" + (f", {whitening}" if self.whitening else "")
+        by_channel = not isinstance(self.gem_exponent, float)
         return {
-            "pool": self.pool,
-            "gem_exponent": self.gem_exponent if self.pool == "gem" else None,
+            "pool": pooling_name(
+                self.pool,
+                by_channel=by_channel,
+                is_regional=self.regional is not None,
+                is_local=self.local is not None,
+            ),
+            "gem_exponent": None if by_channel or self.pool != "gem" else self.gem_exponent,
             "whitening": whitening,
         }
 
@@ -62,32 +98,79 @@ class Describer:
         """Of the descriptors."""
         if self.whitening is not None:
             return len(self.whitening[1])
-        return self.n_channels if self.projection is None else len(self.projection[0])
+        layers = (self.projection, self.regional, self.local)
+        return next((len(layer[0]) for layer in layers if layer is not None), self.n_channels)
 
     def __call__(self, maps: Sequence[torch.Tensor]) -> np.ndarray:
         """``(b, k, h, w)`` per scale → ``(b, d)`` float32 on the CPU."""
         with torch.inference_mode():
             per_scale = [self._describe(scale) for scale in maps if scale.shape[-1]]
-            # The generalized mean needs non-negative entries, which whitening does not leave.
-            non_negative = self.pool == "gem" and self.projection is None
-            exponent = self.gem_exponent if non_negative else 1.0
-            combined = combine_scales(per_scale, exponent).cpu().numpy()
+            combined = combine_scales(per_scale, self._scales_exponent).cpu().numpy()
         if self.whitening is None:
             return combined
         return apply_whitening(combined, *self.whitening)
 
+    @property
+    def _scales_exponent(self) -> float:
+        """The generalized mean needs non-negative entries, which whitening does not leave, and one
+        exponent; else scales are averaged."""
+        is_whitened = self.projection is not None or self.regional is not None
+        if self.pool != "gem" or is_whitened or not isinstance(self.gem_exponent, float):
+            return 1.0
+        return self.gem_exponent
+
     def _describe(self, activations: torch.Tensor) -> torch.Tensor:
-        descriptors = l2_normalize(pool(activations, self.pool, self.gem_exponent))
-        if self.projection is None:
-            return descriptors
-        weight, bias = self.projection
-        return l2_normalize(torch.nn.functional.linear(descriptors, weight, bias))
+        if self.local is not None:
+            positions = functional.linear(activations.permute(0, 2, 3, 1), *self.local)
+            activations = positions.permute(0, 3, 1, 2)
+            if self.pool == "gem":
+                activations = activations.clamp_min(_LEAST)
+        if self.regional is None:
+            descriptors = self._pooled(activations)
+        else:
+            # The authors leave out regions that are narrower than a cell.
+            n_levels = 3 if min(activations.shape[-2:]) > 1 else 1
+            descriptors = l2_normalize(
+                sum_over_regions(activations, self._region_described, n_levels)
+            )
+        return descriptors if self.projection is None else _whitened(descriptors, self.projection)
+
+    def _pooled(self, activations: torch.Tensor) -> torch.Tensor:
+        return l2_normalize(pool(activations, self.pool, self.gem_exponent))
+
+    def _region_described(self, region: torch.Tensor) -> torch.Tensor:
+        pooled = self._pooled(region)
+        return pooled if self.regional is None else _whitened(pooled, self.regional)
+
+
+def _whitened(descriptors: torch.Tensor, layer: Linear) -> torch.Tensor:
+    return l2_normalize(functional.linear(descriptors, *layer))
+
+
+def _placed(layer: Linear | None, device: str) -> Linear | None:
+    return None if layer is None else (layer[0].to(device), layer[1].to(device))
+
+
+def _own_pooling(head: Head) -> str | None:
+    if head.pooling is not None and head.pooling not in POOLINGS:
+        raise UsageError(
+            "the checkpoint's pooling is not known", expected=", ".join(POOLINGS),
+            found=head.pooling, todo="choose one by --pool",
+        )  # fmt: skip
+    return head.pooling
+
+
+def _own_exponent(head: Head, device: str) -> float | torch.Tensor:
+    """A number where the channels share one; 3 where the checkpoint has none."""
+    if head.exponent is None:
+        return 3.0
+    return float(head.exponent) if len(head.exponent) == 1 else head.exponent.to(device)
 
 
 def _choose_whitening(
     network: Network, options: ExtractOptions
 ) -> tuple[str, tuple[np.ndarray, np.ndarray] | None]:
-    wanted, carried = options.whitening, network.whitenings
+    wanted, carried = options.whitening, network.head.whitenings
     if wanted == "none" or (wanted == "auto" and not carried):
         return "none", None
     if wanted == "auto":

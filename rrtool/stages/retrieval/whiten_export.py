@@ -7,6 +7,7 @@ import numpy as np
 from rrtool.artifacts import InputRecord, OutputFile, Whitening
 from rrtool.errors import OptionError, UsageError
 from rrtool.networks.checkpoints import Checkpoint, read_checkpoint
+from rrtool.networks.head import Head, pooling_name
 from rrtool.progress import Progress
 from rrtool.stages.driver import Wanted, make
 from rrtool.stages.retrieval.options import POOLINGS, WhitenExportOptions
@@ -31,7 +32,7 @@ def run(options: WhitenExportOptions, progress: Progress) -> Path:
     def work(outputs: list[OutputFile]) -> None:
         unknown = np.full(len(projection), np.nan)
         columns = whitening_columns(mean, projection, unknown)
-        outputs[0].publish(columns, extra={**settings, "made": _made(content)})
+        outputs[0].publish(columns, extra={**settings, "made": _made(content.head)})
 
     wanted = Wanted(options.output, Whitening, settings)
     source = InputRecord(_CHECKPOINT, options.checkpoint, _CHECKPOINT, "", content.digest)
@@ -42,11 +43,16 @@ def run(options: WhitenExportOptions, progress: Progress) -> Path:
     return make(options, wanted, work, progress, inputs=[source], network=network)
 
 
-def _made(checkpoint: Checkpoint) -> dict[str, str]:
+def _made(head: Head) -> dict[str, str]:
     """What the checkpoint says of the features that its whitening is for."""
-    made = {"whitening": "none" if checkpoint.projection is None else "learned layer"}
-    if checkpoint.pooling in POOLINGS:
-        made["pool"] = checkpoint.pooling
+    made = {"whitening": "none" if head.projection is None else "learned layer"}
+    if head.pooling in POOLINGS:
+        made["pool"] = pooling_name(
+            head.pooling,
+            by_channel=head.exponent is not None and len(head.exponent) > 1,
+            is_regional=head.regional is not None,
+            is_local=head.local is not None,
+        )
     return made
 
 
@@ -55,7 +61,7 @@ def _choose(
 ) -> tuple[str, tuple[np.ndarray, np.ndarray]]:
     carried = {
         f"{name}/{scales}": parts
-        for name, forms in checkpoint.whitenings.items()
+        for name, forms in checkpoint.head.whitenings.items()
         for scales, parts in forms.items()
     }
     if not carried:

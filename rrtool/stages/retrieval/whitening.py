@@ -32,7 +32,17 @@ def require_unwhitened(features: Described) -> None:
 def read_whitening(
     whitening: Whitening, center: Described | None, progress: Progress
 ) -> tuple[str, np.ndarray, np.ndarray]:
-    """What tells descriptors whitened so apart, mean ``(k,)`` and projection ``(d, k)``."""
+    """What tells descriptors whitened so apart, mean ``(k,)`` and projection ``(d, k)``.
+
+    Raises:
+        ArtifactError: the whitening is not finite.
+    """
+    for name in ("mean", "projection"):
+        if not np.isfinite(getattr(whitening, name)).all():
+            raise ArtifactError(
+                f"the {name} holds NaN or infinite values", where=whitening.path,
+                todo="make the whitening again",
+            )  # fmt: skip
     if center is None:
         return whitening.label, whitening.mean, whitening.projection
     name = f"{whitening.label}, centred on {center.digest[:8]}"

@@ -1,0 +1,196 @@
+"""Filling a backbone from a checkpoint, whatever its training script has put before the names."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from torch import nn
+
+from rrtool.errors import UsageError
+from rrtool.networks.backbones import ARCHITECTURES, build_classifier, cut_backbone
+from rrtool.networks.checkpoints import Checkpoint, State, listed
+from rrtool.networks.values import floats
+
+# Layers for classes, which no descriptor needs.
+_CLASSIFIERS = ("classifier.", "fc.", "head.", "heads.", "last_linear.", "linear.", "logits.")
+# Counts the batches of training; old checkpoints lack it, and inference does not use it.
+_COUNTER = "num_batches_tracked"
+
+
+@dataclass(frozen=True)
+class Match:
+    """How far the names of a state dict are those of a backbone.
+
+    Attributes:
+        prefix: what stands before the names.
+        used: the name in the state dict of each tensor of the backbone that is there.
+        missing: tensors of the backbone that are not, by the names that were looked for.
+        shaped: of those that are there but of another shape, both shapes in words.
+        classifier: names of layers for classes.
+        unexpected: all other names.
+    """
+
+    prefix: str
+    used: Mapping[str, str]
+    missing: list[str]
+    shaped: list[str]
+    classifier: list[str]
+    unexpected: list[str]
+
+    @property
+    def is_full(self) -> bool:
+        return not (self.missing or self.shaped or self.unexpected)
+
+
+def fill(backbone: nn.Module, model: nn.Module, name: str, checkpoint: Checkpoint) -> list[str]:
+    """Fill a backbone.
+
+    Args:
+        backbone: cut from ``model``.
+        model: torchvision's classifier.
+        name: of the architecture.
+
+    Returns:
+        Notes for people about what was left out or converted.
+
+    Raises:
+        UsageError: the tensors are not exactly those of the backbone, up to a classifier and
+            something before all names; or they are not finite.
+    """
+    state, path = checkpoint.state, checkpoint.source
+    match = _best_match(backbone, model, state, path)
+    if not match.is_full:
+        raise _other_network(match, name, checkpoint)
+    values = {key: floats(given, state[given], path) for key, given in match.used.items()}
+    backbone.load_state_dict(values, strict=False)
+    notes = []
+    own = {key: value.shape for key, value in model.state_dict().items()}
+    foreign = [
+        key
+        for key in match.classifier
+        if own.get(key.removeprefix(match.prefix)) != state[key].shape
+    ]
+    if foreign:
+        notes.append(f"leaves out the layers for classes {listed(foreign)}")
+    kinds = {str(state[given].dtype).removeprefix("torch.") for given in match.used.values()}
+    if kinds - {"float32"}:
+        notes.append(f"converts {', '.join(sorted(kinds - {'float32'}))} weights to float32")
+    return notes
+
+
+def _best_match(backbone: nn.Module, model: nn.Module, state: State, path: str) -> Match:
+    """By torchvision's names, or by the numbers of layers that retrieval checkpoints use.
+
+    Raises:
+        UsageError: the backbone fits several times, under different prefixes.
+    """
+    matches = []
+    for names in (_torchvision_names(backbone, model), {key: key for key in _needed(backbone)}):
+        full = {}
+        for prefix in _prefixes(names, state):
+            match = _match(backbone, names, prefix, state)
+            matches.append(match)
+            if not (match.missing or match.shaped):
+                full[prefix] = match
+        if len(full) > 1:
+            raise UsageError(
+                "these are weights of several networks", where=path,
+                found=f"names that start with {listed(sorted(full))}", todo="save one alone",
+            )  # fmt: skip
+        if full:
+            return next(iter(full.values()))
+    return max(matches, key=lambda match: len(match.used) - len(match.shaped))
+
+
+def _needed(backbone: nn.Module) -> list[str]:
+    return [key for key in backbone.state_dict() if not key.endswith(_COUNTER)]
+
+
+def _torchvision_names(backbone: nn.Module, model: nn.Module) -> dict[str, str]:
+    """The name in torchvision's classifier of each tensor of a backbone, which numbers layers."""
+    features = getattr(model, "features", None)
+    layers = [name for name, _ in (features or model).named_children()]
+    prefix = "features." if features else ""
+    names = {}
+    for key in _needed(backbone):
+        number, _, rest = key.partition(".")
+        names[key] = f"{prefix}{layers[int(number)]}.{rest}"
+    return names
+
+
+def _prefixes(names: Mapping[str, str], state: State) -> list[str]:
+    """What stands before the names in a state dict, the most frequent first; at least none."""
+    wanted, counts = set(names.values()), Counter({"": 0})
+    for key in state:
+        parts = key.split(".")
+        counts.update(
+            ".".join(parts[:i]) + "." if i else ""
+            for i in range(len(parts))
+            if ".".join(parts[i:]) in wanted
+        )
+    return [prefix for prefix, _ in counts.most_common(8)]
+
+
+def _match(backbone: nn.Module, names: Mapping[str, str], prefix: str, state: State) -> Match:
+    own = backbone.state_dict()
+    looked_for = {key: prefix + name for key, name in names.items()}
+    used = {key: name for key, name in looked_for.items() if name in state}
+    shaped = [
+        f"{name} {_shape(state[name])}, not {_shape(own[key])}"
+        for key, name in used.items()
+        if state[name].shape != own[key].shape
+    ]
+    left = [key for key in state if key not in set(used.values()) and not key.endswith(_COUNTER)]
+    classes = [key for key in left if _is_of_classes(key, prefix)]
+    return Match(
+        prefix,
+        used,
+        [name for name in looked_for.values() if name not in state],
+        shaped,
+        classes,
+        [key for key in left if key not in classes],
+    )
+
+
+def _shape(tensor: torch.Tensor) -> str:
+    return "×".join(map(str, tensor.shape)) or "scalar"
+
+
+def _is_of_classes(key: str, prefix: str) -> bool:
+    """Beside the backbone, or one level above where its names have a prefix."""
+    outer = prefix[: prefix.rstrip(".").rfind(".") + 1]
+    return any(key.removeprefix(each).startswith(_CLASSIFIERS) for each in (prefix, outer))
+
+
+def _other_network(match: Match, name: str, checkpoint: Checkpoint) -> UsageError:
+    parts = [
+        f"{len(found)} {what}: {listed(found)}"
+        for what, found in (
+            ("missing", match.missing),
+            ("unknown", match.unexpected),
+            ("of another shape", match.shaped),
+        )
+        if found
+    ]
+    fitting = [other for other in ARCHITECTURES if other != name and _fits(other, checkpoint)]
+    return UsageError(
+        f"these are not weights of {name}", where=checkpoint.source, found="; ".join(parts),
+        todo=f"use --network {fitting[0]}" if fitting else "check --network",
+    )  # fmt: skip
+
+
+@cache
+def _layers_alone(name: str) -> tuple[nn.Module, nn.Module]:
+    """A backbone and its classifier, without values."""
+    with torch.device("meta"):
+        model = build_classifier(name)
+    return cut_backbone(model, name, False), model
+
+
+def _fits(name: str, checkpoint: Checkpoint) -> bool:
+    try:
+        return _best_match(*_layers_alone(name), checkpoint.state, checkpoint.source).is_full
+    except UsageError:
+        return False
