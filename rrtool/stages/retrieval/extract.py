@@ -5,12 +5,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rrtool.artifacts import ActivationMaps, Artifact, Features, Regions, offsets_of
+from rrtool.artifacts import (
+    ActivationMaps,
+    Artifact,
+    Features,
+    Regions,
+    Whitening,
+    offsets_of,
+    open_artifact,
+)
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import open_network
 from rrtool.stages.activations.run import Part, Task, describe_images
-from rrtool.stages.driver import Datasets, Wanted
+from rrtool.stages.driver import Datasets, Wanted, as_inputs
 from rrtool.stages.retrieval import extract_regions
 from rrtool.stages.retrieval.describer import Describer
 from rrtool.stages.retrieval.options import ExtractOptions
@@ -25,7 +33,11 @@ def run(options: ExtractOptions, progress: Progress) -> Path:
     if options.save_maps and Path(options.save_maps).absolute() == Path(options.output).absolute():
         raise UsageError("--save-maps and --output name the same file", found=options.output)
     network, activations = open_network(options)
-    describer = Describer.of(network, options)
+    describer, inputs = Describer.of(network, options), []
+    if options.region_whitening is not None:
+        with open_artifact(options.region_whitening, Whitening) as whitening:
+            describer = describer.with_whitened_regions(whitening, network, options)
+            inputs = as_inputs(region_whitening=whitening)
     settings = {**activations.options, **describer.settings(), "boxes": options.boxes is not None}
     facts = {"n_channels": network.n_channels}
     kind: type[Artifact]
@@ -37,7 +49,7 @@ def run(options: ExtractOptions, progress: Progress) -> Path:
     wanted = [Wanted(options.output, kind, settings)]
     if options.save_maps is not None:
         wanted.append(Wanted(options.save_maps, ActivationMaps, activations.options))
-    return describe_images(options, activations, wanted, lambda: task, progress)
+    return describe_images(options, activations, wanted, lambda: task, progress, inputs=inputs)
 
 
 def _whole(describer: Describer, options: ExtractOptions, facts: dict[str, int]) -> Task:
