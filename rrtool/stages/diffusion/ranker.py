@@ -13,6 +13,7 @@ from rrtool.core.diffusion.diffusion import (
     seeds_from_similarities,
     seeds_from_verification,
 )
+from rrtool.core.diffusion.neighbors import default_seeds
 from rrtool.core.retrieval.ranking import top_rows
 from rrtool.core.retrieval.regional import (
     cross_match,
@@ -28,7 +29,7 @@ from rrtool.stages.diffusion.solvers import Solver, solver_of
 from rrtool.stages.driver import Datasets
 from rrtool.stages.retrieval.descriptors import Descriptors, read_descriptors
 
-DEFAULT_NEIGHBORS, DEFAULT_VERIFIED = 10, 5
+DEFAULT_VERIFIED = 5
 
 
 @dataclass(frozen=True)
@@ -188,10 +189,10 @@ class Ranker:
 
 
 def _default_seeds(inputs: DiffusionInputs) -> int:
-    """§4.4.1; fewer on graphs of few neighbours, which are those of small collections."""
     if inputs.seeds is not None:
         return DEFAULT_VERIFIED
-    return min(DEFAULT_NEIGHBORS, max(1, inputs.graph.options["k"] // 2))
+    graph = inputs.graph
+    return default_seeds(graph.options["k"], graph.lengths["n"], graph.lengths["v"])
 
 
 def _taken(values: np.ndarray, ids: np.ndarray) -> np.ndarray:

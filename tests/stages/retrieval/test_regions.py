@@ -118,9 +118,7 @@ def test_region_whitening_that_does_not_fit_is_refused(
     if not made_of_gem.exists():
         fit = rrtool("whiten", "fit", made / "f.h5", "--method", "pca", "-o", made_of_gem)
         assert_done(fit)
-    found = extract(
-        made / "photos", tmp_path / "r.h5", "--region-whitening", made_of_gem, *options
-    )
+    found = extract(made / "photos", tmp_path / "r.h5", "--region-whitening", made_of_gem, *options)
     assert_fails(found, code, *texts)
 
 
@@ -129,6 +127,18 @@ def diffuse(made: Path, queries: str, output: Path, *options: object):
         "diffuse", "--graph", made / "g.h5", "--queries", made / queries,
         "--database", made / "r.h5", "-o", output, *options,
     )  # fmt: skip
+
+
+def test_graph_of_regions_has_as_many_neighbors_as_the_images_bear(
+    made: Path, tmp_path: Path
+) -> None:
+    # 2√10, where a fortieth of the regions would be fewer, and k counts for the seeds too.
+    assert_done(rrtool("build-graph", made / "r.h5", "-o", tmp_path / "g.h5"))
+    with open_any(tmp_path / "g.h5") as graph:
+        assert graph.options["k"] == 6
+    many = rrtool("build-graph", made / "r.h5", "-o", tmp_path / "m.h5", "--k", 13)
+    assert_done(many)
+    assert "k = 13 neighbours are many for 10 images" in many.stderr
 
 
 @pytest.mark.parametrize("queries", ["f.h5", "r.h5"])
