@@ -23,8 +23,9 @@ from rrtool.core.diffusion.diffusion import (
     seeds_from_similarities,
 )
 from rrtool.core.diffusion.graph import build_adjacency, locality_ordering
+from rrtool.core.diffusion.neighbors import is_too_many
 from rrtool.core.evaluation.evaluation import QueryGroundTruth, retrieval_scores
-from rrtool.stages.diffusion.diffuse import SMALL_COLLECTION, WIDE_SPREAD
+from rrtool.stages.diffusion.diffuse import WIDE_SPREAD
 
 GROUP_SIZES = (3, 5, 8, 15, 10_000)
 NEIGHBORS = (3, 5, 10, 20, 50)
@@ -97,7 +98,7 @@ def main() -> None:
             if len(chosen) < 2 or (size > 3 and len(chosen) == len(cut(labels, 3))):
                 continue  # there are no larger groups than those already seen
             for k, gain, spread in measure(vectors[chosen], labels[chosen]):
-                warned = spread > WIDE_SPREAD or k * SMALL_COLLECTION > len(chosen)
+                warned = spread > WIDE_SPREAD or is_too_many(k, len(chosen), len(chosen))
                 rows.append((gain, spread, k / len(chosen), warned))
                 print(
                     f"{path}, groups of {size}, {len(chosen)} images, k = {k}: {gain:+.1f}, "

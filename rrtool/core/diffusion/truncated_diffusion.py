@@ -16,9 +16,9 @@ def solve_on_subgraphs(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Solve ``(I − α W_n[V, V]) x = b`` for each set of vertices V by conjugate gradients.
 
-    Degrees stay those of the whole graph, so the sub-graph loses what flows out of it, as in the
-    truncated diffusion of Iscen et al. 2017 and Yang et al. 2019. In float64: the systems fit
-    the cache.
+    Degrees stay those of the whole graph, so the sub-graph loses what flows out of it, as in Yang
+    et al. 2019; the code released with Iscen et al. 2017 normalises the sub-graph by its own
+    degrees, so that nothing is lost. In float64: the systems fit the cache.
 
     Args:
         matrix: ``(n, n)`` the normalised adjacency ``W_n``.

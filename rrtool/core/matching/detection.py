@@ -12,6 +12,8 @@ from rrtool.core.matching.nms import suppress_non_maxima
 # Thesis §4.4.1. Queries go without suppression, to allow matches from any channel.
 MAX_PER_CHANNEL: dict[str, int] = {"query": 20, "database": 10}
 NMS_IOU: dict[str, float | None] = {"query": None, "database": 0.2}
+# The authors' released code leaves an activation map of more regions out as cluttered.
+CLUTTERED = 36
 
 
 @dataclass(frozen=True)
@@ -21,8 +23,9 @@ class DetectionOptions:
     Attributes:
         role: ``query`` or ``database``.
         min_diversity, max_variation: see :func:`rrtool.core.matching.mser.detect_regions`.
-        max_per_channel: an activation map with more features is dropped whole; 20 for queries, 10
-            for the database.
+        channel_rule: what ``max_per_channel`` does; see :func:`select`.
+        max_per_channel: features of an activation map at one scale; 20 for queries, 10 for the
+            database.
         nms_iou: boxes that overlap a stronger one by more are suppressed; 0.2 for the database,
             none for queries, 1 suppresses nothing.
         max_features: features kept of all scales together; the number of channels by default.
@@ -31,6 +34,7 @@ class DetectionOptions:
     role: str = "database"
     min_diversity: float = 0.7
     max_variation: float = 0.5
+    channel_rule: str = "drop"
     max_per_channel: int | None = None
     nms_iou: float | None = None
     max_features: int | None = None
@@ -69,10 +73,16 @@ def select(
 ) -> LocalFeatures:
     """Selects the local features of one image from its detections at every scale.
 
-    In this order (thesis §4.4.1): activation maps with more than ``max_per_channel`` regions are
-    dropped whole, each scale for itself; non-maxima are suppressed over all channels of a scale
-    (database); of all scales together the ``max_features`` strongest stay, ties by earlier scale,
-    lower channel, lower seed.
+    In this order:
+
+    1. Activation maps with too many regions are dropped whole, each scale for itself: more than
+       ``max_per_channel`` by the rule ``drop`` (thesis §4.4.1), more than ``CLUTTERED``, or
+       ``max_per_channel`` if that is larger, by the rule ``strongest`` (the released code).
+    2. Non-maxima are suppressed over all channels of a scale (database).
+    3. By the rule ``strongest`` each activation map keeps the ``max_per_channel`` strongest.
+    4. Of all scales together the ``max_features`` strongest stay.
+
+    Ties go to the earlier scale, lower channel, lower seed.
 
     Args:
         regions: those of each scale, at least one; by channel, then falling strength.
@@ -81,11 +91,8 @@ def select(
     Returns:
         Local features of one image, grouped by scale.
     """
-    role, max_per_channel, nms_iou = options.role, options.max_per_channel, options.nms_iou
-    max_per_channel = MAX_PER_CHANNEL[role] if max_per_channel is None else max_per_channel
-    nms_iou = NMS_IOU[role] if nms_iou is None else nms_iou
     max_features = n_channels if options.max_features is None else options.max_features
-    candidates = [_select_at_scale(r, n_channels, max_per_channel, nms_iou) for r in regions]
+    candidates = [_select_at_scale(each, n_channels, options) for each in regions]
     kept = _strongest(
         [r.strengths[ids] for r, ids in zip(regions, candidates, strict=True)], max_features
     )
@@ -114,15 +121,25 @@ def concatenate(parts: Sequence[LocalFeatures]) -> LocalFeatures:
     )
 
 
-def _select_at_scale(
-    regions: Regions, n_channels: int, max_per_channel: int, nms_iou: float | None
-) -> np.ndarray:
+def _select_at_scale(regions: Regions, n_channels: int, options: DetectionOptions) -> np.ndarray:
     """Indices of the regions that survive at one scale, in rising order."""
+    role, most, nms_iou = options.role, options.max_per_channel, options.nms_iou
+    most = MAX_PER_CHANNEL[role] if most is None else most
+    nms_iou = NMS_IOU[role] if nms_iou is None else nms_iou
+    limit = most if options.channel_rule == "drop" else max(most, CLUTTERED)
     counts = np.bincount(regions.channels, minlength=n_channels)
-    ids = np.flatnonzero(counts[regions.channels] <= max_per_channel)
-    if nms_iou is None:
-        return ids
-    return ids[suppress_non_maxima(regions.boxes[ids], regions.strengths[ids], nms_iou)]
+    ids = np.flatnonzero(counts[regions.channels] <= limit)
+    if nms_iou is not None:
+        ids = ids[suppress_non_maxima(regions.boxes[ids], regions.strengths[ids], nms_iou)]
+    if options.channel_rule == "strongest":
+        ids = _first_of_channels(ids, regions.channels[ids], most)
+    return ids
+
+
+def _first_of_channels(ids: np.ndarray, channels: np.ndarray, most: int) -> np.ndarray:
+    """The first ``most`` ids of each channel, the strongest: channels rise, strengths fall."""
+    firsts = np.searchsorted(channels, channels)
+    return ids[np.arange(len(ids)) - firsts < most]
 
 
 def _strongest(strengths: list[np.ndarray], max_features: int) -> list[np.ndarray]:

@@ -29,9 +29,11 @@ class MatchingOptions:
     Attributes:
         inlier_threshold: largest transfer error of an inlier, in cells of the activation map of
             the database scale.
-        max_scale_change: a transform is rejected when ``sqrt(det A)`` exceeds this or lies below
-            its inverse (and, for a refined transform, when ``det A ≤ 0``). The thesis's "scale
-            change" is not further defined; the determinant treats both axes and directions alike.
+        max_scale_change: a transform is rejected when either singular value of ``A`` exceeds this
+            or lies below its inverse, or when ``det A ≤ 0``: a hypothesis is then not tried, and
+            a refinement ends at the last transform allowed. The thesis's "scale change" (§4.4.1)
+            is not further defined; ``sqrt(det A)`` would let an object be stretched a hundredfold
+            that is flattened as much.
         one_to_one: reduce the inliers of each scale pair to a greedy one-to-one assignment.
         local_optimization: refine promising hypotheses by least squares (LO).
         max_refinements: most refinements in a row of one hypothesis.

@@ -109,12 +109,21 @@ def list_correspondences(query, database, query_groups, database_groups, offsets
 
 
 @njit(cache=True, nogil=True)
-def _scale_change_allowed(determinant, squared_scale_change):
-    # sqrt(det) in [1/s, s], compared in squares; False for NaN and for reflections.
+def _scale_change_allowed(a, b, c, d, largest):
+    """Whether det > 0 and both singular values lie in [1/s, s], ``largest`` = s².
+
+    The squares of the singular values are the roots of ``p(λ) = λ² − λ‖A‖² + det²``. Both are at
+    most s² where ``p(s²) ≥ 0`` and their mean is; likewise for 1/s². False for what is not finite.
+    """
+    determinant = a * d - b * c
+    squared_norm = (a * a + b * b) + (c * c + d * d)
+    squared_determinant = determinant * determinant
     return (
         determinant > 0.0
-        and determinant <= squared_scale_change
-        and determinant * squared_scale_change >= 1.0
+        and squared_norm <= 2.0 * largest
+        and squared_norm * largest >= 2.0
+        and (largest - squared_norm) * largest + squared_determinant >= 0.0
+        and (squared_determinant * largest - squared_norm) * largest + 1.0 >= 0.0
     )
 
 
@@ -230,8 +239,8 @@ def _refine(transform, score, points, grid, scales, limits, squared_errors):
     for _ in range(limits.max_refinements):
         moments = _moments(squared_errors, grid)
         determined, fitted = _fit_affine(moments, scales[0], scales[1])
-        determinant = fitted[0] * fitted[3] - fitted[1] * fitted[2]
-        if not determined or not _scale_change_allowed(determinant, limits.squared_scale_change):
+        a, b, c, d = fitted[0], fitted[1], fitted[2], fitted[3]
+        if not determined or not _scale_change_allowed(a, b, c, d, limits.squared_scale_change):
             break
         _mark_inliers(fitted, points, limits.squared_threshold, squared_errors)
         fitted_score = _count_inliers(squared_errors)
@@ -270,7 +279,7 @@ def _search(query, database, query_rows, database_rows, scales, limits):
         to_circle = query.to_circle[query_rows[i]]
         x, y, u, v = points[0, i], points[1, i], points[2, i], points[3, i]
         a, c, d, tx, ty = _hypothesis(from_circle, to_circle, x, y, u, v)
-        if not _scale_change_allowed(a * d, limits.squared_scale_change):
+        if not _scale_change_allowed(a, 0.0, c, d, limits.squared_scale_change):
             continue
         score = _score_hypothesis(a, c, d, tx, ty, points, limits.squared_threshold, best_score)
         if score > best_score:

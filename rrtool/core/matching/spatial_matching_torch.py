@@ -139,9 +139,7 @@ def _to_device(problem: MatchingProblem, limits: Limits, device: torch.device) -
     points = gather(query.positions, database.positions)
     grid = gather(query.grid_positions, database.grid_positions)
     hypotheses = _hypotheses(gather(query.to_circle, database.from_circle), points)
-    allowed = _scale_change_allowed(
-        hypotheses[0] * hypotheses[3], torch.ones_like(query_rows, dtype=torch.bool), limits
-    )
+    allowed = _scale_change_allowed(hypotheses, limits)
     return _Correspondences(points, grid, hypotheses, allowed)
 
 
@@ -155,12 +153,20 @@ def _hypotheses(factors: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     return torch.stack([a, torch.zeros_like(a), c, d, u - a * x, v - (c * x + d * y)])
 
 
-def _scale_change_allowed(
-    determinant: torch.Tensor, determined: torch.Tensor, limits: Limits
-) -> torch.Tensor:
+def _scale_change_allowed(transforms: torch.Tensor, limits: Limits) -> torch.Tensor:
+    """Of transforms ``(6, m)``, as the kernel of the same name."""
+    a, b, c, d = transforms[:4]
     largest = limits.squared_scale_change
-    in_range = (determinant <= largest) & (determinant * largest >= 1.0)
-    return determined & (determinant > 0.0) & in_range
+    determinant = a * d - b * c
+    squared_norm = (a * a + b * b) + (c * c + d * d)
+    squared_determinant = determinant * determinant
+    return (
+        (determinant > 0.0)
+        & (squared_norm <= 2.0 * largest)
+        & (squared_norm * largest >= 2.0)
+        & ((largest - squared_norm) * largest + squared_determinant >= 0.0)
+        & ((squared_determinant * largest - squared_norm) * largest + 1.0 >= 0.0)
+    )
 
 
 def _pad(flat: _Correspondences, problem: MatchingProblem, problems: np.ndarray) -> _Batch:
@@ -249,8 +255,7 @@ def _refine(
     inlier = _inliers(transforms[:, :, None], batch.points, limits)
     for _ in range(limits.max_refinements):
         determined, fitted = _fit_affine(inlier, batch.grid, batch.scales)
-        determinant = fitted[0] * fitted[3] - fitted[1] * fitted[2]
-        allowed = _scale_change_allowed(determinant, determined, limits)
+        allowed = determined & _scale_change_allowed(fitted, limits)
         inlier = _inliers(fitted[:, :, None], batch.points, limits)
         fitted_scores = inlier.sum(dim=-1)
         grew = torch.nonzero(allowed & (fitted_scores > scores[active])).squeeze(1)

@@ -14,6 +14,7 @@ from rrtool.core.diffusion.graph import (
     graph_statistics,
     locality_ordering,
 )
+from rrtool.core.diffusion.neighbors import default_k, is_too_many
 from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError, OptionError, WorkFailed
 from rrtool.progress import Progress
@@ -35,23 +36,14 @@ def run(options: BuildGraphOptions, progress: Progress) -> Path:
     """
     device = resolve_device(options.device, gpu=options.method == "exact")
     with open_described(options.features) as source:
-        n_vectors = source.lengths.get("r", source.lengths["n"])
-        k = options.k or default_k(n_vectors)
+        n_images = source.lengths["n"]
+        k = options.k or default_k(n_images, source.lengths.get("r", n_images))
         search = knn.KnnOptions(k, options.method, device, options.seed)
         return make(
             options, Wanted(options.output, Graph, {**options.settings(), "k": k}),
             lambda outputs: _build(source, outputs[0], options, search, progress), progress,
             inputs=as_inputs(features=source), network=source.network, device=device,
         )  # fmt: skip
-
-
-def default_k(n_rows: int) -> int:
-    """50 neighbours (§4.4.1), but at most a fortieth of a small collection, and at least 3.
-
-    Groups of images that belong together are small in small collections; neighbours beyond them
-    are chance, and carry the diffusion astray (measured: docs/methods.md).
-    """
-    return max(1, min(50, max(3, n_rows // 40), n_rows - 1))
 
 
 def _build(
@@ -74,6 +66,11 @@ def _build(
     ordering = locality_ordering(adjacency)
     spread = diffusion_spread(adjacency, ordering, search.device)
     _tell(statistics, spread, recall, options.method, progress)
+    if is_too_many(search.k, source.lengths["n"], len(found.vectors)):
+        progress.message(
+            f"k = {search.k} neighbours are many for {source.lengths['n']} images: those that do "
+            "not belong together are joined"
+        )
     output.publish(
         Graph.columns(
             indptr=adjacency.indptr.astype(np.int64),

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from rrtool.artifacts import Graph, OutputFile, Ranking
+from rrtool.core.diffusion.neighbors import is_too_many
 from rrtool.devices import resolve_device
 from rrtool.progress import Progress
 from rrtool.stages.diffusion import diffuse_prepare
@@ -16,9 +17,9 @@ from rrtool.stages.driver import fill, make
 from rrtool.stages.retrieval.search import describe
 
 _QUERIES_PER_PART = 64
-# Measured on groups of 3 to 70 images: beyond these diffusion loses, with few exceptions
-# (docs/methods.md).
-WIDE_SPREAD, SMALL_COLLECTION = 0.4, 20
+# Measured on groups of 3 to 70 images: beyond it diffusion loses, with few exceptions, as it does
+# with too many neighbours (docs/methods.md).
+WIDE_SPREAD = 0.4
 
 
 def run(options: DiffuseOptions, progress: Progress) -> Path:
@@ -75,11 +76,11 @@ def _description(inputs: DiffusionInputs, options: DiffuseOptions) -> dict[str, 
 
 def _warn_of_graph(graph: Graph, progress: Progress) -> None:
     """Say it beforehand if the graph looks as if diffusion would rank worse than similarity."""
-    k, n = graph.options["k"], graph.statistic("n_vertices")
+    k, n = graph.options["k"], graph.lengths["n"]
     spread = graph.statistic("diffusion_spread")
     if not graph.statistic("n_edges"):
         progress.message(f"{graph.path} has no edges: the order stays as it is")
-    elif spread > WIDE_SPREAD or k * SMALL_COLLECTION > n:
+    elif spread > WIDE_SPREAD or is_too_many(k, n, graph.lengths["v"]):
         progress.message(
             f"{graph.path}: k = {k} neighbours of {n} images are more than belong together, "
             f"it seems (a diffusion spreads over {100 * spread:.0f} % of the collection): expect "

@@ -27,8 +27,8 @@ class BuildGraphOptions(SeedOptions, DeviceOptions, OutputOptions):
     features: str = argument("Features or regions; each descriptor becomes a vertex.")
     k: int | None = option(
         None,
-        "Neighbours of each vertex; by default 50, and fewer where there are less than 2000 "
-        "descriptors.",
+        "Neighbours of each vertex; by default 50, but at most a fortieth of the images; of "
+        "regions 200, but at most 2√n of n images.",
         least=1,
     )
     gamma: float = option(
@@ -76,12 +76,19 @@ class DiffuseOptions(DeviceOptions, OutputOptions):
     kq: int | None = option(
         None,
         "Vertices that the diffusion of a query starts from; by default its 10 nearest, but at "
-        "most half as many as the graph's k, or the 5 best of the verified images.",
+        "most half as many as the graph's k; of each of its regions as many as the graph's k; or "
+        "the 5 best of the verified images.",
         least=1, panel="Start",
     )  # fmt: skip
     verified: int = option(
-        10, "Of the ranking of --seeds, how many of the first images may become seeds.",
+        10, "Of the ranking of --seeds, how many of the best verified images may become seeds.",
         least=1, panel="Start",
+    )  # fmt: skip
+    verified_by: str = option(
+        "ranking",
+        "Which verified images are the best: the first of the ranking, whatever ordered it, or "
+        "those of most inliers, as in the thesis, which ranks by inliers.",
+        choices=("ranking", "inliers"), panel="Start",
     )  # fmt: skip
     transductive: bool = option(
         False, "Let the queries enter the graph, and start at them.", panel="Start"
@@ -99,8 +106,8 @@ class DiffuseOptions(DeviceOptions, OutputOptions):
     )  # fmt: skip
     truncate: int | None = option(
         None,
-        "Diffuse on the sub-graph of so many nearest vertices only; by default on the whole "
-        "graph, with --prepare among 1000 vertices.",
+        "Diffuse on the sub-graph of so many nearest vertices only, with the degrees of the whole "
+        "graph; by default on the whole graph, with --prepare among 1000 vertices.",
         least=1, panel="Solver",
     )  # fmt: skip
     prepare: bool = option(

@@ -13,6 +13,7 @@ from rrtool.core.diffusion.diffusion import (
     seeds_from_similarities,
     seeds_from_verification,
 )
+from rrtool.core.diffusion.neighbors import default_seeds
 from rrtool.core.retrieval.ranking import top_rows
 from rrtool.core.retrieval.regional import (
     cross_match,
@@ -28,36 +29,44 @@ from rrtool.stages.diffusion.solvers import Solver, solver_of
 from rrtool.stages.driver import Datasets
 from rrtool.stages.retrieval.descriptors import Descriptors, read_descriptors
 
-DEFAULT_NEIGHBORS, DEFAULT_VERIFIED = 10, 5
+DEFAULT_VERIFIED = 5
 
 
 @dataclass(frozen=True)
 class Verified:
-    """The head of a verified ranking.
+    """A verified ranking, and its best verified entries.
 
     Attributes:
         ids: ``(q, m)`` the whole ranking.
-        similarities, n_inliers, is_copy: ``(q, s)`` of its first entries.
+        best, similarities, n_inliers, is_copy: ``(q, s)`` of the entries that may become seeds,
+            best first; −1 = none.
     """
 
     ids: np.ndarray
+    best: np.ndarray
     similarities: np.ndarray
     n_inliers: np.ndarray
     is_copy: np.ndarray
 
     @staticmethod
-    def of(ranking: Ranking, n_verified: int) -> Verified:
-        ids = ranking.ids
-        head = slice(0, min(n_verified, ranking.n_verified))
+    def of(ranking: Ranking, n_best: int, by: str) -> Verified:
+        """The best verified by their inliers, or by the ranking as it is."""
+        ids, n_inliers = ranking.ids, ranking.n_inliers
+        order = np.broadcast_to(np.arange(ranking.n_verified), n_inliers.shape)
+        if by == "inliers":  # of equal ones that of the better rank
+            missing = ids[:, : ranking.n_verified] < 0
+            order = np.argsort(np.where(missing, 1, -n_inliers), axis=1, kind="stable")
+        best, similarities, n_inliers = (
+            np.take_along_axis(values, order[:, :n_best], axis=1)
+            for values in (ids, ranking.similarities, n_inliers)
+        )
         names = np.array([*ranking.database_names, None], dtype=object)
-        own = np.array(ranking.query_names, dtype=object)
-        is_copy = names[ids[:, head]] == own[:, None]
-        return Verified(ids, ranking.similarities[:, head], ranking.n_inliers[:, head], is_copy)
+        is_copy = names[best] == np.array(ranking.query_names, dtype=object)[:, None]
+        return Verified(ids, best, similarities, n_inliers, is_copy)
 
     def seeds(self, rows: slice, n_seeds: int) -> Seeds:
         columns = (self.similarities[rows], self.n_inliers[rows], self.is_copy[rows])
-        head = self.ids[rows, : self.n_inliers.shape[1]]
-        return seeds_from_verification(head, *columns, n_seeds)
+        return seeds_from_verification(self.best[rows], *columns, n_seeds)
 
     def raise_listed(self, query: int, scores: np.ndarray) -> None:
         """Put the rows of the ranking, in its order, before all others."""
@@ -115,7 +124,9 @@ class Ranker:
             gamma=inputs.graph.options["gamma"],
             n_seeds=min(n_seeds, n_usable),
             top=min(options.top or n_images, n_images),
-            verified=None if inputs.seeds is None else Verified.of(inputs.seeds, options.verified),
+            verified=None
+            if inputs.seeds is None
+            else Verified.of(inputs.seeds, options.verified, options.verified_by),
             solver=solver_of(inputs, d.vectors, q.vectors, options, device),
         )
 
@@ -178,10 +189,10 @@ class Ranker:
 
 
 def _default_seeds(inputs: DiffusionInputs) -> int:
-    """§4.4.1; fewer on graphs of few neighbours, which are those of small collections."""
     if inputs.seeds is not None:
         return DEFAULT_VERIFIED
-    return min(DEFAULT_NEIGHBORS, max(1, inputs.graph.options["k"] // 2))
+    graph = inputs.graph
+    return default_seeds(graph.options["k"], graph.lengths["n"], graph.lengths["v"])
 
 
 def _taken(values: np.ndarray, ids: np.ndarray) -> np.ndarray:

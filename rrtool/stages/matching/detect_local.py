@@ -59,6 +59,7 @@ def _task(levels: Levels, activations: ActivationInput, options: DetectLocalOpti
         role=options.role,
         min_diversity=options.min_diversity,
         max_variation=options.max_variation,
+        channel_rule=options.channel_rule,
         max_per_channel=options.max_per_channel,
         nms_iou=options.nms_iou,
         max_features=options.max_features,

@@ -6,6 +6,8 @@ from typing import ClassVar
 from rrtool.options import Command, DeviceOptions, OutputOptions, argument, artifact, option
 from rrtool.stages.activations.options import ActivationsOptions, BoxesOptions
 
+CHANNEL_RULES = ("drop", "strongest")
+
 
 @dataclass(frozen=True, kw_only=True)
 class DetectLocalOptions(BoxesOptions, ActivationsOptions, OutputOptions):
@@ -24,10 +26,17 @@ class DetectLocalOptions(BoxesOptions, ActivationsOptions, OutputOptions):
         "network has channels.",
         least=0, panel="Selection",
     )  # fmt: skip
+    channel_rule: str = option(
+        "drop",
+        "What becomes of a channel with more regions than --max-per-channel at one scale: drop "
+        "leaves it out, as the thesis says; strongest keeps its strongest regions and leaves a "
+        "channel out above 36, as the authors' released code does.",
+        choices=CHANNEL_RULES, panel="Selection",
+    )  # fmt: skip
     max_per_channel: int | None = option(
         None,
-        "Leave out a channel that has more regions than this at one scale; by default 20 for "
-        "queries and 10 for a database.",
+        "Regions of a channel at one scale, see --channel-rule; by default 20 for queries and 10 "
+        "for a database.",
         least=0, panel="Selection",
     )  # fmt: skip
     nms_iou: float | None = option(

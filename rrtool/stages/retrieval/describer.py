@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from rrtool.artifacts import Whitening
 from rrtool.core.retrieval.pooling import (
     POOLINGS,
     combine_scales,
@@ -19,7 +20,7 @@ from rrtool.core.retrieval.pooling import (
 )
 from rrtool.core.retrieval.whitening import apply_whitening
 from rrtool.devices import resolve_device
-from rrtool.errors import UsageError
+from rrtool.errors import ArtifactError, UsageError
 from rrtool.networks import Network
 from rrtool.networks.head import Head, Linear, pooling_name
 from rrtool.stages.retrieval.options import ExtractOptions
@@ -75,6 +76,29 @@ class Describer:
             _placed(head.regional, device),
             None if options.whitening == "none" else _placed(head.projection, device),
         )
+
+    def with_whitened_regions(
+        self, whitening: Whitening, network: Network, options: ExtractOptions
+    ) -> Describer:
+        """R-MAC whose regions are whitened before they are added up (§2.5).
+
+        Raises:
+            UsageError: the pooling is not R-MAC, or the checkpoint whitens by layers of its own.
+            ArtifactError: the whitening was learnt on something other than such regions.
+        """
+        layers = (self.local, self.regional, self.projection)
+        if self.pool != "rmac" or any(layer is not None for layer in layers):
+            raise UsageError(
+                "--region-whitening is for the regions of R-MAC", expected="--pool rmac",
+                found="a checkpoint with a whitening layer" if self.pool == "rmac" else self.pool,
+            )  # fmt: skip
+        _require_for_regions(whitening, network)
+        projection = torch.from_numpy(np.array(whitening.projection))
+        layer = (projection, -projection @ torch.from_numpy(np.array(whitening.mean)))
+        return replace(
+            self, pool="mac", whitening_name=f"{whitening.label} of regions", whitening=None,
+            regional=_placed(layer, resolve_device(options.device)),
+        )  # fmt: skip
 
     def settings(self) -> dict[str, Any]:
         """What the descriptors depend on, JSON-compatible."""
@@ -140,7 +164,10 @@ class Describer:
 
     def _region_described(self, region: torch.Tensor) -> torch.Tensor:
         pooled = self._pooled(region)
-        return pooled if self.regional is None else _whitened(pooled, self.regional)
+        if self.regional is None:
+            return pooled
+        # Without activations it stays zero, as by whiten apply.
+        return _whitened(pooled, self.regional) * pooled.any(dim=-1, keepdim=True)
 
 
 def _whitened(descriptors: torch.Tensor, layer: Linear) -> torch.Tensor:
@@ -149,6 +176,23 @@ def _whitened(descriptors: torch.Tensor, layer: Linear) -> torch.Tensor:
 
 def _placed(layer: Linear | None, device: str) -> Linear | None:
     return None if layer is None else (layer[0].to(device), layer[1].to(device))
+
+
+def _require_for_regions(whitening: Whitening, network: Network) -> None:
+    """A whitening of l2-normalised maxima of this network's maps; others have another mean."""
+    own, made = network.describe(), whitening.extra["made"]
+    for key in ("name", "weights_digest", "upsample"):
+        if whitening.network.get(key, own[key]) != own[key]:
+            raise ArtifactError(
+                "the whitening was learnt on another network", where=whitening.path,
+                expected=own[key], found=whitening.network[key],
+            )  # fmt: skip
+    if made.get("pool") != "mac" or made.get("whitening", "none") != "none":
+        raise ArtifactError(
+            "the whitening is not for regions of R-MAC", where=whitening.path,
+            expected="one learnt on features of --pool mac",
+            found=f"--pool {made.get('pool')}, whitening {made.get('whitening')}",
+        )  # fmt: skip
 
 
 def _own_pooling(head: Head) -> str | None:
@@ -171,6 +215,8 @@ def _choose_whitening(
     network: Network, options: ExtractOptions
 ) -> tuple[str, tuple[np.ndarray, np.ndarray] | None]:
     wanted, carried = options.whitening, network.head.whitenings
+    if options.region_whitening is not None:
+        return "none", None
     if wanted == "none" or (wanted == "auto" and not carried):
         return "none", None
     if wanted == "auto":

@@ -5,11 +5,19 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rrtool.artifacts import ActivationMaps, Artifact, Features, Regions, offsets_of
+from rrtool.artifacts import (
+    ActivationMaps,
+    Artifact,
+    Features,
+    Regions,
+    Whitening,
+    offsets_of,
+    open_artifact,
+)
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import open_network
 from rrtool.stages.activations.run import Part, Task, describe_images
-from rrtool.stages.driver import Datasets, Wanted
+from rrtool.stages.driver import Datasets, Wanted, as_inputs
 from rrtool.stages.retrieval import extract_regions
 from rrtool.stages.retrieval.describer import Describer
 from rrtool.stages.retrieval.options import ExtractOptions
@@ -22,7 +30,11 @@ def run(options: ExtractOptions, progress: Progress) -> Path:
         RrtoolError: see ``collect``, ``load_network`` and ``artifacts.create``.
     """
     network, activations = open_network(options)
-    describer = Describer.of(network, options)
+    describer, inputs = Describer.of(network, options), []
+    if options.region_whitening is not None:
+        with open_artifact(options.region_whitening, Whitening) as whitening:
+            describer = describer.with_whitened_regions(whitening, network, options)
+            inputs = as_inputs(region_whitening=whitening)
     settings = {**activations.options, **describer.settings(), "boxes": options.boxes is not None}
     facts = {"n_channels": network.n_channels}
     kind: type[Artifact]
@@ -34,7 +46,7 @@ def run(options: ExtractOptions, progress: Progress) -> Path:
     wanted = [Wanted(options.output, kind, settings)]
     if options.save_maps is not None:
         wanted.append(Wanted(options.save_maps, ActivationMaps, activations.options))
-    return describe_images(options, activations, wanted, lambda: task, progress)
+    return describe_images(options, activations, wanted, lambda: task, progress, inputs=inputs)
 
 
 def _whole(describer: Describer, options: ExtractOptions, facts: dict[str, int]) -> Task:

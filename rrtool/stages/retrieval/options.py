@@ -29,6 +29,11 @@ class ExtractOptions(BoxesOptions, NetworkOptions, OutputOptions):
         "applies none, any other text names the set that it was learnt on.",
         panel="Descriptor",
     )
+    region_whitening: str | None = artifact(
+        None,
+        "Whiten each region of R-MAC before they are added up, by this whitening, from whiten fit "
+        "on features of --pool mac; the sum is then not whitened by the checkpoint.",
+    )
     regions: int | None = option(
         None,
         "Describe regions in place of whole images, placed as by R-MAC at so many levels "
@@ -44,6 +49,13 @@ class ExtractOptions(BoxesOptions, NetworkOptions, OutputOptions):
         super().check()
         if self.regions is not None and self.save_maps is not None:
             raise UsageError("--regions and --save-maps do not go together")
+        if self.region_whitening is not None:
+            if self.regions is not None:
+                what = "--region-whitening is for regions that are added up"
+                raise UsageError(what, found="--regions", todo="use whiten apply on them")
+            if self.whitening not in ("auto", "none"):
+                what = "--region-whitening and --whitening do not go together"
+                raise UsageError(what, found=f"--whitening {self.whitening}")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -118,8 +118,11 @@ def _hypothesis(p: dict, q: dict) -> tuple:
 
 def _allowed(transform: tuple, options: Any) -> bool:
     a, b, c, d, _, _ = transform
-    det, square = a * d - b * c, options.max_scale_change**2
-    return bool(det > 0 and det <= square and det * square >= 1)
+    if not np.isfinite([a, b, c, d]).all() or a * d - b * c <= 0:
+        return False
+    largest, smallest = np.linalg.svd([[a, b], [c, d]], compute_uv=False)
+    limit = options.max_scale_change
+    return bool(largest <= limit and smallest >= 1 / limit)
 
 
 def _errors(transform: tuple, points: np.ndarray) -> np.ndarray:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -48,18 +50,21 @@ def random_detections(rng: np.random.Generator, n: int, n_channels: int) -> Regi
     )
 
 
-def brute_force(scales, max_features, max_per_channel, nms_iou) -> list[list[int]]:
+def brute_force(scales, max_features, max_per_channel, nms_iou, rule="drop") -> list[list[int]]:
     """Kept region indices a scale, by lists and loops."""
+    limit = {"drop": max_per_channel, "strongest": max(36, max_per_channel)}[rule]
     pool = []
     for scale, regions in enumerate(scales):
-        channels = regions.channels.tolist()
-        ids = [i for i, c in enumerate(channels) if channels.count(c) <= max_per_channel]
+        channels, strengths = regions.channels.tolist(), regions.strengths.tolist()
+        ids = [i for i, c in enumerate(channels) if channels.count(c) <= limit]
         if nms_iou is not None:
             ids = [
                 ids[i]
                 for i in suppress_non_maxima(regions.boxes[ids], regions.strengths[ids], nms_iou)
             ]
-        pool += [(-float(regions.strengths[i]), scale, i) for i in ids]
+        for channel in set(channels):
+            best = sorted((-strengths[i], i) for i in ids if channels[i] == channel)
+            pool += [(value, scale, i) for value, i in best[:max_per_channel]]
     best = sorted(pool)[:max_features]
     return [sorted(i for _, s, i in best if s == scale) for scale in range(len(scales))]
 
@@ -78,15 +83,22 @@ def assert_same(a: LocalFeatures, b: LocalFeatures) -> None:
     max_features=st.integers(0, 60),
     max_per_channel=st.integers(0, 12),
     nms_iou=st.sampled_from([0.2, 1.0]),
+    rule=st.sampled_from(["drop", "strongest"]),
+    n_channels=st.sampled_from([1, 6]),
 )
-def test_select_equals_brute_force(seed, sizes, max_features, max_per_channel, nms_iou):
+def test_select_equals_brute_force(
+    seed, sizes, max_features, max_per_channel, nms_iou, rule, n_channels
+):
     rng = np.random.default_rng(seed)
-    scales = [random_detections(rng, n, 6) for n in sizes]
+    scales = [random_detections(rng, n, n_channels) for n in sizes]
     options = DetectionOptions(
-        max_features=max_features, max_per_channel=max_per_channel, nms_iou=nms_iou
+        max_features=max_features,
+        max_per_channel=max_per_channel,
+        nms_iou=nms_iou,
+        channel_rule=rule,
     )
-    features = select(scales, 6, options)
-    expected = brute_force(scales, max_features, max_per_channel, nms_iou)
+    features = select(scales, n_channels, options)
+    expected = brute_force(scales, max_features, max_per_channel, nms_iou, rule)
     assert features.n_scales == len(scales)
     assert features.n_images == 1
     for scale, ids in enumerate(expected):
@@ -115,6 +127,36 @@ def test_select_drops_full_channel_at_its_scale_only():
     full, sparse = random_detections(rng, 21, 1), random_detections(rng, 20, 1)
     features = select([full, sparse], 1, DetectionOptions("query", max_features=100))
     assert np.diff(features.offsets).tolist() == [0, 20]
+
+
+@pytest.mark.parametrize(
+    ("role", "n_regions", "dropped", "strongest"),
+    [
+        ("query", 20, 20, 20),
+        ("query", 21, 0, 20),
+        ("query", 36, 0, 20),
+        ("query", 37, 0, 0),
+        ("database", 10, 10, 10),
+        ("database", 11, 0, 10),
+        ("database", 37, 0, 0),
+    ],
+)
+def test_select_of_a_full_channel_by_either_rule(role, n_regions, dropped, strongest):
+    regions = random_detections(np.random.default_rng(2), n_regions, 1)
+    for rule, expected in (("drop", dropped), ("strongest", strongest)):
+        options = DetectionOptions(role, channel_rule=rule, nms_iou=1, max_features=100)
+        found = select([regions], 1, options)
+        assert found.strengths.tolist() == regions.strengths[:expected].tolist()
+
+
+def test_select_of_the_strongest_suppresses_before_it_counts():
+    # Twelve regions of one channel, in pairs of the same box: five boxes could stay of the ten
+    # strongest, all six of the twelve.
+    boxes = np.repeat(np.arange(6), 2)[:, None] * 10 + np.array([0, 0, 4, 4])
+    regions = random_detections(np.random.default_rng(3), 12, 1)
+    regions = replace(regions, boxes=boxes, strengths=np.arange(12, 0, -1, dtype=np.float32))
+    found = select([regions], 1, DetectionOptions(channel_rule="strongest", max_features=100))
+    assert found.strengths.tolist() == [12, 10, 8, 6, 4, 2]
 
 
 def test_select_of_empty_scales_is_empty():

@@ -9,13 +9,19 @@ from typing import Any
 import numba
 import numpy as np
 import pytest
-from hypothesis import given, settings
+import torch
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from rrtool.core.matching import spatial_matching_torch
 from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.spatial_matching import Matches, MatchingOptions, match
-from rrtool.core.matching.spatial_matching_numba import _fit_affine, _moments
+from rrtool.core.matching.spatial_matching_numba import (
+    Limits,
+    _fit_affine,
+    _moments,
+    _scale_change_allowed,
+)
 from tests.core.matching.plain_fsm import fit_affine_plain, match_plain
 
 OPTIONS = MatchingOptions()
@@ -238,13 +244,63 @@ def test_match_single_correspondence_gives_the_triangular_map(matcher: Matcher) 
 
 
 @matchers
-def test_match_rejects_large_scale_changes(matcher: Matcher) -> None:
+@pytest.mark.parametrize(
+    ("a", "c", "d", "accepted"),
+    [
+        (2.9, 0, 2.9, True),
+        (3, 0, 3, True),
+        (3.1, 0, 3.1, False),
+        (1 / 2.9, 0, 1 / 2.9, True),
+        (1 / 3.1, 0, 1 / 3.1, False),
+        (2.9, 0, 1 / 2.9, True),
+        # The determinant is 1; as a change of area it is none.
+        (3.1, 0, 1 / 3.1, False),
+        (100, 0, 0.01, False),
+        (0.01, 0, 100, False),
+        # The diagonal alone is within the limits; sheared, the singular values are 3.30 and 0.30.
+        (1, 3, 1, False),
+        (1, 2.6, 1, True),
+    ],
+)
+def test_match_rejects_large_changes_of_scale_in_any_direction(
+    matcher: Matcher, a: float, c: float, d: float, accepted: bool
+) -> None:
     unit = one_image(([0], [[1, 2]], [[1, 0, 1]]))
-    for scale, accepted in ((2.9, True), (3.1, False), (1 / 2.9, True), (1 / 3.1, False)):
-        # An anisotropic map of that determinant: sqrt(det A) counts, not either axis.
-        a, d = scale * 2, scale / 2
-        other = one_image(([0], [[5, 5]], [[a * a, 0, d * d]]))
-        assert matcher(unit, 0, other, np.array([0]), OPTIONS).n_inliers[0] == int(accepted)
+    other = one_image(([0], [[5, 5]], [[a * a, a * c, c * c + d * d]]))
+    assert matcher(unit, 0, other, np.array([0]), OPTIONS).n_inliers[0] == int(accepted)
+
+
+@matchers
+def test_match_bounds_the_scale_of_a_refined_transform(matcher: Matcher) -> None:
+    # The second image stretches y four times. A hypothesis of scale 1 holds three of the five rows
+    # of points; their least squares, of determinant 4, would hold all.
+    x, y = (each.ravel() for each in np.meshgrid(np.arange(3) * 10.0, [-1, -0.5, 0, 0.5, 1]))
+    positions, units = np.stack([x, y], axis=1), [[1, 0, 1]] * 15
+    first = one_image((range(15), positions, units))
+    second = one_image((range(15), positions * [1, 4], units))
+    found = matcher(first, 0, second, np.array([0]), OPTIONS)
+    assert found.n_inliers[0] == 9
+    np.testing.assert_array_equal(found.M_1to2[0], [[1, 0, 0], [0, 1, -1.5]])
+    wider = matcher(first, 0, second, np.array([0]), replace(OPTIONS, max_scale_change=4.1))
+    assert wider.n_inliers[0] == 15
+
+
+@settings(deadline=None, max_examples=200, derandomize=True)
+@given(
+    st.tuples(*[st.floats(-8, 8, allow_subnormal=False)] * 4), st.sampled_from([1.0, 1.5, 3.0, 1e6])
+)
+def test_scale_change_allowed_equals_singular_values(
+    entries: tuple[float, float, float, float], limit: float
+) -> None:
+    matrix = np.array(entries).reshape(2, 2)
+    largest, smallest = np.linalg.svd(matrix, compute_uv=False)
+    margins = [abs(largest - limit) / limit, abs(smallest * limit - 1), abs(np.linalg.det(matrix))]
+    assume(min(margins) > 1e-6)
+    expected = np.linalg.det(matrix) > 0 and largest <= limit and smallest >= 1 / limit
+    assert _scale_change_allowed(*entries, limit**2) == expected
+    transform = torch.tensor([*entries, 0.0, 0.0], dtype=torch.float64)[:, None]
+    limits = Limits(4.0, limit**2, 20)
+    assert bool(spatial_matching_torch._scale_change_allowed(transform, limits)) == expected
 
 
 @matchers

@@ -33,7 +33,7 @@ def diffuse(made: Path, output: Path, graph: Path, *options: object) -> object:
                made / "f.h5", "-o", output, "--device", "cpu", *options)  # fmt: skip
 
 
-@pytest.mark.parametrize("name", ["n_edges", "n_vertices", "diffusion_spread"])
+@pytest.mark.parametrize("name", ["n_edges", "diffusion_spread"])
 def test_diffuse_refuses_a_graph_without_a_statistic(made: Path, tmp_path: Path, name: str) -> None:
     with open_any(made / "g.h5") as graph:
         statistics = {**graph.extra["statistics"], name: "many"}

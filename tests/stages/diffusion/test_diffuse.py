@@ -14,6 +14,7 @@ import pytest
 from rrtool.artifacts import Provenance, create, open_artifact
 from rrtool.artifacts.kinds import OfflineDiffusion, Ranking, open_any
 from rrtool.stages.diffusion import diffuse as stage
+from rrtool.stages.diffusion.ranker import Verified
 from tests.core.diffusion.test_diffusion import dense_diffusion, plain_rank_reached
 from tests.stages.damaging import edited
 from tests.stages.diffusion.test_build_graph import dense_graph
@@ -291,29 +292,40 @@ def write_verified(path: Path, **replaced: object) -> Path:
         return target.publish(Ranking.columns(**columns), extra={"description": description})
 
 
-def verified_seeds(path: Path, n_verified: int, n_seeds: int) -> np.ndarray:
+def verified_seeds(path: Path, n_verified: int, n_seeds: int, by: str = "ranking") -> np.ndarray:
     """Inliers times similarity of the best, divided by the maximum."""
     g = np.zeros((N, len(QUERY_NAMES)))
     with open_any(path) as ranking:
         columns = (ranking.read_named(name) for name in ("ids", "similarities", "n_inliers"))
         for column, ids, similarities, n_inliers in zip(g.T, *columns, strict=True):
+            entries = list(zip(n_inliers, similarities, ids, strict=False))
+            if by == "inliers":
+                entries.sort(key=lambda entry: -entry[0])
             pairs = [
-                (inliers * max(similarity, 0), i)
-                for i, similarity, inliers in zip(ids, similarities, n_inliers, strict=False)
-            ][:n_verified]
+                (inliers * max(similarity, 0), i) for inliers, similarity, i in entries[:n_verified]
+            ]
             pairs = sorted((pair for pair in pairs if pair[1] >= 0), reverse=True)[:n_seeds]
             for score, i in pairs:
                 column[i] = score / max(pairs[0][0], 1e-300)
     return g
 
 
-@pytest.mark.parametrize(("n_verified", "kq"), [(None, None), (4, None), (5, 2), (50, 1), (3, 9)])
-def test_diffuse_from_verified_seeds_equals_a_dense_solve(folder, tmp_path, n_verified, kq):
+@pytest.mark.parametrize(
+    ("n_verified", "kq", "by"),
+    [
+        (None, None, "ranking"),
+        (4, None, "ranking"),
+        (5, 2, "inliers"),
+        (50, 1, "ranking"),
+        (3, 9, "inliers"),
+    ],
+)
+def test_diffuse_from_verified_seeds_equals_a_dense_solve(folder, tmp_path, n_verified, kq, by):
     seeds = write_verified(tmp_path / "v.h5")
-    options = () if n_verified is None else ("--verified", n_verified)
+    options = () if n_verified is None else ("--verified", n_verified, "--verified-by", by)
     options += () if kq is None else ("--kq", kq)
     assert_done(diffuse(folder, tmp_path / "r.h5", *CONVERGED, *options, seeds=seeds))
-    g = verified_seeds(seeds, n_verified or 10, kq or 5)
+    g = verified_seeds(seeds, n_verified or 10, kq or 5, by)
     scores = dense_diffusion(graph_of(folder), g, 0.99).T[:6]
     initial = np.full((6, N), -np.inf)
     with open_any(seeds) as ranking:
@@ -323,6 +335,26 @@ def test_diffuse_from_verified_seeds_equals_a_dense_solve(folder, tmp_path, n_ve
         assert_ranked_by(found, scores, initial)
         assert found.extra["description"]["method"] == "global + DSM + D"
         assert (found.ids[list(EMPTY_QUERIES)] == -1).all()
+
+
+def test_verified_seeds_are_the_best_by_inliers_whatever_ordered_the_ranking(tmp_path):
+    # Five verified entries, ranked by another score. Of the three of most inliers (12, 11, 13; of
+    # equal ones the one ranked first) the two of the largest inliers × similarity are the seeds.
+    ids = np.array([[10, 11, 12, 13, 14, 15]], np.int32)
+    columns = {
+        "ids": ids, "scores": np.zeros(ids.shape, np.float32),
+        "similarities": np.array([[0.9, 0.8, 0.5, 0.2, 1, 1]], np.float32),
+        "n_inliers": np.array([[2, 10, 40, 10, 10]], np.int32),
+        "query_names": QUERY_NAMES[:1], "query_boxes": np.zeros((1, 4), np.float32),
+    }  # fmt: skip
+    path = write_verified(tmp_path / "v.h5", **columns)
+    with open_any(path) as ranking:
+        found = Verified.of(ranking, 3, "inliers")
+        assert found.best.tolist() == [[12, 11, 13]]
+        seeds = found.seeds(slice(0, 1), 2)
+        np.testing.assert_array_equal(seeds.ids, [[12, 11]])
+        np.testing.assert_allclose(seeds.weights, [[1, 8 / 20]], rtol=1e-6)
+        assert Verified.of(ranking, 3, "ranking").best.tolist() == [[10, 11, 12]]
 
 
 def test_diffuse_from_verified_seeds_without_inliers_keeps_the_order(folder, tmp_path):

@@ -65,11 +65,80 @@ def test_whole_image_region_is_the_global_descriptor(made: Path) -> None:
         np.testing.assert_allclose(whole, good, atol=1e-5)
 
 
+def unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.maximum(np.linalg.norm(rows, axis=-1, keepdims=True), 1e-12)
+
+
+def test_rmac_whitens_its_regions_before_they_are_added_up(made: Path, tmp_path: Path) -> None:
+    assert extract(made / "photos", tmp_path / "mac.h5", "--pool", "mac").exit_code == 3
+    assert_done(
+        rrtool("whiten", "fit", tmp_path / "mac.h5", "--method", "pca", "--dim", 5,
+               "-o", tmp_path / "w.h5")
+    )  # fmt: skip
+    options = ("--pool", "rmac", "--region-whitening", tmp_path / "w.h5")
+    assert extract(made / "photos", tmp_path / "r.h5", *options).exit_code == 3
+    with (
+        open_any(tmp_path / "r.h5") as found,
+        open_any(tmp_path / "w.h5") as whitening,
+        open_any(made / "m.h5") as maps,
+    ):
+        assert found.options["whitening"].endswith(" of regions")
+        assert found.input("region-whitening").digest == whitening.digest
+        mean, projection = whitening.mean.astype(float), whitening.projection.astype(float)
+        offsets, flat = maps.offsets, maps.activations
+        for row in np.flatnonzero(found.status == 0):
+            width, height = maps.map_sizes[row, 0].tolist()
+            grid = flat[offsets[row] : offsets[row + 1]].reshape(-1, height, width).astype(float)
+            places = rmac_regions(height, width, 3 if min(height, width) > 1 else 1)
+            regions = np.array(
+                [grid[:, y : y + h, x : x + w].max(axis=(1, 2)) for x, y, w, h in places]
+            )
+            whitened = unit((unit(regions) - mean) @ projection.T)
+            whitened[~regions.any(axis=1)] = 0
+            np.testing.assert_allclose(
+                found.descriptors[row], unit(whitened.sum(axis=0)), atol=2e-5
+            )
+    again = rrtool("whiten", "apply", tmp_path / "r.h5", tmp_path / "w.h5", "-o", tmp_path / "x.h5")
+    assert_fails(again, 4, "whitened already")
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "texts"),
+    [
+        ((), 2, ("--pool rmac", "gem")),
+        (("--pool", "rmac"), 4, ("not for regions of R-MAC", "--pool gem")),
+        (("--pool", "rmac", "--regions", 3), 2, ("whiten apply",)),
+        (("--pool", "rmac", "--whitening", "some"), 2, ("do not go together",)),
+    ],
+)
+def test_region_whitening_that_does_not_fit_is_refused(
+    made: Path, tmp_path: Path, options: tuple[object, ...], code: int, texts: tuple[str, ...]
+) -> None:
+    made_of_gem = made / "w.h5"
+    if not made_of_gem.exists():
+        fit = rrtool("whiten", "fit", made / "f.h5", "--method", "pca", "-o", made_of_gem)
+        assert_done(fit)
+    found = extract(made / "photos", tmp_path / "r.h5", "--region-whitening", made_of_gem, *options)
+    assert_fails(found, code, *texts)
+
+
 def diffuse(made: Path, queries: str, output: Path, *options: object):
     return rrtool(
         "diffuse", "--graph", made / "g.h5", "--queries", made / queries,
         "--database", made / "r.h5", "-o", output, *options,
     )  # fmt: skip
+
+
+def test_graph_of_regions_has_as_many_neighbors_as_the_images_bear(
+    made: Path, tmp_path: Path
+) -> None:
+    # 2√10, where a fortieth of the regions would be fewer, and k counts for the seeds too.
+    assert_done(rrtool("build-graph", made / "r.h5", "-o", tmp_path / "g.h5"))
+    with open_any(tmp_path / "g.h5") as graph:
+        assert graph.options["k"] == 6
+    many = rrtool("build-graph", made / "r.h5", "-o", tmp_path / "m.h5", "--k", 13)
+    assert_done(many)
+    assert "k = 13 neighbours are many for 10 images" in many.stderr
 
 
 @pytest.mark.parametrize("queries", ["f.h5", "r.h5"])
