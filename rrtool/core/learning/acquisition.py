@@ -217,7 +217,7 @@ def _farthest_first(vectors, nearest, heap, picks, scores):
 
 @njit(cache=True)
 def _sift_down(heap, n, key):
-    """Restores the heap after its first entry has changed: largest key first, ties by id."""
+    """Restores the heap after its first entry has changed: largest key first, ties by place."""
     place, moved = 0, heap[0]
     while 2 * place + 1 < n:
         child = 2 * place + 1
