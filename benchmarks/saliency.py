@@ -126,7 +126,7 @@ def main() -> None:
     batch = [activations[None]]
     compare(
         {
-            "fs": lambda: describe_batch(batch, RegionsOptions(rho=7.0)),
+            "fs": lambda: describe_batch(batch, RegionsOptions(rho=7.0), feature_saliency),
             "os, ivf": lambda: quick(batch),
             "os, exact": lambda: exact(batch),
         },

@@ -9,6 +9,14 @@
 #
 # The method wants queries that show the object alone: BOXES has name,x0,y0,x1,y1 a row, QUERIES is
 # a folder or list of photos of their own. With neither, every photo is a query as a whole.
+# THESIS=1 computes by the thesis's words where our defaults differ (docs/methods.md lists both); what
+# is given beside it wins. Small collections then want K, KQ and REGION_K as well.
+#
+# The effect of parameters (thesis fig. 5.5 and 5.8): each is a list, whose first value everything
+# else is made with, and of which figure-5.5 and figure-5.8 vary one at a time:
+#
+# make -f pipelines/discovery.mk … figure-5.5 RHO='7 1 3 5 9' SIGMA='2.5 1 5'
+# make -f pipelines/discovery.mk … figure-5.8 OS_RHO='2 1 4' OS_SIGMA='2.5 1 5' THETA='3 1' AGGREGATION='sum weighted'
 PHOTOS ?= photos
 QUERIES ?= $(PHOTOS)
 BOXES ?=
@@ -21,19 +29,45 @@ WEIGHTS ?= imagenet
 SCALES ?= 1,0.7071,0.5
 MAX_SIZE ?= 1024
 # A whitening learnt elsewhere (rrtool whiten fit), or taken from the checkpoint (whiten export),
-# centred on the descriptors it is applied to. Saliency is found without.
+# centred on the descriptors it is applied to (by the thesis's words: on its own mean). Saliency is
+# found without, or by the thesis's words with regions and patches whitened (WHITEN_REGIONS=1).
 WHITENING ?=
+THESIS ?=
+WHITEN_REGIONS ?= $(THESIS)
+# Of feature saliency, of object saliency, and of both; see above.
+RHO ?= 7
+SIGMA ?= 2.5
+OS_RHO ?= 2
+OS_SIGMA ?= 2.5
+THETA ?= 3
+AGGREGATION ?= $(if $(THESIS),sum,weighted)
+NORMALIZATION ?= $(if $(THESIS),crow,max)
+PATCH_POOLING ?= $(if $(THESIS),max,gem)
 # One or more of degree, eigenvector, pagerank, katz, betweenness, closeness, each with an OS.EGM.
 CENTRALITIES ?= katz
 # Where the objects are in PHOTOS, for the target precision: name,x0,y0,x1,y1 a row.
 TRUE_BOXES ?= $(BOXES)
-K ?=
-KQ ?=
+# Of the graphs of images and of regions, and of the diffusion; empty: the defaults of rrtool.
+K ?= $(if $(THESIS),50)
+KQ ?= $(if $(THESIS),10)
+REGION_K ?= $(if $(THESIS),200)
 RRTOOL ?= rrtool
 NETWORK_OPTIONS = --network $(NETWORK) --weights $(WEIGHTS) --scales $(SCALES) \
   --max-size $(MAX_SIZE)
 DATABASE = $(PHOTOS) $(if $(GALLERY),--gallery $(GALLERY))
-RUN = run() { "$$@" || { code=$$?; test $$code -eq 3 || exit $$code; }; }; run $(RRTOOL)
+# A stage that finds its output up to date leaves it alone; the touch tells make so.
+RUN = run() { "$$@" || { code=$$?; test $$code -eq 3 || exit $$code; }; touch -c $@; }; run $(RRTOOL)
+# The regions of the graph, and how patches are whitened as they are.
+VERTICES = $(OUT)/regions$(if $(PATCH_WHITENING),-whitened).h5
+PATCH_WHITENING = $(if $(and $(WHITENING),$(WHITEN_REGIONS)),--whitening $(WHITENING) \
+  $(call center,$(OUT)/regions.h5))
+center = $(if $(THESIS),,--center $(1))
+AGGREGATE = --aggregate $(firstword $(AGGREGATION))
+FS_OPTIONS = $(NETWORK_OPTIONS) --rho $(firstword $(RHO)) --sigma $(firstword $(SIGMA)) $(AGGREGATE) \
+  --saliency-normalization $(NORMALIZATION)
+OS_OPTIONS = $(NETWORK_OPTIONS) --rho $(firstword $(OS_RHO)) --sigma $(firstword $(OS_SIGMA)) \
+  --theta $(firstword $(THETA)) $(AGGREGATE) --patch-pooling $(PATCH_POOLING) \
+  --regions $(VERTICES) $(PATCH_WHITENING)
 KINDS = gem fs $(CENTRALITIES:%=os-%)
 SALIENCIES = $(OUT)/regions.h5 $(CENTRALITIES:%=$(OUT)/saliency-%.h5)
 RANKINGS = $(KINDS:%=$(OUT)/%.h5) $(KINDS:%=$(OUT)/%-d.h5)
@@ -43,7 +77,7 @@ PHOTOS_STAMP = $(if $(wildcard $(PHOTOS)/.),$(OUT)/photos.txt,$(PHOTOS))
 D = $(OUT)/%-features$(if $(WHITENING),-whitened).h5
 Q = $(OUT)/$(if $(WHITENING),%-queries-whitened,queries).h5
 
-.PHONY: table precision report
+.PHONY: table precision report figure-5.5 figure-5.8
 .DELETE_ON_ERROR:
 .SECONDARY:
 table: $(RANKINGS)
@@ -61,51 +95,97 @@ $(OUT)/photos.txt: FORCE | $(OUT)
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 FORCE:
 
-$(OUT)/gem-features.h5: $(PHOTOS_STAMP) | $(OUT)
+# What changes when the options of a stage do: a table of other parameters is never taken for this.
+OPTIONS_network = $(DATABASE) $(QUERIES) $(BOXES) $(NETWORK_OPTIONS)
+OPTIONS_fs = $(DATABASE) $(FS_OPTIONS)
+OPTIONS_os = $(DATABASE) $(OS_OPTIONS)
+OPTIONS_whitening = $(WHITENING) $(call center,itself)
+OPTIONS_region-graph = $(VERTICES) $(REGION_K)
+OPTIONS_graph = $(D) $(K)
+OPTIONS_diffusion = $(KQ)
+OPTIONS_search = $(Q) $(D)
+$(OUT)/%.options: FORCE | $(OUT)
+	@echo '$(OPTIONS_$*)' > $@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+$(OUT)/gem-features.h5: $(PHOTOS_STAMP) $(OUT)/network.options
 	$(RUN) extract $(DATABASE) -o $@ $(NETWORK_OPTIONS) --whitening none --overwrite
 
-$(OUT)/queries.h5: $(PHOTOS_STAMP) $(BOXES) | $(OUT)
+$(OUT)/queries.h5: $(PHOTOS_STAMP) $(BOXES) $(OUT)/network.options
 	$(RUN) extract $(QUERIES) $(if $(BOXES),--boxes $(BOXES)) -o $@ $(NETWORK_OPTIONS) \
 	  --whitening none --overwrite
 
-$(OUT)/regions.h5: $(PHOTOS_STAMP) | $(OUT)
-	$(RUN) saliency fs $(DATABASE) -o $@ --features $(OUT)/fs-features.h5 $(NETWORK_OPTIONS) \
+$(OUT)/regions.h5: $(PHOTOS_STAMP) $(OUT)/fs.options
+	$(RUN) saliency fs $(DATABASE) -o $@ --features $(OUT)/fs-features.h5 $(FS_OPTIONS) \
 	  --keep-maps --overwrite
 $(OUT)/fs-features.h5: $(OUT)/regions.h5 ;
 
-$(OUT)/region-graph.h5: $(OUT)/regions.h5
-	$(RUN) build-graph $< -o $@ --overwrite
+$(OUT)/regions-whitened.h5: $(OUT)/regions.h5 $(WHITENING) $(OUT)/whitening.options
+	$(RUN) whiten apply $< $(WHITENING) $(call center,$<) -o $@ --overwrite
+
+$(OUT)/region-graph.h5: $(VERTICES) $(OUT)/region-graph.options
+	$(RUN) build-graph $< $(if $(REGION_K),--k $(REGION_K)) -o $@ --overwrite
 
 $(OUT)/centrality-%.h5: $(OUT)/region-graph.h5
 	$(RUN) centrality $< -o $@ --measure $* --overwrite
 
-$(OUT)/saliency-%.h5: $(OUT)/regions.h5 $(OUT)/centrality-%.h5
-	$(RUN) saliency os $(DATABASE) -o $@ --regions $< --centrality $(OUT)/centrality-$*.h5 \
-	  --features $(OUT)/os-$*-features.h5 $(NETWORK_OPTIONS) --overwrite
+$(OUT)/saliency-%.h5: $(OUT)/centrality-%.h5 $(OUT)/os.options
+	$(RUN) saliency os $(DATABASE) -o $@ --centrality $< --features $(OUT)/os-$*-features.h5 \
+	  $(OS_OPTIONS) --overwrite
 $(CENTRALITIES:%=$(OUT)/os-%-features.h5): $(OUT)/os-%-features.h5: $(OUT)/saliency-%.h5 ;
 
 # The page shows the first of the centralities.
 FIRST = $(firstword $(CENTRALITIES))
-$(OUT)/objects.h5: $(OUT)/regions.h5 $(OUT)/region-graph.h5 $(OUT)/centrality-$(FIRST).h5
+$(OUT)/objects.h5: $(VERTICES) $(OUT)/region-graph.h5 $(OUT)/centrality-$(FIRST).h5
 	$(RUN) discover $< --graph $(OUT)/region-graph.h5 --centrality $(OUT)/centrality-$(FIRST).h5 \
 	  -o $@ --overwrite
 
 $(OUT)/report.html: $(OUT)/saliency-$(FIRST).h5 $(OUT)/objects.h5
 	$(RRTOOL) report $< -o $@ --images $(PHOTOS) --objects $(OUT)/objects.h5 \
-	  --regions $(OUT)/regions.h5 --overwrite
+	  --regions $(VERTICES) --overwrite
 
-$(OUT)/%-features-whitened.h5: $(OUT)/%-features.h5 $(WHITENING)
-	$(RUN) whiten apply $< $(WHITENING) --center $< -o $@ --overwrite
+# One parameter at a time: $(1) is fs or os, $(2) the option, $(3) its values but for the first. The
+# last of two equal options counts.
+define swept
+SWEPT_$(1) += $(3:%=$(1)-$(2)-%)
+$(3:%=$(OUT)/$(1)-$(2)-%-features.h5): $(OUT)/$(1)-$(2)-%-features.h5: $$(NEEDED_$(1))
+	$$(RUN) saliency $(1) $$(DATABASE) -o $(OUT)/$(1)-$(2)-$$*-maps.h5 --features $$@ \
+	  $$(if $$(filter os,$(1)),--centrality $$< $$(OS_OPTIONS),$$(FS_OPTIONS)) --$(2) $$* --overwrite
+endef
+NEEDED_fs = $(PHOTOS_STAMP) $(OUT)/fs.options
+NEEDED_os = $(OUT)/centrality-$(FIRST).h5 $(OUT)/os.options
+others = $(wordlist 2,$(words $(1)),$(1))
+sweep = $(if $(call others,$(3)),$(eval $(call swept,$(1),$(2),$(call others,$(3)))))
+$(call sweep,fs,rho,$(RHO))
+$(call sweep,fs,sigma,$(SIGMA))
+$(call sweep,fs,aggregate,$(AGGREGATION))
+$(call sweep,os,rho,$(OS_RHO))
+$(call sweep,os,sigma,$(OS_SIGMA))
+$(call sweep,os,theta,$(THETA))
+$(call sweep,os,aggregate,$(AGGREGATION))
+SWEPT = $(SWEPT_fs) $(SWEPT_os)
+figure-5.5: $(OUT)/fs.h5 $(SWEPT_fs:%=$(OUT)/%.h5)
+	@echo 'fs.h5: rho $(firstword $(RHO)), sigma $(firstword $(SIGMA)), $(AGGREGATE)'
+	@$(RRTOOL) evaluate $^ --ground-truth '$(GROUPS)'
+figure-5.8: $(OUT)/os-$(FIRST).h5 $(SWEPT_os:%=$(OUT)/%.h5)
+	@echo 'os-$(FIRST).h5: rho $(firstword $(OS_RHO)), sigma $(firstword $(OS_SIGMA)),' \
+	  'theta $(firstword $(THETA)), $(AGGREGATE)'
+	@$(RRTOOL) evaluate $^ --ground-truth '$(GROUPS)'
 
-$(OUT)/%-queries-whitened.h5: $(OUT)/queries.h5 $(OUT)/%-features.h5 $(WHITENING)
-	$(RUN) whiten apply $< $(WHITENING) --center $(OUT)/$*-features.h5 -o $@ --overwrite
+$(OUT)/%-features-whitened.h5: $(OUT)/%-features.h5 $(WHITENING) $(OUT)/whitening.options
+	$(RUN) whiten apply $< $(WHITENING) $(call center,$<) -o $@ --overwrite
 
-$(OUT)/%-graph.h5: $(D)
+$(OUT)/%-queries-whitened.h5: $(OUT)/queries.h5 $(OUT)/%-features.h5 $(WHITENING) \
+  $(OUT)/whitening.options
+	$(RUN) whiten apply $< $(WHITENING) $(call center,$(OUT)/$*-features.h5) -o $@ --overwrite
+
+$(OUT)/%-graph.h5: $(D) $(OUT)/graph.options
 	$(RUN) build-graph $< $(if $(K),--k $(K)) -o $@ --overwrite
 
-$(KINDS:%=$(OUT)/%-d.h5): $(OUT)/%-d.h5: $(OUT)/%-graph.h5 $(Q) $(D)
+$(KINDS:%=$(OUT)/%-d.h5): $(OUT)/%-d.h5: $(OUT)/%-graph.h5 $(Q) $(D) \
+  $(OUT)/diffusion.options
 	$(RUN) diffuse --graph $< --queries $(word 2,$^) --database $(word 3,$^) \
 	  $(if $(KQ),--kq $(KQ)) -o $@ --overwrite
 
-$(KINDS:%=$(OUT)/%.h5): $(OUT)/%.h5: $(Q) $(D)
-	$(RUN) search $^ -o $@ --overwrite
+$(KINDS:%=$(OUT)/%.h5) $(SWEPT:%=$(OUT)/%.h5): $(OUT)/%.h5: $(Q) $(D) $(OUT)/search.options
+	$(RUN) search $(wordlist 1,2,$^) -o $@ --overwrite

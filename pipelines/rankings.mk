@@ -3,14 +3,18 @@
 # $(DATABASE).h5, $(QUERIES).h5 and the local features in $(OUT), and set GROUND_TRUTH.
 QUERIES ?= $(OUT)/queries
 DATABASE ?= $(OUT)/database
-# A whitening learnt elsewhere (rrtool whiten fit, or whiten export), centred on this database.
+# THESIS=1 computes by the thesis's words where our defaults differ (docs/methods.md lists both); what
+# is given beside it wins.
+THESIS ?=
+# A whitening learnt elsewhere (rrtool whiten fit, or whiten export), centred on this database; by
+# the thesis's words on its own mean.
 WHITENING ?=
 # Of the graph and the diffusion; empty: the defaults of rrtool.
-K ?=
-KQ ?=
+K ?= $(if $(THESIS),50)
+KQ ?= $(if $(THESIS),10)
 QE ?= 10
 QE_ALPHA ?= 3
-SCORE ?= fused
+SCORE ?= $(if $(THESIS),inliers,fused)
 RRTOOL ?= rrtool
 # Make decides what is out of date; --overwrite lets a stage replace what it made from older input.
 # Exit code 3 means that some images were skipped and are listed beside the output.
@@ -30,7 +34,7 @@ $(OUT):
 	mkdir -p $@
 
 $(OUT)/%-whitened.h5: $(OUT)/%.h5 $(DATABASE).h5 $(WHITENING)
-	$(RUN) whiten apply $< $(WHITENING) --center $(DATABASE).h5 -o $@ --overwrite
+	$(RUN) whiten apply $< $(WHITENING) $(if $(THESIS),,--center $(DATABASE).h5) -o $@ --overwrite
 
 $(OUT)/global.h5: $(Q) $(D)
 	$(RUN) search $(Q) $(D) -o $@ --overwrite

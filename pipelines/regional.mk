@@ -8,8 +8,7 @@
 # The other variables are those of discovery.mk; REGION_K and REGION_KQ are for graphs of regions.
 REGIONS ?= 3
 N_REGIONS ?= 10 5
-REGION_K ?=
-REGION_KQ ?=
+REGION_KQ ?= $(if $(THESIS),200)
 OUT ?= build/regional
 
 .DEFAULT_GOAL := figure
@@ -36,7 +35,7 @@ $(OUT)/uniform-queries.h5: $(PHOTOS_STAMP) $(BOXES) | $(OUT)
 
 $(OUT)/uniform-regions-whitened.h5 $(OUT)/uniform-queries-whitened.h5: %-whitened.h5: %.h5 \
   $(OUT)/uniform-regions.h5 $(WHITENING)
-	$(RUN) whiten apply $< $(WHITENING) --center $(OUT)/uniform-regions.h5 -o $@ --overwrite
+	$(RUN) whiten apply $< $(WHITENING) $(call center,$(OUT)/uniform-regions.h5) -o $@ --overwrite
 
 $(REDUCED:%=$(REGIONS_OF)): $(OUT)/gmm%-regions$(W).h5: $(OUT)/uniform-regions$(W).h5
 	$(RUN) reduce-regions $< --n-regions $* -o $@ --overwrite

@@ -4,6 +4,7 @@ import numpy as np
 
 EPSILON = 1e-6
 MASK_THRESHOLD = 0.01
+NORMALIZATIONS = ("max", "crow")
 
 
 def channel_density(activation_map: np.ndarray) -> np.ndarray:
@@ -35,15 +36,19 @@ def channel_weights(density: np.ndarray) -> np.ndarray:
     return np.log(shifted.sum() / shifted)
 
 
-def feature_saliency(activation_map: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+def feature_saliency(
+    activation_map: np.ndarray, weights: np.ndarray | None = None, normalization: str = "max"
+) -> np.ndarray:
     """Feature saliency ``F̂`` (eq. 5.2), normalised as in CroW, then to maximum 1.
 
     CroW's normalisation is ``(F / (Σ F²)^{1/2})^{1/2}``; scaled to maximum 1 it is
-    ``(F / max F)^{1/2}``, which is what is computed.
+    ``(F / max F)^{1/2}``. The thesis stops at the former, in which the values of a map fall as its
+    positions grow in number: the regions of coarse scales then have the larger f in (5.14).
 
     Args:
         activation_map: ``(k, h, w)`` float32, non-negative.
         weights: ``(k,)`` channel weights; by default those of this very map (eq. 5.1).
+        normalization: ``max`` (our choice), or ``crow`` for CroW's alone.
 
     Returns:
         ``(h, w)`` float32 in [0, 1]. A map that is zero everywhere, or of channels without
@@ -51,18 +56,22 @@ def feature_saliency(activation_map: np.ndarray, weights: np.ndarray | None = No
 
     Raises:
         ValueError: the map isn't three-dimensional or not of positive extent, or it holds
-            negative, NaN or infinite values.
+            negative, NaN or infinite values, or the normalization is unknown.
     """
     _check_positions(activation_map)
     check_values("the map", activation_map)
+    if normalization not in NORMALIZATIONS:
+        raise ValueError(f"unknown normalization {normalization!r}")
     if weights is None:
         weights = channel_weights(channel_density(activation_map))
     n_channels, height, width = activation_map.shape
     flat = activation_map.reshape(n_channels, height * width)
     # Not a BLAS product: its threads spin on, on the cores that the next steps want (their time
     # grew by half).
-    weighted_sum = np.einsum("k,kp->p", np.asarray(weights, np.float32), flat)
-    return unit_maximum(np.sqrt(unit_maximum(weighted_sum))).reshape(height, width)
+    saliency = unit_maximum(np.einsum("k,kp->p", np.asarray(weights, np.float32), flat))
+    if normalization == "crow":
+        saliency /= max(np.linalg.norm(saliency), 1)  # below 1 where all is zero
+    return np.sqrt(saliency).reshape(height, width)
 
 
 def prepare_for_detection(

@@ -71,6 +71,12 @@ def entropy(probabilities: np.ndarray) -> np.ndarray:
     return entr(p).sum(axis=1)
 
 
+def normalized_entropy(probabilities: np.ndarray) -> np.ndarray:
+    """``H(p) / log c`` of each row, in [0, 1]; 0 where there is one class."""
+    n_classes = probabilities.shape[1]
+    return entropy(probabilities) / np.log(max(n_classes, 2))
+
+
 def acquire_uncertain(
     probabilities: np.ndarray, pool_ids: np.ndarray, budget: int, generator: np.random.Generator
 ) -> Acquisition:
@@ -88,7 +94,10 @@ def acquire_uncertain(
 def confident_pseudo_labels(
     probabilities: np.ndarray, pool_ids: np.ndarray, epsilon: float
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The images of the pool with ``H(p) ≤ ε`` and their most probable class (eq. 3.7, CEAL).
+    """The images of the pool with ``H(p) / log c ≤ ε`` and their most probable class (CEAL).
+
+    Eq. 3.7 compares ``H(p)`` itself; over ``log c``, as in the authors' released code, one ε means
+    the same for ten classes and for a hundred.
 
     Returns:
         ``ids (m,)`` int64, ascending, and ``labels (m,)`` int32; equal probabilities go to the
@@ -96,15 +105,15 @@ def confident_pseudo_labels(
     """
     pool = check_budget(pool_ids, 0)
     p = np.asarray(probabilities)[pool]
-    confident = entropy(p) <= epsilon
+    confident = normalized_entropy(p) <= epsilon
     return pool[confident], p[confident].argmax(axis=1).astype(np.int32)
 
 
-def ceal_threshold(cycle: int, epsilon0: float = 0.005, decay: float = 0.00033) -> float:
+def ceal_threshold(cycle: int, epsilon0: float = 0.1, decay: float = 0.00033) -> float:
     """``ε`` of a cycle, counted from 0: ``max(0, ε₀ − decay · cycle)``.
 
-    The thesis gives no values; the form and the defaults are those of CEAL (Wang et al. 2017) on
-    Caltech-256.
+    The thesis gives no values: the form is that of CEAL (Wang et al. 2017), the defaults are those
+    of the authors' released code, for ``H(p) / log c``.
     """
     return max(0.0, epsilon0 - decay * cycle)
 
@@ -208,7 +217,7 @@ def _farthest_first(vectors, nearest, heap, picks, scores):
 
 @njit(cache=True)
 def _sift_down(heap, n, key):
-    """Restores the heap after its first entry has changed: largest key first, ties by id."""
+    """Restores the heap after its first entry has changed: largest key first, ties by place."""
     place, moved = 0, heap[0]
     while 2 * place + 1 < n:
         child = 2 * place + 1

@@ -8,8 +8,10 @@ from scipy import sparse
 from rrtool.core.diffusion.conjugate_gradients import solve
 from rrtool.core.diffusion.graph import build_adjacency, normalize
 from rrtool.core.diffusion.knn import KnnOptions, Searcher
-from rrtool.core.learning.acquisition import entropy
+from rrtool.core.learning.acquisition import normalized_entropy
 from rrtool.core.retrieval.whitening import l2_normalize
+
+LABEL_MASSES = ("class", "one")
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,7 @@ def propagate_labels(
     n_classes: int,
     *,
     alpha: float = 0.99,
+    label_mass: str = "class",
     tolerance: float = 1e-6,
     max_iterations: int = 20,
     device: str = "cpu",
@@ -83,11 +86,16 @@ def propagate_labels(
         adjacency: ``(n, n)`` symmetric, not negative.
         labeled_ids: ``(m,)``, none twice.
         labels: ``(m,)`` their classes, in ``0 … n_classes − 1``.
+        label_mass: what each class starts with; see ``balanced``.
 
     Raises:
-        ValueError: ids or labels do not fit.
+        ValueError: ids or labels do not fit, or the mass is unknown.
     """
+    if label_mass not in LABEL_MASSES:
+        raise ValueError(f"unknown label mass {label_mass!r}")
     y = one_hot(labeled_ids, labels, adjacency.shape[0], n_classes)
+    if label_mass == "class":
+        y = balanced(y)
     solution = solve(
         normalize(adjacency),
         (1 - alpha) * y,
@@ -128,12 +136,28 @@ def one_hot(labeled_ids: np.ndarray, labels: np.ndarray, n: int, n_classes: int)
     return y
 
 
+def balanced(y: np.ndarray) -> np.ndarray:
+    """``Y`` with as much mass in each class: ``1/|class|`` a label, times the smallest class.
+
+    With one 1 a label, as eq. 3.8 is printed, a class of twelve labels starts with six times the
+    mass of one of two and floods it: the authors' released code divides by ``|class|``. The common
+    factor, which η takes out of eq. 3.9 again, leaves classes of equal size exactly as they are.
+
+    Args:
+        y: ``(n, c)`` from ``one_hot``.
+
+    Returns:
+        ``(n, c)`` float64; classes without a label stay zero.
+    """
+    counts = y.sum(axis=0)
+    if not counts.any():
+        return y
+    return y * (counts[counts > 0].min() / np.maximum(counts, 1))
+
+
 def certainty(probabilities: np.ndarray) -> np.ndarray:
     """``β(p) = 1 − H(p) / log c`` of each row (eq. 3.10), in [0, 1]; 1 when there is one class."""
-    n_classes = probabilities.shape[1]
-    if n_classes < 2:
-        return np.ones(len(probabilities))
-    return np.clip(1 - entropy(probabilities) / np.log(n_classes), 0, 1)
+    return np.clip(1 - normalized_entropy(probabilities), 0, 1)
 
 
 def _normalize_rows(matrix: np.ndarray) -> np.ndarray:

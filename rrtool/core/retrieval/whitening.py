@@ -154,7 +154,8 @@ def fit_supervised(
     Args:
         descriptors: ``(n, k)``, l2-normalised here; none zero.
         matching: of some of these descriptors.
-        shrinkage: λ in [0, 1]; None takes ``oas_shrinkage``, which falls as pairs grow in number.
+        shrinkage: λ in [0, 1]; None takes ``oas_shrinkage``, which falls as independent
+            pairs grow in number.
 
     Raises:
         ValueError: there are no matching pairs, they do not differ, or C_1 is singular and is

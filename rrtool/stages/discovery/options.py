@@ -18,7 +18,11 @@ from rrtool.options import (
 from rrtool.stages.activations.options import ActivationsOptions
 from rrtool.stages.diffusion.options import MAX_ITERATIONS
 
+# Of core, which takes time to import.
 AGGREGATIONS = ("weighted", "sum")
+NORMALIZATIONS = ("max", "crow")
+PATCH_POOLINGS = ("gem", "max")
+SAMPLES = ("weighted", "equal")
 SEARCH_METHODS = ("auto", "exact", "ivf", "hnsw")
 
 
@@ -41,6 +45,12 @@ class RegionsOptions(Options):
     overlap: float = option(
         0.55, "Threshold τ of the purge of overlapping regions; a larger one keeps fewer.",
         above=0, below=1, panel="Regions",
+    )  # fmt: skip
+    samples: str = option(
+        "weighted",
+        "How the positions of a map count where regions are fitted to them: weighted by their "
+        "saliency, or equally, as eq. 5.6–5.8 are printed.",
+        choices=SAMPLES, panel="Regions",
     )  # fmt: skip
     gem_exponent: float = option(
         3.0, "Exponent ω of GeM, by which each region is described.",
@@ -70,6 +80,12 @@ class ObjectSaliencyOptions(RegionsOptions):
     patch: int | None = option(
         None, "Side of a patch in cells; by default a third of the map's shorter side.",
         least=1, panel="Saliency",
+    )  # fmt: skip
+    patch_pooling: str = option(
+        "gem",
+        "How a patch is pooled: gem as the regions it is compared with, or max, as the text of "
+        "§5.3.8 has it.",
+        choices=PATCH_POOLINGS, panel="Saliency",
     )  # fmt: skip
     k: int = option(
         50, "Regions of the collection that a patch is compared with.", least=1, panel="Saliency"
@@ -101,6 +117,12 @@ class SaliencyFsOptions(_SaliencyOptions):
         "saliency fs", "rrtool.stages.discovery.saliency_fs", "§5.3.3–5.3.5", "docs/discovery.md"
     )
     rho: float = _rho(7.0)
+    saliency_normalization: str = option(
+        "max",
+        "What feature saliency is scaled to: max to a maximum of 1, so that every map counts "
+        "alike; crow by CroW's norm alone, as in the thesis.",
+        choices=NORMALIZATIONS, panel="Regions",
+    )  # fmt: skip
     features: str | None = option(
         None, "Write the FS.EGM descriptors of the images too, to this artifact (features).",
         role="output", shapes=False, panel="Output",

@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from rrtool.artifacts import Features, Regions
+from rrtool.core.discovery.saliency import feature_saliency
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import open_activations
 from rrtool.stages.activations.run import describe_images
@@ -28,7 +29,8 @@ def run(options: SaliencyFsOptions, progress: Progress) -> Path:
             del settings["keep_maps"]
             described = {**settings, "described_by": "FS.EGM"}
             wanted.append(Wanted(options.features, Features, described))
-        describe = partial(describe_batch, options=options)
+        saliency_of = partial(feature_saliency, normalization=options.saliency_normalization)
+        describe = partial(describe_batch, options=options, saliency_of=saliency_of)
         kinds = [each.kind for each in wanted]
         task = saliency_task(activations, kinds, describe, keep_maps=options.keep_maps)
         return describe_images(options, activations, wanted, lambda: task, progress)

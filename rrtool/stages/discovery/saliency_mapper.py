@@ -37,7 +37,7 @@ _N_PROBE = 24
 def describe_batch(
     scales: list[np.ndarray],
     options: RegionsOptions,
-    saliency_of: Callable[[np.ndarray], np.ndarray] = feature_saliency,
+    saliency_of: Callable[[np.ndarray], np.ndarray],
 ) -> list[DescribedImage]:
     """Saliency, its regions and their descriptors of each image of a batch.
 
@@ -50,7 +50,10 @@ def describe_batch(
         [saliency_of(maps[i]) if maps.size else _NO_MAP for maps in scales] for i in range(n_images)
     ]
     flat = [saliency for image in saliencies for saliency in image]
-    regions = detect_regions(flat, options.rho, MixtureOptions(options.sigma, options.overlap))
+    mixture = MixtureOptions(
+        options.sigma, options.overlap, weigh_samples=options.samples == "weighted"
+    )
+    regions = detect_regions(flat, options.rho, mixture)
     return [
         describe_by_regions(
             [maps[i] for maps in scales],
@@ -116,8 +119,8 @@ class Mapper:
         features = feature_saliency(activations)
         positions = np.flatnonzero(features.ravel() ** self.options.theta > _LEAST_SIGNIFICANCE)
         side = self.options.patch or max(1, round(min(height, width) / 3))
-        patches = pool_windows(activations, side, self.options.gem_exponent)[positions]
-        patches = l2_normalize(patches)
+        exponent = self.options.gem_exponent if self.options.patch_pooling == "gem" else np.inf
+        patches = l2_normalize(pool_windows(activations, side, exponent)[positions])
         if self.whitening is not None:
             patches = apply_whitening(patches, *self.whitening)
         k = min(self.options.k, len(self.usable))

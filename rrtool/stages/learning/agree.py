@@ -137,8 +137,7 @@ def _read_study(state: AlState, options: AlAgreeOptions, progress: Progress) -> 
         raise state.damaged("features that are not finite")
     model = Model(
         features=np.where(usable[:, None], features, np.float32(0)),
-        k=options.k,
-        device=options.device,
+        options=options,
         probabilities=state.probabilities,
     )
     truth = read_truth(options.truth, state.names, state.class_names)

@@ -185,8 +185,7 @@ class Cycle:
         n_epochs = options.epochs + (options.semi_epochs if options.semi else 0)
 
         def propagate(features: np.ndarray) -> PseudoLabels:  # 6
-            model = Model(features=features, k=options.k, device=options.device)
-            return model.propagate(*labeled, self.n_classes)
+            return Model(features=features, options=options).propagate(*labeled, self.n_classes)
 
         with self.progress.task("train", n_epochs, "epochs") as advance:
             learner = Learner(
@@ -207,8 +206,7 @@ class Cycle:
         found = learner.predict()
         return Model(
             features=found.features,
-            k=options.k,
-            device=options.device,
+            options=options,
             probabilities=found.probabilities,
             parameters=learner.parameters(),
             accuracy=learner.accuracy(study.test_images, test_labels) if len(test_labels) else None,

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from rrtool.core.learning.label_propagation import PseudoLabels, feature_graph, propagate_labels
+from rrtool.stages.learning.options import PropagationOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,16 +17,14 @@ class Model:
 
     Attributes:
         features: ``(n, d)`` float32, zero where an image could not be read.
-        k: neighbours in the graph.
-        device: of the search and of label propagation.
+        options: of the graph and of label propagation, and the device of both.
         probabilities: ``(n, c)`` float32; empty in the midst of training.
         parameters: by name.
         accuracy: on the held-out set; None without one.
     """
 
     features: np.ndarray
-    k: int
-    device: str
+    options: PropagationOptions
     probabilities: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     parameters: Mapping[str, np.ndarray] = field(default_factory=dict)
     accuracy: float | None = None
@@ -33,12 +32,18 @@ class Model:
     @cached_property
     def graph(self) -> sparse.csr_array:
         """W: reciprocal nearest neighbours (2.1–2.2)."""
-        return feature_graph(self.features, k=self.k, device=self.device)
+        options = self.options
+        return feature_graph(
+            self.features, k=options.k, gamma=options.gamma, symmetrize=options.symmetrize,
+            device=options.device,
+        )  # fmt: skip
 
     def propagate(
         self, labeled_ids: np.ndarray, labels: np.ndarray, n_classes: int, *, max_iter: int = 20
     ) -> PseudoLabels:
         """LP: labels ŷ and weights w of all images from the labels of some (3.9–3.10)."""
         return propagate_labels(
-            self.graph, labeled_ids, labels, n_classes, max_iterations=max_iter, device=self.device
-        )
+            self.graph, labeled_ids, labels, n_classes, alpha=self.options.alpha,
+            label_mass=self.options.label_mass, max_iterations=max_iter,
+            device=self.options.device,
+        )  # fmt: skip

@@ -18,13 +18,16 @@ from rrtool.options import (
     option,
 )
 from rrtool.stages.activations.options import MAX_PIXELS, DecodingOptions
+from rrtool.stages.diffusion.options import SYMMETRIZATIONS
 from rrtool.training.options import PretrainingOptions, TrainingOptions, again
 
 _PAGE = "docs/active-learning.md"
+_GRAPH = "Graph and label propagation"
 # The names of the table in ``strategies``; those that al-agree compares (CEAL picks as entropy
 # does) are numbered by their place, for their seeds.
 STRATEGIES = ("random", "entropy", "coreset", "ceal", "jlp")
 COMPARED = ("random", "entropy", "coreset", "jlp")
+LABEL_MASSES = ("class", "one")  # of core, which takes time to import
 # The rows of table 3.1, where they differ from the defaults.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "mnist": {
@@ -83,7 +86,38 @@ def _by_preset(name: str) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlCycleOptions(TrainingOptions, _ImagesOptions, SeedOptions, OutputOptions):
+class PropagationOptions(DeviceOptions):
+    """The graph of features, and label propagation on it (METHODS §8)."""
+
+    k: int = option(
+        50, "Neighbours of an image in the graph of --semi and of jlp.", least=1, panel=_GRAPH
+    )
+    gamma: float = option(
+        3.0, "Exponent γ of the similarity in the weight of an edge.",
+        above=0, most=100, panel=_GRAPH,
+    )  # fmt: skip
+    symmetrize: str = option(
+        "mutual",
+        "Which edges are kept: mutual keeps those of images that list each other, sum adds both "
+        "directions, as the authors' released code does.",
+        choices=SYMMETRIZATIONS, panel=_GRAPH,
+    )  # fmt: skip
+    alpha: float = option(
+        0.99, "How far labels go: the share that moves on along the edges.",
+        above=0, below=1, panel=_GRAPH,
+    )  # fmt: skip
+    label_mass: str = option(
+        "class",
+        "What propagation starts with: class gives every class the same mass, so that one of many "
+        "labels doesn't flood the others; one gives every label 1, as eq. 3.8 is printed.",
+        choices=LABEL_MASSES, panel=_GRAPH,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlCycleOptions(
+    PropagationOptions, TrainingOptions, _ImagesOptions, SeedOptions, OutputOptions
+):
     """Learn from the labels so far, and ask for those that help most (al-state)."""
 
     COMMAND: ClassVar = Command(
@@ -96,17 +130,16 @@ class AlCycleOptions(TrainingOptions, _ImagesOptions, SeedOptions, OutputOptions
         None, "Images to acquire a cycle; by default as --preset has it.",
         least=1, panel="Acquisition",
     )  # fmt: skip
-    k: int = option(
-        50, "Neighbours of an image in the graph of --semi and of jlp.",
-        least=1, panel="Acquisition",
-    )  # fmt: skip
     epsilon: float = option(
-        0.005, "Entropy, in nats, up to which CEAL trusts its own labels in cycle 0.",
-        least=0, panel="Acquisition",
+        0.1,
+        "Entropy up to which CEAL trusts its own labels in cycle 0, as a share of the entropy of "
+        "a guess: 1 trusts all.",
+        least=0, most=1, panel="Acquisition",
     )  # fmt: skip
     epsilon_decay: float = option(
-        0.00033, "By how much --epsilon falls each cycle, in nats.", least=0, panel="Acquisition"
-    )
+        0.00033, "By how much --epsilon falls each cycle.",
+        least=0, most=1, panel="Acquisition",
+    )  # fmt: skip
     classes: tuple[str, ...] = option(
         (), "Classes to add to those that are known: names, or a file with one name a line.",
         parse=_class_names, panel="Labels",
@@ -235,7 +268,7 @@ class AlPretrainOptions(PretrainingOptions, _ImagesOptions, SeedOptions, OutputO
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlAgreeOptions(SeedOptions, DeviceOptions, OutputOptions):
+class AlAgreeOptions(PropagationOptions, SeedOptions, OutputOptions):
     """Measure how far acquisition strategies agree (al-agreement)."""
 
     COMMAND: ClassVar = Command(
@@ -256,7 +289,6 @@ class AlAgreeOptions(SeedOptions, DeviceOptions, OutputOptions):
     budget: int | None = option(
         None, "Images that each strategy acquires; by default as many as the state did.", least=1
     )
-    k: int = option(50, "Neighbours of an image in the graph of features.", least=1)
     max_iter: int = option(20, "Iterations of label propagation at most.", least=1)
 
     def check(self) -> None:

@@ -60,8 +60,10 @@ STRATEGIES: Mapping[str, Strategy] = {
     "ceal": _UNCERTAIN,
     "jlp": Strategy(  # (3.12), (3.11)
         lambda model, labeled, pool, b, draw: acquire_joint_propagation(
-            model.graph, labeled, pool, b, draw
+            model.graph, labeled, pool, b, draw, alpha=model.options.alpha
         ),
-        lambda model, labeled, pool, draw: -manifold_similarity(model.graph, labeled)[pool],
+        lambda model, labeled, pool, draw: (
+            -manifold_similarity(model.graph, labeled, alpha=model.options.alpha)[pool]
+        ),
     ),
 }

@@ -24,7 +24,7 @@ def activation_map():
 
 
 def plain_saliency(activation_map):
-    """Eq. 5.1–5.2 in loops, CroW's normalisation as it is written, then maximum 1."""
+    """Eq. 5.1–5.2 in loops, CroW's normalisation as it is written."""
     k, h, w = activation_map.shape
     eps = 1e-6
     a = [sum(float(v) > 0 for v in activation_map[j].flat) / (w * h) for j in range(k)]
@@ -33,15 +33,31 @@ def plain_saliency(activation_map):
     for y in range(h):
         for x in range(w):
             saliency[y, x] = sum(b[j] * float(activation_map[j, y, x]) for j in range(k))
-    saliency = np.sqrt(saliency / math.sqrt((saliency**2).sum()))
-    return saliency / saliency.max()
+    return np.sqrt(saliency / math.sqrt((saliency**2).sum()))
 
 
 def test_feature_saliency_equals_the_equations(activation_map):
     saliency = feature_saliency(activation_map)
     assert saliency.dtype == np.float32
     assert saliency.max() == 1
-    np.testing.assert_allclose(saliency, plain_saliency(activation_map), rtol=1e-6)
+    expected = plain_saliency(activation_map)
+    np.testing.assert_allclose(saliency, expected / expected.max(), rtol=1e-6)
+    found = feature_saliency(activation_map, normalization="crow")
+    assert found.dtype == np.float32
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_maps_of_more_positions_have_lower_values_by_the_norm_of_crow_alone(activation_map):
+    larger = np.kron(activation_map, np.ones((1, 3, 3), np.float32))
+    ratio = (
+        feature_saliency(larger, normalization="crow").max()
+        / feature_saliency(activation_map, normalization="crow").max()
+    )
+    assert ratio == pytest.approx(3**-0.5, rel=1e-5)  # ‖F‖ grows by 3, and the root is taken
+    assert feature_saliency(larger).max() == feature_saliency(activation_map).max() == 1
+    assert not feature_saliency(np.zeros((2, 3, 4), np.float32), normalization="crow").any()
+    with pytest.raises(ValueError, match="normalization 'l1'"):
+        feature_saliency(activation_map, normalization="l1")
 
 
 def test_channel_density_and_weights_hand_worked():

@@ -21,6 +21,7 @@ from rrtool.core.learning.acquisition import (
     confident_pseudo_labels,
     entropy,
     nearest_labeled_distance,
+    normalized_entropy,
 )
 from rrtool.core.learning.joint_label_propagation import acquire_joint_propagation
 from rrtool.core.learning.label_propagation import feature_graph
@@ -151,19 +152,31 @@ def test_acquire_uncertain_hand_worked() -> None:
 
 def test_confident_pseudo_labels_hand_worked() -> None:
     p = np.array([[0.999, 0.001], [0.5, 0.5], [0, 1], [0.9, 0.1]])
-    ids, labels = confident_pseudo_labels(p, np.array([3, 2, 0]), 0.01)
+    ids, labels = confident_pseudo_labels(p, np.array([3, 2, 0]), 0.02)
     np.testing.assert_array_equal(ids, [0, 2])
     np.testing.assert_array_equal(labels, [0, 1])
     assert labels.dtype == np.int32
-    at_limit = scipy_entropy([0.9, 0.1])
+    at_limit = scipy_entropy([0.9, 0.1], base=2)  # of two classes: H / log c
     np.testing.assert_array_equal(confident_pseudo_labels(p, np.arange(4), at_limit)[0], [0, 2, 3])
     assert len(confident_pseudo_labels(p, np.array([]), 1.0)[0]) == 0
 
 
 def test_ceal_threshold_decays_to_zero() -> None:
-    assert ceal_threshold(0) == 0.005
+    assert ceal_threshold(0) == 0.1
+    assert ceal_threshold(10) == pytest.approx(0.1 - 0.0033)
     assert ceal_threshold(1, 0.5, 0.2) == pytest.approx(0.3)
-    assert ceal_threshold(100) == 0.0
+    assert ceal_threshold(400) == 0.0
+
+
+def test_confident_pseudo_labels_mean_the_same_for_any_number_of_classes() -> None:
+    # Of a guess among two in c classes: H / log c = log 2 / log c.
+    for n_classes, expected in ((4, 0.5), (16, 0.25), (1024, 0.1)):
+        p = np.zeros((1, n_classes))
+        p[0, :2] = 0.5
+        assert normalized_entropy(p) == pytest.approx(expected)
+        assert len(confident_pseudo_labels(p, np.arange(1), expected + 1e-9)[0]) == 1
+        assert len(confident_pseudo_labels(p, np.arange(1), expected - 1e-9)[0]) == 0
+    assert normalized_entropy(np.ones((2, 1))).tolist() == [0, 0]
 
 
 def naive_coreset(

@@ -10,6 +10,7 @@ from scipy import sparse
 
 from rrtool.core.diffusion.graph import normalize
 from rrtool.core.learning.label_propagation import (
+    LABEL_MASSES,
     certainty,
     feature_graph,
     one_hot,
@@ -22,12 +23,18 @@ CONVERGED = {"tolerance": 1e-9, "max_iterations": 1000}
 
 
 def dense_probabilities(
-    adjacency: sparse.csr_array, labeled: np.ndarray, labels: np.ndarray, c: int, alpha: float
+    adjacency: sparse.csr_array,
+    labeled: np.ndarray,
+    labels: np.ndarray,
+    c: int,
+    *,
+    alpha: float,
+    mass: str,
 ) -> np.ndarray:
     n = adjacency.shape[0]
     y = np.zeros((n, c))
     for i, label in zip(labeled, labels, strict=True):
-        y[i, label] = 1
+        y[i, label] = 1 if mass == "one" else 1 / (labels == label).sum()
     h = (1 - alpha) * np.linalg.solve(np.eye(n) - alpha * normalize(adjacency).toarray(), y)
     h = np.where(h < 1e-14, 0, h)
     sums = h.sum(axis=1, keepdims=True)
@@ -38,14 +45,17 @@ def dense_probabilities(
 @given(
     n=st.integers(1, 60), density=st.sampled_from([0.03, 0.1, 0.5]), c=st.integers(1, 12),
     seed=st.integers(0, 1000), alpha=st.sampled_from([0.5, 0.99]),
+    mass=st.sampled_from(LABEL_MASSES),
 )  # fmt: skip
-def test_propagate_labels_equals_a_dense_solve(n, density, c, seed, alpha) -> None:
+def test_propagate_labels_equals_a_dense_solve(n, density, c, seed, alpha, mass) -> None:
     adjacency = random_adjacency(n, density, seed=seed)
     generator = np.random.default_rng(seed)
     labeled = generator.permutation(n)[: generator.integers(0, n + 1)]
     labels = generator.integers(0, c, len(labeled))
-    found = propagate_labels(adjacency, labeled, labels, c, alpha=alpha, **CONVERGED)
-    expected = dense_probabilities(adjacency, labeled, labels, c, alpha)
+    found = propagate_labels(
+        adjacency, labeled, labels, c, alpha=alpha, label_mass=mass, **CONVERGED
+    )
+    expected = dense_probabilities(adjacency, labeled, labels, c, alpha=alpha, mass=mass)
     np.testing.assert_allclose(found.probabilities, expected, atol=1e-5)
     reached = expected.any(axis=1)
     np.testing.assert_array_equal(found.labels >= 0, reached)
@@ -72,6 +82,50 @@ def test_propagate_labels_hand_worked() -> None:
     path = sparse.csr_array(np.array([[0, 1, 0], [1, 0, 1], [0, 1, 0]], float))
     middle = propagate_labels(path, np.array([0, 2]), np.array([1, 0]), 2)
     assert middle.weights[1] == pytest.approx(0, abs=1e-6)
+
+
+def unequal_clusters(generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+    """Five clusters that touch; features, classes, and 2 to 12 labels of each class."""
+    classes = np.repeat(np.arange(5), 60)
+    centers = generator.normal(size=(5, 12))
+    features = (centers[classes] + 1.2 * generator.normal(size=(300, 12))).astype(np.float32)
+    counts = (2, 4, 6, 9, 12)
+    labeled = [60 * c + generator.permutation(60)[:m] for c, m in enumerate(counts)]
+    return features, classes, np.concatenate(labeled)
+
+
+def test_classes_of_equal_mass_keep_unequal_labels_from_flooding_each_other() -> None:
+    right = dict.fromkeys(LABEL_MASSES, 0.0)
+    for seed in range(10):
+        features, classes, labeled = unequal_clusters(np.random.default_rng(seed))
+        graph = feature_graph(features, k=20)
+        for mass in LABEL_MASSES:
+            found = propagate_labels(graph, labeled, classes[labeled], 5, label_mass=mass)
+            right[mass] += (found.labels == classes).mean() / 10
+    assert right["class"] > 0.6
+    assert right["one"] < right["class"] - 0.15
+
+
+@settings(max_examples=20, deadline=None)
+@given(per_class=st.integers(1, 5), symmetrize=st.sampled_from(["mutual", "sum"]))
+def test_masses_agree_exactly_where_classes_have_equally_many_labels(
+    per_class: int, symmetrize: str
+) -> None:
+    features, classes, _ = unequal_clusters(np.random.default_rng(per_class))
+    labeled = np.flatnonzero(np.arange(300) % 60 < per_class)
+    graph = feature_graph(features, k=20, symmetrize=symmetrize)
+    both = [
+        propagate_labels(graph, labeled, classes[labeled], 6, label_mass=mass)
+        for mass in LABEL_MASSES
+    ]
+    np.testing.assert_array_equal(both[0].probabilities, both[1].probabilities)
+
+
+def test_propagate_labels_refuses_an_unknown_mass() -> None:
+    with pytest.raises(ValueError, match="label mass 'two'"):
+        propagate_labels(
+            sparse.csr_array((2, 2)), np.array([0]), np.array([0]), 1, label_mass="two"
+        )
 
 
 def test_propagate_labels_reports_what_few_iterations_leave() -> None:

@@ -276,6 +276,19 @@ def test_fit_supervised_shrinks_less_the_more_pairs_there_are() -> None:
     assert found[2] < 0.01
 
 
+def test_shrinkage_falls_with_independent_pairs_and_not_with_pairs() -> None:
+    descriptors, labels = descriptors_and_labels(2)
+    everything = pairs_of(labels)
+    _, first = np.unique(everything[:, 1], return_index=True)
+    chain = everything[first]  # each image but a group's first, with one before it
+    few = covariance_of_pairs(descriptors, chain)
+    many = covariance_of_pairs(descriptors, everything)
+    assert many.n_pairs > 4 * few.n_pairs
+    assert many.n_independent == few.n_independent == few.n_pairs
+    more = [oas_shrinkage(many.matrix, n) for n in (10**6, 10**7)]
+    assert more[0] / more[1] == pytest.approx(10, rel=1e-3)  # in inverse proportion, never 0
+
+
 def test_fit_mean_only_centres() -> None:
     descriptors, _ = descriptors_and_labels(3)
     learned = fit_mean(5 * descriptors)

@@ -24,7 +24,11 @@ from rrtool.artifacts.kinds import (
     open_any,
 )
 from rrtool.core.diffusion import knn
-from rrtool.core.discovery.expanding_gaussian_mixture import fit_mixtures, rectangles
+from rrtool.core.discovery.expanding_gaussian_mixture import (
+    MixtureOptions,
+    fit_mixtures,
+    rectangles,
+)
 from rrtool.core.discovery.saliency import feature_saliency, prepare_for_detection
 from rrtool.stages.discovery.saliency_mapper import search_method
 from tests.stages.damaging import edited
@@ -98,6 +102,10 @@ def gem(activations: np.ndarray, x0: int, y0: int, x1: int, y1: int) -> np.ndarr
     return pooled / np.linalg.norm(pooled)
 
 
+def largest(activations: np.ndarray, x0: int, y0: int, x1: int, y1: int) -> np.ndarray:
+    return unit(activations[:, y0:y1, x0:x1].astype(np.float64).max(axis=(1, 2)))
+
+
 def test_saliency_fs_finds_and_describes_the_regions_of_the_map(made: Path) -> None:
     with (
         open_artifact(made / "r.h5", Regions) as regions,
@@ -150,6 +158,46 @@ def test_fs_descriptor_is_the_weighted_sum_of_its_regions(made: Path, tmp_path: 
             np.testing.assert_allclose(plain[row], expected, atol=1e-5)
 
 
+def fs_on_maps(made: Path, folder: Path, *options: object) -> Path:
+    """The feature saliency of the maps by other options."""
+    output = folder / "r.h5"
+    maps = ("--maps", made / "m.h5", "--keep-maps")
+    assert rrtool("saliency", "fs", made / "photos", "-o", output, *maps, *options).exit_code == 3
+    return output
+
+
+def test_saliency_by_the_norm_of_crow_alone_has_the_same_regions(
+    made: Path, tmp_path: Path
+) -> None:
+    crow = fs_on_maps(made, tmp_path, "--saliency-normalization", "crow")
+    with open_artifact(made / "r.h5", Regions) as one, open_artifact(crow, Regions) as other:
+        np.testing.assert_array_equal(one.offsets, other.offsets)
+        np.testing.assert_allclose(one.region_boxes, other.region_boxes)
+        np.testing.assert_allclose(one.descriptors, other.descriptors, atol=1e-6)
+        for row, (first, last) in enumerate(pairwise(one.offsets)):
+            if first < last:
+                values = map_of(other, row)
+                assert np.square(np.square(values)).sum() == pytest.approx(1, abs=1e-5)  # ‖F‖
+                np.testing.assert_allclose(
+                    other.region_saliencies[first:last],
+                    one.region_saliencies[first:last] * values.max(), rtol=1e-5,
+                )  # fmt: skip
+
+
+def test_samples_that_count_equally_give_the_regions_of_the_printed_equations(
+    made: Path, tmp_path: Path
+) -> None:
+    equal = fs_on_maps(made, tmp_path, "--samples", "equal")
+    with open_artifact(equal, Regions) as regions:
+        counts = np.diff(regions.offsets)
+        for row in np.flatnonzero(counts):
+            prepared = prepare_for_detection(map_of(regions, row), 7)
+            (mixture,) = fit_mixtures([prepared], MixtureOptions(weigh_samples=False))
+            assert counts[row] == len(mixture)
+            own = slice(regions.offsets[row], regions.offsets[row + 1])
+            np.testing.assert_allclose(regions.region_weights[own], mixture.weights, rtol=1e-5)
+
+
 def test_saliency_fs_reads_maps_in_place_of_the_network(made: Path, tmp_path: Path) -> None:
     result = rrtool(
         "saliency", "fs", made / "photos", "-o", tmp_path / "r.h5", "--maps", made / "m.h5",
@@ -165,8 +213,12 @@ def test_saliency_fs_reads_maps_in_place_of_the_network(made: Path, tmp_path: Pa
         np.testing.assert_allclose(one.descriptors, other.descriptors, atol=1e-6)
 
 
-def test_object_saliency_equals_a_loop_over_positions(made: Path, tmp_path: Path) -> None:
-    assert saliency_os(made, tmp_path, "--patch", 3).exit_code == 3
+@pytest.mark.parametrize("pooling", ["gem", "max"])
+def test_object_saliency_equals_a_loop_over_positions(
+    made: Path, tmp_path: Path, pooling: str
+) -> None:
+    pooled = {"gem": gem, "max": largest}[pooling]
+    assert saliency_os(made, tmp_path, "--patch", 3, "--patch-pooling", pooling).exit_code == 3
     with (
         open_artifact(made / "r.h5", Regions) as regions,
         open_artifact(made / "c.h5", Centrality) as centrality,
@@ -189,7 +241,7 @@ def test_object_saliency_equals_a_loop_over_positions(made: Path, tmp_path: Path
                         or not activations[:, box[1] : box[3], box[0] : box[2]].any()
                     ):
                         continue
-                    similarities = vectors @ gem(activations, *box)
+                    similarities = vectors @ pooled(activations, *box)
                     nearest = np.argsort(-similarities, kind="stable")[:4]
                     weights = np.maximum(similarities[nearest], 0) ** 3
                     expected[y, x] = features[y, x] ** 3 * (weights @ significance[nearest])

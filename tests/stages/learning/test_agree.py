@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -42,13 +43,22 @@ def made(tmp_path: Path) -> Path:
 
 
 def dense_propagation(
-    features: np.ndarray, ids: np.ndarray, labels: np.ndarray
+    features: np.ndarray,
+    ids: np.ndarray,
+    labels: np.ndarray,
+    *,
+    mass: str = "class",
+    gamma: float = 3,
+    symmetrize: str = "mutual",
+    alpha: float = 0.99,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Labels, weights (3.10) and which rows are reached, by a dense solve (3.9)."""
-    w = normalize(feature_graph(features, k=K)).toarray()
+    w = normalize(feature_graph(features, k=K, gamma=gamma, symmetrize=symmetrize)).toarray()
     y = np.zeros((len(features), len(CLASSES)))
     y[ids, labels] = 1
-    h = 0.01 * np.linalg.solve(np.eye(len(w)) - 0.99 * w, y)
+    if mass == "class":
+        y /= np.maximum(y.sum(axis=0), 1)
+    h = (1 - alpha) * np.linalg.solve(np.eye(len(w)) - alpha * w, y)
     h = np.where(h < 1e-14, 0, h)
     reached = h.any(axis=1)
     p = h / np.where(reached, h.sum(axis=1), 1)[:, None]
@@ -101,6 +111,25 @@ def test_al_agree_equals_the_study_worked_out_anew(made: Path) -> None:
         assert row["share"] == pytest.approx(same.mean())
         assert row["accuracy"] == pytest.approx(np.average(right, weights=w), abs=1e-4)
         assert row["weight_agree"] == pytest.approx(w[same].mean(), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{"mass": "one"}, {"gamma": 1}, {"symmetrize": "sum"}, {"alpha": 0.6}],
+    ids=lambda given: next(iter(given)),
+)
+def test_al_agree_propagates_as_its_options_say(made: Path, given: dict[str, object]) -> None:
+    ((name, value),) = given.items()
+    flag = {"mass": "--label-mass"}.get(name, f"--{name}")
+    assert_done(agree(made, "--budget", 7, "--max-iter", 500, flag, value))
+    features, _, truth = made_images(60)
+    with open_artifact(made / "a.h5", AlAgreement) as study:
+        known = np.concatenate([np.arange(6), study.acquired["entropy"]])
+        stored = study.pseudo_weights["entropy"]
+    right: Any = dense_propagation(features, known, truth[known], **given)
+    by_default = dense_propagation(features, known, truth[known])
+    np.testing.assert_allclose(stored, right[1], atol=1e-4)
+    assert np.abs(stored - by_default[1]).max() > 1e-2
 
 
 def test_al_agree_is_deterministic_by_seed_and_up_to_date(made: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from rrtool.artifacts import Provenance, create, open_artifact
 from rrtool.artifacts.kinds import AlPretraining, AlState
+from rrtool.core.learning.label_propagation import feature_graph, propagate_labels
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Silent
 from rrtool.stages.driver import perform
@@ -443,7 +444,7 @@ def test_held_out_set_of_its_own_is_measured_on(tmp_path):
 
 
 def test_ceal_pseudo_labels_come_from_the_cycle_before(tmp_path):
-    path = oracle(tmp_path / "s.h5", options("ceal", epsilon=1.2, epsilon_decay=0.05))
+    path = oracle(tmp_path / "s.h5", options("ceal", epsilon=1.0, epsilon_decay=0.05))
     counts = [entry["n_pseudo_labels"] for entry in read(path)[1]["history"]]
     assert counts[0] == 0
     assert counts[1] > 0
@@ -452,3 +453,22 @@ def test_ceal_pseudo_labels_come_from_the_cycle_before(tmp_path):
     same = oracle(tmp_path / "e.h5", options("entropy"))
     names = ("probabilities", "acquired_ids")
     assert all(map(np.array_equal, read(none, *names)[0], read(same, *names)[0]))
+
+
+@pytest.mark.parametrize(
+    "given",
+    [{}, {"label_mass": "one"}, {"gamma": 0.5}, {"symmetrize": "sum"}, {"alpha": 0.5}],
+    ids=lambda given: next(iter(given), "defaults"),
+)
+def test_cycle_propagates_labels_as_its_options_say(tmp_path, given):
+    labels = write_labels(tmp_path / "l.csv", [0, 3, 6, 9, 12, 1, 4, 2])  # 5, 2 and 1 of a class
+    cycle(tmp_path / "s.h5", replace(options(semi=True, **given), k=25), labels=labels)
+    (stored, features, labels), _ = read(tmp_path / "s.h5", "pseudo_weights", "features", "labels")
+    of_graph = {name: given[name] for name in ("gamma", "symmetrize") if name in given}
+    rest = {name: value for name, value in given.items() if name not in of_graph}
+    labeled = np.flatnonzero(labels >= 0)
+    graph = feature_graph(features, k=25, **of_graph)
+    expected = propagate_labels(graph, labeled, labels[labeled], 3, **rest).weights
+    np.testing.assert_array_equal(stored, expected)
+    plain = propagate_labels(feature_graph(features, k=25), labeled, labels[labeled], 3).weights
+    assert np.array_equal(stored, plain) == (not given)
