@@ -20,6 +20,7 @@ from rrtool.artifacts import (
 )
 from rrtool.errors import WorkFailed
 from rrtool.images.collection import Collection
+from rrtool.images.folder import kinds_of
 from rrtool.options import Options
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import ActivationInput
@@ -192,7 +193,7 @@ def _publish(
     skipped = collection.skipped + [
         (collection.names[row], reasons[row]) for row in np.flatnonzero(failed)
     ]
-    write_skipped_list(output.path, skipped)
+    write_skipped_list(output.path, skipped + collection.passed_over)
     if failed.all():
         raise WorkFailed(
             f"not one of {len(failed)} images could be used",
@@ -200,7 +201,11 @@ def _publish(
             found=f"{skipped[0][0]}: {skipped[0][1]}",
             todo=f"see {skipped_list_path(output.path)}",
         )
-    counts = {"n_skipped": len(skipped), "n_failed_rows": int(failed.sum())}
+    counts = {
+        "n_skipped": len(skipped),
+        "n_failed_rows": int(failed.sum()),
+        "passed_over": kinds_of(collection.passed_over),
+    }
     return output.publish(
         OverImages.columns(names=collection.names, file_signatures=collection.signatures),
         n_parts=n_parts,
