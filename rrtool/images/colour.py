@@ -60,11 +60,11 @@ class GreyScale:
             return cls()
         is_signed = tags.get(_SAMPLE_FORMAT, (1,))[0] == _SIGNED
         bits = tags.get(_BITS_PER_SAMPLE, (1,))[0]
+        white = (1 << bits - is_signed) - 1
         if bits > 16:
             low, high = image.getextrema()
-            if isinstance(high, int) and (low >= 0 or is_signed):
-                bits = next((fewer for fewer in (8, 16) if high < 1 << fewer), bits)
-        white = (1 << bits) - 1 if bits == 8 or not is_signed else (1 << (bits - 1)) - 1
+            if isinstance(low, int) and isinstance(high, int) and (low >= 0 or is_signed):
+                white = next((fewer for fewer in (255, 65535) if high <= fewer), white)
         return cls(white, not is_signed, tags.get(_PHOTOMETRIC) == _MIN_IS_WHITE)
 
     def eight_bits(self, image: Image.Image) -> Image.Image:

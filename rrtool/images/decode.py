@@ -20,7 +20,7 @@ __all__ = ["DEFAULT_MAX_PIXELS", "Box", "DecodedImage", "ImageError", "decode_im
 # Larger images are reduced by whole factors first, to this many times the size that is asked for:
 # that is indistinguishable, and saves a copy of all pixels.
 _LARGE, _REDUCED = 1 << 25, 3
-_STRIP = 1 << 22  # pixels that are converted at a time
+_STRIP = 1 << 20  # pixels that are converted at a time
 _MOST_MENDED = 1 << 28  # bytes
 # How an upright image is made of the stored one, by EXIF orientation.
 _TURNS = {

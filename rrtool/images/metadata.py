@@ -68,7 +68,7 @@ def _leave_orientation_only(image: Image.Image) -> None:
     """Pillow turns a TIFF by all of its EXIF, which may be damaged: give it the one tag."""
     found = getattr(image, "tag_v2", {}).get(_ORIENTATION)
     is_known = isinstance(found, int) and 1 <= found <= 8
-    image.info["exif"] = _exif_block(int(found) if is_known else _UPRIGHT)
+    image.info["exif"] = _exif_block(found if is_known and found else _UPRIGHT)
 
 
 def without_metadata(content: bytes, image_format: str) -> bytes | None:

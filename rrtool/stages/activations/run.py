@@ -152,6 +152,8 @@ def _describe(
             for output, content in zip(outputs, task.columns(part), strict=True):
                 if not output.is_current:
                     output.write_part(number, {**part.common, **content})
+    if any(collection.boxes):
+        _tell_cut_boxes(todo[0], collection, len(parts), progress)
     for output in todo:
         _publish(output, collection, len(parts), task.facts)
 
@@ -175,6 +177,23 @@ def _part(rows: range, done: Sequence[tuple[ActivationBatch, Sequence[Any]]]) ->
         status=status, image_sizes=image_sizes, boxes=boxes, reasons=reasons
     )
     return Part(rows, common, results)
+
+
+def _tell_cut_boxes(
+    output: OutputFile, collection: Collection, n_parts: int, progress: Progress
+) -> None:
+    """Say which boxes reach out of their photos by more than a pixel: perhaps of another size."""
+    used, sizes = (
+        np.concatenate([*output.read_parts(column, n_parts)])
+        for column in (OverImages.boxes, OverImages.image_sizes)
+    )
+    cut = [
+        f"{collection.names[row]}: {tuple(box)} in {sizes[row][0]}×{sizes[row][1]} pixels"
+        for row, box in enumerate(collection.boxes)
+        if box and sizes[row].any() and np.abs(used[row] - box).max() > 1
+    ]
+    if cut:
+        progress.message(f"{len(cut)} boxes reach out of their photos and are cut, e.g. {cut[0]}")
 
 
 def _publish(
