@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from rrtool.stages.reports.demo import Demo
     from rrtool.stages.reports.report import Page
 
+_MOST_KINDS = 6  # of other files, named beside their number
+
 
 def show_path(path: Path, console: Progress, as_json: bool) -> None:
     """The path of an artifact; exit code 3 if some inputs were skipped."""
@@ -20,7 +22,12 @@ def show_path(path: Path, console: Progress, as_json: bool) -> None:
 
     with open_artifact(path) as artifact:
         facts = {"kind": artifact.kind, "uuid": artifact.uuid, **artifact.extra}
-    n_skipped = facts.get("n_skipped")
+    n_skipped, passed_over = facts.get("n_skipped"), facts.get("passed_over")
+    if passed_over:
+        kinds = ", ".join(f"{kind} {n}" for kind, n in list(passed_over.items())[:_MOST_KINDS])
+        kinds += ", …" if len(passed_over) > _MOST_KINDS else ""
+        files = f"{sum(passed_over.values())} other files were passed over ({kinds})"
+        console.message(f"{files}; see {skipped_list_path(path)}")
     if n_skipped:
         console.message(f"{n_skipped} inputs were skipped: see {skipped_list_path(path)}")
     emit_path(path, as_json, lambda: facts)

@@ -1,6 +1,6 @@
 """Images in memory with what is known of them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,8 +24,9 @@ class Dataset:
         mirrored_alike: whether a mirrored image is of the same class; digits are not.
         status: ``(n,)`` uint8, 1 = could not be read; such rows are never learnt from.
         reasons: why, empty for good ones.
-        skipped: ``(path, reason)`` of what was passed over before there were rows.
+        skipped: ``(path, reason)`` of photos that cannot be used and have no row.
         inputs: records for the provenance.
+        passed_over: ``(path, reason)`` of what lies beside the photos and is none.
     """
 
     images: np.ndarray
@@ -41,6 +42,7 @@ class Dataset:
     reasons: list[str]
     skipped: list[tuple[str, str]]
     inputs: list[InputRecord]
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.images)

@@ -42,6 +42,7 @@ def load_photos(
         reasons=reasons,
         skipped=collection.skipped,
         inputs=collection.inputs,
+        passed_over=collection.passed_over,
     )
 
 

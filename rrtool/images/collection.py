@@ -23,7 +23,8 @@ class Collection:
         boxes: its box, None for the whole image.
         signatures: ``(n, 2)`` int64, size in bytes and time of change in ns.
         inputs: records for the provenance.
-        skipped: ``(path, reason)`` of what was passed over before there were rows.
+        skipped: ``(path, reason)`` of photos that cannot be used and have no row.
+        passed_over: ``(path, reason)`` of what lies beside the photos and is none.
     """
 
     names: list[str]
@@ -32,6 +33,7 @@ class Collection:
     signatures: np.ndarray
     inputs: list[InputRecord]
     skipped: list[tuple[str, str]]
+    passed_over: list[tuple[str, str]]
 
     def __len__(self) -> int:
         return len(self.names)
@@ -66,8 +68,8 @@ def collect(
     labels = [f"{name}\0{box}" if box else name for name, box in zip(names, boxes, strict=True)]
     inputs = [image_input(images, labels, signatures)]
     sizes_and_times = np.array(signatures, dtype=np.int64).reshape(-1, 2)
-    skipped = listed.unreadable_folders + missing
-    return Collection(names, paths, boxes, sizes_and_times, inputs, skipped)
+    skipped = listed.skipped + missing
+    return Collection(names, paths, boxes, sizes_and_times, inputs, skipped, listed.passed_over)
 
 
 def _boxed_rows(

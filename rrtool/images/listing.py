@@ -3,18 +3,16 @@
 import csv
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rrtool.errors import UsageError
 from rrtool.files import read_regular
 from rrtool.ground_truth.matching import spellings
+from rrtool.images.folder import FolderWalk
+from rrtool.images.formats import FORMATS, IMAGE_SUFFIXES
 from rrtool.tables import column_of, decode_text, split_lines, split_rows, unshielded
 
-IMAGE_SUFFIXES = frozenset({
-    ".jpg", ".jpeg", ".jpe", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff",
-    ".ppm", ".pgm", ".pnm", ".jp2", ".avif",
-})  # fmt: skip
 _SOURCES = "a folder, a text or CSV list, or -"
 _HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -27,14 +25,15 @@ class ImageList:
         names: relative to the folder (``/`` between parts), or as the list has them; unique.
             Bytes that are no UTF-8 stay as surrogate escapes (``os.fsdecode``).
         paths: where the files are.
-        unreadable_folders: ``(path, reason)`` of folders that could not be listed.
-        n_ignored: files of a folder passed over because their suffix is no image's.
+        skipped: ``(path, reason)`` of photos of a folder that cannot be used, and of folders in it
+            that cannot be listed.
+        passed_over: ``(path, reason)`` of what else is in the folder.
     """
 
     names: list[str]
     paths: list[str]
-    unreadable_folders: list[tuple[str, str]]
-    n_ignored: int = 0
+    skipped: list[tuple[str, str]]
+    passed_over: list[tuple[str, str]] = field(default_factory=list)
 
 
 def list_images(source: str) -> ImageList:
@@ -64,35 +63,23 @@ def list_images(source: str) -> ImageList:
 
 
 def _from_folder(root: Path, source: str) -> ImageList:
-    unreadable: list[tuple[str, str]] = []
-
-    def remember(error: OSError) -> None:
-        unreadable.append((error.filename or str(root), error.strerror or str(error)))
-
-    found: list[str] = []
-    n_ignored = 0
-    for folder, subfolders, files in os.walk(root, onerror=remember):
-        # Hidden folders hold thumbnails and this tool's own unfinished parts.
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        images = [name for name in files if _is_image_name(name)]
-        n_ignored += len(files) - len(images)
-        found += [os.path.relpath(os.path.join(folder, name), root) for name in images]
-    found.sort(key=os.fsencode)
-    if not found and unreadable:
-        raise UsageError("cannot read the folder", where=source, found=unreadable[0][1])
-    if not found:
+    found = FolderWalk(str(root))
+    names = sorted(found.photos, key=os.fsencode)
+    if not names and found.skipped:
+        name, why = found.skipped[0]
         raise UsageError(
-            "no images in this folder",
-            where=source,
-            expected="files ending in " + ", ".join(sorted(IMAGE_SUFFIXES)),
-            found=f"{n_ignored} other files",
+            "no photo in this folder can be read", where=source, found=f"{name}: {why}"
         )
-    names = [name.replace(os.sep, "/") for name in found]
-    return ImageList(names, [str(root / name) for name in found], unreadable, n_ignored)
-
-
-def _is_image_name(name: str) -> bool:
-    return not name.startswith(".") and os.path.splitext(name)[1].lower() in IMAGE_SUFFIXES
+    if not names:
+        raise UsageError(
+            "no photos in this folder",
+            where=source,
+            expected="files of the formats " + ", ".join(FORMATS),
+            found=f"{len(found.passed_over)} other files",
+        )
+    skipped, passed_over = sorted(found.skipped), sorted(found.passed_over)
+    paths = [str(root / name) for name in names]
+    return ImageList([name.replace(os.sep, "/") for name in names], paths, skipped, passed_over)
 
 
 def _from_list(content: bytes, source: str, folder: Path) -> ImageList:

@@ -36,7 +36,7 @@ def test_list_images_folder_in_byte_order_without_hidden_files(tmp_path):
     listed = list_images(str(tmp_path))
     assert listed.names == ["B.PNG", "a.jpg", "a/z.gif", "b.jpg", "é.png"]
     assert listed.paths == [str(tmp_path / name) for name in listed.names]
-    assert listed.n_ignored == 2
+    assert listed.passed_over == [("n.txt", "not a photo")]
 
 
 @pytest.mark.parametrize(

@@ -54,4 +54,5 @@ class OverImages(OfImages):
     @property
     def facts(self) -> dict[str, Any]:
         """Its facts for what is made of it: what ``extract`` skipped is no news there."""
-        return {key: value for key, value in self.extra.items() if key != "n_skipped"}
+        no_news = ("n_skipped", "passed_over")
+        return {key: value for key, value in self.extra.items() if key not in no_news}

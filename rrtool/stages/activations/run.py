@@ -20,6 +20,7 @@ from rrtool.artifacts import (
 )
 from rrtool.errors import WorkFailed
 from rrtool.images.collection import Collection
+from rrtool.images.folder import kinds_of
 from rrtool.options import Options
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import ActivationInput
@@ -153,6 +154,8 @@ def _describe(
             for output, content in zip(outputs, task.columns(part), strict=True):
                 if not output.is_current:
                     output.write_part(number, {**part.common, **content})
+    if any(collection.boxes):
+        _tell_cut_boxes(todo[0], collection, len(parts), progress)
     for output in todo:
         _publish(output, collection, len(parts), task.facts)
 
@@ -178,6 +181,23 @@ def _part(rows: range, done: Sequence[tuple[ActivationBatch, Sequence[Any]]]) ->
     return Part(rows, common, results)
 
 
+def _tell_cut_boxes(
+    output: OutputFile, collection: Collection, n_parts: int, progress: Progress
+) -> None:
+    """Say which boxes reach out of their photos by more than a pixel: perhaps of another size."""
+    used, sizes = (
+        np.concatenate([*output.read_parts(column, n_parts)])
+        for column in (OverImages.boxes, OverImages.image_sizes)
+    )
+    cut = [
+        f"{collection.names[row]}: {tuple(box)} in {sizes[row][0]}×{sizes[row][1]} pixels"
+        for row, box in enumerate(collection.boxes)
+        if box and sizes[row].any() and np.abs(used[row] - box).max() > 1
+    ]
+    if cut:
+        progress.message(f"{len(cut)} boxes reach out of their photos and are cut, e.g. {cut[0]}")
+
+
 def _publish(
     output: OutputFile, collection: Collection, n_parts: int, facts: Mapping[str, Any]
 ) -> Path:
@@ -194,7 +214,7 @@ def _publish(
     skipped = collection.skipped + [
         (collection.names[row], reasons[row]) for row in np.flatnonzero(failed)
     ]
-    write_skipped_list(output.path, skipped)
+    write_skipped_list(output.path, skipped + collection.passed_over)
     if failed.all():
         raise WorkFailed(
             f"not one of {len(failed)} images could be used",
@@ -202,7 +222,11 @@ def _publish(
             found=f"{skipped[0][0]}: {skipped[0][1]}",
             todo=f"see {skipped_list_path(output.path)}",
         )
-    counts = {"n_skipped": len(skipped), "n_failed_rows": int(failed.sum())}
+    counts = {
+        "n_skipped": len(skipped),
+        "n_failed_rows": int(failed.sum()),
+        "passed_over": kinds_of(collection.passed_over),
+    }
     return output.publish(
         OverImages.columns(names=collection.names, file_signatures=collection.signatures),
         n_parts=n_parts,

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from rrtool.artifacts import ActivationMaps
-from rrtool.errors import WorkFailed
+from rrtool.errors import WorkFailed, printable
 from rrtool.images.collection import Collection
 from rrtool.images.decode import DecodedImage, ImageError, decode_image
 from rrtool.images.prefetch import default_workers, prefetch
@@ -84,8 +84,12 @@ def activation_maps(
     return maps
 
 
+def _scaled(side: int, scale: float) -> int:
+    return max(1, int(side * scale))
+
+
 def _resized(images: torch.Tensor, scale: float) -> torch.Tensor:
-    height, width = (max(1, int(side * scale)) for side in images.shape[-2:])
+    height, width = (_scaled(side, scale) for side in images.shape[-2:])
     if (height, width) == tuple(images.shape[-2:]):
         return images
     return functional.interpolate(images, (height, width), mode="bilinear", align_corners=False)
@@ -128,13 +132,21 @@ class NetworkSource:
         except ImageError as error:
             return part, row, str(error)
         height, width = image.pixels.shape[:2]
-        if min(height, width) < (least := self.network.min_size):
-            return part, row, f"{width}×{height} pixels are too few for the network ({least})"
+        least, largest = self.network.min_size, max(self.options.scales)
+        if min(_scaled(height, largest), _scaled(width, largest)) < least:
+            size = f"{width}×{height} pixels" + (f" × {largest:g}" if largest != 1 else "")
+            return part, row, f"{size} are too few for the network ({least})"
         return part, row, image
 
     def _run(self, group: list[tuple[int, int, DecodedImage]]) -> Iterator[ActivationBatch]:
         part = group[0][0]
-        maps = self._maps([image for _, _, image in group])
+        try:
+            maps = self._maps([image for _, _, image in group])
+        except RuntimeError as error:
+            if self.device != "cpu":  # a GPU that failed once fails for all that follow
+                raise
+            yield from self._one_by_one(group, error)
+            return
         # Summed in the order of memory, which takes a tenth of the time of any other.
         flat = [scale.permute(0, 2, 3, 1).flatten(1) for scale in maps]
         sums = torch.stack([scale.sum(dim=1) for scale in flat]).sum(dim=0)
@@ -152,6 +164,17 @@ class NetworkSource:
             np.array([image.box for _, _, image in kept]),
             maps if good.all() else [scale[good.to(scale.device)] for scale in maps],
         )
+
+    def _one_by_one(
+        self, group: list[tuple[int, int, DecodedImage]], error: RuntimeError
+    ) -> Iterator[ActivationBatch]:
+        """A batch that failed again, so that the image at fault fails alone."""
+        if len(group) > 1:
+            for member in group:
+                yield from self._run([member])
+            return
+        reason = printable(f"the network failed: {error}".splitlines()[0])
+        yield ActivationBatch.failed(group[0][0], group[0][1], reason)
 
     def _maps(self, images: list[DecodedImage]) -> list[torch.Tensor]:
         pixels = torch.from_numpy(np.stack([image.pixels for image in images]))

@@ -33,6 +33,7 @@ from rrtool.artifacts import (
 )
 from rrtool.core.learning.acquisition import Acquisition, ceal_threshold, confident_pseudo_labels
 from rrtool.devices import resolve_device
+from rrtool.images.folder import kinds_of
 from rrtool.progress import Progress
 from rrtool.stages.driver import Wanted, make
 from rrtool.stages.learning.answers import Labeling, Oracle, People
@@ -149,7 +150,7 @@ class Cycle:
             history.append(self.entry(model, *sure) | {"seconds": seconds})
         acquisition = self.acquire(model)
         skipped = [*self.study.skipped, *self.answers.mistakes]
-        write_skipped_list(output.path, skipped)
+        write_skipped_list(output.path, skipped + self.study.dataset.passed_over)
         if self.queries:
             self.queries.write(self.question(output, model, acquisition), is_new=True)
         output.publish(
@@ -163,6 +164,7 @@ class Cycle:
                 "n_missing": self.labeling.n_missing,
                 "n_test_images": len(self.study.test_classes),
                 "n_skipped": len(skipped),
+                "passed_over": kinds_of(self.study.dataset.passed_over),
                 "history": history,
                 "log": training.log,
             },

@@ -8,6 +8,7 @@ from rrtool.artifacts import AlPretraining, OutputFile, skipped_list_path, write
 from rrtool.datasets import Dataset, load_dataset
 from rrtool.devices import resolve_device
 from rrtool.errors import UsageError, WorkFailed
+from rrtool.images.folder import kinds_of
 from rrtool.progress import Progress
 from rrtool.stages.driver import Wanted, make
 from rrtool.stages.learning.options import AlPretrainOptions
@@ -61,7 +62,7 @@ def _publish(
     from rrtool.training.pretraining import pretrain  # and torch, which takes seconds
 
     skipped = dataset.all_skipped()
-    write_skipped_list(output.path, skipped)
+    write_skipped_list(output.path, skipped + dataset.passed_over)
     if dataset.status.all():
         raise WorkFailed(
             f"not one of {len(dataset)} images could be used",
@@ -93,5 +94,6 @@ def _publish(
             "n_reseeded": int(sum(entry["n_reseeded"] for entry in training.log)),
             "n_skipped": len(skipped),
             "n_failed_rows": int(dataset.status.sum()),
+            "passed_over": kinds_of(dataset.passed_over),
         },
     )
