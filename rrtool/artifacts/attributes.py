@@ -4,8 +4,6 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from rrtool.artifacts.provenance import InputRecord
 from rrtool.errors import ArtifactError
 
@@ -25,14 +23,13 @@ class Attributes:
         return name in self._attributes
 
     def is_true(self, name: str) -> bool:
-        value = self._attributes.get(name)
-        return isinstance(value, np.bool_) and bool(value)
+        return self._attributes.get(name) is True
 
     def number(self, name: str) -> int:
         value = self._attributes.get(name)
-        if not isinstance(value, (int, np.integer)):
+        if not isinstance(value, int):
             raise self._damaged(name, "a number", "none" if value is None else type(value).__name__)
-        return int(value)
+        return value
 
     def text(self, name: str) -> str:
         value = self._attributes.get(name)

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import h5py
-from h5py import h5d, h5g, h5l, h5o, h5z
+import numpy as np
+from h5py import h5a, h5d, h5g, h5l, h5o, h5z
 
 from rrtool.errors import ArtifactError
 
@@ -58,10 +59,17 @@ def plain_attributes(file: h5py.File) -> dict[str, Any]:
     Those may be of any size, or refer to anything.
     """
     found: dict[str, Any] = {}
-    for name in file.attrs:
-        header = file.attrs.get_id(name)
-        is_plain = header.dtype.kind in "biu" or h5py.check_string_dtype(header.dtype)
-        found[name] = file.attrs[name] if is_plain and header.shape == () else header.dtype
+    for place in range(h5a.get_num_attrs(file.id)):
+        header = h5a.open(file.id, index=place)
+        name, dtype = header.name.decode("utf-8", "surrogateescape"), header.dtype
+        text = h5py.check_string_dtype(dtype)
+        if header.shape != () or not (text or dtype.kind in "biu"):
+            found[name] = dtype
+            continue
+        value = np.empty((), dtype)
+        header.read(value)
+        is_text = text is not None and text.length is None
+        found[name] = value.item().decode("utf-8", "surrogateescape") if is_text else value.item()
     return found
 
 
@@ -77,8 +85,7 @@ def _objects(root: h5g.GroupID) -> Iterator[tuple[str, h5d.DatasetID | str]]:
             if link_type != h5l.TYPE_HARD:
                 yield shown, "a link to elsewhere"
                 continue
-            item = h5o.open(group, link)
-            address = h5o.get_info(item).addr
+            address, item = h5o.get_info(group, link).addr, h5o.open(group, link)
             if address in seen:
                 yield shown, "two names for one thing"
             elif isinstance(item, h5g.GroupID):
