@@ -22,7 +22,9 @@ PREFIX, FOLDER = "prefix:", "folder"
 _NO_IDS = np.empty(0, dtype=np.int64)
 ADVICE = "a rule sees the whole name with its folders; prefix:(?:.*/)?RULE passes over them"
 # What an expression may take: some go back and forth in a name for ever.
-_SECONDS, _SECONDS_A_NAME = 5.0, 0.001
+_SECONDS, _SECONDS_A_NAME = 2.0, 0.001
+# Braces that count nothing: letters in Python's syntax, and errors to allow in that of `regex`.
+_OTHER_BRACE = re.compile(r"(\\.)|\{(?!\d*,?\d*\})", re.DOTALL)
 
 
 class _Rule(Protocol):
@@ -175,7 +177,8 @@ class _Prefix:
         self._source, text = source, source[len(PREFIX) :]
         try:
             self._group = min(1, re.compile(text).groups)
-            self._pattern = regex.compile(text, regex.VERSION0)
+            same = _OTHER_BRACE.sub(lambda found: found[1] or r"\{", text)
+            self._pattern = regex.compile(same, regex.VERSION0)
         except (re.error, regex.error, OverflowError, RecursionError) as error:
             raise UsageError(
                 "not a regular expression", where=source, found=error, todo="see Python's re syntax"
@@ -207,9 +210,11 @@ class _LabelTable:
     def __init__(self, path: Path) -> None:
         self._path, self._n_repeated = path, 0
         self._labels: dict[str, str] = {}
+        seen: set[str] = set()
         for line, (name, cell) in read_table(path, ("name", "label")).rows:
             label = in_words(cell.strip())
-            self._n_repeated += name in self._labels
+            self._n_repeated += spelling(name) in seen
+            seen.add(spelling(name))
             before = self._labels.setdefault(name, label)
             if before != label:
                 raise UsageError(
@@ -234,7 +239,7 @@ class _LabelTable:
         entries = list(self._labels)
         used = {entry for own in match_names(entries, names) for entry in own}
         left = [name for position, name in enumerate(entries) if position not in used]
-        parts = [f"{self._n_repeated} rows are there before"] if self._n_repeated else []
+        parts = [f"{self._n_repeated} of its rows name an image again"] if self._n_repeated else []
         if left:
             parts.append(
                 f"{len(left)} of its {len(entries)} names are of no image here: {first_few(left)};"

@@ -5,6 +5,7 @@ checked against what is there: a reader for all of MATLAB may crash on one wrong
 what the file says.
 """
 
+import math
 import struct
 import zlib
 from collections.abc import Iterator
@@ -147,10 +148,10 @@ class _Reader:
             return []
         if depth > _MOST_NESTED:
             raise ValueError(f"more than {_MOST_NESTED} levels")
-        kind, shape, _ = self.header()
-        n = 1
-        for size in shape:
-            n *= size
+        flags, shape, _ = self.header()
+        kind, n = flags & 0xFF, math.prod(shape)
+        if flags & _COMPLEX:
+            raise ValueError("complex numbers")
         if kind == _CELL:
             return [self._inner(depth) for _ in range(self._budget.values(n))]
         if kind == _STRUCT:
@@ -162,15 +163,13 @@ class _Reader:
         raise ValueError(f"a matrix of class {kind}")
 
     def header(self) -> tuple[int, list[int], str]:
-        """Class, shape and name."""
+        """Flags, whose last byte is the class, shape and name."""
         flags = struct.unpack(f"{self._order}I", self._element()[1][:4])[0]
         _, sizes = self._element()
-        if flags & _COMPLEX:
-            raise ValueError("complex numbers")
         shape = np.frombuffer(sizes, f"{self._order}i4").tolist()
         if len(shape) < 2 or min(shape) < 0:
             raise ValueError(f"a shape of {shape[:3]}")
-        return flags & 0xFF, shape, str(self._element()[1], "latin-1")
+        return flags, shape, str(self._element()[1], "latin-1")
 
     def _element(self) -> tuple[int, memoryview]:
         """Type and bytes of the next one, which small ones have in their tag."""

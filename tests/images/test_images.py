@@ -48,6 +48,15 @@ def test_list_images_folder_in_byte_order_without_hidden_files(tmp_path):
         (b"path\tlabel\nb.jpg\t1\n", ["b.jpg"]),
         (b"b.jpg\0new\nline.jpg\0", ["b.jpg", "new\nline.jpg"]),
         (b"\xff.jpg\n", [os.fsdecode(b"\xff.jpg")]),
+        (b"b.jpg\ra b.jpg\r", ["b.jpg", "a b.jpg"]),
+        (b"name;label\r\nb.jpg;1\r\na,b.jpg;2\r\n", ["b.jpg", "a,b.jpg"]),
+        (b"label,other,File Name\r1,2,b.jpg\r3,4,a.jpg\r", ["b.jpg", "a.jpg"]),
+        (b"b.jpg;cat\na,b.jpg;dog\n", ["b.jpg", "a,b.jpg"]),
+        (b"image, of me.jpg\nb.jpg\n", ["image, of me.jpg", "b.jpg"]),
+        (b"name\n'=b.jpg\n", ["'=b.jpg"]),
+        (b"name,label\n'=b.jpg,1\n", ["=b.jpg"]),
+        ("name;label\r\né.jpg;1\r\n".encode("utf-16"), ["é.jpg"]),
+        ("é.jpg\na.jpg\n".encode("utf-16-le"), ["é.jpg", "a.jpg"]),
     ],
 )
 def test_list_images_from_a_list(tmp_path, content, names):
@@ -55,6 +64,50 @@ def test_list_images_from_a_list(tmp_path, content, names):
     listed = list_images(str(tmp_path / "list.txt"))
     assert listed.names == names
     assert listed.paths == [str(tmp_path / name) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("second", "found"),
+    [
+        ("a.jpg", r"found a.jpg\)"),
+        ("./a.jpg", r"as a.jpg and as ./a.jpg\)"),
+        ("sub/../a.jpg", "as a.jpg and as sub"),
+        ("{folder}/a.jpg", "as a.jpg and as /"),
+        (".\\a.jpg", r"as a.jpg and as .\\a.jpg"),
+    ],
+)
+def test_list_images_notices_a_file_that_is_listed_twice(tmp_path, second, found):
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "list.txt").write_text(f"a.jpg\nb.jpg\n{second.format(folder=tmp_path)}\n")
+    with pytest.raises(UsageError, match=f"listed twice.*{found}"):
+        list_images(str(tmp_path / "list.txt"))
+
+
+@pytest.mark.parametrize(
+    ("listed", "stored"),
+    [
+        (b"cafe\xcc\x81.jpg", b"caf\xc3\xa9.jpg"),
+        (b"caf\xc3\xa9.jpg", b"cafe\xcc\x81.jpg"),
+        (b"caf\xe9.jpg", b"caf\xc3\xa9.jpg"),
+        (b"sub\\a.jpg", b"sub/a.jpg"),
+        (b"a.jpg ", b"a.jpg"),
+    ],
+)
+def test_list_images_finds_a_file_under_another_spelling(tmp_path, listed, stored):
+    path = tmp_path / os.fsdecode(stored)
+    path.parent.mkdir(exist_ok=True)
+    path.touch()
+    (tmp_path / "list.txt").write_bytes(listed + b"\n")
+    found = list_images(str(tmp_path / "list.txt"))
+    assert found.names == [os.fsdecode(listed)]  # names stay as people wrote them
+    assert os.path.samefile(found.paths[0], path)
+
+
+def test_list_images_of_a_pipe_or_a_device_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "fifo.txt")
+    for source in (tmp_path / "fifo.txt", "/dev/zero"):
+        with pytest.raises(UsageError, match="not a file"):
+            list_images(str(source))
 
 
 def test_list_images_table_that_is_malformed_is_a_usage_error(tmp_path):

@@ -92,6 +92,32 @@ def test_evaluate_again_is_up_to_date_and_other_inputs_are_named(
                     "--overwrite"))  # fmt: skip
 
 
+def test_evaluate_says_what_the_groups_are_and_what_is_left_out(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "labels.csv").write_text(
+        "\ufeffFile;Category\r\n./000.png;a\r\n001;a\r\n002.png;\r\n003.png;\r\nx.png;b\r\n"
+    )
+    done = run("evaluate", made / "r.h5", "--ground-truth", tmp_path / "labels.csv")
+    assert_done(done)
+    assert "1 groups among 4 images of the database, and 2 distractors" in done.stderr
+    assert "1 of its 5 names are of no image here: 'x.png'" in done.stderr
+    assert "2 of 4 queries have nothing to find" in done.stderr
+    one = run("evaluate", made / "r.h5", *TRUTH)
+    assert "all are in one group, '00', so that every order scores 100" in one.stderr
+
+
+@pytest.mark.parametrize("command", ["evaluate", "report"])
+def test_a_truth_that_finds_nothing_is_an_error(made: Path, tmp_path: Path, command: str) -> None:
+    output = ("-o", tmp_path / "r.html", "--images", made / "photos") if command == "report" else ()
+    failed = run(command, made / "r.h5", "--ground-truth", "prefix:^(...)", *output)
+    assert_fails(failed, 2, "no query has anything to find", "'000.png'")
+
+
+def test_evaluate_says_which_boxes_are_of_no_image(made: Path, tmp_path: Path) -> None:
+    (tmp_path / "b.csv").write_text("000.png;1,5;2;30;40\nx.png;1;2;3;4\n")
+    done = run("evaluate", made / "s.h5", "--boxes", tmp_path / "b.csv")
+    assert "1 of 2 boxes are of no image here: 'x.png'; images are '000.png'" in done.stderr
+
+
 def test_evaluate_wants_rankings_and_one_truth() -> None:
     with pytest.raises(UsageError, match="no ranking"):
         rrtool.evaluate([], ground_truth="folder")

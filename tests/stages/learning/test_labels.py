@@ -42,6 +42,8 @@ def taken_as_dict(taken):
         "Label,Confidence,ID\ndog,.5,4\ncat,.7,0\n",
         "id,name,label,score\n0,a.png,cat,1\n4,g.png,dog,1\n",
         "id,name,label\n0,,cat\n,g.png,dog\n",
+        "\ufeffName;Class\r./a.png;cat\rg;dog\r",
+        "/photos/g.png\tdog\n.\\a.png\tcat\n",
         "\n name,label\r\na.png, cat \r\ng.png,dog\r\na.png,cat\r\n".replace(" name", "name"),
     ],
 )
