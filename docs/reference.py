@@ -30,8 +30,8 @@ def _commands_lines() -> Iterator[str]:
         "in `[common]`, or in a variable such as `RRTOOL_EXTRACT_MAX_SIZE`: the command line wins "
         "over the variable, the variable over the file, a command's table over `[common]`. An "
         "unknown key or a variable `RRTOOL_<COMMAND>_…` that names no option is an error. The "
-        "file, which may have come with somebody else's photos, never names an output and never says "
-        "`overwrite`.\n"
+        "file, which may have come with somebody else's photos, never names an output and never "
+        "says `overwrite`.\n"
     )
     yield "Every command takes these:\n"
     yield from _table(list(MESSAGES.values()))
