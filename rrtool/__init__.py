@@ -15,12 +15,12 @@ Nothing heavy is imported before it is used.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from rrtool.version import VERSION
 
+TYPE_CHECKING = False  # for type checkers it is true; importing typing takes longer than all else
 if TYPE_CHECKING:
     from pathlib import Path
+    from typing import Any
 
     from rrtool.artifacts.reader import Artifact
 

@@ -1,6 +1,15 @@
-"""``python -m rrtool``."""
+"""``rrtool`` and ``python -m rrtool``: signals are minded before anything else is imported."""
 
-from rrtool.cli.app import main
+from rrtool.interrupts import install
+
+
+def main() -> None:
+    """Entry point of the ``rrtool`` command."""
+    install()
+    from rrtool.cli.app import main as run
+
+    run()
+
 
 if __name__ == "__main__":
     main()

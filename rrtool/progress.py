@@ -1,10 +1,11 @@
 """How a stage tells how far it is, and the forms that people see: nothing, lines, or bars."""
 
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import Protocol
+from typing import Protocol, TextIO
 
 from rrtool.errors import printable
 
@@ -94,5 +95,13 @@ def _plain_lines(description: str, total: int, unit: str) -> Advance:
 
 
 def write_stderr(text: str) -> None:
-    """One line for people."""
-    print(text, file=sys.stderr, flush=True)
+    """One line for people; where nobody reads them any more, the work goes on."""
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:
+        discard(sys.stderr)
+
+
+def discard(stream: TextIO) -> None:
+    """Let what is written to a stream, and what it still holds, go nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -8,10 +8,11 @@ from typer.core import TyperGroup
 
 from rrtool.cli import config
 from rrtool.cli.commands import callback_of, command_of, help_of, known_names, source_of
-from rrtool.cli.console import EXIT_INTERRUPTED, reported, warn
+from rrtool.cli.console import complete_streams, output_written, reported, warn
 from rrtool.cli.results import SHOWN, show_path
 from rrtool.commands import FAMILIES, GROUPS, by_name
 from rrtool.errors import UsageError
+from rrtool.interrupts import EXIT_INTERRUPTED, ignore, install
 from rrtool.version import VERSION
 
 # Click's own, which newer versions of Typer carry inside.
@@ -123,8 +124,11 @@ def _main(
 
 
 def main() -> None:
-    """Entry point of the ``rrtool`` command."""
-    try:
-        app()
-    except KeyboardInterrupt:  # before a command has begun
-        raise SystemExit(EXIT_INTERRUPTED) from None
+    """Run the command line of this process, and leave it with the exit code."""
+    install()
+    complete_streams()
+    with output_written():
+        try:
+            app()
+        finally:
+            ignore()

@@ -10,6 +10,7 @@ from typer.core import TyperCommand
 
 from rrtool.cli.console import path_argument, reported
 from rrtool.errors import OptionError
+from rrtool.interrupts import working
 from rrtool.options import Declared, Options, declarations, option
 from rrtool.progress import Progress
 
@@ -101,7 +102,8 @@ def callback_of(options: type[Options], show: Show) -> Callable[..., None]:
     def run(context: typer.Context, **values: Any) -> None:
         messages = {name: values.pop(name) for name in MESSAGES}
         with reported(messages["quiet"], messages["verbose"]) as console:
-            from rrtool.stages.driver import perform
+            with working(False):  # nothing is held while libraries are imported
+                from rrtool.stages.driver import perform
 
             for name, declared in declarations(options).items():
                 if declared.declared.role == "artifact":

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Iterator
@@ -13,9 +12,10 @@ from typing import Any, NoReturn
 import typer
 
 from rrtool.errors import RrtoolError, UsageError, WorkFailed, printable
-from rrtool.progress import Console, Progress, Silent, write_stderr
+from rrtool.interrupts import EXIT_INTERRUPTED, came, working
+from rrtool.progress import Console, Progress, Silent, discard, write_stderr
 
-EXIT_SKIPPED, EXIT_INTERRUPTED = 3, 130
+EXIT_SKIPPED = 3
 
 
 @contextmanager
@@ -26,27 +26,27 @@ def reported(quiet: bool = False, verbose: bool = False) -> Iterator[Progress]:
         quiet: say nothing but failures.
         verbose: before the line, the traceback.
     """
-    previous = signal.signal(signal.SIGTERM, _interrupt)
-    try:
-        with _traced(verbose):
-            yield Silent() if quiet else Console()
-        sys.stdout.flush()
-    except RrtoolError as error:
-        _fail(str(error), error.exit_code)
-    except KeyboardInterrupt:
-        _fail("interrupted; run the same command again to continue", EXIT_INTERRUPTED)
-    except MemoryError:
-        _fail("out of memory", 1)
-    except BrokenPipeError:
-        # The reader of our output has gone; there is nobody left to tell.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        raise typer.Exit(1) from None
-    except OSError as error:
-        reason = error.strerror or str(error) or type(error).__name__
-        refused = WorkFailed("the system failed", where=error.filename, found=reason)
-        _fail(str(refused), refused.exit_code)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
+    with working():
+        try:
+            with _traced(verbose):
+                yield Silent() if quiet else Console()
+        except RrtoolError as error:
+            _fail(str(error), error.exit_code)
+        except KeyboardInterrupt:
+            _fail_interrupted()
+        except MemoryError:
+            _fail("out of memory", 1)
+        except BrokenPipeError:
+            discard(sys.stdout)
+            raise typer.Exit(1) from None
+        except OSError as error:
+            reason = error.strerror or str(error) or type(error).__name__
+            refused = WorkFailed("the system failed", where=error.filename, found=reason)
+            _fail(str(refused), refused.exit_code)
+        except Exception:  # what a library made of an interrupt
+            if not came():
+                raise
+            _fail_interrupted()
 
 
 @contextmanager
@@ -59,13 +59,43 @@ def _traced(wanted: bool) -> Iterator[None]:
         raise
 
 
-def _interrupt(number: int, frame: object) -> NoReturn:
-    raise KeyboardInterrupt
+def _fail_interrupted() -> NoReturn:
+    write_stderr("rrtool: interrupted; run the same command again to continue")
+    raise typer.Exit(EXIT_INTERRUPTED) from None
 
 
 def _fail(text: str, code: int) -> NoReturn:
+    if came():
+        _fail_interrupted()
     write_stderr(f"rrtool: {text}")
     raise typer.Exit(code) from None
+
+
+def complete_streams() -> None:
+    """Standard streams that the shell closed lead nowhere: no file of ours may take their place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            mode = "w" if number else "r"
+            setattr(sys, name, open(number, mode, encoding="utf-8"))  # noqa: SIM115 - to the end
+
+
+@contextmanager
+def output_written() -> Iterator[None]:
+    """Write standard output to its end before the interpreter does, which would show a traceback.
+
+    The reader of our output may have gone, as ``head`` does: then there is nobody left to tell.
+    """
+    try:
+        try:
+            yield
+        finally:
+            sys.stdout.flush()
+    except OSError as error:
+        discard(sys.stdout)
+        if not isinstance(error, BrokenPipeError):
+            write_stderr(f"rrtool: standard output: cannot write (found {error.strerror})")
+        raise SystemExit(1) from None
 
 
 def warn(text: str) -> None:

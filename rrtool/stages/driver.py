@@ -22,6 +22,7 @@ from rrtool.artifacts.output.current import is_as_asked
 from rrtool.artifacts.output.writer import renew
 from rrtool.errors import RrtoolError
 from rrtool.images.collection import collect
+from rrtool.interrupts import working
 from rrtool.options import Options, OutputOptions, declarations
 from rrtool.progress import Progress
 from rrtool.stages.places import check_places, require_no_input
@@ -50,7 +51,9 @@ def perform(options: Options, progress: Progress) -> Any:
                 renew(Path(path))  # for make
             progress.message(f"{options.output} is up to date")
             return Path(options.output)
-    return import_module(options.COMMAND.runs).run(options, progress)
+    with working(False):  # nothing is held while libraries are imported
+        stage = import_module(options.COMMAND.runs)
+    return stage.run(options, progress)
 
 
 def asked_of(options: Options) -> dict[str, Any] | None:

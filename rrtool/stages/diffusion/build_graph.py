@@ -1,6 +1,6 @@
 """``rrtool build-graph``: features → k-nearest-neighbour graph (thesis §2.4)."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -57,7 +57,7 @@ def _build(
     vertices = found.vertices
     status = np.ones(len(found.vectors), dtype=np.uint8)
     status[vertices] = 0
-    _require_neighbors(search.k, len(vertices), source.path)
+    search = _within(search, options.k, len(vertices), source.path)
     n_parts, recall = _find_neighbors(found.vectors, vertices, search, output, progress)
     neighbor_ids = np.concatenate(list(output.read_parts(Graph.neighbor_ids, n_parts)))
     similarities = np.concatenate(list(output.read_parts(Graph.similarities, n_parts)))
@@ -91,14 +91,22 @@ def _build(
     )
 
 
-def _require_neighbors(k: int, n_vertices: int, path: str) -> None:
+def _within(
+    search: knn.KnnOptions, asked: int | None, n_vertices: int, path: str
+) -> knn.KnnOptions:
+    """Of one or two descriptors, and where no number was asked for, as many as there are."""
     if not n_vertices:
         raise ArtifactError("no row is usable", where=path, found="zeros only")
-    if k >= n_vertices:
+    if n_vertices < 3:
+        return replace(search, k=1, method="exact")
+    if asked is None:
+        return replace(search, k=min(search.k, n_vertices - 1))
+    if asked >= n_vertices:
         raise OptionError(
             "bad --k: there are not that many other descriptors",
-            option="k", where=path, expected=f"at most {n_vertices - 1}", found=k,
+            option="k", where=path, expected=f"at most {n_vertices - 1}", found=asked,
         )  # fmt: skip
+    return search
 
 
 def _find_neighbors(
@@ -144,9 +152,11 @@ def _rows(vectors: np.ndarray, vertices: np.ndarray) -> np.ndarray:
 def _part(rows: range, vertices: np.ndarray, searcher: knn.Searcher, k: int) -> Datasets:
     """Lists of the rows of a part, as row ids; rows that are no vertices have empty ones."""
     first, last = np.searchsorted(vertices, [rows.start, rows.stop])
-    found, values = searcher.neighbors(np.arange(first, last))
     ids = np.full((len(rows), k), -1, dtype=np.int32)
     similarities = np.zeros((len(rows), k), dtype=np.float32)
+    if len(vertices) == 1:  # it has no neighbour
+        return Graph.columns(neighbor_ids=ids, similarities=similarities)
+    found, values = searcher.neighbors(np.arange(first, last))
     places = vertices[first:last] - rows.start
     ids[places] = np.where(found >= 0, vertices[found], -1)
     similarities[places] = values
@@ -175,5 +185,7 @@ def _tell(
     )
     if method != "exact":
         progress.message(f"recall of --method {method}: {recall:.4f} on a sample")
-    if not statistics.n_edges:
+    if statistics.n_vertices == 1:
+        progress.message("the graph has no edges: one photo, or region, has a descriptor")
+    elif not statistics.n_edges:
         progress.message("the graph has no edges: no two descriptors are mutual neighbours")
