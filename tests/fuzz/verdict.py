@@ -187,8 +187,10 @@ def _may_appear(path: str, outputs: list[str], is_done: bool) -> bool:
         return False
     for output in outputs:
         stem = os.path.splitext(output)[0]
-        of_it = (output, f"{stem}.skipped.tsv", f"{stem}.to_label.csv", f"{stem}.to_label.html")
-        if inner in of_it and (is_done or inner != output):
+        # Lists may get another name where one is in the way.
+        if (is_done and inner == output) or inner.startswith(
+            (f"{stem}.skipped", f"{stem}.to_label")
+        ):
             return True
         # Finished parts of a run that failed are for the next.
         if not is_done and inner.startswith(f".{output}.parts") and not inner.endswith(".tmp"):
