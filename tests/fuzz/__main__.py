@@ -15,6 +15,7 @@ for name in [name for name in os.environ if name.startswith("RRTOOL_")]:
 
 import gc  # noqa: E402
 import shutil  # noqa: E402
+import signal  # noqa: E402
 import tempfile  # noqa: E402
 from pathlib import Path  # noqa: E402
 
@@ -41,6 +42,7 @@ def main() -> int:
     """Run the fuzzer; returns the exit status."""
     given = _arguments()
     torch.set_num_threads(1)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # for a report of what there is
     memory = Path("/dev/shm")  # noqa: S108 - files of cases cost least there
     root = Path(tempfile.mkdtemp(prefix="fuzz-", dir=memory if memory.is_dir() else None))
     limits = Limits(given.seconds)
@@ -48,10 +50,10 @@ def main() -> int:
     gc.disable()
     if given.replay:
         seed, number = map(int, given.replay.split(":"))
-        tried = Campaign(corpus, seed, [], limits).try_one(number)
-        write_case(*tried)
+        case, outcome, found = Campaign(corpus, seed, [], limits).try_one(number)
+        write_case(case, outcome, found)
         print(f"files: {corpus.case}")
-        return bool(tried[2])
+        return bool(found)
     try:
         tally = run_cases(Campaign(corpus, given.seed, given.only, limits), given.count,
                           60 * given.minutes)  # fmt: skip

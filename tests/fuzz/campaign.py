@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field
-from itertools import pairwise
 
 from tests.fuzz.cases import Case, Cases
 from tests.fuzz.child import Limits, Outcome
@@ -40,6 +41,10 @@ class Tally:
         self.codes[case.kind, ""][code] += 1
         self.codes[case.kind, mutator][code] += 1
         for finding in set(found):
+            if finding not in self.findings:
+                print(
+                    f"case {number}: {finding.what}: {finding.detail}", file=sys.stderr, flush=True
+                )
             self.findings[finding].append((number, case))
         self.n_cases += 1
 
@@ -82,27 +87,32 @@ class Campaign:
 
 def typed_outputs(words: list[str]) -> list[str]:
     """The files that are to be written, as paths from the working folder."""
-    return [os.path.normpath(word) for flag, word in pairwise(words) if flag in OUTPUT_FLAGS]
+    return [
+        os.path.normpath(word) for flag, word in itertools.pairwise(words) if flag in OUTPUT_FLAGS
+    ]
 
 
 def run_cases(campaign: Campaign, count: int, seconds: float) -> Tally:
-    """Cases 0, 1, 2, … until there are enough or time is up; a line a second of progress."""
-    tally, begin, number = Tally(), time.monotonic(), 0
+    """Cases 0, 1, 2, … until there are enough, time is up, or somebody interrupts."""
+    tally, begin = Tally(), time.monotonic()
     told = begin
-    while tally.n_cases < count and time.monotonic() - begin < seconds:
-        tried = campaign.try_one(number)
-        if tried is not None:
-            tally.add(number, *tried)
-        number += 1
-        if time.monotonic() - told > 1:
-            told = time.monotonic()
-            _tell(tally, told - begin)
-    tally.seconds = time.monotonic() - begin
+    with suppress(KeyboardInterrupt):
+        for number in itertools.count():
+            tried = campaign.try_one(number)
+            if tried is not None:
+                tally.add(number, *tried)
+            now = time.monotonic()
+            tally.seconds = now - begin
+            if tally.n_cases >= count or tally.seconds >= seconds:
+                break
+            if now - told > 1:
+                told = now
+                _tell(tally)
     return tally
 
 
-def _tell(tally: Tally, seconds: float) -> None:
-    rate = tally.n_cases / seconds
+def _tell(tally: Tally) -> None:
+    rate = tally.n_cases / tally.seconds
     print(f"{tally.n_cases} cases, {rate:.1f} cases/s, {len(tally.findings)} findings",
           file=sys.stderr, flush=True)  # fmt: skip
 

@@ -150,6 +150,7 @@ def _child(
     code = 70
     try:
         os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         _redirect(folder)
         faulthandler.enable(file=2)
         faulthandler.register(signal.SIGUSR1, file=2)

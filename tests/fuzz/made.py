@@ -40,11 +40,11 @@ def _long(folder: Path) -> None:
         picture(i).save(folder / f"{'a' * 48}{i}_.png")
 
 
-def _text(text: str) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes(text.encode()) and None
+def _text(text: str) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(text.encode())
 
 
-def _lines(*lines: str) -> Callable[[Path], None]:
+def _lines(*lines: str) -> Callable[[Path], object]:
     return _text("".join(f"{line}\n" for line in lines))
 
 
@@ -61,11 +61,11 @@ def _truth(kind: str) -> dict[str, object]:
     return {"imlist": _STEMS, "qimlist": _STEMS, "gnd": entries}
 
 
-def _pickled(kind: str) -> Callable[[Path], None]:
-    return lambda path: path.write_bytes(pickle.dumps(_truth(kind), protocol=2)) and None
+def _pickled(kind: str) -> Callable[[Path], object]:
+    return lambda path: path.write_bytes(pickle.dumps(_truth(kind), protocol=2))
 
 
-def _matlab(kind: str) -> Callable[[Path], None]:
+def _matlab(kind: str) -> Callable[[Path], object]:
     def make(path: Path) -> None:
         content = _truth(kind)
         entries: list = content["gnd"]  # type: ignore[assignment]
@@ -157,11 +157,11 @@ def _checkpoint(path: Path) -> None:
 
 
 _GROUPS = [f"{name},{name[0]}" for name in NAMES]
-MAKERS: dict[str, Callable[[Path], None]] = {
+MAKERS: dict[str, Callable[[Path], object]] = {
     "images": _images,
     "photos": _photos,
     "long": _long,
-    "digits": lambda folder: make_digits(folder, 60, 20) and None,
+    "digits": lambda folder: make_digits(folder, 60, 20),
     "list.txt": _lines(*(f"images/{name}" for name in NAMES)),
     "list.csv": _lines("path,label", *(f"images/{name},{name[0]}" for name in NAMES)),
     "list.zero": _text("\0".join(f"images/{name}" for name in NAMES) + "\0"),

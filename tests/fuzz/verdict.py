@@ -187,8 +187,10 @@ def _may_appear(path: str, outputs: list[str], is_done: bool) -> bool:
         return False
     for output in outputs:
         stem = os.path.splitext(output)[0]
-        of_it = (output, f"{stem}.skipped.tsv", f"{stem}.to_label.csv", f"{stem}.to_label.html")
-        if inner in of_it and (is_done or inner != output):
+        # Lists may get another name where one is in the way.
+        if (is_done and inner == output) or inner.startswith(
+            (f"{stem}.skipped", f"{stem}.to_label")
+        ):
             return True
         # Finished parts of a run that failed are for the next.
         if not is_done and inner.startswith(f".{output}.parts") and not inner.endswith(".tmp"):
@@ -239,15 +241,10 @@ def _digest(path: Path) -> str:
 
 def _traceback(text: str) -> str:
     """The exception, and where in rrtool it came from."""
-    frames = re.findall(r'File "[^"]*/(rrtool/[^"]+)", line (\d+), in (\S+)', text)
-    lines = [
-        line
-        for line in text.splitlines()
-        if re.match(r"[\w.]+(Error|Exception|Exit|Warning)?\b", line)
-    ]
-    kinds = [line for line in lines if re.match(r"[\w.]*(Error|Exception|Interrupt|Exit)\b", line)]
-    where = "{0} {2}".format(*frames[-1]) if frames else "outside rrtool"
-    return f"{_generic(kinds[-1] if kinds else _last_line(text))[:120]} at {where}"
+    frames = re.findall(r'File "[^"]*/(rrtool/[^"]+)", line \d+, in (\S+)', text)
+    kinds = re.findall(r"^[\w.]*(?:Error|Exception|Interrupt|Exit)\b", text, re.MULTILINE)
+    where = " ".join(frames[-1]) if frames else "outside rrtool"
+    return f"{kinds[-1] if kinds else _last_line(text)} at {where}"
 
 
 def _stack(text: str) -> str:

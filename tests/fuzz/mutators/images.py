@@ -64,6 +64,8 @@ def _encoded(rng: Random, formats: tuple[str, ...] = tuple(_FORMS)) -> bytes:
     size = (rng.choice((1, 2, 17, 40, 64)), rng.choice((1, 3, 33, 64)))
     image = _in_mode(picture(rng.randrange(9), size), rng.choice(modes))
     more = dict(rng.choice(ways))
+    if image.mode not in ("L", "P"):
+        more.pop("transparency", None)
     if more.pop("animated", False):
         more |= {"save_all": True, "append_images": [image.copy()], "duration": 9}
     if kind in _PHOTOS[:6:5] and rng.random() < 0.3:  # JPEG, WEBP

@@ -16,7 +16,7 @@ NOTES = "notes of a person, that no run may replace\n"
 
 def _socket(path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(os.path.relpath(path))
+        server.bind(str(path))
 
 
 _INSTEAD: dict[str, Callable[[Path], object]] = {
