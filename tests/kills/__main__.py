@@ -106,7 +106,8 @@ def _strike_all(
         if complaints:
             n_bad += 1
             print(f"{where}, {kind} at {at} of {lengths[name, older]}:", *complaints, sep="\n    ")
-            sys.stdout.flush()
+        if number % 50 == 49 or complaints:
+            print(f"{number + 1} of {n_kills}, {n_bad} did not hold", flush=True)
     took = time.monotonic() - start
     print(f"{n_kills} kills in {took:.0f} s: {dict(counts)}")
     print(f"calls: {dict(struck)}")
