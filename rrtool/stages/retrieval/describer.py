@@ -23,7 +23,9 @@ from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.networks import Network
 from rrtool.networks.head import Head, Linear, pooling_name
+from rrtool.progress import Progress
 from rrtool.stages.retrieval.options import ExtractOptions
+from rrtool.stages.retrieval.whitening import read_whitening
 
 # The released networks raise activations to this before a power of them is taken.
 _LEAST = 1e-6
@@ -78,7 +80,7 @@ class Describer:
         )
 
     def with_whitened_regions(
-        self, whitening: Whitening, network: Network, options: ExtractOptions
+        self, whitening: Whitening, network: Network, device: str, progress: Progress
     ) -> Describer:
         """R-MAC whose regions are whitened before they are added up (§2.5).
 
@@ -93,12 +95,12 @@ class Describer:
                 found="a checkpoint with a whitening layer" if self.pool == "rmac" else self.pool,
             )  # fmt: skip
         _require_for_regions(whitening, network)
-        projection = torch.from_numpy(np.array(whitening.projection))
-        layer = (projection, -projection @ torch.from_numpy(np.array(whitening.mean)))
+        name, mean, projection = read_whitening(whitening, None, progress)
+        weight = torch.from_numpy(np.array(projection))
+        layer = (weight, -weight @ torch.from_numpy(np.array(mean)))
         return replace(
-            self, pool="mac", whitening_name=f"{whitening.label} of regions", whitening=None,
-            regional=_placed(layer, resolve_device(options.device)),
-        )  # fmt: skip
+            self, pool="mac", whitening_name=f"{name} of regions", regional=_placed(layer, device)
+        )
 
     def settings(self) -> dict[str, Any]:
         """What the descriptors depend on, JSON-compatible."""

@@ -33,7 +33,9 @@ def run(options: ExtractOptions, progress: Progress) -> Path:
     describer, inputs = Describer.of(network, options), []
     if options.region_whitening is not None:
         with open_artifact(options.region_whitening, Whitening) as whitening:
-            describer = describer.with_whitened_regions(whitening, network, options)
+            describer = describer.with_whitened_regions(
+                whitening, network, activations.device, progress
+            )
             inputs = as_inputs(region_whitening=whitening)
     settings = {**activations.options, **describer.settings(), "boxes": options.boxes is not None}
     facts = {"n_channels": network.n_channels}
