@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import h5py
+import numpy as np
 
 from rrtool.artifacts.heaps import VerifiedHeaps
 from rrtool.artifacts.structure import plain_attributes, plain_datasets
@@ -61,6 +62,16 @@ class VerifiedFile:
             self._file.close()
         self._bytes.close()
 
+    def read(self, name: str, rows: slice = slice(None)) -> np.ndarray:
+        """Rows of a dataset, or all of one without rows (a single number).
+
+        Raises:
+            ArtifactError: its bytes are damaged.
+        """
+        dataset = self.datasets[name]
+        with self.damage_told():
+            return dataset[rows] if dataset.ndim else np.asarray(dataset[()])
+
     def verify(self) -> None:
         """Read every byte once.
 
@@ -68,7 +79,8 @@ class VerifiedFile:
             ArtifactError: something is not what was written, or there are no checksums to tell.
         """
         self.require_checksums()
-        self._bytes.verify()
+        with self.damage_told():
+            self._bytes.verify()
 
     def require_checksums(self) -> None:
         """Without them, a file that was written with them has been changed.

@@ -8,7 +8,8 @@ import pytest
 
 from rrtool.artifacts import Artifact, Provenance, create, open_artifact
 from rrtool.artifacts.checksums import BLOCK, VerifiedBytes, add_checksums
-from rrtool.artifacts.kinds import KINDS, Features
+from rrtool.artifacts.kinds import KINDS
+from rrtool.artifacts.schema import Column
 from rrtool.errors import ArtifactError, WorkFailed
 from tests.artifacts.damage import contents, damaged_copies, outcome
 from tests.artifacts.made_kinds import make_artifact
@@ -137,7 +138,7 @@ def test_part_that_is_damaged_before_it_is_joined_is_told_and_made_by_the_rerun(
         with pytest.raises(WorkFailed, match=r"0000001.*finished part is damaged.*same command"):
             output.publish({}, n_parts=3)
         with pytest.raises(WorkFailed, match="finished part is damaged"):
-            list(output.read_parts(Features.descriptors, 3))
+            list(output.read_parts(Column("float32", "n d", name="x"), 3))
         assert output.read_part(1) is None
         assert sorted(output.read_part(0)) == ["offsets", "x"]
     assert _resumed(tmp_path / "a.h5", parts=3)[0] == [1]

@@ -202,6 +202,28 @@ def test_json_without_end_is_one_line(folder):
         open_artifact("e.h5")
 
 
+def test_heap_of_texts_that_hdf5_would_never_leave_is_refused(folder):
+    with edited("e.h5") as file:
+        file.attrs["format_version"] = 1
+    content = bytearray((folder / "e.h5").read_bytes())
+    heap = content.index(b"GCOL")
+    content[heap + 16 : heap + 64] = bytes(48)  # objects of the number 0 and the length 0
+    (folder / "new.h5").write_bytes(content)
+    (folder / "old.h5").write_bytes(content[:-20])  # without the footer there are no checksums
+    with pytest.raises(ArtifactError, match="other bytes than were written"):
+        open_artifact("new.h5")
+    with pytest.raises(ArtifactError, match="texts of impossible length"):
+        open_artifact("old.h5")
+
+
+def test_data_may_begin_like_a_heap(folder):
+    values = np.frombuffer(b"GCOL" + bytes(60), np.uint8)
+    with edited("e.h5") as file:
+        file["x"] = values
+    with open_artifact("e.h5") as artifact:
+        np.testing.assert_array_equal(artifact.read_named("x"), values)
+
+
 def test_pipe_or_device_in_place_of_an_artifact_is_refused_at_once(folder):
     os.mkfifo("pipe.h5")
     for path in ("pipe.h5", "/dev/zero"):

@@ -23,7 +23,7 @@ def join_parts(parts: list[Path], target: h5py.File, compress: frozenset[str]) -
     lengths: dict[str, int] = {}
     for part in parts:
         with open_part(part) as source:
-            for name, dataset in source.items():
+            for name, dataset in source.datasets.items():
                 first = int(_is_offsets(name))  # the 0 that only the first part's offsets keep
                 lengths[name] = lengths.get(name, first) + len(dataset) - first
     written = dict.fromkeys(lengths, 0)
@@ -32,9 +32,11 @@ def join_parts(parts: list[Path], target: h5py.File, compress: frozenset[str]) -
             for name in lengths:
                 if name not in target:
                     storage = _COMPRESSED if name in compress and lengths[name] else {}
-                    shape = (lengths[name], *source[name].shape[1:])
-                    target.create_dataset(name, shape, source[name].dtype, **storage)
-                _append(target[name], source[name], name, written)
+                    like = source.datasets[name]
+                    target.create_dataset(
+                        name, (lengths[name], *like.shape[1:]), like.dtype, **storage
+                    )
+                _append(target[name], source, name, written)
 
 
 def is_whole(part: Path) -> bool:
@@ -48,16 +50,16 @@ def is_whole(part: Path) -> bool:
 
 
 @contextmanager
-def open_part(part: Path) -> Iterator[dict[str, h5py.Dataset]]:
-    """The datasets of a part by name.
+def open_part(part: Path) -> Iterator[VerifiedFile]:
+    """A part, open for reading.
 
     Raises:
         WorkFailed: what is read of it is damaged.
     """
     try:
-        with VerifiedFile(part) as file, file.damage_told():
+        with VerifiedFile(part) as file:
             file.require_checksums()
-            yield file.datasets
+            yield file
     except ArtifactError as error:
         what, todo = "a finished part is damaged", "run the same command again: it makes it anew"
         raise WorkFailed(what, where=part, found=error.found, todo=todo) from None
@@ -67,14 +69,14 @@ def _is_offsets(name: str) -> bool:
     return name.rpartition("/")[2] == "offsets"
 
 
-def _append(target: h5py.Dataset, source: h5py.Dataset, name: str, written: dict[str, int]) -> None:
-    start = written[name]
+def _append(target: h5py.Dataset, source: VerifiedFile, name: str, written: dict[str, int]) -> None:
+    start, length = written[name], len(source.datasets[name])
     if _is_offsets(name):
         base = int(target[start]) if start else 0
-        target[start : start + len(source)] = source[()] + base
-        written[name] += len(source) - 1
+        target[start : start + length] = source.read(name) + base
+        written[name] += length - 1
         return
-    for block in range(0, len(source), _COPY_ROWS):
-        values = source[block : block + _COPY_ROWS]
+    for block in range(0, length, _COPY_ROWS):
+        values = source.read(name, slice(block, block + _COPY_ROWS))
         target[start + block : start + block + len(values)] = values
-    written[name] += len(source)
+    written[name] += length

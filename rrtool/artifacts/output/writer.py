@@ -74,14 +74,14 @@ class OutputFile:
         """All datasets of one part by name, None if it is not there, or damaged."""
         if not is_whole(self._part_path(number)):
             return None
-        with open_part(self._part_path(number)) as datasets:
-            return {name: dataset[()] for name, dataset in datasets.items()}
+        with open_part(self._part_path(number)) as part:
+            return {name: part.read(name) for name in part.datasets}
 
     def read_parts(self, column: Column, n_parts: int) -> Iterator[np.ndarray]:
         """One column of every part, in order."""
         for number in range(n_parts):
-            with open_part(self._part_path(number)) as datasets:
-                values = datasets[column.name][()]
+            with open_part(self._part_path(number)) as part:
+                values = part.read(column.name)
             yield values
 
     def publish(
