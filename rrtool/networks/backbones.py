@@ -43,6 +43,12 @@ def build_classifier(name: str) -> nn.Module:
     return torchvision.models.get_model(name, weights=None)
 
 
+def empty_classifier(name: str) -> nn.Module:
+    """torchvision's classifier without values (on the device ``meta``), which takes no time."""
+    with torch.device("meta"):
+        return build_classifier(name)
+
+
 def cut_backbone(model: nn.Module, name: str, upsample: bool) -> nn.Sequential:
     """The layers of ``model`` up to its last ReLU, with doubled resolution if ``upsample``.
 

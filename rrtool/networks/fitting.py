@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from rrtool.errors import UsageError
-from rrtool.networks.backbones import ARCHITECTURES, build_classifier, cut_backbone
+from rrtool.networks.backbones import ARCHITECTURES, cut_backbone, empty_classifier
 from rrtool.networks.checkpoints import Checkpoint, State, listed
 from rrtool.networks.values import floats
 
@@ -48,8 +48,8 @@ def fill(backbone: nn.Module, model: nn.Module, name: str, checkpoint: Checkpoin
     """Fill a backbone.
 
     Args:
-        backbone: cut from ``model``.
-        model: torchvision's classifier.
+        backbone: cut from ``model``; it may have no values yet.
+        model: torchvision's classifier, likewise.
         name: of the architecture.
 
     Returns:
@@ -64,7 +64,8 @@ def fill(backbone: nn.Module, model: nn.Module, name: str, checkpoint: Checkpoin
     if not match.is_full:
         raise _other_network(match, name, checkpoint)
     values = {key: floats(given, state[given], path) for key, given in match.used.items()}
-    backbone.load_state_dict(values, strict=False)
+    counters = {key: torch.tensor(0) for key in backbone.state_dict() if key not in values}
+    backbone.load_state_dict(values | counters, assign=True)
     notes = []
     own = {key: value.shape for key, value in model.state_dict().items()}
     foreign = [
@@ -184,8 +185,7 @@ def _other_network(match: Match, name: str, checkpoint: Checkpoint) -> UsageErro
 @cache
 def _layers_alone(name: str) -> tuple[nn.Module, nn.Module]:
     """A backbone and its classifier, without values."""
-    with torch.device("meta"):
-        model = build_classifier(name)
+    model = empty_classifier(name)
     return cut_backbone(model, name, False), model
 
 

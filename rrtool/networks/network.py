@@ -7,8 +7,8 @@ from torch import nn
 from rrtool.errors import UsageError
 from rrtool.networks.backbones import (
     ARCHITECTURES,
-    build_classifier,
     cut_backbone,
+    empty_classifier,
     seeded_classifier,
 )
 from rrtool.networks.checkpoints import Checkpoint, digest_of_state, read_checkpoint
@@ -108,7 +108,7 @@ def _from_checkpoint(name: str, checkpoint: Checkpoint, upsample: bool) -> Netwo
         todo = f"use --network {found}" if found in ARCHITECTURES else None
         what = "the checkpoint is of another network"
         raise UsageError(what, where=checkpoint.source, expected=name, found=found, todo=todo)
-    model = build_classifier(name)
+    model = empty_classifier(name)
     backbone = cut_backbone(model, name, upsample)
     notes = fill(backbone, model, name, checkpoint)
     require_chain(checkpoint.head, ARCHITECTURES[name].n_channels, checkpoint.source)

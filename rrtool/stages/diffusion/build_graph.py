@@ -58,6 +58,8 @@ def _build(
     status = np.ones(len(found.vectors), dtype=np.uint8)
     status[vertices] = 0
     search = _within(search, options.k, len(vertices), source.path)
+    if len(vertices) == 1:
+        progress.message(f"{source.path}: only one photo, or region, has a descriptor")
     n_parts, recall = _find_neighbors(found.vectors, vertices, search, output, progress)
     neighbor_ids = np.concatenate(list(output.read_parts(Graph.neighbor_ids, n_parts)))
     similarities = np.concatenate(list(output.read_parts(Graph.similarities, n_parts)))
@@ -185,7 +187,5 @@ def _tell(
     )
     if method != "exact":
         progress.message(f"recall of --method {method}: {recall:.4f} on a sample")
-    if statistics.n_vertices == 1:
-        progress.message("the graph has no edges: one photo, or region, has a descriptor")
-    elif not statistics.n_edges:
+    if not statistics.n_edges:
         progress.message("the graph has no edges: no two descriptors are mutual neighbours")

@@ -288,13 +288,6 @@ def test_build_graph_bad_options_are_usage_errors(features, tmp_path, options, t
     assert not (tmp_path / "g.h5").exists()
 
 
-def test_build_graph_of_one_good_row_is_an_error(tmp_path):
-    vectors = unit_vectors(5, 8)
-    vectors[3] = 0
-    features = write_vectors(tmp_path / "f.h5", vectors, failed=(0, 1, 2))
-    assert_fails(build(features, tmp_path / "g.h5", "--k", 1), 2, "f.h5", "bad --k", "at most 0")
-
-
 def test_build_graph_of_no_good_row_is_an_artifact_error(tmp_path):
     features = write_vectors(tmp_path / "f.h5", unit_vectors(3, 8), failed=(0, 1, 2))
     assert_fails(build(features, tmp_path / "g.h5", "--k", 1), 4, "f.h5", "no row is usable")

@@ -21,6 +21,8 @@ from rrtool.core.retrieval.whitening import (
     l2_normalize,
 )
 from rrtool.networks import load_network
+from rrtool.stages.retrieval import whiten_fit
+from rrtool.stages.retrieval.whitening import whitening_columns
 from tests.stages.made_features import write_features
 from tests.tiny import CPU, assert_done, assert_fails, digest_of, make_pictures, rrtool
 
@@ -55,6 +57,21 @@ def fitted(features: Path, *options: object, output: str = "w.h5") -> Path:
 def applied(features: Path, whitening: Path, output: str = "g.h5") -> Path:
     assert_done(apply(features, whitening, output))
     return features.parent / output
+
+
+@pytest.mark.parametrize("column", ["mean", "projection"])
+def test_whiten_apply_refuses_a_whitening_that_is_not_finite(
+    features: Path, monkeypatch: pytest.MonkeyPatch, column: str
+) -> None:
+    def broken(mean: np.ndarray, projection: np.ndarray, values: np.ndarray) -> dict:
+        columns = {"mean": mean.copy(), "projection": projection.copy()}
+        columns[column].flat[-1] = np.inf
+        return whitening_columns(**columns, eigenvalues=values)
+
+    monkeypatch.setattr(whiten_fit, "whitening_columns", broken)
+    whitening = fitted(features, "--groups", "folder")
+    text = f"the {column} holds NaN or infinite values"
+    assert_fails(apply(features, whitening), 4, "w.h5", text)
 
 
 def projection_of(whitening: Path) -> np.ndarray:
