@@ -1,6 +1,14 @@
-"""How many labels are right after label propagation on the features of a state.
+"""How many labels are right after label propagation.
+
+On the features of states, by the labels they have:
 
 python benchmarks/propagated_labels.py STATE.h5 … --images mnist:FOLDER [--k 50]
+
+By the two masses that classes can start with, from labels drawn without regard to classes, or
+equally many a class (--balanced), on the pixels of a data set or on frozen descriptors:
+
+python benchmarks/propagated_labels.py --images mnist:FOLDER --draw 100 [--size 10000]
+python benchmarks/propagated_labels.py FEATURES.h5 --groups 'prefix:^(.*)_' --draw 40 [--k 10]
 """
 
 from __future__ import annotations
@@ -9,22 +17,32 @@ import argparse
 
 import numpy as np
 
-from rrtool.artifacts import open_artifact
+from rrtool.artifacts import Features, open_artifact
 from rrtool.artifacts.kinds import AlState
-from rrtool.core.learning.label_propagation import feature_graph, propagate_labels
+from rrtool.core.learning.label_propagation import LABEL_MASSES, feature_graph, propagate_labels
 from rrtool.datasets import load_dataset
+from rrtool.ground_truth.groups import load_groups
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("states", nargs="+")
-    parser.add_argument("--images", required=True, help="data set that knows all labels")
+    parser.add_argument("files", nargs="*", help="states, or features with --groups")
+    parser.add_argument("--images", help="data set that knows all labels")
+    parser.add_argument("--groups", help="the classes of features")
+    parser.add_argument("--draw", type=int, help="labels to draw")
+    parser.add_argument("--draws", type=int, default=20)
+    parser.add_argument("--balanced", action="store_true", help="equally many a class")
+    parser.add_argument("--size", type=int, help="images of the data set to use, drawn")
     parser.add_argument("--k", type=int, default=50)
+    parser.add_argument("--symmetrize", default="mutual")
     arguments = parser.parse_args()
+    if arguments.draw:
+        compare_masses(arguments)
+        return
     dataset = load_dataset(arguments.images)
     truth = dict(zip(dataset.names, dataset.labels.tolist(), strict=True))
     print("state | labels | images | right, % | right of unlabelled, % | network itself, %")
-    for path in arguments.states:
+    for path in arguments.files:
         print(path, "|", " | ".join(row(path, truth, arguments.k)))
 
 
@@ -39,6 +57,49 @@ def row(path: str, truth: dict[str, int], k: int) -> list[str]:
     right, rest = np.where(labels >= 0, labels, found.labels) == true, labels < 0
     shares = (right.mean(), right[rest].mean(), (predicted == true)[rest].mean())
     return [str(len(labeled)), str(len(true)), *(f"{100 * share:.2f}" for share in shares)]
+
+
+def compare_masses(arguments: argparse.Namespace) -> None:
+    features, classes = read(arguments)
+    graph = feature_graph(features, k=arguments.k, symmetrize=arguments.symmetrize)
+    right = np.zeros((arguments.draws, len(LABEL_MASSES)))
+    for draw in range(arguments.draws):
+        labeled = drawn(classes, arguments, np.random.default_rng([1, draw]))
+        rest = np.setdiff1d(np.arange(len(classes)), labeled)
+        for column, mass in enumerate(LABEL_MASSES):
+            found = propagate_labels(
+                graph, labeled, classes[labeled], classes.max() + 1, label_mass=mass
+            )
+            right[draw, column] = 100 * (found.labels[rest] == classes[rest]).mean()
+    print("right of unlabelled, %, mean ± deviation:")
+    for mass, shares in zip(LABEL_MASSES, right.T, strict=True):
+        print(f"{mass}: {shares.mean():.1f} ± {shares.std(ddof=1):.1f}")
+    gains = right[:, 0] - right[:, 1]
+    print(f"difference: {gains.mean():+.1f} ± {gains.std(ddof=1):.1f}, positive in", end=" ")
+    print(f"{(gains > 0).sum()} of {len(gains)} draws")
+
+
+def read(arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
+    """Features ``(n, d)`` and the class of each ``(n,)``."""
+    if arguments.groups:
+        with open_artifact(arguments.files[0], Features) as features:
+            names, vectors = features.names, features.descriptors
+        groups = load_groups(arguments.groups)
+        return vectors, np.unique([groups.label_of(name) for name in names], return_inverse=True)[1]
+    dataset = load_dataset(arguments.images)
+    n = len(dataset.labels)
+    rows = np.random.default_rng(0).choice(n, arguments.size or n, replace=False)
+    return dataset.images[rows].reshape(len(rows), -1).astype(np.float32), dataset.labels[rows]
+
+
+def drawn(
+    classes: np.ndarray, arguments: argparse.Namespace, generator: np.random.Generator
+) -> np.ndarray:
+    if not arguments.balanced:
+        return generator.choice(len(classes), arguments.draw, replace=False)
+    each = arguments.draw // (classes.max() + 1)
+    members = [np.flatnonzero(classes == label) for label in range(classes.max() + 1)]
+    return np.concatenate([generator.choice(ids, each, replace=False) for ids in members])
 
 
 if __name__ == "__main__":

@@ -77,7 +77,8 @@ PHOTOS_STAMP = $(if $(wildcard $(PHOTOS)/.),$(OUT)/photos.txt,$(PHOTOS))
 D = $(OUT)/%-features$(if $(WHITENING),-whitened).h5
 Q = $(OUT)/$(if $(WHITENING),%-queries-whitened,queries).h5
 
-.PHONY: table precision report figure-5.5 figure-5.8
+# FORCE as well: of a file that isn't there .SECONDARY would say that nothing needs it.
+.PHONY: table precision report figure-5.5 figure-5.8 FORCE
 .DELETE_ON_ERROR:
 .SECONDARY:
 table: $(RANKINGS)
@@ -104,7 +105,8 @@ OPTIONS_region-graph = $(VERTICES) $(REGION_K)
 OPTIONS_graph = $(D) $(K)
 OPTIONS_diffusion = $(KQ)
 OPTIONS_search = $(Q) $(D)
-$(OUT)/%.options: FORCE | $(OUT)
+STAMPS = network fs os whitening region-graph graph diffusion search
+$(STAMPS:%=$(OUT)/%.options): $(OUT)/%.options: FORCE | $(OUT)
 	@echo '$(OPTIONS_$*)' > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
@@ -118,7 +120,7 @@ $(OUT)/queries.h5: $(PHOTOS_STAMP) $(BOXES) $(OUT)/network.options
 $(OUT)/regions.h5: $(PHOTOS_STAMP) $(OUT)/fs.options
 	$(RUN) saliency fs $(DATABASE) -o $@ --features $(OUT)/fs-features.h5 $(FS_OPTIONS) \
 	  --keep-maps --overwrite
-$(OUT)/fs-features.h5: $(OUT)/regions.h5 ;
+$(OUT)/fs-features.h5: $(OUT)/regions.h5 ; @touch -c $@
 
 $(OUT)/regions-whitened.h5: $(OUT)/regions.h5 $(WHITENING) $(OUT)/whitening.options
 	$(RUN) whiten apply $< $(WHITENING) $(call center,$<) -o $@ --overwrite
@@ -132,7 +134,7 @@ $(OUT)/centrality-%.h5: $(OUT)/region-graph.h5
 $(OUT)/saliency-%.h5: $(OUT)/centrality-%.h5 $(OUT)/os.options
 	$(RUN) saliency os $(DATABASE) -o $@ --centrality $< --features $(OUT)/os-$*-features.h5 \
 	  $(OS_OPTIONS) --overwrite
-$(CENTRALITIES:%=$(OUT)/os-%-features.h5): $(OUT)/os-%-features.h5: $(OUT)/saliency-%.h5 ;
+$(CENTRALITIES:%=$(OUT)/os-%-features.h5): $(OUT)/os-%-features.h5: $(OUT)/saliency-%.h5 ; @touch -c $@
 
 # The page shows the first of the centralities.
 FIRST = $(firstword $(CENTRALITIES))

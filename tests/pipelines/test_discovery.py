@@ -9,7 +9,7 @@ import numpy as np
 from scipy.io import savemat
 
 from rrtool.artifacts.kinds import open_any
-from tests.pipelines.making import RRTOOL, make, uuids
+from tests.pipelines.making import RRTOOL, make
 from tests.tiny import make_pictures, picture
 
 
@@ -85,32 +85,55 @@ def test_instre_pipeline_on_ground_truth_in_its_format(tmp_path: Path) -> None:
     with open_any(tmp_path / "out/saliency-katz.h5") as saliency:
         assert saliency.options["patch_pooling"] == "max"
         assert saliency.options["aggregate"] == "sum"
-    # A table of other parameters is never taken for this one, and nothing is made in vain.
-    before = uuids(tmp_path / "out")
-    make(tmp_path, "instre.mk", *options, "table")
-    assert uuids(tmp_path / "out") == before
-    make(tmp_path, "instre.mk", *options[:-2], "KQ=1", options[-1], "out/os-katz-d.h5")
-    after = uuids(tmp_path / "out")
-    assert {name for name in before if before[name] != after[name]} == {"os-katz-d.h5"}
-    figure = make(tmp_path, "instre.mk", *options, "OS_RHO=2 1", "figure-5.8")
-    assert "os-katz.h5: rho 2, sigma 2.5, theta 3, --aggregate sum" in figure
-    with open_any(tmp_path / "out/os-rho-1-maps.h5") as saliency:
-        assert (saliency.options["rho"], saliency.options["sigma"]) == (1, 2.5)
-    assert "out/os-rho-1.h5" in figure
 
 
-def _plan(folder: Path, *arguments: str) -> dict[str, str]:
-    """The command that each target's file would be made by."""
+# In place of rrtool: notes its words, and writes its outputs.
+NOTES = """echo "$@" >> calls.txt
+while [ $# -gt 0 ]; do case $1 in -o|--features) echo > "$2";; esac; shift; done
+"""
+
+
+def _calls(folder: Path, *arguments: str) -> dict[str, str]:
+    """What make has rrtool do, by the file that each call writes; evaluate by its name."""
     (folder / "photos").mkdir(exist_ok=True)
-    (folder / "w.h5").touch()
-    planned = make(folder, "discovery.mk", "-n", *arguments).replace("\\\n", " ")
-    lines = [line.split(" -m rrtool ")[1] for line in planned.splitlines() if "run " in line]
-    return {line.split(" -o ")[1].split()[0]: " ".join(line.split()) for line in lines}
+    if not (folder / "w.h5").exists():
+        (folder / "w.h5").touch()
+    (folder / "notes.sh").write_text(NOTES)
+    (folder / "calls.txt").unlink(missing_ok=True)
+    make(folder, "discovery.mk", "GROUPS=x", *arguments, "RRTOOL=sh notes.sh")
+    calls = (folder / "calls.txt").read_text().splitlines()
+    return {f"{line} -o evaluate".split(" -o ")[1].split()[0]: line for line in calls}
+
+
+def test_a_table_of_other_parameters_is_never_taken_for_the_one_asked_for(tmp_path: Path) -> None:
+    arguments = ("WHITENING=w.h5", "table")
+    first = _calls(tmp_path, *arguments)
+    assert len(first) == 22
+    assert set(_calls(tmp_path, *arguments)) == {"evaluate"}
+    remade = {
+        "KQ=3": {f"out/{kind}-d.h5" for kind in ("gem", "fs", "os-katz")},
+        "RHO=5": {output for output in first if "gem" not in output and "queries" not in output},
+        "THETA=1": {output for output in first if "os-katz" in output and "queries" not in output},
+    }
+    remade["RHO=5"] |= {"out/fs-queries-whitened.h5", "out/os-katz-queries-whitened.h5"}
+    remade["THETA=1"] |= {"out/os-katz-queries-whitened.h5", "out/saliency-katz.h5"}
+    for given, expected in remade.items():
+        assert set(_calls(tmp_path, given, *arguments)) == expected | {"evaluate"}
+        _calls(tmp_path, *arguments)
+    assert "out/regions-whitened.h5" in _calls(tmp_path, *arguments, "THESIS=1")
+    _calls(tmp_path, *arguments)
+    (tmp_path / "photos/new.png").touch()
+    assert set(_calls(tmp_path, *arguments)) == set(first)
 
 
 def test_thesis_sets_every_stage_to_the_words_of_the_thesis(tmp_path: Path) -> None:
-    arguments = ("GROUPS=x", "WHITENING=w.h5", "table")
-    ours, thesis = _plan(tmp_path, *arguments), _plan(tmp_path, *arguments, "THESIS=1")
+    arguments = ("WHITENING=w.h5", "table")
+    ours, thesis = (
+        _calls(tmp_path, *arguments, f"OUT={out}", f"THESIS={given}")
+        for out, given in (("out", ""), ("thesis", "1"))
+    )
+    thesis = {name.replace("thesis", "out"): line for name, line in thesis.items()}
+    thesis = {name: line.replace("thesis/", "out/") for name, line in thesis.items()}
     expected = {
         "out/regions.h5": ("--rho 7 --sigma 2.5 --aggregate sum --saliency-normalization crow",),
         "out/saliency-katz.h5": (
@@ -130,22 +153,21 @@ def test_thesis_sets_every_stage_to_the_words_of_the_thesis(tmp_path: Path) -> N
     assert not any("--center" in line for line in thesis.values())
     assert "--center out/os-katz-features.h5" in ours["out/os-katz-features-whitened.h5"]
     # What is given wins.
-    mixed = _plan(
-        tmp_path, *arguments, "THESIS=1", "K=9", "AGGREGATION=weighted", "WHITEN_REGIONS="
-    )
-    assert "--k 9" in mixed["out/gem-graph.h5"]
-    assert "--aggregate weighted" in mixed["out/regions.h5"]
-    assert "out/regions-whitened.h5" not in mixed
+    given = ("THESIS=1", "K=9", "AGGREGATION=weighted", "WHITEN_REGIONS=")
+    mixed = _calls(tmp_path, *arguments, *given, "OUT=mixed")
+    assert "--k 9" in mixed["mixed/gem-graph.h5"]
+    assert "--aggregate weighted" in mixed["mixed/regions.h5"]
+    assert "mixed/regions-whitened.h5" not in mixed
 
 
 def test_figures_vary_one_parameter_at_a_time(tmp_path: Path) -> None:
-    lists = ("GROUPS=x", "RHO=7 1 3", "SIGMA=2.5 1", "OS_SIGMA=2.5 5", "THETA=3 1")
+    lists = ("RHO=7 1 3", "SIGMA=2.5 1", "OS_SIGMA=2.5 5", "THETA=3 1")
     lists = (*lists, "AGGREGATION=sum weighted")
-    plan = _plan(tmp_path, *lists, "figure-5.5")
+    plan = _calls(tmp_path, *lists, "figure-5.5")
     settings = {
         output.removeprefix("out/fs-").removesuffix("-maps.h5"): line
         for output, line in plan.items()
-        if " saliency fs " in f" {line}"
+        if line.startswith("saliency fs")
     }
     assert set(settings) == {
         "out/regions.h5", "rho-1", "rho-3", "sigma-1", "aggregate-weighted"
@@ -153,33 +175,11 @@ def test_figures_vary_one_parameter_at_a_time(tmp_path: Path) -> None:
     base = "--rho 7 --sigma 2.5 --aggregate sum"
     assert all(base in line for line in settings.values())
     assert settings["rho-3"].endswith("--rho 3 --overwrite")  # the last one counts
-    plan = _plan(tmp_path, *lists, "figure-5.8")
+    ranked = [f"out/fs{name}.h5" for name in ("", "-rho-1", "-rho-3", "-sigma-1")]
+    assert plan["evaluate"].split()[1:6] == [*ranked, "out/fs-aggregate-weighted.h5"]
+    plan = _calls(tmp_path, *lists, "figure-5.8")
     found = {output for output, line in plan.items() if line.startswith("saliency os")}
     assert found == {"out/saliency-katz.h5"} | {
         f"out/os-{name}-maps.h5" for name in ("sigma-5", "theta-1", "aggregate-weighted")
     }
-
-
-def test_regional_pipeline_compares_regions_with_one_descriptor_an_image(tmp_path: Path) -> None:
-    for folder, names in (("photos", "aabb"), ("queries", "ab")):
-        (tmp_path / folder).mkdir()
-        for i, name in enumerate(names):
-            picture("ab".index(name), (160 - 8 * i, 128)).save(
-                tmp_path / folder / f"{name}_{folder[0]}{i}.png"
-            )
-    arguments = ("PHOTOS=photos", "QUERIES=queries", "GROUPS=prefix:(.)_", "SCALES=1")
-    arguments = (*arguments, "N_REGIONS=3", "REGIONS=2", "REGION_K=3")
-    planned = make(tmp_path, "regional.mk", *arguments, "--dry-run")
-    table = planned.splitlines()[-1].split()
-    for name in ("gem", "os-katz", "os-katz-d", "uniform", "uniform-d", "gmm3", "gmm3-d"):
-        assert f"out/{name}.h5" in table
-    # discovery.mk, which makes the others, has a test of its own.
-    make(tmp_path, "regional.mk", *arguments, "out/gmm3.h5", "out/gmm3-d.h5")
-    for name, method in (("gmm3", "R-Match"), ("gmm3-d", "R-Match + D")):
-        with open_any(tmp_path / f"out/{name}.h5") as ranking:
-            assert ranking.ids.shape == (2, 4)
-            description = ranking.extra["description"]
-            assert description["method"] == method
-            assert description["described_by"] == "uniform, 2 levels, GMM 3"
-            assert description["vectors_per_image"] == 3
-            assert description["query_crop"] is False
+    assert len(plan["evaluate"].split(" --ground-truth")[0].split()) == 5
