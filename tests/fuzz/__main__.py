@@ -25,6 +25,7 @@ from tests.fuzz.campaign import Campaign, run_cases, write_case, write_report  #
 from tests.fuzz.cases import KINDS  # noqa: E402
 from tests.fuzz.child import Limits  # noqa: E402
 from tests.fuzz.corpus import Corpus  # noqa: E402
+from tests.fuzz.verdict import MINOR  # noqa: E402
 
 
 def _arguments() -> argparse.Namespace:
@@ -60,7 +61,7 @@ def main() -> int:
     finally:
         shutil.rmtree(root, ignore_errors=True)
     write_report(tally, given.seed)
-    return bool(tally.findings)
+    return any(finding.what not in MINOR for finding in tally.findings)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -85,11 +86,10 @@ class Cases:
         kind = rng.choices(list(KINDS), [share for share, _ in KINDS.values()])[0]
         if self._only and kind not in self._only:
             return None
-        while True:
-            try:
+        for _ in range(100):
+            with suppress(Unfit):
                 return KINDS[kind][1](self._corpus, rng)
-            except Unfit:
-                continue
+        raise RuntimeError(f"no change fits: {self._seed}:{number}, {kind}")
 
 
 class Unfit(Exception):
