@@ -166,11 +166,8 @@ def _exif(rng: np.random.Generator, image: Image.Image) -> tuple[str, bytes, str
         return ".png", with_chunk(encoded(image, "png"), b"eXIf", block[6:]), ""
     content = encoded(image, kind, exif=b"Exif\0\0II*\0\x08\0\0\0" + bytes(400))
     start = content.index(b"II*\0\x08\0\0\0" + bytes(300))
-    return (
-        _suffix(kind),
-        content[:start] + (block[6:] + bytes(408))[:408] + content[start + 408 :],
-        "",
-    )
+    block = (block[6:] + bytes(408))[:408]
+    return _suffix(kind), content[:start] + block + content[start + 408 :], ""
 
 
 def _wrong_suffix(rng: np.random.Generator, image: Image.Image) -> tuple[str, bytes, str]:
@@ -245,15 +242,9 @@ def _bomb(rng: np.random.Generator, image: Image.Image) -> tuple[str, bytes, str
 
 
 def _transparent(rng: np.random.Generator, image: Image.Image) -> tuple[str, bytes, str]:
-    bits, colours, value = (
-        (16, 0, 2),
-        (16, 2, 6),
-        (8, 0, 2),
-        (4, 0, 2),
-        (2, 0, 2),
-        (1, 0, 2),
-        (8, 2, 6),
-    )[rng.integers(7)]
+    depths = ((16, 0), (16, 2), (8, 0), (8, 2), (4, 0), (2, 0), (1, 0))
+    bits, colours = depths[rng.integers(len(depths))]
+    value = 6 if colours == 2 else 2
     return ".png", with_chunk(flat_png(64, 64, bits, colours), b"tRNS", bytes(value)), ""
 
 

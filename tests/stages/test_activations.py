@@ -1,0 +1,70 @@
+"""A network over photos of which one is odd: that one fails alone."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+import torch
+
+from rrtool.images.collection import collect
+from rrtool.networks import Network, load_network
+from rrtool.stages.activations.options import NetworkOptions
+from rrtool.stages.activations.sources import NetworkSource
+from tests.tiny import CPU, assert_done, extract, make_pictures, picture, rrtool, skipped_rows
+
+
+@pytest.fixture(scope="module")
+def network() -> Network:
+    return load_network("squeezenet1_1", "none", upsample=False, seed=0, device="cpu")
+
+
+class _Choosy(torch.nn.Module):
+    """Fails for a batch with a black image in it."""
+
+    def __init__(self, backbone: torch.nn.Module) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        if (images.amax(dim=(1, 2, 3)) < -1).any():
+            raise RuntimeError("a black image\nand more lines")
+        return self.backbone(images)
+
+
+def test_photo_that_a_network_fails_on_fails_alone(tmp_path: Path, network: Network) -> None:
+    folder = make_pictures(tmp_path / "photos", 4)
+    picture(0).point(lambda value: 0).save(folder / "001.png")
+    options = NetworkOptions(
+        images=str(folder), network="squeezenet1_1", weights="none", scales=(1.0,), batch_size=4
+    )
+    choosy = Network(**{**vars(network), "backbone": _Choosy(network.backbone)})
+    source = NetworkSource(choosy, collect(str(folder)), options, "cpu")
+    batches = {row: batch for batch in source.batches([(0, range(4))]) for row in batch.rows}
+    assert sorted(batches) == [0, 1, 2, 3]
+    assert batches[1].failure == "the network failed: a black image"
+    assert all(batches[row].failure is None for row in (0, 2, 3))
+
+
+def test_photo_too_small_at_every_scale_fails_alone(tmp_path: Path) -> None:
+    folder = make_pictures(tmp_path / "photos", 1)
+    picture(1, (30, 40)).save(folder / "small.png")
+    options = ("--network", "squeezenet1_1", "--weights", "none", *CPU, "--scales", "0.5,0.3")
+    result = rrtool("extract", folder, "-o", tmp_path / "f.h5", *options)
+    assert_done(result, 3)
+    why = "30×40 pixels × 0.5 are too few for the network (17)"
+    assert skipped_rows(tmp_path / "f.h5") == {"small.png": why}
+
+
+def test_boxes_out_of_their_photos_are_said(tmp_path: Path) -> None:
+    folder = make_pictures(tmp_path / "photos", 2)
+    rows = [("000", 5, 5, 60, 60), ("000", 20, 10, 99, 64), ("001", 80, 5, 120, 60)]
+    with (tmp_path / "boxes.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("name", "x0", "y0", "x1", "y1"), *rows])
+    result = extract(folder, tmp_path / "f.h5", "--boxes", tmp_path / "boxes.csv")
+    assert_done(result, 3)
+    said = "1 boxes reach out of their photos and are cut, e.g. 000.png: (20.0, 10.0, 99.0, 64.0)"
+    assert f"{said} in 72×64 pixels" in result.stderr
+    why = "the box (80.0, 5.0, 120.0, 60.0) lies outside the image of 72×64 pixels"
+    assert skipped_rows(tmp_path / "f.h5") == {"001.png": why}
