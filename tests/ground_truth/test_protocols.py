@@ -129,8 +129,16 @@ def test_no_query_with_anything_to_find_is_an_error(rule):
         resolve(load(rule), queries, database)
 
 
-def test_query_is_itself_under_another_spelling():
-    truths = load("prefix:(?:./)?(.)").resolve(["./a1.jpg"], ["a1.jpg", "a2.jpg"])["all"]
+@pytest.mark.parametrize(
+    ("query", "database"),
+    [
+        ("./x/a1.jpg", ["x/a1.jpg", "x/a2.jpg"]),
+        ("x/a1.jpg", ["/home/me/x/a1.jpg", "/home/me/x/a2.jpg"]),
+        ("/home/me/x/a1.jpg", ["x/a1.jpg", "x/a2.jpg"]),
+    ],
+)
+def test_query_is_itself_under_another_spelling(query, database):
+    truths = load("prefix:(?:.*/)?(.)").resolve([query], database)["all"]
     assert ids(truths) == [([1], [0])]
 
 
