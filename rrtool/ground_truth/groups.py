@@ -98,7 +98,8 @@ class Groups:
         return [in_words(label or "") for label in labels]
 
     def _counted(self, members: dict[str, np.ndarray], n: int, n_distractors: int) -> str:
-        line = f"{self.source}: {len(members)} groups among {n} images of the database"
+        groups = "1 group" if len(members) == 1 else f"{len(members)} groups"
+        line = f"{self.source}: {groups} among {n} images of the database"
         if n_distractors:
             line += f", and {n_distractors} distractors"
         if len(members) == 1 and n > 1 and not n_distractors:

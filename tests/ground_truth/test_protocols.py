@@ -113,7 +113,7 @@ def test_groups_are_counted():
 def test_one_group_and_groups_of_one_are_doubted(tmp_path):
     paths = [f"/my_photos/{name}" for name in ("a_1.jpg", "a_2.jpg", "b_1.jpg")]
     (line,) = told_by("prefix:^([^_]*)_", paths, paths)
-    assert "1 groups among 3" in line
+    assert "1 group among 3" in line
     assert "all are in one group, '/my', so that every order scores 100" in line
     (line,) = told_by("prefix:^([^_]*)_", ["a_9.jpg"], ["a_1.jpg", "b_1.jpg"])
     assert "2 groups among 2" in line
