@@ -188,7 +188,8 @@ class _Prefix:
 
     def _label(self, name: str, end: float) -> str | None:
         try:
-            match = self._pattern.match(name, timeout=max(0.001, end - time.monotonic()))
+            left = max(0.001, end - time.monotonic())
+            match = self._pattern.match(in_words(name), timeout=left)
         except TimeoutError:
             raise UsageError(
                 "the regular expression takes too long", where=self._source, found=f"'{name}'",
