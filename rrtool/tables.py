@@ -168,11 +168,15 @@ def split_rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
 
 def column_of(cells: Sequence[str], column: str) -> int | None:
     """Where a row of titles has a column; the best of the words it may have counts."""
-    titles = [re.sub(r"[ _-]", "", cell.strip().lower()) for cell in cells]
+    titles = [_word(cell) for cell in cells]
     for word in _TITLES.get(column, (column,)):
         if word in titles:
             return titles.index(word)
     return None
+
+
+def _word(title: str) -> str:
+    return re.sub(r"[ _-]", "", title.strip().lower())
 
 
 def unshielded(cell: str) -> str:
@@ -261,6 +265,6 @@ def _place(titles: Sequence[str], column: str, path: Path) -> int:
     place = column_of(titles, column)
     if place is None:
         raise UsageError("no such column", where=path, expected=column, found=", ".join(titles))
-    if titles.count(titles[place]) > 1:
+    if [_word(title) for title in titles].count(_word(titles[place])) > 1:
         raise UsageError("two columns have one title", where=path, found=f"'{titles[place]}'")
     return place

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import os
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rrtool.errors import UsageError
+from rrtool.images.listing import list_images
 from rrtool.tables import in_words, read_lines, read_table, table_lines
 
 ROWS = [["a,1.jpg", "cat"], ["é.jpg", "dog; wild"], ["c.jpg", ""]]
@@ -136,3 +138,13 @@ def test_what_is_written_is_read_back_equal(tmp_path, cells, separator, ending):
     with path.open(encoding="utf-8", errors="surrogateescape", newline="") as file:
         for row in csv.reader(file, delimiter=separator):  # as a spreadsheet reads it
             assert not any(cell.startswith(("=", "+", "-", "@", "\t", "\r")) for cell in row)
+
+
+@given(content=st.binary(max_size=60) | st.text("\ufeffa.jpg'\";,\t\r\n\0=1").map(str.encode))
+@settings(max_examples=150, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+def test_any_bytes_are_a_table_or_a_usage_error(tmp_path, content):
+    path = write(tmp_path / "t.csv", content)
+    for read in (read_lines, rows_of, lambda path: list_images(str(path))):
+        with suppress(UsageError):
+            read(path)

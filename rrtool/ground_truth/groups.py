@@ -13,7 +13,7 @@ import numpy as np
 
 from rrtool.core.evaluation.evaluation import QueryGroundTruth
 from rrtool.errors import UsageError
-from rrtool.ground_truth.matching import match_names, spelling
+from rrtool.ground_truth.matching import match_names, rows_of_same, spelling
 from rrtool.ground_truth.names import described, first_few
 from rrtool.tables import in_words, read_table
 
@@ -71,10 +71,8 @@ class Groups:
         """
         members = _ids_by_key(self.labels(database_names))
         n_distractors = len(members.pop("", _NO_IDS))
-        queries = _GroupQueries(
-            [spelling(name) for name in query_names], self.labels(query_names), members,
-            _ids_by_key(map(spelling, database_names)),
-        )  # fmt: skip
+        itself = rows_of_same(query_names, database_names)
+        queries = _GroupQueries(self.labels(query_names), members, itself)
         if tell is not None:
             tell(self._counted(members, len(database_names), n_distractors))
             if unused := self.rule.unused([*database_names, *query_names]):
@@ -100,7 +98,8 @@ class Groups:
         return [in_words(label or "") for label in labels]
 
     def _counted(self, members: dict[str, np.ndarray], n: int, n_distractors: int) -> str:
-        line = f"{self.source}: {len(members)} groups among {n} images of the database"
+        groups = "1 group" if len(members) == 1 else f"{len(members)} groups"
+        line = f"{self.source}: {groups} among {n} images of the database"
         if n_distractors:
             line += f", and {n_distractors} distractors"
         if len(members) == 1 and n > 1 and not n_distractors:
@@ -121,22 +120,17 @@ class _GroupQueries(Sequence[QueryGroundTruth]):
     """
 
     def __init__(
-        self,
-        names: list[str],
-        labels: list[str],
-        members: dict[str, np.ndarray],
-        ids_by_name: dict[str, np.ndarray],
+        self, labels: list[str], members: dict[str, np.ndarray], itself: Sequence[Sequence[int]]
     ) -> None:
-        self._names, self._labels = names, labels
-        self._members, self._ids_by_name = members, ids_by_name
+        self._labels, self._members, self._itself = labels, members, itself
 
     def __len__(self) -> int:
-        return len(self._names)
+        return len(self._labels)
 
     def __getitem__(self, query):  # untyped: a Sequence has one overload for ids, one for slices
         if isinstance(query, slice):
             return [self[i] for i in range(*query.indices(len(self)))]
-        itself = self._ids_by_name.get(self._names[query], _NO_IDS)
+        itself = np.array(self._itself[query], dtype=np.int64)
         members = self._members.get(self._labels[query], _NO_IDS)
         return QueryGroundTruth(members[~np.isin(members, itself)], itself)
 
@@ -194,7 +188,8 @@ class _Prefix:
 
     def _label(self, name: str, end: float) -> str | None:
         try:
-            match = self._pattern.match(name, timeout=max(0.001, end - time.monotonic()))
+            left = max(0.001, end - time.monotonic())
+            match = self._pattern.match(in_words(name), timeout=left)
         except TimeoutError:
             raise UsageError(
                 "the regular expression takes too long", where=self._source, found=f"'{name}'",

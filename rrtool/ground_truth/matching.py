@@ -48,6 +48,17 @@ def match_names(entries: Sequence[str], names: Sequence[str]) -> list[Sequence[i
     return found
 
 
+def rows_of_same(names: Sequence[str], database_names: Sequence[str]) -> list[Sequence[int]]:
+    """The rows of the database that have the name of each image, spelled so or otherwise.
+
+    An absolute path and a relative one that it ends in are one name here, too.
+    """
+    index = _Index(database_names, names)
+    found = [index.same(form) for form in index.forms]
+    index.add_ends(found)
+    return found
+
+
 class _Index:
     """The entries and the images by the form of their names."""
 
@@ -64,6 +75,9 @@ class _Index:
                 path, extension = posixpath.splitext(form)
                 if extension:
                     self._by_path.setdefault(path, []).append(position)
+
+    def same(self, form: str) -> Sequence[int]:
+        return self._by_form.get(form, ())
 
     def alike(self, name: str, form: str) -> Sequence[int]:
         """All but ends of absolute paths."""

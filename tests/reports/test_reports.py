@@ -178,3 +178,9 @@ def test_crop_takes_any_box(tmp_path: Path) -> None:
         assert part.size == (1, 1)
     assert pictures.crop("b.png", np.zeros(4), 40, 40) is None
     assert pictures.missing == {"b.png"}
+
+
+def test_sheet_saves_labels_as_other_tables_are_written() -> None:
+    """What a spreadsheet would run gets an apostrophe (``rrtool.tables.table_lines``)."""
+    text = "".join(render_sheet("title", "uuid", [], [], ""))
+    assert """value.replace(/^(?='*[=+\\-@\\t\\r])/, "'")""" in text

@@ -78,10 +78,12 @@ def take_labels(
     mistakes: list[Mistake] = []
     answers = list(_located(Path(path), dataset, mistakes))
     class_names = list(class_names) or sorted({answer.label for answer in answers})
+    spelled = {in_words(name): name for name in class_names}
     by_row: dict[int, list[_Answer]] = {}
     for answer in answers:
-        if answer.label in class_names:
-            by_row.setdefault(answer.row, []).append(answer)
+        if answer.label in spelled:
+            known = answer._replace(label=spelled[answer.label])
+            by_row.setdefault(answer.row, []).append(known)
         else:
             near = difflib.get_close_matches(answer.label, class_names, n=1)
             error = UsageError(
@@ -221,7 +223,7 @@ def read_truth(source: str, names: list[str], class_names: list[str]) -> np.ndar
 def _of_table(path: str, names: list[str], class_names: list[str]) -> np.ndarray:
     rows = read_table(Path(path), ("name", "label")).rows
     images_of = _images_of([name for _, (name, _) in rows], names)
-    classes = {name: label for label, name in enumerate(class_names)}
+    classes = {in_words(name): label for label, name in enumerate(class_names)}
     labels = np.full(len(names), UNLABELED, dtype=np.int32)
     for line, (name, cell) in rows:
         where, label = f"{path}, line {line}", in_words(cell.strip())

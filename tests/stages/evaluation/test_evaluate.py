@@ -98,7 +98,7 @@ def test_evaluate_says_what_the_groups_are_and_what_is_left_out(made: Path, tmp_
     )
     done = run("evaluate", made / "r.h5", "--ground-truth", tmp_path / "labels.csv")
     assert_done(done)
-    assert "1 groups among 4 images of the database, and 2 distractors" in done.stderr
+    assert "1 group among 4 images of the database, and 2 distractors" in done.stderr
     assert "1 of its 5 names are of no image here: 'x.png'" in done.stderr
     assert "2 of 4 queries have nothing to find" in done.stderr
     one = run("evaluate", made / "r.h5", *TRUTH)

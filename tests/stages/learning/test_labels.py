@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rrtool.errors import UsageError
-from rrtool.stages.learning.labels import take_labels
+from rrtool.stages.learning.labels import read_truth, take_labels
 from tests.training.tiny_images import as_dataset
 
 NAMES = ["a.png", "b.png", "c/d.png", "e,f.png", "g.png"]
@@ -61,6 +61,21 @@ def test_take_labels_keeps_quoted_names_and_known_classes_in_their_order(tmp_pat
     taken = take(path, ("owl", "dog", "cat"))
     assert taken.class_names == ["owl", "dog", "cat"]
     assert (taken.rows.tolist(), taken.labels.tolist()) == ([2, 3], [0, 2])
+
+
+def test_take_labels_knows_a_class_in_both_unicode_forms(tmp_path):
+    path = write(tmp_path / "l.csv", "name;label\na.png;cafe\u0301\nb.png;caf\u00e9\n")
+    assert taken_as_dict(take(path)) == {0: "caf\u00e9", 1: "caf\u00e9"}
+    for known in ("cafe\u0301", "caf\u00e9"):
+        taken = take(path, (known,), {0: known})
+        assert taken_as_dict(taken) == {0: known, 1: known}
+        assert taken.mistakes == []
+
+
+def test_read_truth_matches_as_every_table(tmp_path):
+    path = write(tmp_path / "l.csv", "\ufeffFilename;Class\r./a;cafe\u0301\r/x/b.png;dog\r")
+    labels = read_truth(str(path), ["a.png", "b.png", "c.png"], ["dog", "caf\u00e9"])
+    assert labels.tolist() == [1, 0, -1]
 
 
 @pytest.mark.parametrize(
