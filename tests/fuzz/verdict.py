@@ -245,7 +245,7 @@ def _digest(path: Path) -> str:
 def _traceback(text: str) -> str:
     """The exception, and where in rrtool it came from."""
     frames = re.findall(r'File "[^"]*/(rrtool/[^"]+)", line \d+, in (\S+)', text)
-    kinds = re.findall(r"^[\w.]*(?:Error|Exception|Interrupt|Exit)\b", text, re.MULTILINE)
+    kinds = re.findall(r"^[\w.]*(?:[Ee]rror|Exception|Interrupt|Exit)\b", text, re.MULTILINE)
     where = " ".join(frames[-1]) if frames else "outside rrtool"
     return f"{kinds[-1] if kinds else _last_line(text)} at {where}"
 
