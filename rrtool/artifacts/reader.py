@@ -14,7 +14,7 @@ import numpy as np
 from rrtool.artifacts.attributes import Attributes
 from rrtool.artifacts.digests import content_digest
 from rrtool.artifacts.provenance import InputRecord, identity_of
-from rrtool.artifacts.schema import Column, columns_of, schema_of
+from rrtool.artifacts.schema import Column, Texts, columns_of, schema_of
 from rrtool.artifacts.verified import VerifiedFile
 from rrtool.errors import ArtifactError, UsageError
 
@@ -82,7 +82,8 @@ class Artifact:
         self._file.close()
 
     def __contains__(self, column: Column) -> bool:
-        return column.name in self._file.datasets
+        first = column.columns()[0] if isinstance(column, Texts) else column
+        return first.name in self._file.datasets
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.path}>"
