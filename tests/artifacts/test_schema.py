@@ -58,6 +58,7 @@ def test_columns_come_back_as_they_were_written(tmp_path):
         assert toy.lengths == {"n": 3, "d": 2, "k": 2, "S": 2}
         assert Toy.extra_column not in toy
         assert Toy.vectors in toy
+        assert Toy.names in toy
         np.testing.assert_array_equal(toy.read(Toy.vectors, slice(1, 2)), GOOD["vectors"][1:2])
         with pytest.raises(ArtifactError, match="there is no extra_column in this toy"):
             _ = toy.extra_column
