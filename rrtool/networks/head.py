@@ -188,7 +188,8 @@ def _whitening(parts: Mapping[str, Any], name: str, path: str) -> tuple[np.ndarr
         raise UsageError(what, where=path, found=f"m {mean.shape}, P {projection.shape}")
     if not {mean.dtype.kind, projection.dtype.kind} <= set("fiu"):
         raise _damaged(f"the whitening {name} holds no numbers", path)
-    learned = mean.astype(np.float32).ravel(), projection.astype(np.float32)
+    with np.errstate(over="ignore"):
+        learned = mean.astype(np.float32).ravel(), projection.astype(np.float32)
     if not all(np.isfinite(each).all() for each in learned):
         raise UsageError(f"the whitening {name} holds NaN or infinite values", where=path)
     return learned

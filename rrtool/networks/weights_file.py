@@ -58,19 +58,17 @@ def _require_whole(path: str, file: BinaryIO) -> None:
     torch neither verifies the checksums nor limits what it unpacks.
     """
     try:
-        archive = zipfile.ZipFile(file)
-    except (zipfile.BadZipFile, OSError):  # seeks to where a damaged index points
+        with zipfile.ZipFile(file) as archive:
+            entries = archive.infolist()
+            if any(each.filename.endswith("/constants.pkl") for each in entries):
+                raise _unreadable(path, "a TorchScript program", SAVE_AGAIN)
+            if any(each.compress_type != zipfile.ZIP_STORED for each in entries) or (
+                sum(each.file_size for each in entries) > file.seek(0, 2)
+            ):
+                raise _unreadable(path, "a compressed archive", "unpack it")
+            damaged = archive.testzip()
+    except (zipfile.BadZipFile, OSError):  # it seeks to where a damaged index points
         raise _unreadable(path, "a damaged archive") from None
-    with archive:
-        entries = archive.infolist()
-        if any(each.filename.endswith("/constants.pkl") for each in entries):
-            raise _unreadable(path, "a TorchScript program", SAVE_AGAIN)
-        size = file.seek(0, 2)
-        if any(each.compress_type != zipfile.ZIP_STORED for each in entries) or (
-            sum(each.file_size for each in entries) > size
-        ):
-            raise _unreadable(path, "a compressed archive", "unpack it")
-        damaged = archive.testzip()
     if damaged is not None:
         raise _unreadable(path, f"a wrong checksum of {damaged}")
 
