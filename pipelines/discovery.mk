@@ -10,7 +10,7 @@
 # The method wants queries that show the object alone: BOXES has name,x0,y0,x1,y1 a row, QUERIES is
 # a folder or list of photos of their own. With neither, every photo is a query as a whole.
 # THESIS=1 computes by the thesis's words where our defaults differ (docs/methods.md lists both); what
-# is given beside it wins. Small collections then want K, KQ and REGION_K as well.
+# is given beside it wins. Small collections then want K, KQ and REGION_GRAPH_K as well.
 #
 # The effect of parameters (thesis fig. 5.5 and 5.8): each is a list, whose first value everything
 # else is made with, and of which figure-5.5 and figure-5.8 vary one at a time:
@@ -50,7 +50,7 @@ TRUE_BOXES ?= $(BOXES)
 # Of the graphs of images and of regions, and of the diffusion; empty: the defaults of rrtool.
 K ?= $(if $(THESIS),50)
 KQ ?= $(if $(THESIS),10)
-REGION_K ?= $(if $(THESIS),200)
+REGION_GRAPH_K ?= $(if $(THESIS),200)
 RRTOOL ?= rrtool
 NETWORK_OPTIONS = --network $(NETWORK) --weights $(WEIGHTS) --scales $(SCALES) \
   --max-size $(MAX_SIZE)
@@ -101,7 +101,7 @@ OPTIONS_network = $(DATABASE) $(QUERIES) $(BOXES) $(NETWORK_OPTIONS)
 OPTIONS_fs = $(DATABASE) $(FS_OPTIONS)
 OPTIONS_os = $(DATABASE) $(OS_OPTIONS)
 OPTIONS_whitening = $(WHITENING) $(call center,itself)
-OPTIONS_region-graph = $(VERTICES) $(REGION_K)
+OPTIONS_region-graph = $(VERTICES) $(REGION_GRAPH_K)
 OPTIONS_graph = $(D) $(K)
 OPTIONS_diffusion = $(KQ)
 OPTIONS_search = $(Q) $(D)
@@ -126,7 +126,7 @@ $(OUT)/regions-whitened.h5: $(OUT)/regions.h5 $(WHITENING) $(OUT)/whitening.opti
 	$(RUN) whiten apply $< $(WHITENING) $(call center,$<) -o $@ --overwrite
 
 $(OUT)/region-graph.h5: $(VERTICES) $(OUT)/region-graph.options
-	$(RUN) build-graph $< $(if $(REGION_K),--k $(REGION_K)) -o $@ --overwrite
+	$(RUN) build-graph $< $(if $(REGION_GRAPH_K),--k $(REGION_GRAPH_K)) -o $@ --overwrite
 
 $(OUT)/centrality-%.h5: $(OUT)/region-graph.h5
 	$(RUN) centrality $< -o $@ --measure $* --overwrite

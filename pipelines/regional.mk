@@ -8,6 +8,7 @@
 # The other variables are those of discovery.mk; REGION_K and REGION_KQ are for graphs of regions.
 REGIONS ?= 3
 N_REGIONS ?= 10 5
+REGION_K ?= $(if $(THESIS),200)
 REGION_KQ ?= $(if $(THESIS),200)
 OUT ?= build/regional
 

@@ -75,7 +75,7 @@ def test_instre_pipeline_on_ground_truth_in_its_format(tmp_path: Path) -> None:
     truth = {"gnd": gnd, "imlist": np.array([names[2:]], object)}
     savemat(tmp_path / "data/gnd_instre.mat", truth | {"qimlist": np.array([names[:2]], object)})
     options = ("DATA=data", "NETWORK=squeezenet1_1", "SCALES=1", "KINDS=os-katz")
-    options = (*options, "THESIS=1", "K=3", "KQ=2", "REGION_K=4")
+    options = (*options, "THESIS=1", "K=3", "KQ=2", "REGION_GRAPH_K=4")
     table = make(tmp_path, "instre.mk", *options, "table")
     assert "instre" in table
     assert "OS.EGM" in table
