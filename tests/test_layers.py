@@ -168,7 +168,7 @@ def test_no_dataset_is_read_by_its_name(path):
 LIGHT = [
     ROOT / "rrtool/__init__.py", ROOT / "rrtool/api.py", ROOT / "rrtool/commands.py",
     ROOT / "rrtool/options.py", ROOT / "rrtool/errors.py", ROOT / "rrtool/progress.py",
-    *sorted((ROOT / "rrtool").rglob("options.py")), *sorted((ROOT / "rrtool/cli").glob("*.py")),
+    *sorted((ROOT / "rrtool").rglob("*options.py")), *sorted((ROOT / "rrtool/cli").glob("*.py")),
 ]  # fmt: skip
 
 

@@ -239,8 +239,12 @@ def test_output_that_cannot_be_written(here):
 
 
 def test_read_only_folder_is_one_line(here, monkeypatch):
-    def refuse(path, *arguments, **options):
-        raise PermissionError(13, "Permission denied", os.fspath(path))
+    open_ = os.open
+
+    def refuse(path, flags, *arguments, **options):
+        if flags & os.O_CREAT:
+            raise PermissionError(13, "Permission denied", os.fspath(path))
+        return open_(path, flags, *arguments, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "open", refuse)

@@ -54,7 +54,7 @@ def _may_be_ours(path: Path) -> bool:
     try:
         with h5py.File(path, "r", locking=False) as file:
             return "kind" in file.attrs and "format_version" in file.attrs
-    except (OSError, RuntimeError):
+    except (OSError, RuntimeError, LookupError, ValueError):
         return True  # so damaged that it does not say
 
 

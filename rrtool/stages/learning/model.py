@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from rrtool.core.learning.label_propagation import PseudoLabels, feature_graph, propagate_labels
-from rrtool.stages.learning.options import PropagationOptions
+from rrtool.stages.learning.propagation_options import PropagationOptions
 
 
 @dataclass(frozen=True, kw_only=True)

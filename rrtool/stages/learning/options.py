@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from rrtool.errors import OptionError, UsageError
 from rrtool.options import (
     Command,
-    DeviceOptions,
     OutputOptions,
     SeedOptions,
     argument,
@@ -18,16 +17,14 @@ from rrtool.options import (
     option,
 )
 from rrtool.stages.activations.options import MAX_PIXELS, DecodingOptions
-from rrtool.stages.diffusion.options import SYMMETRIZATIONS
+from rrtool.stages.learning.propagation_options import PropagationOptions
 from rrtool.training.options import PretrainingOptions, TrainingOptions, again
 
 _PAGE = "docs/active-learning.md"
-_GRAPH = "Graph and label propagation"
 # The names of the table in ``strategies``; those that al-agree compares (CEAL picks as entropy
 # does) are numbered by their place, for their seeds.
 STRATEGIES = ("random", "entropy", "coreset", "ceal", "jlp")
 COMPARED = ("random", "entropy", "coreset", "jlp")
-LABEL_MASSES = ("class", "one")  # of core, which takes time to import
 # The rows of table 3.1, where they differ from the defaults.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "mnist": {
@@ -82,35 +79,6 @@ def _by_preset(name: str) -> Any:
     return again(
         TrainingOptions, name, None,
         help=f"{text}; by default as --preset has it, else {declared.default}.",
-    )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class PropagationOptions(DeviceOptions):
-    """The graph of features, and label propagation on it (METHODS §8)."""
-
-    k: int = option(
-        50, "Neighbours of an image in the graph of --semi and of jlp.", least=1, panel=_GRAPH
-    )
-    gamma: float = option(
-        3.0, "Exponent γ of the similarity in the weight of an edge.",
-        above=0, most=100, panel=_GRAPH,
-    )  # fmt: skip
-    symmetrize: str = option(
-        "mutual",
-        "Which edges are kept: mutual keeps those of images that list each other, sum adds both "
-        "directions, as the authors' released code does.",
-        choices=SYMMETRIZATIONS, panel=_GRAPH,
-    )  # fmt: skip
-    alpha: float = option(
-        0.99, "How far labels go: the share that moves on along the edges.",
-        above=0, below=1, panel=_GRAPH,
-    )  # fmt: skip
-    label_mass: str = option(
-        "class",
-        "What propagation starts with: class gives every class the same mass, so that one of many "
-        "labels doesn't flood the others; one gives every label 1, as eq. 3.8 is printed.",
-        choices=LABEL_MASSES, panel=_GRAPH,
     )  # fmt: skip
 
 
