@@ -113,10 +113,8 @@ def random_exif(rng: np.random.Generator) -> bytes:
     if rng.random() < 0.5 and len(block) > 30:  # a table of entries of plausible tags and types
         n = (len(block) - 16) // 12
         tags = rng.choice([0x0112, 0x011A, 0x0128, 0x8769, 0x8825, 0x0100, 0x927C], n)
-        entries = b"".join(
-            struct.pack("<HHLL", int(tag), *map(int, rng.integers(0, [14, 9, 1 << 32])))
-            for tag in tags
-        )
+        values = [(int(tag), *map(int, rng.integers(0, [14, 9, 1 << 32]))) for tag in tags]
+        entries = b"".join(struct.pack("<HHLL", *value) for value in values)
         block = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", n + int(rng.integers(3))) + entries
     return block
 
@@ -140,7 +138,6 @@ def _suffix(image_format: str) -> str:
 def _truncated(image_format: str) -> _Make:
     def make(rng: np.random.Generator, image: Image.Image) -> tuple[str, bytes, str]:
         content = encoded(image, image_format)
-        # AVIF and HEIF may end with what is no part of the pixels.
         end = rng.integers(1, len(content) * 3 // 4)
         return _suffix(image_format), content[:end], "any" if image_format == "gif" else "."
 
@@ -189,8 +186,7 @@ def _no_photo(rng: np.random.Generator, image: Image.Image) -> tuple[str, bytes,
         (b"\xff\x0a" + bytes(99), "JPEG XL"),
         (rng.bytes(500), "not a photo"),
     )
-    content, reason = contents[rng.integers(len(contents))]
-    return (".jpg", ".png", ".tif")[rng.integers(3)], content, reason
+    return (".jpg", ".png", ".tif")[rng.integers(3)], *contents[rng.integers(len(contents))]
 
 
 def _size(rng: np.random.Generator, image: Image.Image) -> tuple[str, bytes, str]:
