@@ -37,6 +37,7 @@ _ROWS_TRIED = 100
 _FORMULA = re.compile(r"'*[=+\-@\t\r]")
 _SHIELDED = re.compile(r"'+[=+\-@\t\r]")
 _TO_QUOTE = re.compile(r'["\r\n,;\t]|^\s|\s$')
+_TO_QUOTE_BETWEEN_TABS = re.compile(r'["\r\n\t]|^\s|\s$')
 _ESCAPED = re.compile("[\udc80-\udcff]")
 # UTF-16 without its mark has a zero in every second byte of its ASCII characters.
 _LEAST_ZEROS = 0.25
@@ -191,16 +192,18 @@ def table_lines(rows: Iterable[Sequence[object]], separator: str = ",") -> Itera
     ``read_table`` takes away. Numbers are numbers, and None is empty.
     """
     for row in rows:
-        yield separator.join(map(_written, row)) + "\n"
+        yield separator.join(_written(cell, separator) for cell in row) + "\n"
 
 
-def _written(cell: object) -> str:
+def _written(cell: object, separator: str) -> str:
     if cell is None or isinstance(cell, Number):
         return "" if cell is None else str(cell)
     text = str(cell)
     if _FORMULA.match(text):
         text = f"'{text}"
-    return '"' + text.replace('"', '""') + '"' if _TO_QUOTE.search(text) else text
+    # A comma may be taken for a separator wherever it stands, but not where the suffix says tabs.
+    to_quote = _TO_QUOTE_BETWEEN_TABS if separator == "\t" else _TO_QUOTE
+    return '"' + text.replace('"', '""') + '"' if to_quote.search(text) else text
 
 
 def _read_text(path: Path) -> str:

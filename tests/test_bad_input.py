@@ -205,7 +205,7 @@ def test_extract_unreadable_folder_is_a_usage_error(tmp_path, monkeypatch):
     ("source", "text"),
     [
         ("nothing", "cannot read the images"),
-        ("empty-folder", "no images in this folder"),
+        ("empty-folder", "no photos in this folder"),
         ("empty.txt", "the list of images is empty"),
         ("twice.txt", "listed twice"),
         ("one.png", "this is one image"),

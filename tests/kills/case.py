@@ -52,6 +52,7 @@ def run(words: list[str], folder: Path, fault: Fault) -> Ended:
 
 def _child(words: list[str], folder: Path, out: Path, log: Path, fault: Fault) -> int:
     from rrtool.cli.app import app
+    from rrtool.interrupts import install
 
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.alarm(_LIMIT_S)
@@ -63,6 +64,7 @@ def _child(words: list[str], folder: Path, out: Path, log: Path, fault: Fault) -
     code = 70
     try:
         fault.install()
+        install()
         app(words)
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 0
