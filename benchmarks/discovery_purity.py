@@ -34,7 +34,7 @@ def main() -> None:
 def row(path: str, groups: Groups) -> list[str]:
     """Number of objects, their mean size, mean purities, and labels with a pure object."""
     with open_artifact(path, Objects) as artifact:
-        labels = [groups.label_of(name) for name in artifact.names]
+        labels = groups.labels(artifact.names)
         images = artifact.images.tolist()
         bounds = pairwise(artifact.offsets.tolist())
         counts = [Counter(labels[i] for i in images[start:stop]) for start, stop in bounds]

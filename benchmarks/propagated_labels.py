@@ -85,7 +85,7 @@ def read(arguments: argparse.Namespace) -> tuple[np.ndarray, np.ndarray]:
         with open_artifact(arguments.files[0], Features) as features:
             names, vectors = features.names, features.descriptors
         groups = load_groups(arguments.groups)
-        return vectors, np.unique([groups.label_of(name) for name in names], return_inverse=True)[1]
+        return vectors, np.unique(groups.labels(names), return_inverse=True)[1]
     dataset = load_dataset(arguments.images)
     n = len(dataset.labels)
     rows = np.random.default_rng(0).choice(n, arguments.size or n, replace=False)

@@ -35,12 +35,12 @@ def main() -> None:
     groups = load_groups(arguments.groups)
     with open_artifact(arguments.queries, Features) as queries:
         asked = queries.descriptors
-        asked_labels = [groups.label_of(name) for name in queries.names]
+        asked_labels = groups.labels(queries.names)
     with (
         open_artifact(arguments.maps, ActivationMaps) as maps,
         open_artifact(arguments.saliency, Saliency) as saliency,
     ):
-        labels = [groups.label_of(name) for name in maps.names]
+        labels = groups.labels(maps.names)
         halves = described(maps, saliency)
     itself = list(range(len(labels)))
     print("described by | queries | leaving one out")

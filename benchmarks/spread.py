@@ -26,7 +26,7 @@ def average_precisions(path: str, truth: Groups) -> tuple[np.ndarray, list[str]]
         queries = truth.resolve(ranking.query_names, ranking.database_names, None)["all"]
         found = retrieval_scores(ranking.ids, queries, protocol="groups", setup="all")
         values = found.average_precisions
-        labels = [truth.label_of(name) or "" for name in ranking.query_names]
+        labels = truth.labels(ranking.query_names)
     kept = np.flatnonzero(~np.isnan(values))
     return values[kept], [labels[i] for i in kept]
 

@@ -57,6 +57,15 @@ def source_input(role: str, source: str) -> InputRecord:
     return InputRecord(role, source, role, "", digest_of_source(source))
 
 
+def datasets_of(file: h5py.File) -> dict[str, h5py.Dataset]:
+    """All datasets of a file of our own by name."""
+    found: dict[str, h5py.Dataset] = {}
+    file.visititems(
+        lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None
+    )
+    return found
+
+
 def content_digest(datasets: Mapping[str, h5py.Dataset]) -> str:
     """BLAKE2b-128 of the names, types, shapes and bytes of datasets."""
     digest = hashlib.blake2b(digest_size=16)

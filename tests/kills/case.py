@@ -11,12 +11,11 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-import h5py
-
 from rrtool.artifacts import open_artifact
 from rrtool.errors import RrtoolError
 from tests.kills.chain import outputs_of
 from tests.kills.faults import Fault
+from tests.stages.damaging import edited
 
 _UUID = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _LIMIT_S = 120
@@ -158,7 +157,7 @@ def _make_older(source: Path, target: Path) -> None:
         return
     shutil.copy(source, target)
     if target.suffix == ".h5":
-        with h5py.File(target, "r+") as file:
+        with edited(target) as file:
             options = {**json.loads(file.attrs["options"]), "older": True}
             file.attrs["options"] = json.dumps(options, sort_keys=True)
             file.attrs["asked"] = "{}"

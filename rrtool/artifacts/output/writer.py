@@ -12,7 +12,7 @@ from typing import Any
 import h5py
 import numpy as np
 
-from rrtool.artifacts.digests import content_digest
+from rrtool.artifacts.digests import content_digest, datasets_of
 from rrtool.artifacts.output.current import is_current
 from rrtool.artifacts.output.joining import is_whole, join_parts, open_part
 from rrtool.artifacts.output.lock import lock_path, output_lock
@@ -72,10 +72,11 @@ class OutputFile:
 
     def read_part(self, number: int) -> dict[str, np.ndarray] | None:
         """All datasets of one part by name, None if it is not there, or damaged."""
-        if not is_whole(self._part_path(number)):
+        try:
+            with open_part(self._part_path(number)) as part:
+                return {name: part.read(name) for name in part.datasets}
+        except RrtoolError:
             return None
-        with open_part(self._part_path(number)) as part:
-            return {name: part.read(name) for name in part.datasets}
 
     def read_parts(self, column: Column, n_parts: int) -> Iterator[np.ndarray]:
         """One column of every part, in order."""
@@ -118,7 +119,7 @@ class OutputFile:
         file.attrs["uuid"] = self.uuid
         file.attrs["created"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
         file.flush()
-        file.attrs["digest"] = content_digest(_datasets(file))
+        file.attrs["digest"] = content_digest(datasets_of(file))
         file.attrs["complete"] = True
 
     def _part_path(self, number: int) -> Path:
@@ -128,14 +129,6 @@ class OutputFile:
 def _add(file: h5py.File, datasets: Mapping[str, np.ndarray]) -> None:
     for name, values in datasets.items():
         file.create_dataset(name, data=values)
-
-
-def _datasets(file: h5py.File) -> dict[str, h5py.Dataset]:
-    found: dict[str, h5py.Dataset] = {}
-    file.visititems(
-        lambda name, item: found.update({name: item}) if isinstance(item, h5py.Dataset) else None
-    )
-    return found
 
 
 @contextmanager

@@ -10,7 +10,8 @@ from random import Random
 import h5py
 import numpy as np
 
-from rrtool.artifacts.digests import content_digest
+from rrtool.artifacts.checksums import add_checksums
+from rrtool.artifacts.digests import content_digest, datasets_of
 from tests.fuzz.mutators import Mutator
 
 _Change = Callable[[h5py.File, str, Random], None]
@@ -197,7 +198,7 @@ def _more(file: h5py.File, name: str, rng: Random) -> None:
 
 def _text_bytes(file: h5py.File, name: str, rng: Random) -> None:
     """Names that are no UTF-8, hold line ends, or lead elsewhere."""
-    texts = [key for key in _datasets(file) if key.endswith("/bytes") and file[key].size]
+    texts = [key for key in sorted(datasets_of(file)) if key.endswith("/bytes") and file[key].size]
     if not texts:
         return
     values = file[rng.choice(texts)]
@@ -260,18 +261,14 @@ _UNREADABLE = frozenset(
 )
 
 
-def _datasets(file: h5py.File) -> list[str]:
-    names: list[str] = []
-    file.visititems(lambda key, item: names.append(key) if isinstance(item, h5py.Dataset) else None)
-    return sorted(names)
-
-
 def _changed(title: str, change: _Change) -> Mutator:
     def mutate(path: Path, rng: Random) -> None:
         with h5py.File(path, "r+", libver=("v110", "v110"), locking=False) as file:
-            change(file, rng.choice(_datasets(file)), rng)
+            change(file, rng.choice(sorted(datasets_of(file))), rng)
             if title not in _UNREADABLE and "digest" in file.attrs and rng.random() < 0.7:
-                file.attrs["digest"] = content_digest(file)
+                file.attrs["digest"] = content_digest(datasets_of(file))
+        with path.open("r+b") as content:  # else every change would end at the checksums
+            add_checksums(content)
 
     return mutate
 
