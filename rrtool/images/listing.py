@@ -10,7 +10,7 @@ from rrtool.errors import UsageError
 from rrtool.files import read_regular
 from rrtool.ground_truth.matching import spellings
 from rrtool.images.folder import FolderWalk
-from rrtool.images.formats import FORMATS, IMAGE_SUFFIXES
+from rrtool.images.formats import FORMATS, IMAGE_SUFFIXES, suffix_of
 from rrtool.tables import column_of, decode_text, split_lines, split_rows, unshielded
 
 _SOURCES = "a folder, a text or CSV list, or -"
@@ -52,7 +52,7 @@ def list_images(source: str) -> ImageList:
     try:
         if path.is_dir():
             return _from_folder(path, source)
-        if path.suffix.lower() in IMAGE_SUFFIXES:
+        if suffix_of(path.name) in IMAGE_SUFFIXES:
             raise UsageError("this is one image", where=source, expected=_SOURCES)
         return _from_list(read_regular(path), source, path.parent)
     except OSError as error:
@@ -144,7 +144,7 @@ def _begins_with_image(line: str, separator: str) -> bool:
 
 
 def _ends_as_image(name: str) -> bool:
-    return os.path.splitext(name.strip())[1].lower() in IMAGE_SUFFIXES
+    return suffix_of(name.strip()) in IMAGE_SUFFIXES
 
 
 def _cells(line: str, separator: str) -> list[str]:

@@ -11,6 +11,7 @@ import torchvision
 
 from rrtool.artifacts.digests import digest_of_file
 from rrtool.errors import WorkFailed
+from rrtool.files import new_file, reclaim
 from rrtool.networks.checkpoints import Checkpoint
 from rrtool.networks.weights_file import read_weights_file
 
@@ -34,34 +35,30 @@ def read_imagenet_weights(name: str) -> Checkpoint:
 
 
 def _download(url: str, target: Path) -> None:
-    """Fetch to a temporary name, check the hash in torchvision's file name, rename."""
+    """Fetch it, and keep it if its hash is that in torchvision's file name."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_suffix(".partial")
-    digest = hashlib.sha256()
+    digest, expected = hashlib.sha256(), target.stem.rpartition("-")[2]
+    reclaim(target)
     try:
         with (
             urllib.request.urlopen(url, timeout=CONNECT_TIMEOUT_S) as answer,  # noqa: S310
-            partial.open("wb") as file,
+            new_file(target) as descriptor,
+            open(descriptor, "wb", closefd=False) as file,
         ):
             while block := answer.read(1 << 20):
                 digest.update(block)
                 file.write(block)
+            file.flush()
+            if not digest.hexdigest().startswith(expected):
+                raise WorkFailed(
+                    "the downloaded weights are damaged", where=target.name,
+                    expected=f"SHA-256 {expected}…", found=digest.hexdigest()[: len(expected)],
+                    todo="try again",
+                )  # fmt: skip
     except (urllib.error.URLError, http.client.HTTPException, OSError) as error:
-        partial.unlink(missing_ok=True)
         raise WorkFailed(
             "the ImageNet weights are not cached and cannot be downloaded",
             where=target.name,
             found=str(getattr(error, "reason", error)),
             todo="give --weights a file, or --weights none for an untrained network",
         ) from None
-    expected = target.stem.rpartition("-")[2]
-    if not digest.hexdigest().startswith(expected):
-        partial.unlink(missing_ok=True)
-        raise WorkFailed(
-            "the downloaded weights are damaged",
-            where=target.name,
-            expected=f"SHA-256 {expected}…",
-            found=digest.hexdigest()[: len(expected)],
-            todo="try again",
-        )
-    partial.replace(target)

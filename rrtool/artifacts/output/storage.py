@@ -3,15 +3,18 @@
 import io
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import h5py
 
 from rrtool.artifacts.checksums import add_checksums
 from rrtool.files import new_file
+
+_Handler = Callable[[int, FrameType | None], object]
 
 
 class _Storage(io.FileIO):
@@ -79,13 +82,15 @@ def new_hdf5(target: Path) -> Iterator[h5py.File]:
 def _interrupts_noted(storage: _Storage) -> Iterator[None]:
     """An interrupt counts as a failure: raised within what HDF5 calls back, it would be lost.
 
+    What a signal means is for the handlers that are there to say; only what they raise is kept.
     Further writes are taken silently, so that the end comes soon.
     """
     previous = {}
     if threading.current_thread() is threading.main_thread():  # the only one that has handlers
         for number in (signal.SIGINT, signal.SIGTERM):
-            if callable(signal.getsignal(number)):
-                previous[number] = signal.signal(number, lambda *_: _note(storage))
+            handler = signal.getsignal(number)
+            if callable(handler):
+                previous[number] = signal.signal(number, _noting(handler, storage))
     try:
         yield
     finally:
@@ -93,5 +98,11 @@ def _interrupts_noted(storage: _Storage) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _note(storage: _Storage) -> None:
-    storage.failure = storage.failure or KeyboardInterrupt()
+def _noting(handler: _Handler, storage: _Storage) -> _Handler:
+    def note(number: int, frame: FrameType | None) -> None:
+        try:
+            handler(number, frame)
+        except KeyboardInterrupt as interrupt:
+            storage.failure = storage.failure or interrupt
+
+    return note

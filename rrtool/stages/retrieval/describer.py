@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -156,20 +157,17 @@ class Describer:
         else:
             # The authors leave out regions that are narrower than a cell.
             n_levels = 3 if min(activations.shape[-2:]) > 1 else 1
-            descriptors = l2_normalize(
-                sum_over_regions(activations, self._region_described, n_levels)
-            )
+            describe = partial(self._region_described, layer=self.regional)
+            descriptors = l2_normalize(sum_over_regions(activations, describe, n_levels))
         return descriptors if self.projection is None else _whitened(descriptors, self.projection)
 
     def _pooled(self, activations: torch.Tensor) -> torch.Tensor:
         return l2_normalize(pool(activations, self.pool, self.gem_exponent))
 
-    def _region_described(self, region: torch.Tensor) -> torch.Tensor:
+    def _region_described(self, region: torch.Tensor, layer: Linear) -> torch.Tensor:
         pooled = self._pooled(region)
-        if self.regional is None:
-            return pooled
         # Without activations it stays zero, as by whiten apply.
-        return _whitened(pooled, self.regional) * pooled.any(dim=-1, keepdim=True)
+        return _whitened(pooled, layer) * pooled.any(dim=-1, keepdim=True)
 
 
 def _whitened(descriptors: torch.Tensor, layer: Linear) -> torch.Tensor:
