@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import h5py
 import numpy as np
 import pytest
@@ -125,8 +127,13 @@ def test_damaged_parts_are_made_again(tmp_path):
     assert digest == expected
 
 
-def test_damaged_key_of_parts_makes_all_of_them_again(tmp_path):
-    (_unfinished(tmp_path / "a.h5", parts=2) / "key").write_bytes(b"\xff\xfe")
+@pytest.mark.parametrize(
+    "damage",
+    [lambda key: key.write_bytes(b"\xff\xfe"), lambda key: os.truncate(key, 1 << 42)],
+    ids=["no text", "larger than the memory"],
+)
+def test_damaged_key_of_parts_makes_all_of_them_again(tmp_path, damage):
+    damage(_unfinished(tmp_path / "a.h5", parts=2) / "key")
     assert _resumed(tmp_path / "a.h5", parts=2)[0] == [0, 1]
 
 

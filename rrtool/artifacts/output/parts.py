@@ -6,7 +6,7 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 
-from rrtool.files import in_the_way, read_regular, what_is, write_durably
+from rrtool.files import in_the_way, open_regular, what_is, write_durably
 
 _KEY = "key"
 _OURS = re.compile(r"key|\d{7}\.h5|\.(key|\d{7}\.h5)\.[0-9a-f]{16}\.tmp")
@@ -76,6 +76,7 @@ def _belongs(parts: Path, key: str) -> bool:
         entries = list(os.scandir(parts))
         if not all(_OURS.fullmatch(e.name) and e.is_file(follow_symlinks=False) for e in entries):
             return False
-        return read_regular(parts / _KEY) == key.encode()
+        with open_regular(parts / _KEY) as file:  # which may be of any size
+            return file.read(len(key) + 1) == key.encode()
     except OSError:
         return False
