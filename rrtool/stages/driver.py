@@ -21,7 +21,6 @@ from rrtool.artifacts import (
 from rrtool.artifacts.output.current import is_as_asked
 from rrtool.artifacts.output.writer import renew
 from rrtool.errors import RrtoolError
-from rrtool.images.collection import collect
 from rrtool.interrupts import working
 from rrtool.options import Options, OutputOptions, declarations
 from rrtool.progress import Progress
@@ -66,6 +65,8 @@ def asked_of(options: Options) -> dict[str, Any] | None:
     try:
         inputs = {name: _digest(path) for name, path in options.of_role("artifact").items()}
         for name, source in options.of_role("images").items():
+            from rrtool.images.collection import collect  # not where no photo is read
+
             if source == "-":
                 return None
             boxes, gallery = (getattr(options, key, None) for key in ("boxes", "gallery"))
