@@ -1,5 +1,8 @@
 """Errors that end a command: one printable line each, and the exit status that goes with it."""
 
+_LONGEST = 600
+_KEPT = 280  # characters, of either end
+
 
 class RrtoolError(Exception):
     """A failure the user can act on, told in one line: what, where, expected, found, what to do.
@@ -26,7 +29,7 @@ class RrtoolError(Exception):
         found: object = None,
         todo: object = None,
     ) -> None:
-        self.what = printable(what)
+        self.what = shortened(printable(what))
         self.where = _printable_or_none(where)
         self.expected = _printable_or_none(expected)
         self.found = _printable_or_none(found)
@@ -97,5 +100,13 @@ def printable(part: object) -> str:
     )
 
 
+def shortened(text: str) -> str:
+    """A text with its middle left out where it is longer than a terminal is good for.
+
+    A damaged table has cells of megabytes; the longest names of files that people have fit.
+    """
+    return text if len(text) <= _LONGEST else f"{text[:_KEPT]} … {text[-_KEPT:]}"
+
+
 def _printable_or_none(part: object) -> str | None:
-    return None if part is None else printable(part)
+    return None if part is None else shortened(printable(part))

@@ -49,6 +49,15 @@ def test_printable_leaves_backslashes_alone():
     assert printable(r"C:\new") == r"C:\new"
 
 
+@pytest.mark.parametrize("part", ["what", "where", "expected", "found", "todo"])
+def test_middle_of_a_long_part_is_left_out(part):
+    line = str(RrtoolError(**{"what": "x", part: "a" * 10_000 + "b" * 10_000}))
+    assert len(line) < 700
+    assert "aaa … bbb" in line
+    name = "/" + "n" * 255 + "/" + "m" * 255
+    assert name in str(RrtoolError(**{"what": "x", part: name}))
+
+
 def test_error_survives_pickling_as_workers_do_it():
     error = ArtifactError("bad\n", where="f", expected=1, found=2, todo="t")
     copy = pickle.loads(pickle.dumps(error))  # noqa: S301 - our own bytes

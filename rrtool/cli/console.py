@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 import typer
 
-from rrtool.errors import RrtoolError, UsageError, WorkFailed, printable
+from rrtool.errors import RrtoolError, UsageError, WorkFailed, printable, shortened
 from rrtool.interrupts import EXIT_INTERRUPTED, came, working
 from rrtool.progress import Console, Progress, Silent, discard, write_stderr
 
@@ -100,7 +100,7 @@ def output_written() -> Iterator[None]:
 
 def warn(text: str) -> None:
     """One line that does not stop the command."""
-    write_stderr(f"warning: {printable(text)}")
+    write_stderr(f"warning: {shortened(printable(text))}")
 
 
 def emit_path(path: Path, as_json: bool, facts: Callable[[], dict[str, Any]]) -> None:

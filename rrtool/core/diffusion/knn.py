@@ -140,11 +140,12 @@ def _build_index(vectors: np.ndarray, options: KnnOptions) -> Any:
         hnsw.hnsw.efSearch = max(64, 2 * options.k)
         hnsw.add(vectors)
         return hnsw
-    # At least 39 points a list, below which faiss warns of a poor clustering.
+    # At least 39 points a list: below that, faiss warns of a poor clustering (even of one list).
     n_lists = max(1, min(int(4 * np.sqrt(n)), n // 39))
     index = faiss.IndexIVFFlat(faiss.IndexFlatIP(d), d, n_lists, faiss.METRIC_INNER_PRODUCT)
     index.cp.seed = (options.seed + 1) % 2**31
     index.cp.max_points_per_centroid = 64
+    index.cp.min_points_per_centroid = min(39, n)
     index.train(vectors)
     index.add(vectors)
     index.nprobe = min(n_lists, options.n_probe or n_lists // 16 + 8)

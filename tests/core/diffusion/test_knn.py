@@ -183,6 +183,14 @@ def test_ivf_of_all_lists_is_exact_and_of_fewer_finds_fewer():
     assert recall(one[1], exact[1]) < 1
 
 
+@pytest.mark.parametrize("n", [1, 2, 38, 39, 80])
+def test_ivf_of_few_vectors_says_nothing(n, capfd):
+    pytest.importorskip("faiss")
+    vectors = random_vectors(n)
+    Searcher(vectors, KnnOptions(min(2, n), "ivf")).search(vectors, min(2, n))
+    assert capfd.readouterr().err == ""
+
+
 def test_ivf_of_one_seed_repeats():
     pytest.importorskip("faiss")
     vectors = clustered_vectors(1500, 300)
