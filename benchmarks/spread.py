@@ -1,8 +1,8 @@
 """What a change moves against what chance moves: mAP of rankings, and the spread of differences.
 
 Groups of queries are drawn with replacement, for all rankings alike, since the photos of a group
-rise and fall together. The difference of each ranking from the first is given in mAP points with
-its standard deviation over the draws.
+rise and fall together. Of each ranking come its mAP and its difference from the first, in points,
+each with its standard deviation over the draws.
 
 Run: ``python benchmarks/spread.py BEFORE.h5 AFTER.h5 … --ground-truth 'prefix:^(.*)_'``.
 """
@@ -52,9 +52,12 @@ def main() -> None:
         values, others = average_precisions(path, truth)
         if others != labels:
             parser.error(f"{path}: other queries than {options.rankings[0]}")
-        spread = drawn_means(values - first, labels, options.draws, options.seed).std()
-        difference = (values - first).mean()
-        print(f"{100 * values.mean():6.2f} {100 * difference:+6.2f} ± {100 * spread:.2f} {path}")
+        own, change = (
+            100 * drawn_means(each, labels, options.draws, options.seed).std()
+            for each in (values, values - first)
+        )
+        difference = 100 * (values - first).mean()
+        print(f"{100 * values.mean():6.2f} ± {own:.2f} {difference:+6.2f} ± {change:.2f} {path}")
 
 
 if __name__ == "__main__":
