@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
@@ -73,9 +73,17 @@ def fill_model(
     Args:
         classifier: prefixes of the names of its layers for classes.
     """
-    names = {key: key for key in _needed(model) if not key.startswith(classifier)}
-    own = {key: value.shape for key, value in model.state_dict().items()}
-    return _fill(model, (names,), own, name, checkpoint)
+    own = model.state_dict()
+    names = {
+        key: key
+        for key in _needed(model)
+        if own[key].is_floating_point() and not key.startswith(classifier)
+    }
+    # Tables of positions and the like follow from the architecture, and some files hold them.
+    tables = tuple({key for key, _ in model.named_buffers()} - names.keys())
+    state = {key: value for key, value in checkpoint.state.items() if not key.endswith(tables)}
+    shapes = {key: value.shape for key, value in own.items()}
+    return _fill(model, (names,), shapes, name, replace(checkpoint, state=state))
 
 
 def _fill(

@@ -67,6 +67,7 @@ def open_network(options: NetworkOptions) -> tuple[Network, ActivationInput]:
     network = load_network(
         options.network, options.weights,
         upsample=options.upsample, seed=options.seed, device=device,
+        class_token=getattr(options, "pool", None) == "cls",
     )  # fmt: skip
     source = NetworkSource(network, collection, options, device)
     facts = options.inference(), network.describe(), network.n_channels
