@@ -68,14 +68,20 @@ def up_to(module: nn.Module, path: str) -> nn.Sequential:
     return nn.Sequential(*before, up_to(last, rest) if rest else last)
 
 
+def package_file() -> Path:
+    """Where the package has its weights; a place where nothing is if it is not installed."""
+    spec = find_spec(PACKAGE.replace("-", "_"))
+    folder = Path(spec.origin).parent if spec and spec.origin else Path("not-installed")
+    return folder / _FILE
+
+
 def packaged_weights() -> Checkpoint:
     """The weights of the package, under its names.
 
     Raises:
         WorkFailed: it is not installed, or has another file than the one that is known.
     """
-    spec = find_spec(PACKAGE.replace("-", "_"))
-    path = Path(spec.origin).parent / _FILE if spec and spec.origin else Path(_FILE)
+    path = package_file()
     again = f"install the package {PACKAGE}, or give --weights a file"
     try:
         digest = digest_of_file(path)

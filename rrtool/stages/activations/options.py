@@ -1,11 +1,12 @@
 """Options of every command that runs a network over images (METHODS §1)."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rrtool.declared import MAX_SEED
 from rrtool.errors import OptionError
 from rrtool.networks.names import AUTO, DEFAULT, ONNX, check_name, check_weights
-from rrtool.options import DeviceOptions, Options, argument, artifact, option
+from rrtool.options import Command, DeviceOptions, Options, argument, artifact, option
 
 _NETWORK = (
     "The network: efficientnet_lite0, which comes with rrtool; one of torchvision's; timm:NAME, "
@@ -135,4 +136,13 @@ class ActivationsOptions(NetworkOptions):
 
     maps: str | None = artifact(
         None, "In place of a network, activation maps of these images (from extract --save-maps)."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworksOptions(Options):
+    """List the networks that --network takes, and which are installed with their weights."""
+
+    COMMAND: ClassVar = Command(
+        "networks", "rrtool.stages.activations.networks", "§2.5", "docs/networks.md"
     )
