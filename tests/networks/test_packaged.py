@@ -1,4 +1,4 @@
-"""The network that comes with rrtool: timm's layers, the package's weights, and what may go wrong."""
+"""The network that comes with rrtool: layers, weights, and what may go wrong."""
 
 from __future__ import annotations
 

@@ -117,9 +117,8 @@ def _with_smallest_side(model: Any, layout: Layout) -> Layout:
         found = _tried(model, side, side)
         return found is not None and min(found) > 0
 
-    if layout.multiple > 1:
-        return replace(layout, min_size=layout.multiple)
-    return replace(layout, min_size=smallest_side(works))
+    step = layout.multiple
+    return replace(layout, min_size=step * smallest_side(lambda n: works(n * step)))
 
 
 def smallest_side(works: Callable[[int], bool]) -> int:

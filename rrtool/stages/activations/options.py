@@ -122,7 +122,13 @@ class NamedNetworkOptions(Options):
     def check(self) -> None:
         super().check()
         check_name(self.network)
-        check_weights(self.network, self.weights)
+        if self.uses_network:
+            check_weights(self.network, self.weights)
+
+    @property
+    def uses_network(self) -> bool:
+        """Whether the network runs at all."""
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,6 +143,11 @@ class ActivationsOptions(NetworkOptions):
     maps: str | None = artifact(
         None, "In place of a network, activation maps of these images (from extract --save-maps)."
     )
+
+    @property
+    def uses_network(self) -> bool:
+        """Not where the maps are there."""
+        return self.maps is None
 
 
 @dataclass(frozen=True, kw_only=True)
