@@ -35,9 +35,9 @@ _SHAPES = {
 # Of the families that people ask for first; every other model of timm is taken as well.
 _OF_TIMM = {
     "vit_small_patch14_dinov2.lvd142m": ("Apache-2.0", 384, 14),
-    "vit_small_patch16_dinov3.lvd1689m": ("DINOv3 License", 384, 16),
+    "vit_small_patch16_dinov3.lvd1689m": ("DINOv3-License", 384, 16),
     "vit_base_patch16_siglip_224.v2_webli": ("Apache-2.0", 768, 16),
-    "vit_base_patch16_clip_224.openai": ("MIT", 768, 16),
+    "vit_base_patch16_clip_224.openai": ("Apache-2.0", 768, 16),
     "convnext_tiny.fb_in22k": ("Apache-2.0", 768, 32),
     "tf_efficientnetv2_s.in21k": ("Apache-2.0", 1280, 32),
 }

@@ -30,17 +30,16 @@ def test_every_network_of_ours_is_listed():
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_dimension_and_stride_of_torchvisions_are_those_of_their_maps(name):
     backbone = cut_backbone(empty_classifier(name), name, False)
-    shape = backbone(torch.zeros(1, 3, 512, 512, device="meta")).shape
+    shape = backbone(torch.zeros(1, 3, 2048, 2048, device="meta")).shape
     entry = ENTRIES[name]
-    assert (shape[1], round(512 / shape[2])) == (entry.dimension, entry.stride)
+    assert (shape[1], round(2048 / shape[2])) == (entry.dimension, entry.stride)
 
 
 @pytest.mark.parametrize("name", OF_TIMM)
 def test_models_of_timm_are_known_to_it_and_have_these_shapes(name):
     entry, model_name = ENTRIES[name], name.removeprefix("timm:")
     assert model_name in timm.list_pretrained()
-    about = timm.get_pretrained_cfg(model_name)
-    print(name, about.license)
+    assert timm.get_pretrained_cfg(model_name).license == entry.licence.lower()
     _, model = timm_models._without_values(model_name)
     layout = find_layout(model)
     side = 7 * entry.stride
