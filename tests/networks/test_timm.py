@@ -23,7 +23,7 @@ WITH_MAP = {
     "densenet121": (1024, 32, 0),
     "edgenext_xx_small": (168, 32, 0),
     "mobilenetv3_small_050": (288, 32, 0),
-    "mobilenetv4_conv_small_035": (960, 32, 0),
+    "mobilenetv4_conv_small_035": (336, 32, 0),
     "pvt_v2_b0": (256, 32, 0),
     "regnetx_002": (368, 32, 0),
     "resnet50": (2048, 32, 0),
