@@ -86,13 +86,16 @@ def _multiples(model: Any) -> Iterator[int]:
 
 
 def _tried(model: Any, height: int, width: int) -> tuple[int, ...] | None:
-    """The shape of what the model gives of an image of this size, if it takes it."""
+    """The shape of what the model gives of an image of this size, if it takes it.
+
+    Empty where it gives several things.
+    """
     try:
         with torch.inference_mode():
             found = model.forward_features(torch.zeros(1, 3, height, width, device="meta"))
     except Exception:  # noqa: BLE001 - each family refuses a size by an error of its own
         return None
-    return tuple(found.shape) if torch.is_tensor(found) else None
+    return tuple(found.shape) if torch.is_tensor(found) else ()
 
 
 def _layout_of(
@@ -115,7 +118,7 @@ def _layout_of(
 def _with_smallest_side(model: Any, layout: Layout) -> Layout:
     def works(side: int) -> bool:
         found = _tried(model, side, side)
-        return found is not None and min(found) > 0
+        return min(found or (0,)) > 0
 
     step = layout.multiple
     return replace(layout, min_size=step * smallest_side(lambda n: works(n * step)))
