@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from rrtool.options import Options
+from rrtool.stages.activations import options as activations
 from rrtool.stages.diffusion import options as diffusion
 from rrtool.stages.discovery import options as discovery
 from rrtool.stages.evaluation import options as evaluation
@@ -14,6 +15,7 @@ from rrtool.stages.retrieval import options as retrieval
 
 GROUPS: Mapping[str, tuple[type[Options], ...]] = {
     "Describe photos": (
+        activations.NetworksOptions,
         retrieval.ExtractOptions,
         matching.DetectLocalOptions,
         retrieval.WhitenFitOptions,

@@ -27,6 +27,7 @@ class Option:
         shapes: whether the result depends on it.
         role: what the value is.
         names_file: whether the value may name a file that is read, where the role does not say so.
+        file_prefix: what stands before the name in a value that names a file.
         replaces: whether it lets something be replaced that is there.
         panel: heading under which the help lists it.
         flags: how it is typed, where that is not ``--`` and its name; the first is its name.
@@ -43,6 +44,7 @@ class Option:
     shapes: bool = True
     role: Role = "setting"
     names_file: bool = False
+    file_prefix: str = ""
     replaces: bool = False
     panel: str = "Options"
     flags: tuple[str, ...] = ()
@@ -115,6 +117,11 @@ class Declared:
     def is_read(self) -> bool:
         """Whether its value may name a file or a folder that is read."""
         return self.declared.names_file or self.declared.role in ("artifact", "images", "file")
+
+    def file_in(self, value: str) -> str | None:
+        """What may be the path of a file or folder that a value names."""
+        prefix = self.declared.file_prefix
+        return value.removeprefix(prefix) if self.is_read and value.startswith(prefix) else None
 
     @property
     def writes(self) -> bool:

@@ -39,6 +39,7 @@ CALLS = {
 WORDS = {
     "weights": ("--weights", "net.pth"),
     "pool": ("--pool", "mac"),
+    "network": ("--network", "squeezenet1_0"),
     ("al-cycle", "classes"): ("--classes", "a,c"),
     "subset": ("--subset", "50"),
     "budget": ("--budget", "20"),

@@ -59,13 +59,13 @@ NEW = {
 
 @pytest.mark.parametrize("command", NEW)
 def test_command_without_a_network_imports_no_torch(here, command):
-    assert not _modules_of(*NEW[command]) & {"torch", "torchvision"}
+    assert not _modules_of(*NEW[command]) & {"torch", "torchvision", "timm"}
 
 
 @pytest.mark.parametrize("call", COMMANDS)
 def test_up_to_date_answer_imports_nothing_heavy(here, call):
     imported = _modules_of(*command_of(call))
-    heavy = {"torch", "torchvision"}
+    heavy = {"torch", "torchvision", "timm", "onnxruntime"}
     if not call.startswith(("al-", "evaluate")):  # these read their images or rankings
         heavy |= {"numba", "faiss"}
     assert not imported & heavy

@@ -87,7 +87,7 @@ def here(made, monkeypatch):
         (("search", "f.h5", "f.h5", "--top", "many", "-o", "x.h5"), "'--top'"),
         (("search", "f.h5", "f.h5", "--top\n", "-o", "x.h5"), "no such option"),
         (("whiten", "learn"), "no such command 'learn'"),
-        (("extract", "images", "-o", "x.h5", "--network", "alexnet"), "option '--weights'"),
+        (("extract", "images", "-o", "x.h5", "--whitening"), "requires an argument"),
     ],
 )
 def test_command_line_that_cannot_be_read_is_one_line(here, arguments, text):

@@ -47,6 +47,16 @@ def show_scores(scores: list[dict[str, Any]], console: Progress, as_json: bool) 
         print_rows(scores)
 
 
+def show_networks(rows: list[dict[str, Any]], console: Progress, as_json: bool) -> None:
+    """The networks that there are, one a row."""
+    from rrtool.cli.tables import print_rows
+
+    if as_json:
+        emit_json(rows)
+    else:
+        print_rows([{**row, "installed": "yes" if row["installed"] else "no"} for row in rows])
+
+
 def show_facts(facts: dict[str, Any], console: Progress, as_json: bool) -> None:
     """What is known of an artifact."""
     from rrtool.cli.tables import print_facts
@@ -93,5 +103,6 @@ SHOWN: dict[str, Show] = {
     "demo": show_demo,
     "evaluate": show_scores,
     "inspect": show_facts,
+    "networks": show_networks,
     "report": show_page,
 }

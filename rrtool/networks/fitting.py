@@ -1,8 +1,8 @@
 """Filling a backbone from a checkpoint, whatever its training script has put before the names."""
 
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
 
 import torch
@@ -13,6 +13,8 @@ from rrtool.networks.backbones import ARCHITECTURES, cut_backbone, empty_classif
 from rrtool.networks.checkpoints import Checkpoint, State, listed
 from rrtool.networks.values import floats
 
+# The name in a state dict of each tensor of a backbone, but for what stands before all names.
+Names = Mapping[str, str]
 # Layers for classes, which no descriptor needs.
 _CLASSIFIERS = ("classifier.", "fc.", "head.", "heads.", "last_linear.", "linear.", "logits.")
 # Counts the batches of training; old checkpoints lack it, and inference does not use it.
@@ -59,15 +61,49 @@ def fill(backbone: nn.Module, model: nn.Module, name: str, checkpoint: Checkpoin
         UsageError: the tensors are not exactly those of the backbone, up to a classifier and
             something before all names; or they are not finite.
     """
+    own = {key: value.shape for key, value in model.state_dict().items()}
+    return _fill(backbone, _namings(backbone, model), own, name, checkpoint)
+
+
+def fill_model(
+    model: nn.Module, classifier: tuple[str, ...], name: str, checkpoint: Checkpoint
+) -> list[str]:
+    """Fill a whole model by its own names, but for its classifier; else as ``fill``.
+
+    Args:
+        classifier: prefixes of the names of its layers for classes.
+    """
+    own = model.state_dict()
+    names = {
+        key: key
+        for key in _needed(model)
+        if own[key].is_floating_point() and not key.startswith(classifier)
+    }
+    # Tables of positions and the like follow from the architecture, and some files hold them.
+    tables = tuple({key for key, _ in model.named_buffers()} - names.keys())
+    state = {key: value for key, value in checkpoint.state.items() if not key.endswith(tables)}
+    shapes = {key: value.shape for key, value in own.items()}
+    return _fill(model, (names,), shapes, name, replace(checkpoint, state=state))
+
+
+def _fill(
+    backbone: nn.Module, namings: Sequence[Names], own: Mapping[str, torch.Size], name: str,
+    checkpoint: Checkpoint,
+) -> list[str]:  # fmt: skip
+    """See ``fill``.
+
+    Args:
+        namings: ways to name the tensors that are needed.
+        own: shapes of all tensors of the model, by its own names.
+    """
     state, path = checkpoint.state, checkpoint.source
-    match = _best_match(backbone, model, state, path)
+    match = _best_match(backbone, namings, state, path)
     if not match.is_full:
         raise _other_network(match, name, checkpoint)
     values = {key: floats(given, state[given], path) for key, given in match.used.items()}
-    counters = {key: torch.tensor(0) for key in backbone.state_dict() if key not in values}
-    backbone.load_state_dict(values | counters, assign=True)
+    counters = {key: torch.tensor(0) for key in backbone.state_dict() if key.endswith(_COUNTER)}
+    backbone.load_state_dict(values | counters, strict=False, assign=True)
     notes = []
-    own = {key: value.shape for key, value in model.state_dict().items()}
     foreign = [
         key
         for key in match.classifier
@@ -81,14 +117,14 @@ def fill(backbone: nn.Module, model: nn.Module, name: str, checkpoint: Checkpoin
     return notes
 
 
-def _best_match(backbone: nn.Module, model: nn.Module, state: State, path: str) -> Match:
-    """By torchvision's names, or by the numbers of layers that retrieval checkpoints use.
+def _best_match(backbone: nn.Module, namings: Sequence[Names], state: State, path: str) -> Match:
+    """By the first of the ways to name its tensors that fits.
 
     Raises:
         UsageError: the backbone fits several times, under different prefixes.
     """
     matches = []
-    for names in (_torchvision_names(backbone, model), {key: key for key in _needed(backbone)}):
+    for names in namings:
         full = {}
         for prefix in _prefixes(names, state):
             match = _match(backbone, names, prefix, state)
@@ -109,7 +145,12 @@ def _needed(backbone: nn.Module) -> list[str]:
     return [key for key in backbone.state_dict() if not key.endswith(_COUNTER)]
 
 
-def _torchvision_names(backbone: nn.Module, model: nn.Module) -> dict[str, str]:
+def _namings(backbone: nn.Module, model: nn.Module) -> tuple[Names, Names]:
+    """torchvision's names, and the numbers of layers that retrieval checkpoints use."""
+    return _torchvision_names(backbone, model), {key: key for key in _needed(backbone)}
+
+
+def _torchvision_names(backbone: nn.Module, model: nn.Module) -> Names:
     """The name in torchvision's classifier of each tensor of a backbone, which numbers layers."""
     features = getattr(model, "features", None)
     layers = [name for name, _ in (features or model).named_children()]
@@ -121,7 +162,7 @@ def _torchvision_names(backbone: nn.Module, model: nn.Module) -> dict[str, str]:
     return names
 
 
-def _prefixes(names: Mapping[str, str], state: State) -> list[str]:
+def _prefixes(names: Names, state: State) -> list[str]:
     """What stands before the names in a state dict, the most frequent first; at least none."""
     wanted, counts = set(names.values()), Counter({"": 0})
     for key in state:
@@ -134,7 +175,7 @@ def _prefixes(names: Mapping[str, str], state: State) -> list[str]:
     return [prefix for prefix, _ in counts.most_common(8)]
 
 
-def _match(backbone: nn.Module, names: Mapping[str, str], prefix: str, state: State) -> Match:
+def _match(backbone: nn.Module, names: Names, prefix: str, state: State) -> Match:
     own = backbone.state_dict()
     looked_for = {key: prefix + name for key, name in names.items()}
     used = {key: name for key, name in looked_for.items() if name in state}
@@ -183,10 +224,11 @@ def _other_network(match: Match, name: str, checkpoint: Checkpoint) -> UsageErro
 
 
 @cache
-def _layers_alone(name: str) -> tuple[nn.Module, nn.Module]:
-    """A backbone and its classifier, without values."""
+def _layers_alone(name: str) -> tuple[nn.Module, tuple[Names, Names]]:
+    """A backbone without values, and the ways to name its tensors."""
     model = empty_classifier(name)
-    return cut_backbone(model, name, False), model
+    backbone = cut_backbone(model, name, False)
+    return backbone, _namings(backbone, model)
 
 
 def _fits(name: str, checkpoint: Checkpoint) -> bool:

@@ -25,13 +25,19 @@ def read_imagenet_weights(name: str) -> Checkpoint:
         WorkFailed: not cached, and the host can't be reached within seconds.
     """
     entry = torchvision.models.get_model_weights(name).DEFAULT
-    cached = Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
+    cached = cached_weights(name)
     if not cached.is_file():
         _download(entry.url, cached)
     path = str(cached)
     return Checkpoint(
         path, f"imagenet ({entry})", digest_of_file(path), dict(read_weights_file(path))
     )
+
+
+def cached_weights(name: str) -> Path:
+    """Where torch's cache has torchvision's ImageNet weights, or would have them."""
+    entry = torchvision.models.get_model_weights(name).DEFAULT
+    return Path(torch.hub.get_dir()) / "checkpoints" / Path(entry.url).name
 
 
 def _download(url: str, target: Path) -> None:

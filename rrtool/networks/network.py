@@ -1,20 +1,15 @@
 """A backbone ready for inference, with what its checkpoint says of pooling and whitening."""
 
-from dataclasses import dataclass, field
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
 
 from torch import nn
 
 from rrtool.errors import UsageError
-from rrtool.networks.backbones import (
-    ARCHITECTURES,
-    cut_backbone,
-    empty_classifier,
-    seeded_classifier,
-)
-from rrtool.networks.checkpoints import Checkpoint, digest_of_state, read_checkpoint
-from rrtool.networks.fitting import fill
+from rrtool.networks.checkpoints import Checkpoint
 from rrtool.networks.head import Head, require_chain
-from rrtool.networks.imagenet import read_imagenet_weights
+from rrtool.networks.names import NAMES, NONE, TIMM
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -22,16 +17,19 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Network:
-    """A fully convolutional network and its provenance.
+    """A fully convolutional network, or one that gives a map like it, and its provenance.
 
     Attributes:
-        backbone: maps normalised images ``(b, 3, H, W)`` to activations ``(b, k, h, w)``.
-        name: architecture.
+        backbone: maps normalised images ``(b, 3, H, W)`` to activations ``(b, k, h, w)``, which
+            are not negative; to class tokens ``(b, k, 1, 1)``, of any sign, where these are
+            wanted in place of maps.
+        name: see ``networks.names``.
+        n_channels: k.
+        min_size: smallest image side, in pixels, that yields a map.
         weights: where the weights came from: ``none``, ``imagenet`` or a file name.
         weights_digest: of the weights actually in use.
         trained: False for seeded random weights.
         upsample: whether the last map has doubled resolution (§4.4.1).
-        min_size: smallest image side, in pixels, that yields a map.
         mean, std: per channel, of RGB in [0, 1].
         head: the layers of a retrieval checkpoint after the backbone.
         notes: what was chosen, left out or converted of the weights file, for people.
@@ -39,22 +37,32 @@ class Network:
 
     backbone: nn.Module
     name: str
-    weights: str
-    weights_digest: str
-    trained: bool
-    upsample: bool
+    n_channels: int
+    min_size: int
+    weights: str = NONE
+    weights_digest: str = ""
+    trained: bool = False
+    upsample: bool = False
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     head: Head = field(default_factory=Head)
     notes: tuple[str, ...] = ()
 
-    @property
-    def n_channels(self) -> int:
-        return ARCHITECTURES[self.name].n_channels
+    def filled(self, checkpoint: Checkpoint, notes: list[str]) -> Network:
+        """The same with the weights of a checkpoint, which may know better of the colours.
 
-    @property
-    def min_size(self) -> int:
-        return ARCHITECTURES[self.name].min_size
+        Args:
+            notes: of filling the backbone.
+
+        Raises:
+            UsageError: the layers of the checkpoint's head do not go with the backbone.
+        """
+        require_chain(checkpoint.head, self.n_channels, checkpoint.source)
+        return replace(
+            self, weights=checkpoint.label, weights_digest=checkpoint.digest, trained=True,
+            mean=checkpoint.mean or self.mean, std=checkpoint.std or self.std,
+            head=checkpoint.head, notes=(*checkpoint.notes, *notes),
+        )  # fmt: skip
 
     def describe(self) -> dict[str, object]:
         """What identifies the network in an artifact."""
@@ -67,60 +75,14 @@ class Network:
         }
 
 
-def load_network(
-    name: str, weights: str, *, upsample: bool = False, seed: int = 0, device: str = "cpu"
-) -> Network:
-    """Build the named network and fill it.
-
-    Args:
-        name: one of ``ARCHITECTURES``.
-        weights: ``none`` (seeded initialisation), ``imagenet`` (torchvision's own, cached or
-            downloaded), or the path of a state dict or of a retrieval checkpoint.
-        upsample: double the resolution of the last map (VGG, ResNet).
-        seed: of the initialisation with ``none``.
-        device: torch device.
+def require_architecture(checkpoint: Checkpoint, name: str) -> None:
+    """The checkpoint says nothing of its architecture, or this one.
 
     Raises:
-        UsageError: unknown architecture, no up-sampled form, or a weights file that does not fit.
+        UsageError: it is of another.
     """
-    if name not in ARCHITECTURES:
-        raise UsageError(f"unknown network {name!r}", expected=f"one of {', '.join(ARCHITECTURES)}")
-    if upsample and not ARCHITECTURES[name].can_upsample:
-        raise UsageError(f"no up-sampled form of {name} is defined", expected="VGG or ResNet")
-    network = _fill(name, weights, upsample, seed)
-    network.backbone.eval().requires_grad_(False).to(device)
-    return network
-
-
-def _fill(name: str, weights: str, upsample: bool, seed: int) -> Network:
-    if weights == "none":
-        model = seeded_classifier(name, seed)
-        digest = digest_of_state(model.state_dict())
-        backbone = cut_backbone(model, name, upsample)
-        return Network(backbone, name, "none", digest, trained=False, upsample=upsample)
-    checkpoint = read_imagenet_weights(name) if weights == "imagenet" else read_checkpoint(weights)
-    return _from_checkpoint(name, checkpoint, upsample)
-
-
-def _from_checkpoint(name: str, checkpoint: Checkpoint, upsample: bool) -> Network:
     found = checkpoint.architecture
-    if found not in (None, name):
-        todo = f"use --network {found}" if found in ARCHITECTURES else None
+    if found not in (None, name, name.removeprefix(TIMM)):
+        todo = f"use --network {found}" if found in NAMES else None
         what = "the checkpoint is of another network"
         raise UsageError(what, where=checkpoint.source, expected=name, found=found, todo=todo)
-    model = empty_classifier(name)
-    backbone = cut_backbone(model, name, upsample)
-    notes = fill(backbone, model, name, checkpoint)
-    require_chain(checkpoint.head, ARCHITECTURES[name].n_channels, checkpoint.source)
-    return Network(
-        backbone,
-        name,
-        checkpoint.label,
-        checkpoint.digest,
-        trained=True,
-        upsample=upsample,
-        mean=checkpoint.mean or IMAGENET_MEAN,
-        std=checkpoint.std or IMAGENET_STD,
-        head=checkpoint.head,
-        notes=(*checkpoint.notes, *notes),
-    )

@@ -37,7 +37,7 @@ def read_weights_file(path: str) -> Any:
         raise
     except FileNotFoundError:
         raise UsageError(
-            "no such weights file", where=path, todo="give a path, 'imagenet' or 'none'"
+            "no such weights file", where=path, todo="give a path, or a word of --weights"
         ) from None
     except OSError as error:
         found = error.strerror or str(error)

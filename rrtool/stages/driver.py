@@ -73,9 +73,10 @@ def asked_of(options: Options) -> dict[str, Any] | None:
             inputs[name] = collect(source, boxes, gallery).inputs[0].digest
         for name, source in options.of_role("file").items():
             inputs[name] = digest_of_source(source)
-        weights = getattr(options, "weights", None)
-        if weights is not None:
-            inputs["weights"] = digest_of_source(weights)
+        for name, declared in declarations(type(options)).items():
+            if declared.declared.role == "network" and declared.is_read:
+                path = declared.file_in(getattr(options, name))
+                inputs |= {} if path is None else {name: digest_of_source(path)}
     except (RrtoolError, OSError):
         return None
     return {"options": options.asked(), "inputs": inputs}

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from scipy.io import savemat
 
+from rrtool.networks import load_network
 from rrtool.networks.backbones import seeded_classifier
-from rrtool.networks.network import load_network
 from tests.datasets import made_files
 from tests.tiny import make_digits, make_pictures, picture
 

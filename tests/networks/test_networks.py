@@ -125,7 +125,7 @@ def test_unreadable_weights_and_unknown_names_are_usage_errors(tmp_path):
         with pytest.raises(UsageError, match=reason) as failure:
             load_network("resnet18", str(tmp_path / weights))
         assert len(str(failure.value)) < 300 + len(str(tmp_path))
-    with pytest.raises(UsageError, match="unknown network"):
+    with pytest.raises(UsageError, match="unknown --network"):
         load_network("resnet19", "none")
     with pytest.raises(UsageError, match="no up-sampled form"):
         load_network("alexnet", "none", upsample=True)

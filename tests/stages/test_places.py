@@ -30,7 +30,8 @@ def _options(kind, **files):
         for name, declared in fields.items()
         if declared.default is MISSING or name in ("budget", "output")
     }
-    values = {**required, **files}
+    named = {name: fields[name].declared.file_prefix + path for name, path in files.items()}
+    values = {**required, **named}
     return kind(**{n: (v,) if fields[n].many else v for n, v in values.items()})
 
 

@@ -57,7 +57,7 @@ def open_activations(options: ActivationsOptions, stack: ExitStack) -> Activatio
     return ActivationInput(collection, source, maps.options, maps.network, maps.n_channels, "cpu")
 
 
-def open_network(options: NetworkOptions | ActivationsOptions) -> tuple[Network, ActivationInput]:
+def open_network(options: NetworkOptions) -> tuple[Network, ActivationInput]:
     """The network that the options name, on its device, and what it gives of their images.
 
     Raises:
@@ -65,8 +65,9 @@ def open_network(options: NetworkOptions | ActivationsOptions) -> tuple[Network,
     """
     collection, device = _collect(options), resolve_device(options.device)
     network = load_network(
-        options.network or "", options.weights or "",
+        options.network, options.weights,
         upsample=options.upsample, seed=options.seed, device=device,
+        class_token=getattr(options, "pool", None) == "cls",
     )  # fmt: skip
     source = NetworkSource(network, collection, options, device)
     facts = options.inference(), network.describe(), network.n_channels

@@ -1,18 +1,20 @@
 """Options of every command that runs a network over images (METHODS §1)."""
 
-from dataclasses import MISSING, dataclass
+from dataclasses import dataclass
+from typing import ClassVar
 
 from rrtool.declared import MAX_SEED
-from rrtool.errors import OptionError, UsageError
-from rrtool.options import DeviceOptions, Options, argument, artifact, option
+from rrtool.errors import OptionError
+from rrtool.networks.names import AUTO, DEFAULT, ONNX, check_name, check_weights
+from rrtool.options import Command, DeviceOptions, Options, argument, artifact, option
 
-NETWORKS = (
-    "vgg16", "resnet18", "resnet50", "resnet101", "squeezenet1_0", "squeezenet1_1",
-    "mobilenet_v2", "alexnet",
-)  # fmt: skip
-_NETWORK = "The architecture of the network."
+_NETWORK = (
+    "The network: efficientnet_lite0, which comes with rrtool; one of torchvision's; timm:NAME, "
+    "any model of timm that gives a map; or onnx:FILE (see rrtool networks)."
+)
 _WEIGHTS = (
-    "The weights: a file of torchvision's or a retrieval checkpoint; imagenet, which is downloaded "
+    "The weights: auto, those that come with the network; a file of its own state dict or a "
+    "retrieval checkpoint; imagenet (torchvision's) or pretrained (timm's), which are downloaded "
     "once; or none, for seeded random weights."
 )
 MAX_PIXELS = 150_000_000
@@ -68,7 +70,8 @@ class InferenceOptions(DecodingOptions, DeviceOptions):
 
     upsample: bool = option(
         False,
-        "Double the resolution of the last activation map (VGG and ResNet; thesis §4.4.1).",
+        "Double the resolution of the last activation map (efficientnet_lite0, VGG and ResNet; "
+        "thesis §4.4.1).",
         role="network",
         panel="Network",
     )
@@ -108,24 +111,49 @@ class InferenceOptions(DecodingOptions, DeviceOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkOptions(ImagesOptions, InferenceOptions):
-    """A network that must be named."""
+class NamedNetworkOptions(Options):
+    """Which network."""
 
-    network: str = option(MISSING, _NETWORK, role="network", panel="Network", choices=NETWORKS)
-    weights: str = option(MISSING, _WEIGHTS, role="network", names_file=True, panel="Network")
+    network: str = option(
+        DEFAULT, _NETWORK, role="network", names_file=True, file_prefix=ONNX, panel="Network"
+    )
+    weights: str = option(AUTO, _WEIGHTS, role="network", names_file=True, panel="Network")
+
+    def check(self) -> None:
+        super().check()
+        check_name(self.network)
+        if self.uses_network:
+            check_weights(self.network, self.weights)
+
+    @property
+    def uses_network(self) -> bool:
+        """Whether the network runs at all."""
+        return True
 
 
 @dataclass(frozen=True, kw_only=True)
-class ActivationsOptions(ImagesOptions, InferenceOptions):
+class NetworkOptions(NamedNetworkOptions, ImagesOptions, InferenceOptions):
+    """A network over images."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ActivationsOptions(NetworkOptions):
     """A network, or the activation maps that it gave before."""
 
-    network: str | None = option(None, _NETWORK, role="network", panel="Network", choices=NETWORKS)
-    weights: str | None = option(None, _WEIGHTS, role="network", names_file=True, panel="Network")
     maps: str | None = artifact(
         None, "In place of a network, activation maps of these images (from extract --save-maps)."
     )
 
-    def check(self) -> None:
-        super().check()
-        if self.maps is None and (self.network is None or self.weights is None):
-            raise UsageError("no activations", expected="--network and --weights, or --maps")
+    @property
+    def uses_network(self) -> bool:
+        """Not where the maps are there."""
+        return self.maps is None
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworksOptions(Options):
+    """List the networks that --network takes, and which are installed with their weights."""
+
+    COMMAND: ClassVar = Command(
+        "networks", "rrtool.stages.activations.networks", "§2.5", "docs/networks.md"
+    )

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import rrtool
-from rrtool.errors import UsageError, WorkFailed
-from rrtool.networks import load_network
+from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.scenes.scenes import Scenes, make_scenes
 from rrtool.stages.reports.options import DemoOptions
@@ -40,11 +39,9 @@ def run(options: DemoOptions, progress: Progress) -> Demo:
     scenes = make_scenes(folder, seed=options.seed, **numbers)
     if options.scenes_only:
         return Demo(scenes.images)
-    is_auto = options.weights == "auto"
-    weights = _available(options.network, progress) if is_auto else options.weights
     common: dict[str, Any] = {"overwrite": True, "progress": progress}
     network = {
-        "network": options.network, "weights": weights, "max_size": numbers["size"],
+        "network": options.network, "weights": options.weights, "max_size": numbers["size"],
         "seed": options.seed, **common,
     }  # fmt: skip
     rankings = _rankings(folder, scenes, network, common)
@@ -71,16 +68,6 @@ def _claim(folder: Path) -> None:
         (folder / _MARKER).touch()
     except OSError as error:
         raise UsageError("cannot use this folder", where=folder, found=error.strerror) from None
-
-
-def _available(network: str, progress: Progress) -> str:
-    """ImageNet weights if they can be had within seconds, else none."""
-    try:
-        load_network(network, "imagenet")
-    except WorkFailed as error:
-        progress.message(f"{error.what}: the demo goes on with an untrained network")
-        return "none"
-    return "imagenet"
 
 
 def _rankings(

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from rrtool.errors import OptionError, UsageError
 from rrtool.options import Command, Options, SeedOptions, argument, artifact, option
-from rrtool.stages.activations.options import NETWORKS
+from rrtool.stages.activations.options import NamedNetworkOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,22 +88,13 @@ class InspectOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DemoOptions(SeedOptions):
+class DemoOptions(NamedNetworkOptions, SeedOptions):
     """Make scenes with planted objects, run the main job on them, and show the result."""
 
     COMMAND: ClassVar = Command(
         "demo", "rrtool.stages.reports.demo", "ch. 4", "docs/reproduction.md"
     )
     folder: str = argument("Folder for everything that is made.", "demo", role="output")
-    network: str = option(
-        "squeezenet1_1", "The architecture of the network.", role="network", choices=NETWORKS,
-        panel="Network",
-    )  # fmt: skip
-    weights: str = option(
-        "auto",
-        "The weights, as for extract; auto takes those of ImageNet if they can be had, else none.",
-        role="network", names_file=True, panel="Network",
-    )  # fmt: skip
     short: bool = option(False, "Make fewer and smaller scenes.")
     scenes_only: bool = option(False, "Make the scenes and stop.")
 

@@ -25,7 +25,7 @@ from rrtool.errors import ArtifactError, UsageError
 from rrtool.networks import Network
 from rrtool.networks.head import Head, Linear, pooling_name
 from rrtool.progress import Progress
-from rrtool.stages.retrieval.options import ExtractOptions
+from rrtool.stages.retrieval.options import CLASS_TOKEN, ExtractOptions
 from rrtool.stages.retrieval.whitening import read_whitening
 
 # The released networks raise activations to this before a power of them is taken.
@@ -37,7 +37,7 @@ class Describer:
     """From activation maps at several scales to one descriptor (§4.4.1).
 
     Attributes:
-        pool: one of ``POOLINGS``.
+        pool: one of ``POOLINGS``, or the class token in place of it.
         gem_exponent: of GeM, or ``(k,)`` with one a channel.
         n_channels: of the activation maps.
         whitening_name, whitening: what is applied last, mean ``(k,)`` and projection ``(d, k)``.
@@ -162,6 +162,8 @@ class Describer:
         return descriptors if self.projection is None else _whitened(descriptors, self.projection)
 
     def _pooled(self, activations: torch.Tensor) -> torch.Tensor:
+        if self.pool == CLASS_TOKEN:
+            return l2_normalize(activations[..., 0, 0].float())
         return l2_normalize(pool(activations, self.pool, self.gem_exponent))
 
     def _region_described(self, region: torch.Tensor, layer: Linear) -> torch.Tensor:

@@ -7,7 +7,9 @@ from rrtool.errors import OptionError, UsageError
 from rrtool.options import Command, OutputOptions, SeedOptions, argument, artifact, option
 from rrtool.stages.activations.options import BoxesOptions, NetworkOptions
 
-POOLINGS = ("gem", "mac", "spoc", "rmac", "crow")
+# A class token takes the place of pooling.
+CLASS_TOKEN = "cls"  # noqa: S105 - no password
+POOLINGS = ("gem", "mac", "spoc", "rmac", "crow", CLASS_TOKEN)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +18,9 @@ class ExtractOptions(BoxesOptions, NetworkOptions, OutputOptions):
 
     COMMAND: ClassVar = Command("extract", "rrtool.stages.retrieval.extract", "§2.5, §4.4.1")
     pool: str | None = option(
-        None, "Pooling of the activation maps; by default the checkpoint's own, else gem.",
+        None,
+        "Pooling of the activation maps, or cls for a transformer's class token; by default the "
+        "checkpoint's own, else gem.",
         choices=POOLINGS, panel="Descriptor",
     )  # fmt: skip
     gem_exponent: float | None = option(
@@ -47,6 +51,11 @@ class ExtractOptions(BoxesOptions, NetworkOptions, OutputOptions):
 
     def check(self) -> None:
         super().check()
+        if self.pool == CLASS_TOKEN and (self.regions, self.save_maps) != (None, None):
+            raise UsageError(
+                "--pool cls has no maps", found="--regions or --save-maps",
+                todo="make them by a run with another --pool",
+            )  # fmt: skip
         if self.regions is not None and self.save_maps is not None:
             raise UsageError("--regions and --save-maps do not go together")
         if self.region_whitening is not None:

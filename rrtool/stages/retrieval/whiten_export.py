@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from rrtool.artifacts import InputRecord, OutputFile, Whitening
+from rrtool.core.retrieval.pooling import POOLINGS
 from rrtool.errors import OptionError, UsageError
 from rrtool.networks.checkpoints import Checkpoint, read_checkpoint
 from rrtool.networks.head import Head, pooling_name
 from rrtool.progress import Progress
 from rrtool.stages.driver import Wanted, make
-from rrtool.stages.retrieval.options import POOLINGS, WhitenExportOptions
+from rrtool.stages.retrieval.options import WhitenExportOptions
 from rrtool.stages.retrieval.whitening import whitening_columns
 
 _CHECKPOINT = "checkpoint"

@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 
 import rrtool
-from rrtool.errors import UsageError
+from rrtool.errors import UsageError, WorkFailed
+from rrtool.networks import packaged
+
+NETWORK = {"network": "squeezenet1_1", "weights": "none"}
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("demo") / "demo"
-    rrtool.demo(folder, weights="none", short=True)
+    rrtool.demo(folder, **NETWORK, short=True)
     return folder
 
 
@@ -24,7 +27,7 @@ def test_demo_again_changes_nothing_and_shows_the_same(made: Path) -> None:
     for path in artifacts:
         with rrtool.open(path) as artifact:
             before[path] = artifact.uuid
-    shown = rrtool.demo(made, weights="none", short=True)
+    shown = rrtool.demo(made, **NETWORK, short=True)
     for path, uuid in before.items():
         with rrtool.open(path) as artifact:
             assert artifact.uuid == uuid
@@ -40,10 +43,17 @@ def test_demo_again_changes_nothing_and_shows_the_same(made: Path) -> None:
     assert "inliers, all drawn" in text
 
 
+def test_demo_without_the_weights_of_its_network_ends(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr(packaged, "find_spec", lambda name: None)
+    with pytest.raises(WorkFailed, match="not installed"):
+        rrtool.demo(tmp_path / "d", short=True)
+    assert not list((tmp_path / "d").glob("*.h5"))
+
+
 def test_demo_refuses_a_folder_of_something_else(tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("precious")
     with pytest.raises(UsageError, match="something else"):
-        rrtool.demo(tmp_path, weights="none", short=True)
+        rrtool.demo(tmp_path, **NETWORK, short=True)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 

