@@ -7,6 +7,7 @@ from rrtool.options import Options
 from rrtool.stages.diffusion import options as diffusion
 from rrtool.stages.discovery import options as discovery
 from rrtool.stages.evaluation import options as evaluation
+from rrtool.stages.extraction import options as extraction
 from rrtool.stages.learning import options as learning
 from rrtool.stages.matching import options as matching
 from rrtool.stages.reports import options as reports
@@ -14,7 +15,7 @@ from rrtool.stages.retrieval import options as retrieval
 
 GROUPS: Mapping[str, tuple[type[Options], ...]] = {
     "Describe photos": (
-        retrieval.ExtractOptions,
+        extraction.OnePassOptions,
         matching.DetectLocalOptions,
         retrieval.WhitenFitOptions,
         retrieval.WhitenApplyOptions,

@@ -12,9 +12,12 @@ POOLINGS = ("gem", "mac", "spoc", "rmac", "crow")
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractOptions(BoxesOptions, NetworkOptions, OutputOptions):
-    """Describe every image, or every box, by one l2-normalised vector (features)."""
+    """Describe every image, or every box, by one l2-normalised vector (features).
 
-    COMMAND: ClassVar = Command("extract", "rrtool.stages.retrieval.extract", "§2.5, §4.4.1")
+    What else ``extract`` takes out of the same pass: ``stages.extraction.options``.
+    """
+
+    COMMAND: ClassVar = Command("extract", "rrtool.stages.extraction.extract", "§2.5, §4.4.1")
     pool: str | None = option(
         None, "Pooling of the activation maps; by default the checkpoint's own, else gem.",
         choices=POOLINGS, panel="Descriptor",
@@ -40,15 +43,9 @@ class ExtractOptions(BoxesOptions, NetworkOptions, OutputOptions):
         "(regions).",
         least=1, most=10, panel="Descriptor",
     )  # fmt: skip
-    save_maps: str | None = option(
-        None, "Write the activation maps too, to this artifact (activation-maps).",
-        role="output", shapes=False, panel="Output",
-    )  # fmt: skip
 
     def check(self) -> None:
         super().check()
-        if self.regions is not None and self.save_maps is not None:
-            raise UsageError("--regions and --save-maps do not go together")
         if self.region_whitening is not None:
             if self.regions is not None:
                 what = "--region-whitening is for regions that are added up"
