@@ -73,8 +73,8 @@ class Provenance:
         return hashlib.blake2b(canonical_json(content).encode(), digest_size=16).hexdigest()
 
     def asked_also_with(self, digests: Mapping[str, str]) -> "Provenance":
-        """As one that was asked for with these inputs too; none if what was asked is unknown."""
-        if not self.asked:
+        """As one that was asked for with these inputs too, if it is known what was asked for."""
+        if not self.asked or not digests:
             return self
         inputs = {**self.asked["inputs"], **digests}
         return replace(self, asked={**self.asked, "inputs": inputs})

@@ -401,16 +401,21 @@ def test_object_saliency_of_other_lengths_is_an_artifact_error(made: Path, tmp_p
 
 
 def edit_maps(made: Path, output: Path, edit: Callable[[list[np.ndarray]], None]) -> Path:
-    """The maps of ``made`` after ``edit`` has changed the activations of its images in place."""
+    """The maps of ``made`` after ``edit`` has changed the activations of its images in place.
+
+    They are stored as older versions did: float32, zeros among them.
+    """
     with open_artifact(made / "m.h5", ActivationMaps) as maps:
-        columns = {name: maps.read_named(name) for name in maps.dataset_names()}
-        sizes, offsets = columns["map_sizes"][:, 0], columns["offsets"]
-        images = [
-            columns["activations"][start:stop].reshape(-1, height, width)
-            for (width, height), (start, stop) in zip(sizes, pairwise(offsets), strict=True)
-            if stop > start
-        ]
+        columns = {
+            name: maps.read_named(name)
+            for name in maps.dataset_names()
+            if name != "units" and not name.startswith("nonzero/")
+        }
+        images = [activations_of(maps, row) for row in np.flatnonzero(maps.status == 0)]
         edit(images)
+        lengths = np.where(maps.status == 0, images[0].size, 0)
+        columns["offsets"] = np.cumsum([0, *lengths])
+        columns["activations"] = np.concatenate([each.ravel() for each in images])
         provenance = Provenance(maps.kind, maps.options, maps.inputs, maps.network, maps.device)
         with create(output, provenance) as target:
             target.publish(columns, extra=maps.extra)

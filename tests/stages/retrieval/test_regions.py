@@ -266,8 +266,6 @@ def test_whiten_apply_whitens_every_region(made: Path, tmp_path: Path) -> None:
 def test_regions_bad_input(made: Path, tmp_path: Path) -> None:
     bad = extract(made / "photos", tmp_path / "x.h5", "--regions", 0)
     assert_fails(bad, 2, "--regions", "1 to 10")
-    both = extract(made / "photos", tmp_path / "x.h5", "--regions", 1, "--save-maps", "m.h5")
-    assert_fails(both, 2, "--save-maps")
     assert_fails(diffuse(made, "f.h5", tmp_path / "x.h5", "--transductive"), 2, "--transductive")
     other = rrtool("build-graph", made / "f.h5", "-o", tmp_path / "g.h5", "--k", 3, "-q")
     assert_done(other)
