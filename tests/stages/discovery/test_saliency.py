@@ -32,6 +32,7 @@ from rrtool.core.discovery.expanding_gaussian_mixture import (
 from rrtool.core.discovery.saliency import feature_saliency, prepare_for_detection
 from rrtool.stages.discovery.saliency_mapper import search_method
 from tests.stages.damaging import edited
+from tests.stages.made_maps import network_maps, write_as_before
 from tests.tiny import (
     CPU,
     NETWORK,
@@ -73,6 +74,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert result.exit_code == 3, result.stderr
     result = extract(folder / "photos", folder / "f.h5", "--save-maps", folder / "m.h5", *SIZE)
     assert result.exit_code == 3
+    exact = network_maps(folder / "photos", max_size=SIZE[1])
+    write_as_before(folder / "m.h5", folder / "m.h5", exact)
     assert_done(rrtool("build-graph", folder / "r.h5", "-o", folder / "g.h5", "--k", 4))
     assert_done(
         rrtool("centrality", folder / "g.h5", "-o", folder / "c.h5", "--measure", "katz", "-q")
@@ -401,21 +404,16 @@ def test_object_saliency_of_other_lengths_is_an_artifact_error(made: Path, tmp_p
 
 
 def edit_maps(made: Path, output: Path, edit: Callable[[list[np.ndarray]], None]) -> Path:
-    """The maps of ``made`` after ``edit`` has changed the activations of its images in place.
-
-    They are stored as older versions did: float32, zeros among them.
-    """
+    """The maps of ``made`` after ``edit`` has changed the activations of its images in place."""
     with open_artifact(made / "m.h5", ActivationMaps) as maps:
-        columns = {
-            name: maps.read_named(name)
-            for name in maps.dataset_names()
-            if name != "units" and not name.startswith("nonzero/")
-        }
-        images = [activations_of(maps, row) for row in np.flatnonzero(maps.status == 0)]
+        columns = {name: maps.read_named(name) for name in maps.dataset_names()}
+        sizes, offsets = columns["map_sizes"][:, 0], columns["offsets"]
+        images = [
+            columns["activations"][start:stop].reshape(-1, height, width)
+            for (width, height), (start, stop) in zip(sizes, pairwise(offsets), strict=True)
+            if stop > start
+        ]
         edit(images)
-        lengths = np.where(maps.status == 0, images[0].size, 0)
-        columns["offsets"] = np.cumsum([0, *lengths])
-        columns["activations"] = np.concatenate([each.ravel() for each in images])
         provenance = Provenance(maps.kind, maps.options, maps.inputs, maps.network, maps.device)
         with create(output, provenance) as target:
             target.publish(columns, extra=maps.extra)

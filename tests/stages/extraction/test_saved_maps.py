@@ -7,30 +7,36 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from rrtool.artifacts import (
     ActivationMaps,
     Features,
     LocalFeaturesFile,
-    Provenance,
     Regions,
-    create,
     open_artifact,
 )
-from rrtool.stages.activations.input import open_network
 from rrtool.stages.activations.save_maps import _saved
-from rrtool.stages.retrieval.options import ExtractOptions
 from tests.stages.damaging import damaged
-from tests.tiny import CPU, assert_done, assert_fails, make_pictures, rrtool
+from tests.stages.made_maps import network_maps, write_as_before
+from tests.tiny import assert_done, assert_fails, rrtool
 
-SIZE = ("--network", "squeezenet1_1", "--weights", "none", "--scales", "1,0.5", *CPU)
+SIZE = (
+    *("--network", "squeezenet1_1", "--weights", "none", "--scales", "1,0.5"),
+    *("--device", "cpu", "--max-size", "192"),
+)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Maps, and what the stages make of the photos with the network and with these maps."""
     folder = tmp_path_factory.mktemp("maps")
-    photos = make_pictures(folder / "photos", 4)
+    photos = folder / "photos"
+    photos.mkdir()
+    generator = np.random.default_rng(3)
+    for i in range(4):
+        texture = Image.fromarray(generator.integers(0, 256, (18, 24, 3), dtype=np.uint8))
+        texture.resize((192, 144), Image.Resampling.NEAREST).save(photos / f"{i}.png")
     outputs = ("--local", folder / "l.h5", "--fs-regions", folder / "r.h5")
     features = ("--fs-features", folder / "rf.h5", "--save-maps", folder / "m.h5")
     assert_done(rrtool("extract", photos, "-o", folder / "f.h5", *outputs, *features, *SIZE))
@@ -41,20 +47,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def _of_network(made: Path) -> list[list[np.ndarray]]:
-    """The maps ``(k, h, w)`` of each photo at each scale, as the network gives them."""
-    options = ExtractOptions(
-        images=str(made / "photos"), output="x.h5", network="squeezenet1_1", weights="none",
-        scales=(1.0, 0.5), max_size=96, device="cpu",
-    )  # fmt: skip
-    _, activations = open_network(options)
-    batches = activations.source.batches([(0, range(4))])
-    return [[scale[0].numpy() for scale in batch.maps] for batch in batches]
+@pytest.fixture(scope="module")
+def exact(made: Path) -> dict[int, list[np.ndarray]]:
+    return network_maps(made / "photos", scales=(1.0, 0.5), max_size=192)
 
 
-def test_maps_are_read_back_within_half_precision(made: Path) -> None:
+def test_maps_are_read_back_within_half_precision(
+    made: Path, exact: dict[int, list[np.ndarray]]
+) -> None:
     with open_artifact(made / "m.h5", ActivationMaps) as maps:
-        for row, expected in enumerate(_of_network(made)):
+        for row, expected in exact.items():
             for found, wanted in zip(maps.of(row), expected, strict=True):
                 assert found.dtype == np.float32
                 np.testing.assert_array_equal(found == 0, wanted == 0)
@@ -114,15 +116,10 @@ def test_saved_map_of_any_size_is_finite_and_keeps_its_precision(factor: float) 
 
 def test_maps_of_older_versions_are_read(made: Path, tmp_path: Path) -> None:
     with open_artifact(made / "m.h5", ActivationMaps) as maps:
-        rows = [maps.of(row) for row in range(4)]
-        flat = np.concatenate([each.ravel() for scales in rows for each in scales])
-        lengths = [each.size for scales in rows for each in scales]
-        kept = [name for name in maps.dataset_names() if name not in _NEW]
-        datasets = {name: maps.read_named(name) for name in kept}
-        datasets |= {"activations": flat, "offsets": np.cumsum([0, *lengths])}
-        provenance = Provenance(maps.kind, maps.options, maps.inputs, maps.network, maps.device)
-        with create(tmp_path / "old.h5", provenance) as output:
-            output.publish(datasets, extra=maps.extra)
+        rounded = {row: maps.of(row) for row in range(4)}
+    write_as_before(made / "m.h5", tmp_path / "old.h5", rounded)
+    with open_artifact(tmp_path / "old.h5", ActivationMaps) as maps:
+        assert maps.layout("activations")[0] == np.float32
     words = ("detect-local", made / "photos", "-o", tmp_path / "l.h5")
     assert_done(rrtool(*words, "--maps", tmp_path / "old.h5"))
     with (
@@ -130,9 +127,6 @@ def test_maps_of_older_versions_are_read(made: Path, tmp_path: Path) -> None:
         open_artifact(made / "l2.h5") as new,
     ):
         assert old.digest == new.digest
-
-
-_NEW = ("activations", "offsets", "units", "nonzero/bits", "nonzero/offsets")
 
 
 @pytest.mark.parametrize(
@@ -154,10 +148,12 @@ def test_damaged_maps_are_one_line(
     assert_fails(rrtool(*words), 4, text)
 
 
-def test_half_precision_leaves_descriptors_of_gem_alike(made: Path) -> None:
+def test_half_precision_leaves_descriptors_of_gem_alike(
+    made: Path, exact: dict[int, list[np.ndarray]]
+) -> None:
     """GeM of rounded maps: the tolerance of descriptors that the documents state."""
     with open_artifact(made / "m.h5", ActivationMaps) as maps:
-        for row, expected in enumerate(_of_network(made)):
+        for row, expected in exact.items():
             pooled = [
                 [torch.from_numpy(each).pow(3).mean(dim=(1, 2)).pow(1 / 3) for each in scales]
                 for scales in (maps.of(row), expected)

@@ -13,6 +13,7 @@ from PIL import Image
 from rrtool.artifacts import open_artifact
 from rrtool.artifacts.kinds import Ranking, Regions, open_any
 from rrtool.core.retrieval.pooling import gem, rmac_regions
+from tests.stages.made_maps import network_maps, write_as_before
 from tests.tiny import (
     assert_done,
     assert_fails,
@@ -33,6 +34,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert extract(folder / "photos", folder / "r.h5", "--regions", 2).exit_code == 3
     result = extract(folder / "photos", folder / "f.h5", "--save-maps", folder / "m.h5")
     assert result.exit_code == 3
+    write_as_before(folder / "m.h5", folder / "m.h5", network_maps(folder / "photos"))
     assert_done(rrtool("build-graph", folder / "r.h5", "-o", folder / "g.h5", "--k", 6))
     return folder
 
