@@ -25,8 +25,8 @@ from rrtool.images.listing import list_images
 from rrtool.networks import Network, load_network
 from rrtool.progress import Silent
 from rrtool.stages.activations.sources import _resized
-from rrtool.stages.retrieval import extract
-from rrtool.stages.retrieval.options import ExtractOptions
+from rrtool.stages.extraction import extract
+from rrtool.stages.extraction.options import OnePassOptions
 
 SHARED = Path(os.environ.get("RRTOOL_SHARED_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
@@ -49,7 +49,7 @@ def main() -> None:
         listed = Path(folder) / "list.txt"
         listed.write_bytes(b"\n".join(os.fsencode(os.path.abspath(path)) for path in paths))
         network = load_network(arguments.network, weights, device=arguments.device)
-        options = ExtractOptions(
+        options = OnePassOptions(
             images=str(listed),
             output=str(Path(folder) / "features.h5"),
             network=arguments.network,
@@ -77,7 +77,7 @@ def _random_photos(folder: Path, count: int) -> str:
     return str(photos)
 
 
-def _bare(network: Network, paths: list[str], options: ExtractOptions) -> Callable[[], None]:
+def _bare(network: Network, paths: list[str], options: OnePassOptions) -> Callable[[], None]:
     std = torch.tensor(network.std).view(1, 3, 1, 1)
     mean = torch.tensor(network.mean).view(1, 3, 1, 1)
     inputs, device = [], options.device
@@ -96,7 +96,7 @@ def _bare(network: Network, paths: list[str], options: ExtractOptions) -> Callab
     return run
 
 
-def _stage(options: ExtractOptions) -> Callable[[], None]:
+def _stage(options: OnePassOptions) -> Callable[[], None]:
     def run() -> None:
         Path(options.output).unlink(missing_ok=True)
         extract.run(options, Silent())

@@ -63,8 +63,9 @@ PATCH_WHITENING = $(if $(and $(WHITENING),$(WHITEN_REGIONS)),--whitening $(WHITE
   $(call center,$(OUT)/regions.h5))
 center = $(if $(THESIS),,--center $(1))
 AGGREGATE = --aggregate $(firstword $(AGGREGATION))
-FS_OPTIONS = $(NETWORK_OPTIONS) --rho $(firstword $(RHO)) --sigma $(firstword $(SIGMA)) $(AGGREGATE) \
+SALIENT_OPTIONS = --rho $(firstword $(RHO)) --sigma $(firstword $(SIGMA)) $(AGGREGATE) \
   --saliency-normalization $(NORMALIZATION)
+FS_OPTIONS = $(NETWORK_OPTIONS) $(SALIENT_OPTIONS)
 OS_OPTIONS = $(NETWORK_OPTIONS) --rho $(firstword $(OS_RHO)) --sigma $(firstword $(OS_SIGMA)) \
   --theta $(firstword $(THETA)) $(AGGREGATE) --patch-pooling $(PATCH_POOLING) \
   --regions $(VERTICES) $(PATCH_WHITENING)
@@ -110,14 +111,18 @@ $(STAMPS:%=$(OUT)/%.options): $(OUT)/%.options: FORCE | $(OUT)
 	@echo '$(OPTIONS_$*)' > $@.new
 	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
 
+# One pass over the photos makes the regions too, unless the goals need none. The rule of the regions
+# then finds them made; regions of other parameters it makes alone.
+WITH_REGIONS = $(if $(filter-out $(OUT)/gem%,$(or $(MAKECMDGOALS),table)), \
+  --fs-regions $(OUT)/regions.h5 --fs-features $(OUT)/fs-features.h5 --keep-maps $(SALIENT_OPTIONS))
 $(OUT)/gem-features.h5: $(PHOTOS_STAMP) $(OUT)/network.options
-	$(RUN) extract $(DATABASE) -o $@ $(NETWORK_OPTIONS) --whitening none --overwrite
+	$(RUN) extract $(DATABASE) -o $@ $(NETWORK_OPTIONS) --whitening none --overwrite $(WITH_REGIONS)
 
 $(OUT)/queries.h5: $(PHOTOS_STAMP) $(BOXES) $(OUT)/network.options
 	$(RUN) extract $(QUERIES) $(if $(BOXES),--boxes $(BOXES)) -o $@ $(NETWORK_OPTIONS) \
 	  --whitening none --overwrite
 
-$(OUT)/regions.h5: $(PHOTOS_STAMP) $(OUT)/fs.options
+$(OUT)/regions.h5: $(PHOTOS_STAMP) $(OUT)/fs.options | $(OUT)/gem-features.h5
 	$(RUN) saliency fs $(DATABASE) -o $@ --features $(OUT)/fs-features.h5 $(FS_OPTIONS) \
 	  --keep-maps --overwrite
 $(OUT)/fs-features.h5: $(OUT)/regions.h5 ; @touch -c $@

@@ -22,9 +22,10 @@ $(OUT)/photos.txt: FORCE | $(OUT)
 FORCE:
 
 $(OUT)/database.h5: $(OUT)/photos.txt
-	$(RUN) extract $(PHOTOS) -o $@ $(NETWORK_OPTIONS) --overwrite
+	$(RUN) extract $(PHOTOS) -o $@ $(NETWORK_OPTIONS) --overwrite $(call with_local, \
+	  --local $(OUT)/database-local.h5 --query-local $(OUT)/query-local.h5)
 
-$(OUT)/database-local.h5: $(OUT)/photos.txt
+$(OUT)/database-local.h5: $(OUT)/photos.txt | $(OUT)/database.h5
 	$(RUN) detect-local $(PHOTOS) -o $@ $(NETWORK_OPTIONS) --overwrite
 
 $(OUT)/query-local.h5: $(OUT)/database-local.h5

@@ -20,6 +20,13 @@ RRTOOL ?= rrtool
 # Exit code 3 means that some images were skipped and are listed beside the output.
 RUN = run() { "$$@" || { code=$$?; test $$code -eq 3 || exit $$code; }; }; run $(RRTOOL)
 
+# One pass over the photos makes their descriptors and, where the goals need them, $(1): the options
+# of extract for local features. The rules of the local features then find them made; what is
+# missing alone they make alone.
+with_local = $(if $(filter $(NEED_LOCAL),$(or $(MAKECMDGOALS),all)),$(1))
+NEED_LOCAL = all table report dsm dsm-d $(addprefix $(OUT)/,dsm.h5 dsm-d.h5 evaluation.h5 \
+  report.html database-local.h5 query-local.h5)
+
 RANKINGS = $(addprefix $(OUT)/,global.h5 dsm.h5 d.h5 dsm-d.h5 qe.h5)
 Q = $(QUERIES)$(if $(WHITENING),-whitened).h5
 D = $(DATABASE)$(if $(WHITENING),-whitened).h5

@@ -15,14 +15,16 @@ NETWORK_OPTIONS = --network $(NETWORK) --weights $(WEIGHTS) $(UPSAMPLE)
 include $(dir $(lastword $(MAKEFILE_LIST)))rankings.mk
 
 $(OUT)/database.h5: $(GROUND_TRUTH) | $(OUT)
-	$(RUN) extract $(IMAGES) --gallery $< -o $@ $(NETWORK_OPTIONS) --overwrite
+	$(RUN) extract $(IMAGES) --gallery $< -o $@ $(NETWORK_OPTIONS) --overwrite $(call with_local, \
+	  --local $(OUT)/database-local.h5)
 
-$(OUT)/queries.h5: $(GROUND_TRUTH) | $(OUT)
-	$(RUN) extract $(IMAGES) --boxes $< -o $@ $(NETWORK_OPTIONS) --overwrite
+$(OUT)/queries.h5: $(GROUND_TRUTH) | $(OUT) $(call with_local,$(OUT)/database-local.h5)
+	$(RUN) extract $(IMAGES) --boxes $< -o $@ $(NETWORK_OPTIONS) --overwrite $(call with_local, \
+	  --query-local $(OUT)/query-local.h5 --levels-from $(OUT)/database-local.h5)
 
-$(OUT)/database-local.h5: $(GROUND_TRUTH) | $(OUT)
+$(OUT)/database-local.h5: $(GROUND_TRUTH) | $(OUT)/database.h5
 	$(RUN) detect-local $(IMAGES) --gallery $< -o $@ $(NETWORK_OPTIONS) --overwrite
 
-$(OUT)/query-local.h5: $(GROUND_TRUTH) $(OUT)/database-local.h5
+$(OUT)/query-local.h5: $(GROUND_TRUTH) $(OUT)/database-local.h5 | $(OUT)/queries.h5
 	$(RUN) detect-local $(IMAGES) --boxes $< -o $@ $(NETWORK_OPTIONS) --role query \
 	  --levels-from $(OUT)/database-local.h5 --overwrite

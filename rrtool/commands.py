@@ -8,6 +8,7 @@ from rrtool.stages.activations import options as activations
 from rrtool.stages.diffusion import options as diffusion
 from rrtool.stages.discovery import options as discovery
 from rrtool.stages.evaluation import options as evaluation
+from rrtool.stages.extraction import options as extraction
 from rrtool.stages.learning import options as learning
 from rrtool.stages.matching import options as matching
 from rrtool.stages.reports import options as reports
@@ -16,7 +17,7 @@ from rrtool.stages.retrieval import options as retrieval
 GROUPS: Mapping[str, tuple[type[Options], ...]] = {
     "Describe photos": (
         activations.NetworksOptions,
-        retrieval.ExtractOptions,
+        extraction.OnePassOptions,
         matching.DetectLocalOptions,
         retrieval.WhitenFitOptions,
         retrieval.WhitenApplyOptions,

@@ -17,11 +17,12 @@ import dataclasses
 import types
 from dataclasses import MISSING, dataclass
 from functools import cache
-from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from rrtool.declared import Declared, Option, Role
 
 _KEY = "rrtool.option"
+Other = TypeVar("Other", bound="Options")
 
 
 def option(default: Any, help: str, **more: Any) -> Any:
@@ -131,6 +132,17 @@ class Options:
                 found[name] = list(value) if declared.many and value is not None else value
         return found
 
+    def shared_with(self, kind: type[Other], **own: Any) -> Other:
+        """The options of another command, with the values of these as far as it has them.
+
+        Args:
+            own: its values that are others; where these have None, its default counts.
+        """
+        shared = declarations(type(self)).keys() & declarations(kind).keys()
+        values = {name: getattr(self, name) for name in shared}
+        given = {name: value for name, value in values.items() if value is not None}
+        return kind(**{**given, **own})
+
     def of_role(self, *roles: Role) -> dict[str, str]:
         """The values that are given of options of these roles."""
         return {
@@ -138,6 +150,10 @@ class Options:
             for name, declared in declarations(type(self)).items()
             if declared.declared.role in roles and getattr(self, name) is not None
         }
+
+    def asking(self) -> "dict[str, Options]":
+        """By whose words each output is asked for, by its path, in the order they are made."""
+        return dict.fromkeys(self.of_role("output").values(), self)
 
     def written(self) -> dict[str, str]:
         """The files that it writes under names that are known at once, by option."""

@@ -20,6 +20,8 @@ _QUICK = ("--epochs", "1", "--width", "0.0625", "--device", "cpu")
 COMMANDS: dict[str, tuple[str, ...]] = {
     "extract": ("images", "-o", "f.h5", *_NETWORK, "--save-maps", "m.h5"),
     "extract regions": ("images", "-o", "ur.h5", *_NETWORK, "--regions", "2"),
+    "extract all": ("images", "-o", "af.h5", *_NETWORK, "--local", "al.h5",
+                    "--query-local", "aq.h5", "--fs-regions", "ar.h5", "--fs-features", "aff.h5"),
     "detect-local": ("images", "-o", "d.h5", *_NETWORK),
     "detect-local query": ("images", "-o", "q.h5", "--maps", "m.h5", "--role", "query",
                            "--levels-from", "d.h5"),

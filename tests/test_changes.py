@@ -8,6 +8,8 @@ import pytest
 
 from rrtool.commands import by_name
 from rrtool.options import declarations
+from rrtool.stages.discovery.options import FeatureSaliencyOptions
+from rrtool.stages.matching.options import LocalOptions
 from tests.made_chain import COMMANDS, command_name, command_of, make_chain
 from tests.tiny import assert_done, assert_fails, rrtool
 
@@ -25,6 +27,10 @@ def here(made, monkeypatch):
 # Which call to change, where the first of a command cannot take the option: by command and option.
 CALLS = {
     ("extract", "regions"): "extract regions",
+    **{
+        ("extract", key): "extract all"
+        for key in (*declarations(LocalOptions), *declarations(FeatureSaliencyOptions))
+    },
     ("search", "expand_alpha"): "search expanded",
     ("whiten fit", "method"): "whiten fit pca",
     ("build-graph", "seed"): "build-graph ivf",

@@ -33,12 +33,15 @@ from tests.tiny import (
 STAGES = {
     "extract": ("extract", "images", *NETWORK, *CPU),
     "extract --save-maps": ("extract", "images", "--save-maps", "new-maps.h5", *NETWORK, *CPU),
+    "extract --local": ("extract", "images", "--local", "new-local.h5", *NETWORK, *CPU),
     "extract --regions": ("extract", "images", "--regions", "2", *NETWORK, *CPU),
     "detect-local": ("detect-local", "images", *NETWORK, *CPU),
     "detect-local --maps": ("detect-local", "images", "--maps", "maps.h5"),
     "saliency fs": ("saliency", "fs", "images", "--maps", "maps.h5"),
     "rerank": ("rerank", "ranking.h5", "--query-local", "local.h5", "--database-local", "local.h5"),
 }
+
+TWO_OUTPUTS = ("extract --save-maps", "extract --local")
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +65,7 @@ def test_interrupted_stage_goes_on_to_the_same(folder, monkeypatch, stage):
     write_part, finished = OutputFile.write_part, []
 
     def interrupted(output, number, datasets):
-        if len(finished) == (2 if "--save-maps" in stage else 1):
+        if len(finished) == (2 if stage in TWO_OUTPUTS else 1):
             raise KeyboardInterrupt
         write_part(output, number, datasets)
         finished.append(number)

@@ -5,7 +5,7 @@ import json
 import platform
 import sys
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cache
 from importlib import metadata
 from typing import Any
@@ -71,6 +71,13 @@ class Provenance:
             "format": VERSION,
         }
         return hashlib.blake2b(canonical_json(content).encode(), digest_size=16).hexdigest()
+
+    def asked_also_with(self, digests: Mapping[str, str]) -> "Provenance":
+        """As one that was asked for with these inputs too, if it is known what was asked for."""
+        if not self.asked or not digests:
+            return self
+        inputs = {**self.asked["inputs"], **digests}
+        return replace(self, asked={**self.asked, "inputs": inputs})
 
     def attributes(self) -> dict[str, str]:
         """Root attributes of the artifact, all text."""

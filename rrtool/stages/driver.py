@@ -1,8 +1,10 @@
 """What every stage does around its own work: up to date? → lock → resume → parts → publish."""
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -20,7 +22,7 @@ from rrtool.artifacts import (
 )
 from rrtool.artifacts.output.current import is_as_asked
 from rrtool.artifacts.output.writer import renew
-from rrtool.errors import RrtoolError
+from rrtool.errors import RrtoolError, UsageError
 from rrtool.interrupts import working
 from rrtool.options import Options, OutputOptions, declarations
 from rrtool.progress import Progress
@@ -28,6 +30,7 @@ from rrtool.stages.places import check_places, require_no_input
 
 ROWS_PER_PART = 32
 Datasets = dict[str, np.ndarray]
+Digests = dict[tuple[str, str], str]  # by the name and the value of an option
 
 
 def perform(options: Options, progress: Progress) -> Any:
@@ -43,43 +46,83 @@ def perform(options: Options, progress: Progress) -> Any:
         RrtoolError: an output has no place of its own, or what the stage raises.
     """
     check_places(options)
-    if isinstance(options, OutputOptions) and options.COMMAND.quick:
-        outputs, request = options.of_role("output"), asked_of(options)
-        if request is not None and all(is_as_asked(path, request) for path in outputs.values()):
-            for path in outputs.values():
-                renew(Path(path))  # for make
-            progress.message(f"{options.output} is up to date")
-            return Path(options.output)
+    if isinstance(options, OutputOptions) and options.COMMAND.quick and _is_as_asked(options):
+        for path in options.asking():
+            renew(Path(path))  # for make
+        progress.message(f"{options.output} is up to date")
+        return Path(options.output)
     with working(False):  # nothing is held while libraries are imported
         stage = import_module(options.COMMAND.runs)
     return stage.run(options, progress)
 
 
-def asked_of(options: Options) -> dict[str, Any] | None:
+def _is_as_asked(options: Options) -> bool:
+    """Whether every output is there and was asked for in these words, of the same inputs."""
+    if not all(os.path.isfile(path) for path in options.asking()):
+        return False  # known before anything is read
+    known: Digests = {}
+    requests = {path: asked_of(each, known) for path, each in options.asking().items()}
+    return all(
+        request is not None and is_as_asked(path, request) for path, request in requests.items()
+    )
+
+
+def asked_of(
+    options: Options, known: Digests | None = None, *, without: Collection[str] = ()
+) -> dict[str, Any] | None:
     """Options and digests of inputs as they are asked for, JSON-compatible.
 
-    None where an input cannot be read (the stage will say so), or only once (standard input).
+    Args:
+        known: digests of inputs that are known already; new ones are put there.
+        without: inputs that are left out.
+
+    Returns:
+        None where an input cannot be read (the stage will say so), or only once (standard input).
     """
     if not options.COMMAND.quick:
         return {"options": options.asked(), "inputs": {}}
+    known = {} if known is None else known
+    inputs = {}
     try:
-        inputs = {name: _digest(path) for name, path in options.of_role("artifact").items()}
-        for name, source in options.of_role("images").items():
-            from rrtool.images.collection import collect  # not where no photo is read
-
-            if source == "-":
-                return None
-            boxes, gallery = (getattr(options, key, None) for key in ("boxes", "gallery"))
-            inputs[name] = collect(source, boxes, gallery).inputs[0].digest
-        for name, source in options.of_role("file").items():
-            inputs[name] = digest_of_source(source)
-        for name, declared in declarations(type(options)).items():
-            if declared.declared.role == "network" and declared.is_read:
-                path = declared.file_in(getattr(options, name))
-                inputs |= {} if path is None else {name: digest_of_source(path)}
+        for name, read in _readers(options).items():
+            if name not in without:
+                source = getattr(options, name)
+                if (name, source) not in known:
+                    known[name, source] = read(source)
+                inputs[name] = known[name, source]
     except (RrtoolError, OSError):
         return None
     return {"options": options.asked(), "inputs": inputs}
+
+
+def _readers(options: Options) -> dict[str, Callable[[str], str]]:
+    """What gives the digest of each input."""
+
+    def of_images(source: str) -> str:
+        from rrtool.images.collection import collect  # not where no photo is read
+
+        if source == "-":
+            raise UsageError("standard input can be read once only")
+        boxes, gallery = (getattr(options, key, None) for key in ("boxes", "gallery"))
+        return collect(source, boxes, gallery).inputs[0].digest
+
+    return {
+        **dict.fromkeys(options.of_role("artifact"), _digest),
+        **dict.fromkeys(options.of_role("images"), of_images),
+        **dict.fromkeys(options.of_role("file"), digest_of_source),
+        **_readers_of_network(options),
+    }
+
+
+def _readers_of_network(options: Options) -> dict[str, Callable[[str], str]]:
+    """Of the files that the network is read from."""
+    found: dict[str, Callable[[str], str]] = {}
+    for name, declared in declarations(type(options)).items():
+        if declared.declared.role == "network" and declared.is_read:
+            path = declared.file_in(getattr(options, name))
+            if path is not None:
+                found[name] = partial(lambda path, _: digest_of_source(path), path)
+    return found
 
 
 def _digest(path: str) -> str:
@@ -95,11 +138,21 @@ class Wanted:
         path: where it goes.
         kind: what it is.
         settings: what identifies it beside its inputs and the network, JSON-compatible.
+        asks: the options in whose words it is asked for, where they are not the command's.
+        inputs: beside those of all outputs of the run; asked when the outputs before it are open.
+        made_with: the inputs among ``asks`` that the run makes itself, before this output.
     """
 
     path: str
     kind: type[Artifact]
     settings: Mapping[str, Any]
+    asks: Options | None = None
+    inputs: Callable[[Sequence[OutputFile]], Sequence[InputRecord]] = lambda outputs: ()
+    made_with: tuple[str, ...] = ()
+
+    def digests_made(self) -> dict[str, str]:
+        """Of the inputs that the run has made itself."""
+        return {name: _digest(getattr(self.asks, name)) for name in self.made_with}
 
 
 def make(
@@ -131,17 +184,15 @@ def make(
     all_wanted = [wanted] if isinstance(wanted, Wanted) else wanted
     for each in all_wanted:  # some have names that only the stage knows
         require_no_input(options, Path(each.path))
-    request = asked_of(options) or {}
-    typed = {
-        name: declared.name if declared.declared.positional else declared.typed
-        for name, declared in declarations(type(options)).items()
-    }
+    known: Digests = {}
     with ExitStack() as stack:
-        outputs = []
+        outputs: list[OutputFile] = []
         for each in all_wanted:
+            asks = each.asks or options
             provenance = Provenance(
-                each.kind.KIND, dict(each.settings), list(inputs), dict(network or {}), device,
-                request, typed,
+                each.kind.KIND, dict(each.settings), [*inputs, *each.inputs(outputs)],
+                dict(network or {}), device, asked_of(asks, known, without=each.made_with) or {},
+                _typed(asks),
             )  # fmt: skip
             overwrite = getattr(options, "overwrite", False)
             outputs.append(stack.enter_context(create(each.path, provenance, overwrite=overwrite)))
@@ -150,6 +201,13 @@ def make(
         else:
             work(outputs)
         return outputs[0].path
+
+
+def _typed(options: Options) -> dict[str, str]:
+    return {
+        name: declared.name if declared.declared.positional else declared.typed
+        for name, declared in declarations(type(options)).items()
+    }
 
 
 def as_inputs(**artifacts: Artifact | None) -> list[InputRecord]:

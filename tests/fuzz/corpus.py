@@ -91,7 +91,10 @@ MORE: dict[str, tuple[str, ...]] = {
 CALLS = {**COMMANDS, **MORE, "whiten export made": ("ckpt.pth", "--set", "made", "-o", "we.h5")}
 # What a call reads that its words do not name.
 _LISTED = dict.fromkeys(("extract list", "extract list csv", "extract list zero"), ("images",))
-OUTPUT_FLAGS = ("-o", "--output", "--save-maps", "--features", "--to-label", "--sheet")
+OUTPUT_FLAGS = (
+    *("-o", "--output", "--save-maps", "--features", "--to-label", "--sheet"),
+    *("--local", "--query-local", "--fs-regions", "--fs-features"),
+)
 # These start threads, with which autograd refuses to work in a forked child.
 _TRAINING = ("al-cycle", "al-pretrain")
 

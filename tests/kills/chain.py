@@ -22,6 +22,12 @@ MORE: dict[str, tuple[str, ...]] = {
         *("extract", "many", "-o", "pa.h5", "--network", "squeezenet1_1", "--weights", "none"),
         *("--max-size", "32", "--scales", "1", "--device", "cpu", "--save-maps", "pm.h5"),
     ),
+    "extract all": (
+        *("extract", "many", "-o", "pf.h5", "--network", "squeezenet1_1", "--weights", "none"),
+        *("--max-size", "32", "--scales", "1", "--device", "cpu", "--save-maps", "pfm.h5"),
+        *("--local", "pl.h5", "--query-local", "pq.h5"),
+        *("--fs-regions", "pr.h5", "--fs-features", "prf.h5"),
+    ),
     "al-cycle ask": (
         *("al-cycle", "images", "-o", "lb.h5", "--classes", "a,b", "--budget", "2"),
         *("--device", "cpu"),
@@ -38,7 +44,10 @@ CALLS: dict[str, list[str]] = {
     **{name: command_of(name) for name in COMMANDS},
     **{name: list(words) for name, words in MORE.items()},
 }
-_WRITES = ("-o", "--save-maps", "--features", "--to-label", "--sheet")
+_WRITES = (
+    *("-o", "--save-maps", "--features", "--to-label", "--sheet"),
+    *("--local", "--query-local", "--fs-regions", "--fs-features"),
+)
 _BESIDE = (".to_label.csv", ".to_label.html", ".skipped.tsv")
 
 

@@ -89,7 +89,7 @@ def test_instre_pipeline_on_ground_truth_in_its_format(tmp_path: Path) -> None:
 
 # In place of rrtool: notes its words, and writes its outputs.
 NOTES = """echo "$@" >> calls.txt
-while [ $# -gt 0 ]; do case $1 in -o|--features) echo > "$2";; esac; shift; done
+while [ $# -gt 0 ]; do case $1 in -o|--features|--fs-*) echo > "$2";; esac; shift; done
 """
 
 

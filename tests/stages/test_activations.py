@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from rrtool.images.collection import collect
 from rrtool.networks import Network, load_network
+from rrtool.stages.activations.kept import SampledSource
 from rrtool.stages.activations.options import NetworkOptions
-from rrtool.stages.activations.sources import NetworkSource
+from rrtool.stages.activations.sources import ActivationBatch, NetworkSource
 from tests.tiny import CPU, assert_done, extract, make_pictures, picture, rrtool, skipped_rows
 
 
@@ -68,3 +71,77 @@ def test_boxes_out_of_their_photos_are_said(tmp_path: Path) -> None:
     assert f"{said} in 72×64 pixels" in result.stderr
     why = "the box (80.0, 5.0, 120.0, 60.0) lies outside the image of 72×64 pixels"
     assert skipped_rows(tmp_path / "f.h5") == {"001.png": why}
+
+
+class _Drawn:
+    """A source of random sparse maps, in batches of two rows of a part; row 3 fails."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    def batches(self, parts: Sequence[tuple[int, Sequence[int]]]) -> Iterator[ActivationBatch]:
+        for part, rows in parts:
+            self.asked += rows
+            good = [row for row in rows if row != 3]
+            for pair in (good[at : at + 2] for at in range(0, len(good), 2)):
+                maps = torch.cat([_drawn(row) for row in pair])
+                if part % 2 == 0:  # as networks give them
+                    maps = maps.contiguous(memory_format=torch.channels_last)
+                sizes, boxes = np.full((len(pair), 2), 9), np.zeros((len(pair), 4))
+                empty = torch.zeros(len(pair), 5, 0, 0)
+                yield ActivationBatch(part, pair, sizes, boxes, [maps, empty])
+            if 3 in rows:
+                yield ActivationBatch.failed(part, 3, "no picture")
+
+
+def _drawn(row: int) -> torch.Tensor:
+    maps = torch.from_numpy(np.random.default_rng(row).standard_normal((1, 5, 3, 4), np.float32))
+    return maps.clamp_min(0)
+
+
+def _by_row(batches: Iterable[ActivationBatch]) -> dict[int, tuple[int, str | None, object]]:
+    return {
+        row: (batch.part, batch.failure, [scale[i].tolist() for scale in batch.maps])
+        for batch in batches
+        for i, row in enumerate(batch.rows)
+    }
+
+
+@pytest.mark.parametrize("limit", [0, 300, 1 << 20])
+@pytest.mark.parametrize("sample", [range(0, 10, 3), range(10), range(4, 6)])
+def test_sampled_rows_come_once_with_the_same_maps(sample: range, limit: int) -> None:
+    parts = [(0, range(4)), (1, range(4, 8)), (2, range(8, 10))]
+    plain = list(_Drawn().batches(parts))
+    drawn = _Drawn()
+    source = SampledSource(drawn, limit)
+    assert sorted(row for batch in source.sample(sample) for row in batch.rows) == list(sample)
+    drawn.asked.clear()
+    batches = list(source.batches(parts))
+    assert _by_row(batches) == _by_row(plain)
+    assert [batch.part for batch in batches] == sorted(batch.part for batch in batches)
+    assert sum(len(batch.rows) for batch in batches) == 10
+    again = set(drawn.asked) & set(sample)
+    if limit == 1 << 20:
+        assert not again
+        assert drawn.asked == [row for row in range(10) if row not in sample]
+    elif limit == 0:
+        assert again == set(sample)
+
+
+def test_kept_maps_are_in_the_same_order_in_memory() -> None:
+    source = SampledSource(_Drawn())
+    (sampled,) = source.sample([0, 1])
+    for batch in source.batches([(0, range(2))]):
+        (row,) = batch.rows
+        for found, wanted in zip(batch.maps, sampled.maps, strict=True):
+            assert found.stride() == wanted[row : row + 1].stride() or not found.numel()
+
+
+def test_finished_parts_do_not_change_the_batches_of_others() -> None:
+    parts = [(0, range(4)), (1, range(4, 8)), (2, range(8, 10))]
+    composed = []
+    for missing in (parts, parts[1:], parts[2:]):
+        source = SampledSource(_Drawn(), limit=300)
+        list(source.sample(range(10)))
+        composed.append([batch.rows for batch in source.batches(missing) if batch.part == 2])
+    assert composed[0] == composed[1] == composed[2]

@@ -1,5 +1,6 @@
 """What all artifacts over images have."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,19 @@ class OverImages(OfImages):
             ArtifactError: there are fewer values than the maps' sizes say.
         """
         shapes = self.read(sizes, slice(row, row + 1))[0].tolist()
-        first = row * len(shapes)
-        bounds = self.read(offsets, slice(first, first + len(shapes) + 1)).tolist()
+        found = self.parts_of(row, values, offsets, len(shapes))
         return [
-            self.shaped(self.read(values, slice(start, stop)), (*depth, height, width))
-            for start, stop, (width, height) in zip(bounds, bounds[1:], shapes, strict=False)
+            self.shaped(part, (*depth, height, width))
+            for part, (width, height) in zip(found, shapes, strict=True)
         ]
+
+    def parts_of(
+        self, row: int, values: Column, offsets: Column, n_scales: int
+    ) -> list[np.ndarray]:
+        """What a flat column holds of an image, at each scale."""
+        first = row * n_scales
+        bounds = self.read(offsets, slice(first, first + n_scales + 1)).tolist()
+        return [self.read(values, slice(*ends)) for ends in pairwise(bounds)]
 
     def values(self, kind: type[Artifact], *, without: str = "") -> dict[str, Any]:
         """The values that it has of a kind's columns, for another artifact over the same images.

@@ -91,6 +91,7 @@ class OutputFile:
         *,
         n_parts: int = 0,
         extra: Mapping[str, Any] | None = None,
+        made_with: Mapping[str, str] | None = None,
         compress: frozenset[str] = frozenset(),
     ) -> Path:
         """Join the parts, add ``datasets``, and put the artifact in its place in one step.
@@ -99,6 +100,7 @@ class OutputFile:
             datasets: beside those of the parts.
             n_parts: number of parts to join.
             extra: JSON-compatible facts to record beside the provenance.
+            made_with: digests of inputs that were not there yet when it was asked for.
             compress: datasets to store LZF-compressed.
 
         Raises:
@@ -108,12 +110,14 @@ class OutputFile:
             parts = [self._part_path(number) for number in range(n_parts)]
             join_parts(parts, file, compress)
             _add(file, datasets)
-            self._describe(file, extra or {})
+            self._describe(file, extra or {}, made_with or {})
         remove_parts(self._parts)
         return self.path
 
-    def _describe(self, file: h5py.File, extra: Mapping[str, Any]) -> None:
-        file.attrs.update(self._provenance.attributes())
+    def _describe(
+        self, file: h5py.File, extra: Mapping[str, Any], made_with: Mapping[str, str]
+    ) -> None:
+        file.attrs.update(self._provenance.asked_also_with(made_with).attributes())
         file.attrs["extra"] = json.dumps(dict(extra), sort_keys=True)
         file.attrs["format_version"] = FORMAT_VERSION
         file.attrs["uuid"] = self.uuid

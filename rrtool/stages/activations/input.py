@@ -11,8 +11,9 @@ from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError
 from rrtool.images.collection import Collection, collect
 from rrtool.networks import Network, load_network
+from rrtool.stages.activations.kept import SampledSource
 from rrtool.stages.activations.options import ActivationsOptions, ImagesOptions, NetworkOptions
-from rrtool.stages.activations.sources import ActivationSource, MapsSource, NetworkSource
+from rrtool.stages.activations.sources import MapsSource, NetworkSource
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class ActivationInput:
     """
 
     collection: Collection
-    source: ActivationSource
+    source: SampledSource
     options: dict[str, Any]
     network: dict[str, Any]
     n_channels: int
@@ -53,7 +54,7 @@ def open_activations(options: ActivationsOptions, stack: ExitStack) -> Activatio
     collection = _collect(options)
     maps = stack.enter_context(open_artifact(options.maps, ActivationMaps))
     _check_maps(maps, options.images, collection)
-    source = MapsSource(maps)
+    source = SampledSource(MapsSource(maps), limit=0)  # they are read again in no time
     return ActivationInput(collection, source, maps.options, maps.network, maps.n_channels, "cpu")
 
 
@@ -69,7 +70,7 @@ def open_network(options: NetworkOptions) -> tuple[Network, ActivationInput]:
         upsample=options.upsample, seed=options.seed, device=device,
         class_token=getattr(options, "pool", None) == "cls",
     )  # fmt: skip
-    source = NetworkSource(network, collection, options, device)
+    source = SampledSource(NetworkSource(network, collection, options, device))
     facts = options.inference(), network.describe(), network.n_channels
     notes = tuple(f"{network.weights} {note}" for note in network.notes)
     return network, ActivationInput(collection, source, *facts, device, notes)

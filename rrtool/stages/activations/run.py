@@ -1,17 +1,16 @@
 """A network over a collection, part by part: what all stages on activations share."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from numpy.typing import ArrayLike
 
 from rrtool.artifacts import (
-    InputRecord,
     OutputFile,
     OverImages,
     decode_texts,
@@ -25,83 +24,49 @@ from rrtool.options import Options
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import ActivationInput
 from rrtool.stages.activations.sources import ActivationBatch
+from rrtool.stages.activations.task import Job, Part, Task
 from rrtool.stages.driver import Datasets, Wanted, make, parts_of
 
 FAILED = 1
 
 
 @dataclass(frozen=True)
-class Part:
-    """What became of the rows of a part.
+class _Started:
+    """A job that has something to do.
 
     Attributes:
-        rows: row ids.
-        common: the columns that do not depend on what is computed.
-        results: of the good rows, by row id.
+        outputs: of its task, those that are current too.
+        missing: by output, the parts that it lacks.
     """
 
-    rows: range
-    common: Mapping[str, np.ndarray]
-    results: Mapping[int, Any]
+    task: Task
+    wanted: Sequence[Wanted]
+    outputs: Sequence[OutputFile]
+    missing: Sequence[Set[int]]
 
-    def dense(
-        self, of: Callable[[Any], ArrayLike], shape: tuple[int, ...] = (), dtype: Any = np.float32
-    ) -> np.ndarray:
-        """``(rows, *shape)``: what ``of`` takes from each result; zero where an image failed."""
-        values = np.zeros((len(self.rows), *shape), dtype)
-        for row, result in self.results.items():
-            values[row - self.rows.start] = of(result)
-        return values
+    @staticmethod
+    def of(job: Job, outputs: Sequence[OutputFile], n_parts: int) -> _Started:
+        missing = [
+            frozenset() if output.is_current else frozenset(output.missing_parts(n_parts))
+            for output in outputs
+        ]
+        return _Started(job.prepare(), job.wanted, outputs, missing)
 
-    def joined(
-        self, of: Callable[[Any], np.ndarray], shape: tuple[int, ...] = (), dtype: Any = np.float32
-    ) -> np.ndarray:
-        """``(m, *shape)``: what ``of`` takes from each result, several entries an image."""
-        found = [of(self.results[row]) for row in sorted(self.results)]
-        return np.concatenate([np.zeros((0, *shape), dtype), *found])
+    def lacks(self, number: int) -> bool:
+        return any(number in missing for missing in self.missing)
 
-    def boxes_in_images(self, of: Callable[[Any], np.ndarray]) -> np.ndarray:
-        """``(m, 4)`` float32 in pixels of the whole images.
-
-        Args:
-            of: gives x0, y0, x1, y1 as shares of the width and height of what was described.
-        """
-        found = [np.zeros((0, 4), np.float32)]
-        for row in sorted(self.results):
-            corner, end = self.common["boxes"][row - self.rows.start].reshape(2, 2)
-            found.append(of(self.results[row]) * np.tile(end - corner, 2) + np.tile(corner, 2))
-        return np.concatenate(found)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a stage does with activations.
-
-    Attributes:
-        describe: from the maps of a batch, one tensor per scale, to one result per image.
-        columns: from a part to what each of the outputs stores of it.
-        facts: to record with each output.
-    """
-
-    describe: Callable[[list[torch.Tensor]], Sequence[Any]]
-    columns: Callable[[Part], Sequence[Datasets]]
-    facts: Mapping[str, Any]
+    def write(self, number: int, part: Part) -> None:
+        """Store a part in the outputs that lack it."""
+        columns = self.task.columns(part)
+        for output, missing, content in zip(self.outputs, self.missing, columns, strict=True):
+            if number in missing:
+                output.write_part(number, {**part.common, **content})
 
 
 def describe_images(
-    options: Options,
-    activations: ActivationInput,
-    wanted: Wanted | Sequence[Wanted],
-    prepare: Callable[[], Task],
-    progress: Progress,
-    *,
-    inputs: Sequence[InputRecord] = (),
+    options: Options, activations: ActivationInput, jobs: Sequence[Job], progress: Progress
 ) -> Path:
-    """Work on the activations of all images, and publish every output that is not current.
-
-    Args:
-        prepare: called when there is something to do.
-        inputs: beside the images.
+    """Work on the activations of all images once, and publish every output that is not current.
 
     Returns:
         The path of the first output.
@@ -115,70 +80,82 @@ def describe_images(
             progress.message("the network is untrained (seeded random weights)")
         for note in activations.notes:
             progress.message(note)
-        _describe(activations, outputs, prepare(), options.COMMAND.name, progress)
+        remaining, n_parts, started = iter(outputs), len(parts_of(len(collection))), []
+        for job in jobs:
+            own = [next(remaining) for _ in job.wanted]
+            if not all(output.is_current for output in own):
+                started.append(_Started.of(job, own, n_parts))
+        _describe(activations, started, options.COMMAND.name, progress)
+        if any(collection.boxes):
+            first = next(output for output in outputs if not output.is_current)
+            _tell_cut_boxes(first, collection, n_parts, progress)
+        for each in started:
+            _publish_all(each, collection, n_parts, progress)
 
+    collection = activations.collection
     return make(
-        options, wanted, work, progress, inputs=[*activations.collection.inputs, *inputs],
-        network=activations.network, device=activations.device,
+        options, [each for job in jobs for each in job.wanted], work, progress,
+        inputs=collection.inputs, network=activations.network, device=activations.device,
     )  # fmt: skip
 
 
 def _describe(
-    activations: ActivationInput,
-    outputs: Sequence[OutputFile],
-    task: Task,
-    label: str,
-    progress: Progress,
+    activations: ActivationInput, jobs: Sequence[_Started], label: str, progress: Progress
 ) -> None:
     """Write the parts that are missing; activations are let go as soon as they are worked on."""
-    collection, todo = activations.collection, [each for each in outputs if not each.is_current]
-    parts = parts_of(len(collection))
-    missing = sorted({number for output in todo for number in output.missing_parts(len(parts))})
+    n_images = len(activations.collection)
+    parts = parts_of(n_images)
+    missing = [number for number in range(len(parts)) if any(job.lacks(number) for job in jobs)]
     batches = activations.source.batches([(number, parts[number]) for number in missing])
-    n_done = len(collection) - sum(len(parts[number]) for number in missing)
+    n_done = n_images - sum(len(parts[number]) for number in missing)
     if n_done:
-        progress.message(
-            f"continuing an interrupted run: {n_done} of {len(collection)} images are done"
-        )
-    with progress.task(label, len(collection), "images") as advance:
+        progress.message(f"continuing an interrupted run: {n_done} of {n_images} images are done")
+    with progress.task(label, n_images, "images") as advance:
         advance(n_done)
 
-        def worked() -> Iterator[tuple[ActivationBatch, Sequence[Any]]]:
+        def worked() -> Iterator[tuple[ActivationBatch, list[Sequence[Any]]]]:
             for batch in batches:
-                results = task.describe(batch.maps) if batch.failure is None else ()
+                is_good = batch.failure is None
+                results = [
+                    job.task.describe(batch.maps) if is_good and job.lacks(batch.part) else ()
+                    for job in jobs
+                ]
                 advance(len(batch.rows))
                 yield replace(batch, maps=[]), results
 
         for number, members in groupby(worked(), key=lambda pair: pair[0].part):
-            part = _part(parts[number], list(members))
-            for output, content in zip(outputs, task.columns(part), strict=True):
-                if not output.is_current:
-                    output.write_part(number, {**part.common, **content})
-    if any(collection.boxes):
-        _tell_cut_boxes(todo[0], collection, len(parts), progress)
-    for output in todo:
-        _publish(output, collection, len(parts), task.facts)
+            done = list(members)
+            common = _common(parts[number], [batch for batch, _ in done])
+            for place, job in enumerate(jobs):
+                if job.lacks(number):
+                    results = [
+                        pair
+                        for batch, found in done
+                        for pair in zip(batch.rows, found[place], strict=False)
+                    ]
+                    job.write(number, Part(parts[number], common, dict(results)))
 
 
-def _part(rows: range, done: Sequence[tuple[ActivationBatch, Sequence[Any]]]) -> Part:
-    """Status, reasons and geometry of the rows, and the results of the good ones."""
+def _common(rows: range, batches: Sequence[ActivationBatch]) -> Datasets:
+    """Status, reasons and geometry of the rows."""
     status = np.zeros(len(rows), dtype=np.uint8)
     reasons = [""] * len(rows)
     image_sizes = np.zeros((len(rows), 2), dtype=np.int32)
     boxes = np.zeros((len(rows), 4), dtype=np.float32)
-    results: dict[int, Any] = {}
-    for batch, found in done:
+    for batch in batches:
         local = [row - rows.start for row in batch.rows]
         if batch.failure is not None:
             status[local] = FAILED
             reasons[local[0]] = batch.failure
         image_sizes[local] = batch.image_sizes
         boxes[local] = batch.boxes
-        results |= dict(zip(batch.rows, found, strict=False))
-    common = OverImages.columns(
-        status=status, image_sizes=image_sizes, boxes=boxes, reasons=reasons
-    )
-    return Part(rows, common, results)
+    return OverImages.columns(status=status, image_sizes=image_sizes, boxes=boxes, reasons=reasons)
+
+
+def _publish_all(job: _Started, collection: Collection, n_parts: int, progress: Progress) -> None:
+    for output, wanted in zip(job.outputs, job.wanted, strict=True):
+        if not output.is_current:
+            _publish(output, wanted, collection, n_parts, job.task.facts)
 
 
 def _tell_cut_boxes(
@@ -199,8 +176,12 @@ def _tell_cut_boxes(
 
 
 def _publish(
-    output: OutputFile, collection: Collection, n_parts: int, facts: Mapping[str, Any]
-) -> Path:
+    output: OutputFile,
+    wanted: Wanted,
+    collection: Collection,
+    n_parts: int,
+    facts: Mapping[str, Any],
+) -> None:
     """Publish an artifact over images, and the list of those that were skipped beside it."""
     failed = np.concatenate([np.zeros(0), *output.read_parts(OverImages.status, n_parts)]) == FAILED
     reasons = [
@@ -227,9 +208,10 @@ def _publish(
         "n_failed_rows": int(failed.sum()),
         "passed_over": kinds_of(collection.passed_over),
     }
-    return output.publish(
+    output.publish(
         OverImages.columns(names=collection.names, file_signatures=collection.signatures),
         n_parts=n_parts,
         extra={**facts, **counts},
-        compress=frozenset({"activations"}),
+        made_with=wanted.digests_made(),
+        compress=frozenset({"activations", "nonzero/bits"}),
     )

@@ -49,7 +49,7 @@ class ActivationBatch:
 class ActivationSource(Protocol):
     """Where activations come from."""
 
-    def batches(self, parts: Sequence[tuple[int, range]]) -> Iterator[ActivationBatch]:
+    def batches(self, parts: Sequence[tuple[int, Sequence[int]]]) -> Iterator[ActivationBatch]:
         """All rows of all ``(part number, rows)``, part by part."""
         ...
 
@@ -104,7 +104,7 @@ class NetworkSource:
     options: InferenceOptions
     device: str
 
-    def batches(self, parts: Sequence[tuple[int, range]]) -> Iterator[ActivationBatch]:
+    def batches(self, parts: Sequence[tuple[int, Sequence[int]]]) -> Iterator[ActivationBatch]:
         """See ``ActivationSource``. Batches never span parts, so that a resumed run forms the
         same ones as an uninterrupted run does."""
         batch_size = self.options.batch_size or (1 if self.device == "cpu" else 16)
@@ -194,7 +194,7 @@ class MapsSource:
 
     maps: ActivationMaps
 
-    def batches(self, parts: Sequence[tuple[int, range]]) -> Iterator[ActivationBatch]:
+    def batches(self, parts: Sequence[tuple[int, Sequence[int]]]) -> Iterator[ActivationBatch]:
         """See ``ActivationSource``."""
         maps = self.maps
         status, reasons, sizes, boxes = maps.status, maps.reasons, maps.image_sizes, maps.boxes

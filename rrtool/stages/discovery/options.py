@@ -29,38 +29,61 @@ SEARCH_METHODS = ("auto", "exact", "ivf", "hnsw")
 def _rho(default: Any) -> Any:
     return option(
         default, "Power ρ to which a saliency map is raised before regions are detected on it.",
-        above=0, most=100, panel="Regions",
+        above=0, most=100, panel="Salient regions",
     )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
-class RegionsOptions(Options):
-    """How regions are found on a saliency map and described (METHODS §7)."""
+class SalientOptions(Options):
+    """How regions are found on a saliency map, and what becomes of them (METHODS §7)."""
 
     rho: float = _rho(MISSING)
     sigma: float = option(
         2.5, "Variance σ of the Gaussian sample at each position of a map, in square cells.",
-        above=0, panel="Regions",
+        above=0, panel="Salient regions",
     )  # fmt: skip
     overlap: float = option(
         0.55, "Threshold τ of the purge of overlapping regions; a larger one keeps fewer.",
-        above=0, below=1, panel="Regions",
+        above=0, below=1, panel="Salient regions",
     )  # fmt: skip
     samples: str = option(
         "weighted",
         "How the positions of a map count where regions are fitted to them: weighted by their "
         "saliency, or equally, as eq. 5.6–5.8 are printed.",
-        choices=SAMPLES, panel="Regions",
-    )  # fmt: skip
-    gem_exponent: float = option(
-        3.0, "Exponent ω of GeM, by which each region is described.",
-        above=0, most=100, panel="Regions",
+        choices=SAMPLES, panel="Salient regions",
     )  # fmt: skip
     aggregate: str = option(
         "weighted",
         "How an image adds up its regions: weighted by the saliency that each explains, or as a "
         "plain sum.",
-        choices=AGGREGATIONS, panel="Regions",
+        choices=AGGREGATIONS, panel="Salient regions",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class FeatureSaliencyOptions(SalientOptions):
+    """How regions of feature saliency are found."""
+
+    rho: float = _rho(7.0)
+    saliency_normalization: str = option(
+        "max",
+        "What feature saliency is scaled to: max to a maximum of 1, so that every map counts "
+        "alike; crow by CroW's norm alone, as in the thesis.",
+        choices=NORMALIZATIONS, panel="Salient regions",
+    )  # fmt: skip
+    keep_maps: bool = option(
+        False, "Store the saliency maps beside the regions, for evaluate and report.",
+        panel="Salient regions",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class RegionsOptions(SalientOptions):
+    """How regions are found on a saliency map and described (METHODS §7)."""
+
+    gem_exponent: float = option(
+        3.0, "Exponent ω of GeM, by which each region is described.",
+        above=0, most=100, panel="Salient regions",
     )  # fmt: skip
 
     def settings(self) -> dict[str, Any]:
@@ -110,26 +133,15 @@ class _SaliencyOptions(RegionsOptions, ActivationsOptions, OutputOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SaliencyFsOptions(_SaliencyOptions):
+class SaliencyFsOptions(FeatureSaliencyOptions, _SaliencyOptions):
     """Find and describe the regions of feature saliency (regions)."""
 
     COMMAND: ClassVar = Command(
         "saliency fs", "rrtool.stages.discovery.saliency_fs", "§5.3.3–5.3.5", "docs/discovery.md"
     )
-    rho: float = _rho(7.0)
-    saliency_normalization: str = option(
-        "max",
-        "What feature saliency is scaled to: max to a maximum of 1, so that every map counts "
-        "alike; crow by CroW's norm alone, as in the thesis.",
-        choices=NORMALIZATIONS, panel="Regions",
-    )  # fmt: skip
     features: str | None = option(
         None, "Write the FS.EGM descriptors of the images too, to this artifact (features).",
         role="output", shapes=False, panel="Output",
-    )  # fmt: skip
-    keep_maps: bool = option(
-        False, "Store the saliency maps beside the regions, for evaluate and report.",
-        panel="Output",
     )  # fmt: skip
 
 

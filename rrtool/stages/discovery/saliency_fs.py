@@ -7,8 +7,9 @@ from pathlib import Path
 from rrtool.artifacts import Features, Regions
 from rrtool.core.discovery.saliency import feature_saliency
 from rrtool.progress import Progress
-from rrtool.stages.activations.input import open_activations
+from rrtool.stages.activations.input import ActivationInput, open_activations
 from rrtool.stages.activations.run import describe_images
+from rrtool.stages.activations.task import Job
 from rrtool.stages.discovery.options import SaliencyFsOptions
 from rrtool.stages.discovery.saliency_mapper import describe_batch
 from rrtool.stages.discovery.saliency_output import saliency_task
@@ -23,14 +24,19 @@ def run(options: SaliencyFsOptions, progress: Progress) -> Path:
     """
     with ExitStack() as stack:
         activations = open_activations(options, stack)
-        settings = {**options.settings(), **activations.options}
-        wanted = [Wanted(options.output, Regions, {**settings, "regions": "FS.EGM"})]
-        if options.features is not None:
-            del settings["keep_maps"]
-            described = {**settings, "described_by": "FS.EGM"}
-            wanted.append(Wanted(options.features, Features, described))
-        saliency_of = partial(feature_saliency, normalization=options.saliency_normalization)
-        describe = partial(describe_batch, options=options, saliency_of=saliency_of)
-        kinds = [each.kind for each in wanted]
-        task = saliency_task(activations, kinds, describe, keep_maps=options.keep_maps)
-        return describe_images(options, activations, wanted, lambda: task, progress)
+        return describe_images(options, activations, [salient_job(options, activations)], progress)
+
+
+def salient_job(options: SaliencyFsOptions, activations: ActivationInput) -> Job:
+    """Find and describe the regions, and describe the images by them where that is wanted."""
+    settings = {**options.settings(), **activations.options}
+    wanted = [Wanted(options.output, Regions, {**settings, "regions": "FS.EGM"}, options)]
+    if options.features is not None:
+        del settings["keep_maps"]
+        described = {**settings, "described_by": "FS.EGM"}
+        wanted.append(Wanted(options.features, Features, described, options))
+    saliency_of = partial(feature_saliency, normalization=options.saliency_normalization)
+    describe = partial(describe_batch, options=options, saliency_of=saliency_of)
+    kinds = [each.kind for each in wanted]
+    task = saliency_task(activations, kinds, describe, keep_maps=options.keep_maps)
+    return Job(wanted, lambda: task)

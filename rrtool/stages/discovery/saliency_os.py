@@ -19,6 +19,7 @@ from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import ActivationInput, open_activations
 from rrtool.stages.activations.run import describe_images
+from rrtool.stages.activations.task import Job, Task
 from rrtool.stages.discovery.options import SaliencyOsOptions
 from rrtool.stages.discovery.saliency_mapper import Mapper, search_method
 from rrtool.stages.discovery.saliency_output import saliency_task
@@ -47,18 +48,17 @@ def run(options: SaliencyOsOptions, progress: Progress) -> Path:
             "described_by": "OS.EGM",
         }
         kinds: list[type[Artifact]] = [Saliency, Features]
-        paths = options.output, options.features
-        return describe_images(
-            options,
-            activations,
-            [Wanted(path, kind, settings) for path, kind in zip(paths, kinds, strict=True)],
-            lambda: saliency_task(
-                activations, kinds, Mapper.of(regions, centrality, whitening, options, progress),
-                keep_maps=True,
-            ),
-            progress,
-            inputs=as_inputs(regions=regions, centrality=centrality),
-        )  # fmt: skip
+        inputs = as_inputs(regions=regions, centrality=centrality)
+        wanted = [
+            Wanted(path, kind, settings, inputs=lambda opened: inputs)
+            for path, kind in zip((options.output, options.features), kinds, strict=True)
+        ]
+
+        def task() -> Task:
+            mapper = Mapper.of(regions, centrality, whitening, options, progress)
+            return saliency_task(activations, kinds, mapper, keep_maps=True)
+
+        return describe_images(options, activations, [Job(wanted, task)], progress)
 
 
 def _require_made_alike(

@@ -9,7 +9,7 @@ import torch
 from rrtool.artifacts import Artifact, Features, Regions, offsets_of
 from rrtool.core.discovery.region_description import DescribedImage
 from rrtool.stages.activations.input import ActivationInput
-from rrtool.stages.activations.run import Part, Task
+from rrtool.stages.activations.task import Part, Task
 from rrtool.stages.driver import Datasets
 
 

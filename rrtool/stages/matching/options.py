@@ -3,14 +3,74 @@
 from dataclasses import MISSING, dataclass
 from typing import ClassVar
 
-from rrtool.options import Command, DeviceOptions, OutputOptions, argument, artifact, option
+from rrtool.options import (
+    Command,
+    DeviceOptions,
+    Options,
+    OutputOptions,
+    argument,
+    artifact,
+    option,
+)
 from rrtool.stages.activations.options import ActivationsOptions, BoxesOptions
 
 CHANNEL_RULES = ("drop", "strongest")
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectLocalOptions(BoxesOptions, ActivationsOptions, OutputOptions):
+class LocalOptions(Options):
+    """How local features are detected and selected, whatever the images are."""
+
+    max_features: int | None = option(
+        None,
+        "Features that an image keeps, the strongest of all scales; by default as many as the "
+        "network has channels.",
+        least=0, panel="Local features",
+    )  # fmt: skip
+    channel_rule: str = option(
+        "drop",
+        "What becomes of a channel with more regions than --max-per-channel at one scale: drop "
+        "leaves it out, as the thesis says; strongest keeps its strongest regions and leaves a "
+        "channel out above 36, as the authors' released code does.",
+        choices=CHANNEL_RULES, panel="Local features",
+    )  # fmt: skip
+    max_per_channel: int | None = option(
+        None,
+        "Regions of a channel at one scale, see --channel-rule; by default 20 for queries and 10 "
+        "for a database.",
+        least=0, panel="Local features",
+    )  # fmt: skip
+    nms_iou: float | None = option(
+        None,
+        "Leave out a region whose box overlaps a stronger one's by more than this intersection "
+        "over union; by default 0.2 for a database, and queries keep all.",
+        least=0, most=1, panel="Local features",
+    )  # fmt: skip
+    min_diversity: float = option(
+        0.7,
+        "Leave out a region whose area is smaller than that of the next one around it by less than "
+        "this share (MSER).",
+        least=0, most=1, panel="Local features",
+    )  # fmt: skip
+    max_variation: float = option(
+        0.5, "Leave out a region whose area grows by this share or more within --delta (MSER).",
+        least=0, panel="Local features",
+    )  # fmt: skip
+    delta: int | None = option(
+        None,
+        "Step of MSER in 8-bit levels; by default it is found from the images, and with "
+        "--levels-from theirs counts.",
+        least=1, most=255, panel="Local features",
+    )  # fmt: skip
+    levels_from: str | None = artifact(
+        None,
+        "Local features whose levels are taken over, so that queries and database share them; by "
+        "default levels are found from a sample of the images.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectLocalOptions(BoxesOptions, ActivationsOptions, LocalOptions, OutputOptions):
     """Detect local features in the activation maps of images (local-features)."""
 
     COMMAND: ClassVar = Command(
@@ -18,54 +78,8 @@ class DetectLocalOptions(BoxesOptions, ActivationsOptions, OutputOptions):
     )
     role: str = option(
         "database", "What the images are; the defaults of the selection depend on it.",
-        choices=("query", "database"), panel="Selection",
+        choices=("query", "database"), panel="Local features",
     )  # fmt: skip
-    max_features: int | None = option(
-        None,
-        "Features that an image keeps, the strongest of all scales; by default as many as the "
-        "network has channels.",
-        least=0, panel="Selection",
-    )  # fmt: skip
-    channel_rule: str = option(
-        "drop",
-        "What becomes of a channel with more regions than --max-per-channel at one scale: drop "
-        "leaves it out, as the thesis says; strongest keeps its strongest regions and leaves a "
-        "channel out above 36, as the authors' released code does.",
-        choices=CHANNEL_RULES, panel="Selection",
-    )  # fmt: skip
-    max_per_channel: int | None = option(
-        None,
-        "Regions of a channel at one scale, see --channel-rule; by default 20 for queries and 10 "
-        "for a database.",
-        least=0, panel="Selection",
-    )  # fmt: skip
-    nms_iou: float | None = option(
-        None,
-        "Leave out a region whose box overlaps a stronger one's by more than this intersection "
-        "over union; by default 0.2 for a database, and queries keep all.",
-        least=0, most=1, panel="Selection",
-    )  # fmt: skip
-    min_diversity: float = option(
-        0.7,
-        "Leave out a region whose area is smaller than that of the next one around it by less than "
-        "this share (MSER).",
-        least=0, most=1, panel="Detection",
-    )  # fmt: skip
-    max_variation: float = option(
-        0.5, "Leave out a region whose area grows by this share or more within --delta (MSER).",
-        least=0, panel="Detection",
-    )  # fmt: skip
-    delta: int | None = option(
-        None,
-        "Step of MSER in 8-bit levels; by default it is found from the images, and with "
-        "--levels-from theirs counts.",
-        least=1, most=255, panel="Detection",
-    )  # fmt: skip
-    levels_from: str | None = artifact(
-        None,
-        "Local features whose levels are taken over, so that queries and database share them; by "
-        "default levels are found from a sample of the images.",
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -75,12 +75,12 @@ def _rankings(
 ) -> list[Path]:
     """The global and the verified ranking of the boxed queries."""
     images, boxes = scenes.images, scenes.boxes
-    database = rrtool.extract(images, folder / "database.h5", **network)
-    queries = rrtool.extract(images, folder / "queries.h5", boxes=boxes, **network)
-    local = rrtool.detect_local(images, folder / "database-local.h5", **network)
-    query_local = rrtool.detect_local(
-        images, folder / "query-local.h5", role="query", boxes=boxes, levels_from=local, **network
-    )
+    local, query_local = folder / "database-local.h5", folder / "query-local.h5"
+    database = rrtool.extract(images, folder / "database.h5", local=local, **network)
+    queries = rrtool.extract(
+        images, folder / "queries.h5", boxes=boxes, query_local=query_local, levels_from=local,
+        **network,
+    )  # fmt: skip
     found = rrtool.search(queries, database, folder / "global.h5", **common)
     verified = rrtool.rerank(
         found, folder / "dsm.h5", query_local=query_local, database_local=local, **common

@@ -9,7 +9,7 @@ import torch
 
 from rrtool.artifacts import Regions, offsets_of
 from rrtool.core.retrieval.pooling import rmac_regions
-from rrtool.stages.activations.run import Part, Task
+from rrtool.stages.activations.task import Part, Task
 from rrtool.stages.driver import Datasets
 from rrtool.stages.retrieval.describer import Describer
 

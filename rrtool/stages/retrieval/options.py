@@ -14,9 +14,12 @@ POOLINGS = ("gem", "mac", "spoc", "rmac", "crow", CLASS_TOKEN)
 
 @dataclass(frozen=True, kw_only=True)
 class ExtractOptions(BoxesOptions, NetworkOptions, OutputOptions):
-    """Describe every image, or every box, by one l2-normalised vector (features)."""
+    """Describe every image, or every box, by one l2-normalised vector (features).
 
-    COMMAND: ClassVar = Command("extract", "rrtool.stages.retrieval.extract", "§2.5, §4.4.1")
+    What else ``extract`` takes out of the same pass: ``stages.extraction.options``.
+    """
+
+    COMMAND: ClassVar = Command("extract", "rrtool.stages.extraction.extract", "§2.5, §4.4.1")
     pool: str | None = option(
         None,
         "Pooling of the activation maps, or cls for a transformer's class token; by default the "
@@ -44,20 +47,11 @@ class ExtractOptions(BoxesOptions, NetworkOptions, OutputOptions):
         "(regions).",
         least=1, most=10, panel="Descriptor",
     )  # fmt: skip
-    save_maps: str | None = option(
-        None, "Write the activation maps too, to this artifact (activation-maps).",
-        role="output", shapes=False, panel="Output",
-    )  # fmt: skip
 
     def check(self) -> None:
         super().check()
-        if self.pool == CLASS_TOKEN and (self.regions, self.save_maps) != (None, None):
-            raise UsageError(
-                "--pool cls has no maps", found="--regions or --save-maps",
-                todo="make them by a run with another --pool",
-            )  # fmt: skip
-        if self.regions is not None and self.save_maps is not None:
-            raise UsageError("--regions and --save-maps do not go together")
+        if self.pool == CLASS_TOKEN and self.regions is not None:
+            raise UsageError("--pool cls has no maps", found="--regions", todo="use another --pool")
         if self.region_whitening is not None:
             if self.regions is not None:
                 what = "--region-whitening is for regions that are added up"

@@ -32,6 +32,7 @@ from rrtool.core.discovery.expanding_gaussian_mixture import (
 from rrtool.core.discovery.saliency import feature_saliency, prepare_for_detection
 from rrtool.stages.discovery.saliency_mapper import search_method
 from tests.stages.damaging import edited
+from tests.stages.made_maps import network_maps, write_as_before
 from tests.tiny import (
     CPU,
     NETWORK,
@@ -73,6 +74,8 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert result.exit_code == 3, result.stderr
     result = extract(folder / "photos", folder / "f.h5", "--save-maps", folder / "m.h5", *SIZE)
     assert result.exit_code == 3
+    exact = network_maps(folder / "photos", max_size=SIZE[1])
+    write_as_before(folder / "m.h5", folder / "m.h5", exact)
     assert_done(rrtool("build-graph", folder / "r.h5", "-o", folder / "g.h5", "--k", 4))
     assert_done(
         rrtool("centrality", folder / "g.h5", "-o", folder / "c.h5", "--measure", "katz", "-q")

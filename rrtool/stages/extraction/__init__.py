@@ -1,0 +1,1 @@
+"""Everything that is wanted of a photo, from one pass of the network."""
