@@ -115,10 +115,14 @@ def describe_images(
             progress.message("the network is untrained (seeded random weights)")
         for note in activations.notes:
             progress.message(note)
-        _describe(activations, outputs, prepare(), options.COMMAND.name, progress)
+        engine = activations.choose_engine([each.kind for each in all_wanted], progress)
+        task = prepare()
+        task = replace(task, facts={**task.facts, **engine})
+        _describe(activations, outputs, task, options.COMMAND.name, progress)
 
+    all_wanted = [wanted] if isinstance(wanted, Wanted) else wanted
     return make(
-        options, wanted, work, progress, inputs=[*activations.collection.inputs, *inputs],
+        options, all_wanted, work, progress, inputs=[*activations.collection.inputs, *inputs],
         network=activations.network, device=activations.device,
     )  # fmt: skip
 

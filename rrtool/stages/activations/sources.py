@@ -124,6 +124,11 @@ class NetworkSource:
             for group in waiting.values():
                 yield from self._run(group)
 
+    def photo(self, row: int) -> np.ndarray | None:
+        """``(h, w, 3)`` uint8: the pixels of a row; None if it cannot be used."""
+        _, _, image = self._decode((0, row))
+        return None if isinstance(image, str) else image.pixels
+
     def _decode(self, item: tuple[int, int]) -> tuple[int, int, DecodedImage | str]:
         part, row = item
         path, box = self.collection.paths[row], self.collection.boxes[row]
@@ -165,6 +170,11 @@ class NetworkSource:
             maps if good.all() else [scale[good.to(scale.device)] for scale in maps],
         )
 
+    def maps_of(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        """See ``activation_maps``; of images on the CPU."""
+        with torch.inference_mode():
+            return activation_maps(self.network, pixels.to(self.device), self.options.scales)
+
     def _one_by_one(
         self, group: list[tuple[int, int, DecodedImage]], error: RuntimeError
     ) -> Iterator[ActivationBatch]:
@@ -179,8 +189,7 @@ class NetworkSource:
     def _maps(self, images: list[DecodedImage]) -> list[torch.Tensor]:
         pixels = torch.from_numpy(np.stack([image.pixels for image in images]))
         try:
-            with torch.inference_mode():
-                return activation_maps(self.network, pixels.to(self.device), self.options.scales)
+            return self.maps_of(pixels)
         except torch.OutOfMemoryError:
             raise WorkFailed(
                 f"the GPU's memory does not hold a batch of {len(images)} images",
