@@ -85,6 +85,7 @@ def choose_engine(source: NetworkSource, in_bfloat16: bool, progress: Progress) 
 def _choose(
     backbone: Backbone, source: NetworkSource, found: Sequence[Engine], progress: Progress
 ) -> None:
+    source.threads.adjust()
     plain, why = backbone.running, ""
     photos = list(_first_photos(source)) if found[0] != PLAIN else []
     expected = _descriptors(source, photos) if photos else None

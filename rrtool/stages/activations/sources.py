@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Protocol
 
@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional
 
 from rrtool.artifacts import ActivationMaps
+from rrtool.cores import Threads
 from rrtool.errors import WorkFailed, printable
 from rrtool.images.collection import Collection
 from rrtool.images.decode import DecodedImage, ImageError, decode_image
@@ -103,10 +104,17 @@ class NetworkSource:
     collection: Collection
     options: InferenceOptions
     device: str
+    threads: Threads = field(default_factory=Threads)
 
     def batches(self, parts: Sequence[tuple[int, range]]) -> Iterator[ActivationBatch]:
         """See ``ActivationSource``. Batches never span parts, so that a resumed run forms the
         same ones as an uninterrupted run does."""
+        try:
+            yield from self._batches(parts)
+        finally:
+            self.threads.restore()
+
+    def _batches(self, parts: Sequence[tuple[int, range]]) -> Iterator[ActivationBatch]:
         batch_size = self.options.batch_size or (1 if self.device == "cpu" else 16)
         workers = self.options.workers or default_workers()
         rows = [(part, row) for part, members in parts for row in members]
@@ -145,6 +153,7 @@ class NetworkSource:
 
     def _run(self, group: list[tuple[int, int, DecodedImage]]) -> Iterator[ActivationBatch]:
         part = group[0][0]
+        self.threads.adjust()
         try:
             maps = self._maps([image for _, _, image in group])
         except RuntimeError as error:
