@@ -44,7 +44,7 @@ def main() -> None:
         images, weights = arguments.images, arguments.weights
         if not Path(images).is_dir() or not Path(weights).is_file():
             print("the shared photos are not here: random JPEG files, untrained network")
-            images, weights = _random_photos(Path(folder), arguments.count), "none"
+            images, weights = random_photos(Path(folder), arguments.count, 1024), "none"
         paths = list_images(images).paths[: arguments.count]
         listed = Path(folder) / "list.txt"
         listed.write_bytes(b"\n".join(os.fsencode(os.path.abspath(path)) for path in paths))
@@ -67,13 +67,16 @@ def main() -> None:
         )
 
 
-def _random_photos(folder: Path, count: int) -> str:
+def random_photos(folder: Path, count: int, longer_side: int) -> str:
+    """JPEG files of coloured blocks, three quarters as high as wide; returns their folder."""
     generator = np.random.default_rng(0)
     photos = folder / "photos"
     photos.mkdir()
     for number in range(count):
         small = generator.integers(0, 256, (48, 64, 3), dtype=np.uint8)
-        Image.fromarray(small).resize((1024, 768)).save(photos / f"{number}.jpg")
+        Image.fromarray(small).resize((longer_side, longer_side * 3 // 4)).save(
+            photos / f"{number}.jpg"
+        )
     return str(photos)
 
 

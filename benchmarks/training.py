@@ -52,7 +52,7 @@ def main() -> None:
         torch.set_num_threads(arguments.threads)
     print_machine()
     print(f"{vars(arguments)}, {torch.get_num_threads()} threads")
-    dataset = _random_images(arguments)
+    dataset = random_dataset(arguments.count, arguments.size, arguments.channels)
     options = TrainingOptions(
         epochs=1, semi_epochs=1, batch_size=10, semi_batch_size=64, semi_labeled=10,
         width=arguments.width, device=arguments.device, flip=False,
@@ -84,9 +84,10 @@ def main() -> None:
         _print_rates(compare(calls, arguments.repeats), n_images)
 
 
-def _random_images(arguments: argparse.Namespace) -> Dataset:
+def random_dataset(count: int, size: int, channels: int) -> Dataset:
+    """Random images of a height and width of ``size`` pixels, with random labels."""
     generator = np.random.default_rng(0)
-    shape = (arguments.count, arguments.size, arguments.size, arguments.channels)
+    shape = (count, size, size, channels)
     images = generator.integers(0, 256, shape, dtype=np.uint8)
     labels = generator.integers(0, N_CLASSES, len(images)).astype(np.int32)
     status = np.zeros(len(images), np.uint8)

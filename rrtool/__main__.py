@@ -6,6 +6,9 @@ from rrtool.interrupts import install
 def main() -> None:
     """Entry point of the ``rrtool`` command."""
     install()
+    from rrtool import cores
+
+    cores.look()
     from rrtool.cli.app import main as run
 
     run()

@@ -1,16 +1,19 @@
 """Activations of a collection for a stage: from a network, or from maps made before."""
 
+from collections.abc import Collection as Kinds
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import ActivationMaps, open_artifact, require_same_names
+from rrtool.artifacts import ActivationMaps, Artifact, Features, open_artifact, require_same_names
 from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError
 from rrtool.images.collection import Collection, collect
 from rrtool.networks import Network, load_network
+from rrtool.progress import Progress
+from rrtool.stages.activations.engines import Backbone, choose_engine, require_engine
 from rrtool.stages.activations.kept import SampledSource
 from rrtool.stages.activations.options import ActivationsOptions, ImagesOptions, NetworkOptions
 from rrtool.stages.activations.sources import MapsSource, NetworkSource
@@ -42,6 +45,13 @@ class ActivationInput:
     def n_scales(self) -> int:
         return len(self.options["scales"])
 
+    def choose_engine(self, kinds: Kinds[type[Artifact]], progress: Progress) -> dict[str, str]:
+        """What runs the network from now on, to record with the outputs of these kinds."""
+        source = self.source.source
+        if not isinstance(source, NetworkSource):
+            return {}
+        return choose_engine(source, set(kinds) == {Features}, progress)
+
 
 def open_activations(options: ActivationsOptions, stack: ExitStack) -> ActivationInput:
     """List the images, and load the network or open the maps, until ``stack`` closes.
@@ -70,6 +80,8 @@ def open_network(options: NetworkOptions) -> tuple[Network, ActivationInput]:
         upsample=options.upsample, seed=options.seed, device=device,
         class_token=getattr(options, "pool", None) == "cls",
     )  # fmt: skip
+    require_engine(options, device)
+    network = replace(network, backbone=Backbone(network.backbone))
     source = SampledSource(NetworkSource(network, collection, options, device))
     facts = options.inference(), network.describe(), network.n_channels
     notes = tuple(f"{network.weights} {note}" for note in network.notes)

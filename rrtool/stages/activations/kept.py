@@ -59,14 +59,14 @@ class SampledSource:
     """
 
     def __init__(self, source: ActivationSource, limit: int = KEPT_BYTES) -> None:
-        self._source = source
+        self.source = source
         self._limit = limit
         self._kept: dict[int, _KeptImage] = {}
 
     def sample(self, rows: Sequence[int]) -> Iterator[ActivationBatch]:
         """The batches of some rows, in advance."""
         n_bytes = 0
-        for batch in self._source.batches([(0, rows)]):
+        for batch in self.source.batches([(0, rows)]):
             yield batch
             for image in _images_of(batch) if n_bytes < self._limit else ():
                 n_bytes += sum(each.sparse.nbytes for each in image.maps)
@@ -80,7 +80,7 @@ class SampledSource:
         ]
         waiting = iter(parts)
         reached = -1
-        for batch in self._source.batches(others):
+        for batch in self.source.batches(others):
             while reached < batch.part:
                 reached, rows = next(waiting)
                 yield from self._released(reached, rows)

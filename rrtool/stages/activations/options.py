@@ -88,6 +88,18 @@ class InferenceOptions(DecodingOptions, DeviceOptions):
         "Factors of the image size at which the network runs, comma-separated.",
         above=0, most=4, panel="Images",
     )  # fmt: skip
+    engine: str = option(
+        "auto",
+        "What runs the network on a CPU; auto takes the fastest that is installed and gives the "
+        "descriptors of torch.",
+        choices=("auto", "torch", "openvino", "onnxruntime"), shapes=False, panel="Running",
+    )  # fmt: skip
+    precision: str = option(
+        "auto",
+        "Of the numbers inside the network on a CPU; auto takes bfloat16 for descriptors where "
+        "the processor has it.",
+        choices=("auto", "float32", "bfloat16"), shapes=False, panel="Running",
+    )  # fmt: skip
     batch_size: int = option(
         0, "Images of one size that go through the network together; 0 chooses by the device.",
         least=0, most=4096, shapes=False, panel="Running",

@@ -80,6 +80,7 @@ def describe_images(
             progress.message("the network is untrained (seeded random weights)")
         for note in activations.notes:
             progress.message(note)
+        engine = activations.choose_engine([each.kind for each in all_wanted], progress)
         remaining, n_parts, started = iter(outputs), len(parts_of(len(collection))), []
         for job in jobs:
             own = [next(remaining) for _ in job.wanted]
@@ -90,11 +91,12 @@ def describe_images(
             first = next(output for output in outputs if not output.is_current)
             _tell_cut_boxes(first, collection, n_parts, progress)
         for each in started:
-            _publish_all(each, collection, n_parts, progress)
+            _publish_all(each, collection, n_parts, engine)
 
     collection = activations.collection
+    all_wanted = [each for job in jobs for each in job.wanted]
     return make(
-        options, [each for job in jobs for each in job.wanted], work, progress,
+        options, all_wanted, work, progress,
         inputs=collection.inputs, network=activations.network, device=activations.device,
     )  # fmt: skip
 
@@ -152,10 +154,12 @@ def _common(rows: range, batches: Sequence[ActivationBatch]) -> Datasets:
     return OverImages.columns(status=status, image_sizes=image_sizes, boxes=boxes, reasons=reasons)
 
 
-def _publish_all(job: _Started, collection: Collection, n_parts: int, progress: Progress) -> None:
+def _publish_all(
+    job: _Started, collection: Collection, n_parts: int, engine: Mapping[str, str]
+) -> None:
     for output, wanted in zip(job.outputs, job.wanted, strict=True):
         if not output.is_current:
-            _publish(output, wanted, collection, n_parts, job.task.facts)
+            _publish(output, wanted, collection, n_parts, {**job.task.facts, **engine})
 
 
 def _tell_cut_boxes(

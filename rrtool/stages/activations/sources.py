@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Protocol
 
@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional
 
 from rrtool.artifacts import ActivationMaps
+from rrtool.cores import Threads
 from rrtool.errors import WorkFailed, printable
 from rrtool.images.collection import Collection
 from rrtool.images.decode import DecodedImage, ImageError, decode_image
@@ -103,10 +104,17 @@ class NetworkSource:
     collection: Collection
     options: InferenceOptions
     device: str
+    threads: Threads = field(default_factory=Threads)
 
     def batches(self, parts: Sequence[tuple[int, Sequence[int]]]) -> Iterator[ActivationBatch]:
         """See ``ActivationSource``. Batches never span parts, so that a resumed run forms the
         same ones as an uninterrupted run does."""
+        try:
+            yield from self._batches(parts)
+        finally:
+            self.threads.restore()
+
+    def _batches(self, parts: Sequence[tuple[int, Sequence[int]]]) -> Iterator[ActivationBatch]:
         batch_size = self.options.batch_size or (1 if self.device == "cpu" else 16)
         workers = self.options.workers or default_workers()
         rows = [(part, row) for part, members in parts for row in members]
@@ -124,6 +132,11 @@ class NetworkSource:
             for group in waiting.values():
                 yield from self._run(group)
 
+    def photo(self, row: int) -> np.ndarray | None:
+        """``(h, w, 3)`` uint8: the pixels of a row; None if it cannot be used."""
+        _, _, image = self._decode((0, row))
+        return None if isinstance(image, str) else image.pixels
+
     def _decode(self, item: tuple[int, int]) -> tuple[int, int, DecodedImage | str]:
         part, row = item
         path, box = self.collection.paths[row], self.collection.boxes[row]
@@ -140,6 +153,7 @@ class NetworkSource:
 
     def _run(self, group: list[tuple[int, int, DecodedImage]]) -> Iterator[ActivationBatch]:
         part = group[0][0]
+        self.threads.adjust()
         try:
             maps = self._maps([image for _, _, image in group])
         except RuntimeError as error:
@@ -165,6 +179,11 @@ class NetworkSource:
             maps if good.all() else [scale[good.to(scale.device)] for scale in maps],
         )
 
+    def maps_of(self, pixels: torch.Tensor) -> list[torch.Tensor]:
+        """See ``activation_maps``; of images on the CPU."""
+        with torch.inference_mode():
+            return activation_maps(self.network, pixels.to(self.device), self.options.scales)
+
     def _one_by_one(
         self, group: list[tuple[int, int, DecodedImage]], error: RuntimeError
     ) -> Iterator[ActivationBatch]:
@@ -179,8 +198,7 @@ class NetworkSource:
     def _maps(self, images: list[DecodedImage]) -> list[torch.Tensor]:
         pixels = torch.from_numpy(np.stack([image.pixels for image in images]))
         try:
-            with torch.inference_mode():
-                return activation_maps(self.network, pixels.to(self.device), self.options.scales)
+            return self.maps_of(pixels)
         except torch.OutOfMemoryError:
             raise WorkFailed(
                 f"the GPU's memory does not hold a batch of {len(images)} images",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from types import ModuleType, SimpleNamespace
 
 import numba
 import numpy as np
@@ -18,6 +19,7 @@ from rrtool.core.diffusion import (
 )
 from rrtool.core.diffusion.conjugate_gradients import Solution, solve
 from rrtool.core.diffusion.graph import normalize
+from tests.device import TORCH_DEVICE
 
 ALPHA = 0.99
 LARGE = 1100  # several chunks of rows
@@ -125,9 +127,15 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(params=["numba", "torch"])
 def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both backends, the one in torch on the CPU."""
+    """Both backends, the one in torch on the CPU or where the tests compute."""
     if request.param == "torch":
-        monkeypatch.setattr(conjugate_gradients, "_backend", lambda _: conjugate_gradients_torch)
+        on_device = SimpleNamespace(
+            Operator=lambda matrix, alpha, _: conjugate_gradients_torch.Operator(
+                matrix, alpha, TORCH_DEVICE
+            ),
+            iterate=conjugate_gradients_torch.iterate,
+        )
+        monkeypatch.setattr(conjugate_gradients, "_backend", lambda _: on_device)
     return request.param
 
 
@@ -334,6 +342,10 @@ def test_solve_does_not_depend_on_the_number_of_threads(m, limit):
         np.testing.assert_array_equal(*(getattr(solution, name) for solution in found))
 
 
+def _device_of(module: ModuleType) -> str:
+    return TORCH_DEVICE if module is conjugate_gradients_torch else "cpu"
+
+
 @pytest.mark.parametrize("limit", [1, 5, 20, 60])
 def test_backends_take_the_same_steps(limit):
     matrix = matrix_of("large")
@@ -342,7 +354,7 @@ def test_backends_take_the_same_steps(limit):
     b[:, 1] = 0
     results = []
     for backend in (conjugate_gradients_numba, conjugate_gradients_torch):
-        operator = backend.Operator(matrix, ALPHA, "cpu")
+        operator = backend.Operator(matrix, ALPHA, _device_of(backend))
         x, n_iterations = backend.iterate(operator, b, 1e-3, limit)
         assert (x.dtype, n_iterations.dtype) == (np.float32, np.int32)
         results.append((x, n_iterations, operator.residual(b, x), operator.residual_norms(b, x)))
@@ -360,7 +372,7 @@ def test_backends_take_the_same_steps(limit):
 def test_iterate_takes_a_limit_and_a_tolerance_for_each_column(module):
     matrix = matrix_of("clustered")
     b = random_columns(300, 3).astype(np.float32)
-    operator = module.Operator(matrix, ALPHA, "cpu")
+    operator = module.Operator(matrix, ALPHA, _device_of(module))
     limits, tolerances = np.array([2, 100, 7]), np.array([0, 1.0, 0])
     x, n_iterations = module.iterate(operator, b, tolerances, limits)
     assert n_iterations[0] == 2

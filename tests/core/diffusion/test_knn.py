@@ -9,6 +9,7 @@ import pytest
 
 from rrtool.core.diffusion import knn
 from rrtool.core.diffusion.knn import KnnOptions, Searcher, recall
+from tests.device import TORCH_DEVICE
 
 TOLERANCE = 1e-5
 BACKENDS = ("faiss", "torch", "torch, blocks")
@@ -21,6 +22,8 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
         pytest.importorskip("faiss")
     else:
         monkeypatch.setitem(sys.modules, "faiss", None)
+        search = knn._search_torch
+        monkeypatch.setattr(knn, "_search_torch", lambda q, v, k, _: search(q, v, k, TORCH_DEVICE))
     if request.param == "torch, blocks":
         monkeypatch.setattr(knn, "_BLOCK_BYTES", 1)
     return request.param
@@ -145,7 +148,7 @@ def test_search_torch_merges_blocks_of_any_size(monkeypatch):
     for n_bytes in (1, 4 * 50 * 7, 4 * 50 * 49, 4 * 50 * 50, 1 << 20):
         monkeypatch.setattr(knn, "_BLOCK_BYTES", n_bytes)
         for k in (1, 6, 8, 49, 50):
-            similarities, ids = knn._search_torch(vectors, vectors, k, "cpu")
+            similarities, ids = knn._search_torch(vectors, vectors, k, TORCH_DEVICE)
             assert_nearest(vectors, vectors, *knn._in_order(ids.astype(np.int32), similarities), k)
 
 

@@ -23,6 +23,7 @@ from rrtool.core.matching.spatial_matching_numba import (
     _scale_change_allowed,
 )
 from tests.core.matching.plain_fsm import fit_affine_plain, match_plain
+from tests.device import TORCH_DEVICE
 
 OPTIONS = MatchingOptions()
 properties = settings(deadline=None, max_examples=20, derandomize=True)
@@ -33,11 +34,11 @@ Group = tuple[Any, Any, Any]  # channels (n,), means (n, 2), covariances (n, 3)
 
 
 def match_torch(*args: Any) -> Matches:
-    return spatial_matching_torch.match(*args)
+    return spatial_matching_torch.match(*args, device=TORCH_DEVICE)
 
 
 def match_torch_in_pieces(*args: Any) -> Matches:
-    return spatial_matching_torch.match(*args, max_bytes=20_000)
+    return spatial_matching_torch.match(*args, device=TORCH_DEVICE, max_bytes=20_000)
 
 
 matchers = pytest.mark.parametrize("matcher", [match, match_torch])

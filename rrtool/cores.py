@@ -1,0 +1,102 @@
+"""As many threads as there are cores that nobody else keeps busy.
+
+Threads that compute a network wait for each other some hundred times an image. If one of them
+stands in a queue behind another program, all stand still, and those that wait keep the other cores
+from that program: two threads took fifty times as long as one (docs/engines.md).
+"""
+
+import os
+import sys
+import time
+from dataclasses import dataclass
+
+_STAT = "/proc/stat"
+_LEAST_WINDOW_S, _WINDOW_S = 0.1, 1.0
+# What small programs take on an idle machine: this much of a core still counts as free.
+_IDLE_NOISE = 0.25
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What the machine has done so far.
+
+    Attributes:
+        time: now, in seconds.
+        others: seconds that other processes have computed on the cores of this one.
+    """
+
+    time: float
+    others: float
+
+
+class _State:
+    first: Sample | None = None
+
+
+def look() -> None:
+    """Begin to watch the machine, for a process of our own: libraries take seconds to import."""
+    _State.first = sample()
+
+
+def sample(path: str = _STAT) -> Sample | None:
+    """Read the counters of the system (Linux); None where there are none."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    own_cores = {f"cpu{number}" for number in os.sched_getaffinity(0)}
+    try:
+        with open(path, encoding="ascii") as file:
+            lines = [line.split() for line in file if line.startswith("cpu")]
+        # user, nice, system, idle, iowait, irq, softirq, steal; guests are counted in the first.
+        ticks = [[int(count) for count in line[1:9]] for line in lines if line[0] in own_cores]
+    except (OSError, ValueError):
+        return None
+    busy = sum(sum(counts) - sum(counts[3:5]) for counts in ticks) / os.sysconf("SC_CLK_TCK")
+    return Sample(time.monotonic(), busy - time.process_time())
+
+
+def n_free(before: Sample, now: Sample, n_cores: int) -> int:
+    """Cores that nobody else used between two samples, at least one."""
+    used = (now.others - before.others) / (now.time - before.time)
+    return min(n_cores, max(1, int(n_cores - used + _IDLE_NOISE)))
+
+
+class Threads:
+    """The threads of torch and numba, for as long as a network runs.
+
+    Args:
+        most: that may run; by default what torch takes, which is what the user has set.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        import torch
+
+        self._most = torch.get_num_threads() if most is None else most
+        self._before: dict[str, int] = {}
+        self._last = _State.first or sample()
+        self._window = _LEAST_WINDOW_S
+        _State.first = None  # whoever comes later looks at what is later
+
+    def adjust(self) -> None:
+        """Take as many as there were free cores since the last time, once a second.
+
+        What the user has set stays.
+        """
+        if self._last is None or self._most == 1 or "OMP_NUM_THREADS" in os.environ:
+            return
+        now = sample()
+        if now is None or now.time - self._last.time < self._window:
+            return
+        self._set(min(self._most, n_free(self._last, now, len(os.sched_getaffinity(0)))))
+        self._last, self._window = now, _WINDOW_S
+
+    def restore(self) -> None:
+        """As they were."""
+        for name, n_threads in self._before.items():
+            sys.modules[name].set_num_threads(n_threads)
+
+    def _set(self, n_threads: int) -> None:
+        for name in ("torch", "numba"):
+            if library := sys.modules.get(name):
+                before = self._before.setdefault(name, library.get_num_threads())
+                if library.get_num_threads() != min(n_threads, before):
+                    library.set_num_threads(min(n_threads, before))
