@@ -78,6 +78,7 @@ class Command:
         section: of the thesis that defines it.
         page: of the documents that says more.
         quick: whether an output that is asked for in the same words needs no closer look.
+        python: its name in Python, where that of the command is a package's.
     """
 
     name: str
@@ -85,11 +86,12 @@ class Command:
     section: str
     page: str = "docs/methods.md"
     quick: bool = True
+    python: str = ""
 
     @property
     def function(self) -> str:
         """Its name in Python."""
-        return self.name.replace(" ", "_").replace("-", "_")
+        return self.python or self.name.replace(" ", "_").replace("-", "_")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -82,7 +82,7 @@ def _opened(path: str) -> Any:
     except ImportError:
         raise UsageError(
             "a network of --network onnx: needs onnxruntime, which is not installed",
-            todo="pip install 'rrtool[onnx]'",
+            todo="pip install 'rrtool[onnxruntime]'",
         ) from None
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3
