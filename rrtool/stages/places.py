@@ -53,7 +53,7 @@ def _inputs(options: Options) -> Iterator[tuple[str, str]]:
     """What may be the path of an input, and the option that says it."""
     for name, declared in declarations(type(options)).items():
         value = getattr(options, name)
-        for each in value if declared.many else (value,):
+        for each in (value or ()) if declared.many else (value,):
             path = declared.file_in(each) if declared.is_read and each is not None else None
             if path is not None:
                 yield declared.typed, path

@@ -11,6 +11,9 @@ class Features(OverImages):
 
     KIND = "features"
     descriptors = Column("float32 float16", "n d", "l2-normalised; zero where failed")
+    center = Column(
+        "float32", "k", "mean of descriptors, subtracted before they were whitened", optional=True
+    )
     n_scales_without_regions = Column(
         "uint8", "n", "of saliency: scales at which the whole map was described", optional=True
     )

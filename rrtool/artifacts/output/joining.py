@@ -1,21 +1,30 @@
 """Parts of an artifact joined into one file."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 
 from rrtool.artifacts.verified import VerifiedFile
 from rrtool.errors import ArtifactError, RrtoolError, WorkFailed
 
+Change = Callable[[np.ndarray], np.ndarray]
+Changes = Mapping[str, Change]
 _COPY_ROWS = 1 << 16
 _COMPRESSED: dict[str, Any] = {"compression": "lzf", "shuffle": True, "chunks": True}
 
 
-def join_parts(parts: list[Path], target: h5py.File, compress: frozenset[str]) -> None:
+def join_parts(
+    parts: list[Path], target: h5py.File, compress: frozenset[str], changed: Changes
+) -> None:
     """Concatenate the datasets of the parts, part by part, block by block.
+
+    Args:
+        compress: datasets to store compressed.
+        changed: by dataset, from its rows as they are in the parts to those that are stored.
 
     Raises:
         WorkFailed: a part is damaged.
@@ -32,11 +41,11 @@ def join_parts(parts: list[Path], target: h5py.File, compress: frozenset[str]) -
             for name in lengths:
                 if name not in target:
                     storage = _COMPRESSED if name in compress and lengths[name] else {}
-                    like = source.datasets[name]
+                    like = changed.get(name, _same)(source.read(name, slice(0)))
                     target.create_dataset(
                         name, (lengths[name], *like.shape[1:]), like.dtype, **storage
                     )
-                _append(target[name], source, name, written)
+                _append(target[name], source, name, written, changed.get(name, _same))
 
 
 def is_whole(part: Path) -> bool:
@@ -69,7 +78,13 @@ def _is_offsets(name: str) -> bool:
     return name.rpartition("/")[2] == "offsets"
 
 
-def _append(target: h5py.Dataset, source: VerifiedFile, name: str, written: dict[str, int]) -> None:
+def _same(rows: np.ndarray) -> np.ndarray:
+    return rows
+
+
+def _append(
+    target: h5py.Dataset, source: VerifiedFile, name: str, written: dict[str, int], change: Change
+) -> None:
     start, length = written[name], len(source.datasets[name])
     if _is_offsets(name):
         base = int(target[start]) if start else 0
@@ -77,6 +92,6 @@ def _append(target: h5py.Dataset, source: VerifiedFile, name: str, written: dict
         written[name] += length - 1
         return
     for block in range(0, length, _COPY_ROWS):
-        values = source.read(name, slice(block, block + _COPY_ROWS))
+        values = change(source.read(name, slice(block, block + _COPY_ROWS)))
         target[start + block : start + block + len(values)] = values
     written[name] += length

@@ -14,7 +14,7 @@ import numpy as np
 
 from rrtool.artifacts.digests import content_digest, datasets_of
 from rrtool.artifacts.output.current import is_current
-from rrtool.artifacts.output.joining import is_whole, join_parts, open_part
+from rrtool.artifacts.output.joining import Changes, is_whole, join_parts, open_part
 from rrtool.artifacts.output.lock import lock_path, output_lock
 from rrtool.artifacts.output.parts import claim_parts, part_path, parts_path, remove_parts
 from rrtool.artifacts.output.skipped import skipped_list_path
@@ -93,6 +93,7 @@ class OutputFile:
         extra: Mapping[str, Any] | None = None,
         made_with: Mapping[str, str] | None = None,
         compress: frozenset[str] = frozenset(),
+        changed: Changes | None = None,
     ) -> Path:
         """Join the parts, add ``datasets``, and put the artifact in its place in one step.
 
@@ -102,13 +103,14 @@ class OutputFile:
             extra: JSON-compatible facts to record beside the provenance.
             made_with: digests of inputs that were not there yet when it was asked for.
             compress: datasets to store LZF-compressed.
+            changed: by dataset, from its rows in the parts to those that are stored.
 
         Raises:
             WorkFailed: the disk is full or fails; the finished parts are kept.
         """
         with write_failures(self.path), new_hdf5(self.path) as file:
             parts = [self._part_path(number) for number in range(n_parts)]
-            join_parts(parts, file, compress)
+            join_parts(parts, file, compress, changed or {})
             _add(file, datasets)
             self._describe(file, extra or {}, made_with or {})
         remove_parts(self._parts)

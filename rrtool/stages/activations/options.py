@@ -5,7 +5,14 @@ from typing import ClassVar
 
 from rrtool.declared import MAX_SEED
 from rrtool.errors import OptionError
-from rrtool.networks.names import AUTO, DEFAULT, ONNX, check_name, check_weights
+from rrtool.networks.names import (
+    AUTO,
+    DEFAULT,
+    ONNX,
+    check_name,
+    check_weights,
+    sizes_of,
+)
 from rrtool.options import Command, DeviceOptions, Options, argument, artifact, option
 
 _NETWORK = (
@@ -79,13 +86,16 @@ class InferenceOptions(DecodingOptions, DeviceOptions):
         0, "Seed of the random weights of --weights none.",
         least=0, most=MAX_SEED, role="network", panel="Network",
     )  # fmt: skip
-    max_size: int = option(
-        1024, "Shrink the longer side to this many pixels; smaller images stay as they are.",
+    max_size: int | None = option(
+        None,
+        "Shrink the longer side to this many pixels; smaller images stay as they are. By default "
+        "512 for efficientnet_lite0, else 1024.",
         least=1, panel="Images",
     )  # fmt: skip
-    scales: tuple[float, ...] = option(
-        (1.0, 0.7071, 0.5),
-        "Factors of the image size at which the network runs, comma-separated.",
+    scales: tuple[float, ...] | None = option(
+        None,
+        "Factors of the image size at which the network runs, comma-separated. By default "
+        "1.4142,1,0.7071 for efficientnet_lite0, else 1,0.7071,0.5.",
         above=0, most=4, panel="Images",
     )  # fmt: skip
     engine: str = option(
@@ -107,18 +117,32 @@ class InferenceOptions(DecodingOptions, DeviceOptions):
 
     def check(self) -> None:
         super().check()
-        if not self.scales or len(set(self.scales)) < len(self.scales):
+        if self.scales is not None and len(set(self.scales)) < max(1, len(self.scales)):
             raise OptionError(
                 "bad --scales: each factor stands there once", option="scales",
                 expected="one or more factors", found=",".join(map(str, self.scales)),
             )  # fmt: skip
 
+    @property
+    def working_size(self) -> int:
+        """Pixels of the longer side: what is asked for, else the network's own."""
+        return self.max_size or sizes_of(self._network)[0]
+
+    @property
+    def working_scales(self) -> tuple[float, ...]:
+        """Factors of it, likewise."""
+        return self.scales or sizes_of(self._network)[1]
+
+    @property
+    def _network(self) -> str:
+        return str(getattr(self, "network", ""))
+
     def inference(self) -> dict[str, object]:
         """What activations depend on beside the images and the network, JSON-compatible."""
         return {
-            "max_size": self.max_size,
+            "max_size": self.working_size,
             "max_pixels": self.max_pixels,
-            "scales": list(self.scales),
+            "scales": list(self.working_scales),
         }
 
 

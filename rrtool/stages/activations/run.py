@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -24,7 +25,7 @@ from rrtool.options import Options
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import ActivationInput
 from rrtool.stages.activations.sources import ActivationBatch
-from rrtool.stages.activations.task import Job, Part, Task
+from rrtool.stages.activations.task import Finish, Job, Part, Task
 from rrtool.stages.driver import Datasets, Wanted, make, parts_of
 
 FAILED = 1
@@ -159,7 +160,10 @@ def _publish_all(
 ) -> None:
     for output, wanted in zip(job.outputs, job.wanted, strict=True):
         if not output.is_current:
-            _publish(output, wanted, collection, n_parts, {**job.task.facts, **engine})
+            read = partial(output.read_parts, n_parts=n_parts)
+            finish = job.task.finish(read) if job.task.finish else Finish({}, {}, {})
+            finish = replace(finish, facts={**job.task.facts, **engine, **finish.facts})
+            _publish(output, wanted, collection, n_parts, finish)
 
 
 def _tell_cut_boxes(
@@ -184,7 +188,7 @@ def _publish(
     wanted: Wanted,
     collection: Collection,
     n_parts: int,
-    facts: Mapping[str, Any],
+    finish: Finish,
 ) -> None:
     """Publish an artifact over images, and the list of those that were skipped beside it."""
     failed = np.concatenate([np.zeros(0), *output.read_parts(OverImages.status, n_parts)]) == FAILED
@@ -212,10 +216,12 @@ def _publish(
         "n_failed_rows": int(failed.sum()),
         "passed_over": kinds_of(collection.passed_over),
     }
+    rows = OverImages.columns(names=collection.names, file_signatures=collection.signatures)
     output.publish(
-        OverImages.columns(names=collection.names, file_signatures=collection.signatures),
+        {**rows, **finish.columns},
         n_parts=n_parts,
-        extra={**facts, **counts},
+        extra={**finish.facts, **counts},
+        changed=finish.changed,
         made_with=wanted.digests_made(),
         compress=frozenset({"activations", "nonzero/bits"}),
     )

@@ -141,11 +141,11 @@ class NetworkSource:
         part, row = item
         path, box = self.collection.paths[row], self.collection.boxes[row]
         try:
-            image = decode_image(path, self.options.max_size, box, self.options.max_pixels)
+            image = decode_image(path, self.options.working_size, box, self.options.max_pixels)
         except ImageError as error:
             return part, row, str(error)
         height, width = image.pixels.shape[:2]
-        least, largest = self.network.min_size, max(self.options.scales)
+        least, largest = self.network.min_size, max(self.options.working_scales)
         if min(_scaled(height, largest), _scaled(width, largest)) < least:
             size = f"{width}×{height} pixels" + (f" × {largest:g}" if largest != 1 else "")
             return part, row, f"{size} are too few for the network ({least})"
@@ -182,7 +182,9 @@ class NetworkSource:
     def maps_of(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         """See ``activation_maps``; of images on the CPU."""
         with torch.inference_mode():
-            return activation_maps(self.network, pixels.to(self.device), self.options.scales)
+            return activation_maps(
+                self.network, pixels.to(self.device), self.options.working_scales
+            )
 
     def _one_by_one(
         self, group: list[tuple[int, int, DecodedImage]], error: RuntimeError

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from rrtool.artifacts.schema import Column
 from rrtool.stages.driver import Datasets, Wanted
 
 
@@ -57,6 +58,24 @@ class Part:
 
 
 @dataclass(frozen=True)
+class Finish:
+    """What becomes of an output when all of its rows are there.
+
+    Attributes:
+        changed: by dataset, from any of its rows to what is stored of them.
+        columns, facts: to store beside.
+    """
+
+    changed: Mapping[str, Callable[[np.ndarray], np.ndarray]]
+    columns: Datasets
+    facts: Mapping[str, Any]
+
+
+# From a function that gives a column part by part.
+Finisher = Callable[[Callable[[Column], Iterator[np.ndarray]]], Finish]
+
+
+@dataclass(frozen=True)
 class Task:
     """What a stage does with activations.
 
@@ -64,11 +83,13 @@ class Task:
         describe: from the maps of a batch, one tensor per scale, to one result per image.
         columns: from a part to what each of the outputs stores of it.
         facts: to record with each output.
+        finish: of its only output, if anything is to be done when all rows are there.
     """
 
     describe: Callable[[list[torch.Tensor]], Sequence[Any]]
     columns: Callable[[Part], Sequence[Datasets]]
     facts: Mapping[str, Any]
+    finish: Finisher | None = None
 
 
 @dataclass(frozen=True)

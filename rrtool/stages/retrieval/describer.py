@@ -42,6 +42,7 @@ class Describer:
         n_channels: of the activation maps.
         whitening_name, whitening: what is applied last, mean ``(k,)`` and projection ``(d, k)``.
         local, regional, projection: layers of the checkpoint, see ``networks.head.Head``.
+        is_centred: whether whitening waits for the mean of the images (``retrieval.center``).
     """
 
     pool: str
@@ -52,6 +53,7 @@ class Describer:
     local: Linear | None
     regional: Linear | None
     projection: Linear | None
+    is_centred: bool = False
 
     @staticmethod
     def of(network: Network, options: ExtractOptions) -> Describer:
@@ -78,6 +80,7 @@ class Describer:
             _placed(head.local, device),
             _placed(head.regional, device),
             None if options.whitening == "none" else _placed(head.projection, device),
+            whitening is not None and head.is_centred,
         )
 
     def with_whitened_regions(
@@ -122,8 +125,8 @@ class Describer:
 
     @property
     def dimension(self) -> int:
-        """Of the descriptors."""
-        if self.whitening is not None:
+        """Of the descriptors that it gives."""
+        if self.whitening is not None and not self.is_centred:
             return len(self.whitening[1])
         layers = (self.projection, self.regional, self.local)
         return next((len(layer[0]) for layer in layers if layer is not None), self.n_channels)
@@ -133,7 +136,7 @@ class Describer:
         with torch.inference_mode():
             per_scale = [self._describe(scale) for scale in maps if scale.shape[-1]]
             combined = combine_scales(per_scale, self._scales_exponent).cpu().numpy()
-        if self.whitening is None:
+        if self.whitening is None or self.is_centred:
             return combined
         return apply_whitening(combined, *self.whitening)
 
@@ -213,6 +216,14 @@ def _own_exponent(head: Head, device: str) -> float | torch.Tensor:
     return float(head.exponent) if len(head.exponent) == 1 else head.exponent.to(device)
 
 
+def _is_whole_gem(options: ExtractOptions) -> bool:
+    return (
+        options.pool in (None, "gem")
+        and options.gem_exponent in (None, 3.0)
+        and options.regions is None
+    )
+
+
 def _choose_whitening(
     network: Network, options: ExtractOptions
 ) -> tuple[str, tuple[np.ndarray, np.ndarray] | None]:
@@ -220,6 +231,13 @@ def _choose_whitening(
     if options.region_whitening is not None:
         return "none", None
     if wanted == "none" or (wanted == "auto" and not carried):
+        return "none", None
+    if network.head.is_centred and not _is_whole_gem(options):
+        if wanted != "auto":
+            raise UsageError(
+                f"the whitening {wanted} is for GeM with exponent 3 of whole images",
+                todo="use --whitening none",
+            )
         return "none", None
     if wanted == "auto":
         if len(carried) > 1:
@@ -234,7 +252,7 @@ def _choose_whitening(
             expected=", ".join(carried) or "none",
             found=wanted,
         )
-    scales = "ms" if len(options.scales) > 1 else "ss"
+    scales = "ms" if len(options.working_scales) > 1 else "ss"
     if scales not in carried[wanted]:
         scales = next(iter(carried[wanted]))
     return f"{wanted}/{scales}", carried[wanted][scales]

@@ -68,6 +68,12 @@ def require_comparable(first: Described, second: Described) -> None:
     require_same_network(first, second)
     require_same_options({key: first.options.get(key) for key in DESCRIPTION}, first, second)
     require_equal("dimension", first, first.lengths["d"], second, second.lengths["d"])
+    if first.extra.get("centred_on") != second.extra.get("centred_on"):
+        raise ArtifactError(
+            "the descriptors were whitened about different means", where=first.path,
+            expected=f"the mean of {second.path}",
+            todo=f"make these again by extract with --center {second.path}",
+        )  # fmt: skip
 
 
 def require_same_options(values: Mapping[str, Any], first: Artifact, second: Artifact) -> None:

@@ -32,9 +32,15 @@ class ExtractOptions(BoxesOptions, NetworkOptions, OutputOptions):
     )  # fmt: skip
     whitening: str = option(
         "auto",
-        "Whitening that the checkpoint carries: auto applies it if there is exactly one, none "
+        "Whitening that the network carries: auto applies it if there is exactly one, none "
         "applies none, any other text names the set that it was learnt on.",
         panel="Descriptor",
+    )
+    center: str | None = artifact(
+        None,
+        "Whiten about the same mean as these features: give it for queries, with the features of "
+        "the database. By default the mean is that of the images themselves, where the whitening "
+        "is the one that comes with rrtool.",
     )
     region_whitening: str | None = artifact(
         None,
