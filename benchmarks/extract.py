@@ -1,10 +1,12 @@
 """Throughput of ``extract`` against the bare network forward on the same images in memory.
 
-python benchmarks/extract.py [--images FOLDER] [--weights FILE] [--count 24] [--device cpu]
+python benchmarks/extract.py [--images FOLDER] [--weights FILE] [--count 48] [--device cpu]
+    [--engine auto] [--longer-side 0]
 
 The bare side has every image decoded, resized, normalised and scaled in advance and runs the
-backbone alone. The other side is the whole stage: listing, decoding, three scales, pooling,
-writing and publishing.
+backbone alone, by the same engine. The other side is the whole stage: listing, decoding, three
+scales, pooling, writing and publishing; it makes its engine and compares it with torch each time,
+which is shown by itself. ``--longer-side 4000`` enlarges the photos to those of phones first.
 """
 
 from __future__ import annotations
@@ -12,18 +14,22 @@ from __future__ import annotations
 import argparse
 import os
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
+from decoding import enlarge
 from PIL import Image
 from timing import compare, print_machine
 
 from rrtool.images.decode import decode_image
 from rrtool.images.listing import list_images
-from rrtool.networks import Network, load_network
+from rrtool.networks import load_network
+from rrtool.networks.engines import build, candidates
 from rrtool.progress import Silent
+from rrtool.stages.activations import input as activation_input
 from rrtool.stages.activations.sources import _resized
 from rrtool.stages.extraction import extract
 from rrtool.stages.extraction.options import OnePassOptions
@@ -37,7 +43,9 @@ def main() -> None:
     parser.add_argument("--weights", default=str(SHARED / "weights" / "squeezenet1_1.pth"))
     parser.add_argument("--network", default="squeezenet1_1")
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--count", type=int, default=24)
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--count", type=int, default=48)
+    parser.add_argument("--longer-side", type=int, default=0, help="in pixels; 0: as they are")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -46,25 +54,17 @@ def main() -> None:
             print("the shared photos are not here: random JPEG files, untrained network")
             images, weights = random_photos(Path(folder), arguments.count, 1024), "none"
         paths = list_images(images).paths[: arguments.count]
+        if arguments.longer_side:
+            paths = enlarge(paths, Path(folder), arguments.longer_side)
         listed = Path(folder) / "list.txt"
         listed.write_bytes(b"\n".join(os.fsencode(os.path.abspath(path)) for path in paths))
-        network = load_network(arguments.network, weights, device=arguments.device)
         options = OnePassOptions(
-            images=str(listed),
-            output=str(Path(folder) / "features.h5"),
-            network=arguments.network,
-            weights=weights,
-            device=arguments.device,
-        )
+            images=str(listed), output=str(Path(folder) / "features.h5"), weights=weights,
+            network=arguments.network, device=arguments.device, engine=arguments.engine,
+        )  # fmt: skip
         print_machine()
-        print(f"{len(paths)} images, {arguments.network}, scales {options.scales}")
-        compare(
-            {
-                "bare forward": _bare(network, paths, options),
-                "extract": _stage(options),
-            },
-            arguments.repeats,
-        )
+        print(f"{len(paths)} images, {arguments.network}, scales {options.working_scales}")
+        _compare(paths, options, arguments.repeats)
 
 
 def random_photos(folder: Path, count: int, longer_side: int) -> str:
@@ -74,25 +74,48 @@ def random_photos(folder: Path, count: int, longer_side: int) -> str:
     photos.mkdir()
     for number in range(count):
         small = generator.integers(0, 256, (48, 64, 3), dtype=np.uint8)
-        Image.fromarray(small).resize((longer_side, longer_side * 3 // 4)).save(
-            photos / f"{number}.jpg"
-        )
+        large = Image.fromarray(small).resize((longer_side, longer_side * 3 // 4))
+        large.save(photos / f"{number}.jpg")
     return str(photos)
 
 
-def _bare(network: Network, paths: list[str], options: OnePassOptions) -> Callable[[], None]:
+def _compare(paths: list[str], options: OnePassOptions, repeats: int) -> None:
+    making: list[float] = []
+    choose = activation_input.choose_engine
+
+    def timed(*arguments: object) -> dict[str, str]:
+        start = time.perf_counter()
+        found = choose(*arguments)
+        making.append(time.perf_counter() - start)
+        return found
+
+    activation_input.choose_engine = timed
+    sides = {"bare forward": _bare(paths, options), "extract": _stage(options)}
+    timings = compare(sides, repeats)
+    bare, whole = (timing.median for timing in timings.values())
+    fixed = float(np.median(making[1:]))
+    print(f"extract reaches {bare / whole:.1%} of the bare forward")
+    print(f"{bare / (whole - fixed):.1%} without the {fixed:.2f} s that choosing an engine takes")
+
+
+def _bare(paths: list[str], options: OnePassOptions) -> Callable[[], None]:
+    network = load_network(options.network, options.weights, device=options.device)
     std = torch.tensor(network.std).view(1, 3, 1, 1)
     mean = torch.tensor(network.mean).view(1, 3, 1, 1)
-    inputs, device = [], options.device
+    inputs, device, backbone = [], options.device, network.backbone
+    if device == "cpu":
+        engine = candidates(options.engine, "float32", in_bfloat16=False)[0]
+        backbone = build(backbone, engine, torch.get_num_threads())
+        print(f"the engine of both: {engine}")
     for path in paths:
-        pixels = torch.from_numpy(decode_image(path, options.max_size).pixels.copy())[None]
+        pixels = torch.from_numpy(decode_image(path, options.working_size).pixels.copy())[None]
         image = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
-        inputs += [_resized(image, scale).to(device) for scale in options.scales]
+        inputs += [_resized(image, scale).to(device) for scale in options.working_scales]
 
     def run() -> None:
         with torch.inference_mode():
             for tensor in inputs:
-                network.backbone(tensor)
+                backbone(tensor)
         if device != "cpu":
             torch.cuda.synchronize()
 

@@ -14,7 +14,7 @@ from rrtool.images.collection import collect
 from rrtool.networks import Network, load_network
 from rrtool.stages.activations.kept import SampledSource
 from rrtool.stages.activations.options import NetworkOptions
-from rrtool.stages.activations.sources import ActivationBatch, NetworkSource
+from rrtool.stages.activations.sources import ActivationBatch, NetworkSource, activation_maps
 from tests.tiny import CPU, assert_done, extract, make_pictures, picture, rrtool, skipped_rows
 
 
@@ -34,6 +34,16 @@ class _Choosy(torch.nn.Module):
         if (images.amax(dim=(1, 2, 3)) < -1).any():
             raise RuntimeError("a black image\nand more lines")
         return self.backbone(images)
+
+
+def test_activation_maps_normalise_each_channel(network: Network) -> None:
+    pixels = torch.randint(0, 256, (2, 40, 33, 3), dtype=torch.uint8)
+    seen = Network(**{**vars(network), "backbone": torch.nn.Identity()})
+    (found,) = activation_maps(seen, pixels, [1.0])
+    for channel, (mean, std) in enumerate(zip(network.mean, network.std, strict=True)):
+        expected = (pixels[..., channel].double() / 255 - mean) / std
+        torch.testing.assert_close(found[:, channel].double(), expected, rtol=1e-5, atol=1e-6)
+    assert found.is_contiguous(memory_format=torch.channels_last)
 
 
 def test_photo_that_a_network_fails_on_fails_alone(tmp_path: Path, network: Network) -> None:
