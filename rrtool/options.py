@@ -77,6 +77,7 @@ class Command:
         section: of the thesis that defines it.
         page: of the documents that says more.
         quick: whether an output that is asked for in the same words needs no closer look.
+        python: name of its function, where a part of rrtool has the usual one.
     """
 
     name: str
@@ -84,11 +85,12 @@ class Command:
     section: str
     page: str = "docs/methods.md"
     quick: bool = True
+    python: str = ""
 
     @property
     def function(self) -> str:
         """Its name in Python."""
-        return self.name.replace(" ", "_").replace("-", "_")
+        return self.python or self.name.replace(" ", "_").replace("-", "_")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -155,5 +155,9 @@ class NetworksOptions(Options):
     """List the networks that --network takes, and which are installed with their weights."""
 
     COMMAND: ClassVar = Command(
-        "networks", "rrtool.stages.activations.networks", "§2.5", "docs/networks.md"
+        "networks",
+        "rrtool.stages.activations.networks",
+        "§2.5",
+        "docs/networks.md",
+        python="list_networks",
     )
