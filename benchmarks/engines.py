@@ -28,8 +28,8 @@ from rrtool.networks.engines import BFLOAT16, FLOAT32, Engine, Unavailable, buil
 from rrtool.networks.engines.engine import has_bfloat16, is_installed
 from rrtool.progress import Silent
 from rrtool.stages.activations.sources import activation_maps
-from rrtool.stages.retrieval import extract
-from rrtool.stages.retrieval.options import ExtractOptions
+from rrtool.stages.extraction import extract
+from rrtool.stages.extraction.options import OnePassOptions
 
 SIZE = (768, 1024)
 
@@ -106,7 +106,7 @@ def _compare_extract(
 
         def call(engine: Engine) -> None:
             output.unlink(missing_ok=True)
-            options = ExtractOptions(
+            options = OnePassOptions(
                 images=str(listed), output=str(output), network=name, weights=weights,
                 device="cpu", engine=engine.name, precision=engine.precision,
             )  # fmt: skip

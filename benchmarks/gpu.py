@@ -38,8 +38,8 @@ from rrtool.core.diffusion.graph import normalize
 from rrtool.core.diffusion.knn import KnnOptions, Searcher
 from rrtool.core.matching import spatial_matching, spatial_matching_torch
 from rrtool.progress import Silent
-from rrtool.stages.retrieval import extract as extract_stage
-from rrtool.stages.retrieval.options import ExtractOptions
+from rrtool.stages.extraction import extract as extract_stage
+from rrtool.stages.extraction.options import OnePassOptions
 from rrtool.training.learner import Learner
 from rrtool.training.options import TrainingOptions
 
@@ -146,7 +146,7 @@ def _extract(sizes: Sizes, folder: Path) -> tuple[Call, Compare]:
     def call(device: str) -> np.ndarray:
         output = folder / "features.h5"
         output.unlink(missing_ok=True)
-        options = ExtractOptions(
+        options = OnePassOptions(
             images=photos, output=str(output), network=sizes.network, weights="none", device=device,
             max_size=sizes.photo_size, engine="torch",
         )  # fmt: skip

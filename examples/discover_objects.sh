@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # From a folder of photos to a page of what repeats in them (docs/discovery.md).
 #
-#   examples/discover_objects.sh PHOTOS OUT [WEIGHTS]
+#   examples/discover_objects.sh PHOTOS OUT [OPTIONS OF THE NETWORK …]
 set -euo pipefail
-photos=$1 out=$2 weights=${3:-none}
-network=(--network squeezenet1_1 --weights "$weights" --max-size 512 --scales 1,0.7071)
+photos=$1 out=$2
+network=("${@:3}")
 mkdir -p "$out"
 
 # Exit code 3 says that some photos were skipped; they are listed beside the output.

@@ -1,11 +1,11 @@
 # Object discovery on anyone's photos. What repeats in them, as a page to look at:
 #
-# make -f pipelines/discovery.mk PHOTOS=~/photos WEIGHTS=net.pth report
+# make -f pipelines/discovery.mk PHOTOS=~/photos report
 #
 # And what it gains (thesis table 5.1): descriptors of whole photos (GeM), of what is salient in each
 # (FS.EGM), and of what repeats in the collection (OS.EGM), with and without diffusion:
 #
-# make -f pipelines/discovery.mk PHOTOS=~/photos BOXES=queries.csv GROUPS='prefix:^(.*)_' WEIGHTS=net.pth
+# make -f pipelines/discovery.mk PHOTOS=~/photos BOXES=queries.csv GROUPS='prefix:^(.*)_'
 #
 # The method wants queries that show the object alone: BOXES has name,x0,y0,x1,y1 a row, QUERIES is
 # a folder or list of photos of their own. With neither, every photo is a query as a whole.
@@ -24,10 +24,11 @@ BOXES ?=
 GALLERY ?=
 GROUPS ?=
 OUT ?= build/discovery
-NETWORK ?= squeezenet1_1
-WEIGHTS ?= imagenet
-SCALES ?= 1,0.7071,0.5
-MAX_SIZE ?= 1024
+NETWORK ?= efficientnet_lite0
+WEIGHTS ?= $(if $(filter efficientnet_lite0 onnx:%,$(NETWORK)),auto,$(if $(filter timm:%,$(NETWORK)),pretrained,imagenet))
+# Empty: the network's own.
+SCALES ?=
+MAX_SIZE ?=
 # A whitening learnt elsewhere (rrtool whiten fit), or taken from the checkpoint (whiten export),
 # centred on the descriptors it is applied to (by the thesis's words: on its own mean). Saliency is
 # found without, or by the thesis's words with regions and patches whitened (WHITEN_REGIONS=1).
@@ -52,8 +53,8 @@ K ?= $(if $(THESIS),50)
 KQ ?= $(if $(THESIS),10)
 REGION_GRAPH_K ?= $(if $(THESIS),200)
 RRTOOL ?= rrtool
-NETWORK_OPTIONS = --network $(NETWORK) --weights $(WEIGHTS) --scales $(SCALES) \
-  --max-size $(MAX_SIZE)
+NETWORK_OPTIONS = --network $(NETWORK) --weights $(WEIGHTS) $(if $(SCALES),--scales $(SCALES)) \
+  $(if $(MAX_SIZE),--max-size $(MAX_SIZE))
 DATABASE = $(PHOTOS) $(if $(GALLERY),--gallery $(GALLERY))
 # A stage that finds its output up to date leaves it alone; the touch tells make so.
 RUN = run() { "$$@" || { code=$$?; test $$code -eq 3 || exit $$code; }; touch -c $@; }; run $(RRTOOL)

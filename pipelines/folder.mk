@@ -1,12 +1,12 @@
-# Anyone's photos: make -f pipelines/folder.mk PHOTOS=~/photos GROUPS='prefix:^(.*)_' WEIGHTS=net.pth
+# Anyone's photos: make -f pipelines/folder.mk PHOTOS=~/photos GROUPS='prefix:^(.*)_'
 #
 # Each photo is a query against all others. GROUPS says which photos show the same object (see
 # `rrtool evaluate --help`); without it the pipeline stops at the rankings and the report.
 PHOTOS ?= photos
 GROUPS ?=
 OUT ?= build/folder
-NETWORK ?= squeezenet1_1
-WEIGHTS ?= imagenet
+NETWORK ?= efficientnet_lite0
+WEIGHTS ?= $(if $(filter efficientnet_lite0 onnx:%,$(NETWORK)),auto,$(if $(filter timm:%,$(NETWORK)),pretrained,imagenet))
 NETWORK_OPTIONS = --network $(NETWORK) --weights $(WEIGHTS)
 GROUND_TRUTH = $(GROUPS)
 QUERIES = $(DATABASE)
@@ -22,7 +22,7 @@ $(OUT)/photos.txt: FORCE | $(OUT)
 FORCE:
 
 $(OUT)/database.h5: $(OUT)/photos.txt
-	$(RUN) extract $(PHOTOS) -o $@ $(NETWORK_OPTIONS) --overwrite $(call with_local, \
+	$(RUN) extract $(PHOTOS) -o $@ $(NETWORK_OPTIONS) $(PLAIN) --overwrite $(call with_local, \
 	  --local $(OUT)/database-local.h5 --query-local $(OUT)/query-local.h5)
 
 $(OUT)/database-local.h5: $(OUT)/photos.txt | $(OUT)/database.h5

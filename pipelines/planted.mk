@@ -1,7 +1,7 @@
 # Object discovery on scenes with planted objects, whose true boxes are known (thesis fig. 5.6,
 # table 5.1): saliency precision and retrieval by each centrality.
 #
-# make -f pipelines/planted.mk WEIGHTS=net.pth
+# make -f pipelines/planted.mk [NETWORK=… WEIGHTS=…]
 OUT ?= build/planted
 SCENES = $(OUT)/scenes
 RRTOOL ?= rrtool

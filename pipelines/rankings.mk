@@ -9,6 +9,10 @@ THESIS ?=
 # A whitening learnt elsewhere (rrtool whiten fit, or whiten export), centred on this database; by
 # the thesis's words on its own mean.
 WHITENING ?=
+# It takes the place of the one that the network brings; a network that whitens about the mean of its
+# photos describes queries about that of the database.
+PLAIN = $(if $(WHITENING),--whitening none)
+CENTER = $(if $(filter efficientnet_lite0,$(NETWORK)),--center $(DATABASE).h5)
 # Of the graph and the diffusion; empty: the defaults of rrtool.
 K ?= $(if $(THESIS),50)
 KQ ?= $(if $(THESIS),10)

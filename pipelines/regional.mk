@@ -3,7 +3,7 @@
 # FS.EGM and OS.EGM, with and without diffusion. The table has mAP and the vectors an image;
 # benchmarks/regional.py times the queries.
 #
-# make -f pipelines/regional.mk PHOTOS=~/photos QUERIES=~/queries GROUPS='prefix:^(.*)_' WEIGHTS=net.pth
+# make -f pipelines/regional.mk PHOTOS=~/photos QUERIES=~/queries GROUPS='prefix:^(.*)_'
 #
 # The other variables are those of discovery.mk; REGION_K and REGION_KQ are for graphs of regions.
 REGIONS ?= 3

@@ -79,7 +79,7 @@ def _rankings(
     database = rrtool.extract(images, folder / "database.h5", local=local, **network)
     queries = rrtool.extract(
         images, folder / "queries.h5", boxes=boxes, query_local=query_local, levels_from=local,
-        **network,
+        center=database, **network,
     )  # fmt: skip
     found = rrtool.search(queries, database, folder / "global.h5", **common)
     verified = rrtool.rerank(
