@@ -125,7 +125,8 @@ def _task(
         return [select(found, len(maps[0]), each) for each in rules]
 
     def describe(maps: list[torch.Tensor]) -> list[tuple[list[LocalFeatures], np.ndarray]]:
-        per_scale = [each.cpu().numpy() for each in maps]
+        # Networks give channels last, which every step would copy for itself.
+        per_scale = [each.cpu().contiguous().numpy() for each in maps]
         sizes = np.array([(each.shape[3], each.shape[2]) for each in maps], dtype=np.int32)
         return [
             (features_of([each[i] for each in per_scale]), sizes) for i in range(len(per_scale[0]))

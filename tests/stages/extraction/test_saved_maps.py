@@ -134,6 +134,7 @@ def test_maps_of_older_versions_are_read(made: Path, tmp_path: Path) -> None:
     [
         ({"units": None}, "there is no units in this activation-maps artifact"),
         ({"units": np.full((4, 2), np.nan, np.float32)}, "units"),
+        ({"units": np.full((4, 2), 1e38, np.float32)}, "activations up to"),
         ({"nonzero/bits": None}, "do not fit together"),
         ({"nonzero/bits": np.zeros(9, np.uint8)}, "offsets"),
         ({"nonzero/offsets": np.zeros(9, np.int64)}, "do not fit together"),
