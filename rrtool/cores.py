@@ -61,16 +61,12 @@ def n_free(before: Sample, now: Sample, n_cores: int) -> int:
 
 
 class Threads:
-    """The threads of torch and numba, for as long as a network runs.
+    """The threads of torch and numba, for as long as a network runs; at most what torch takes."""
 
-    Args:
-        most: that may run; by default what torch takes, which is what the user has set.
-    """
-
-    def __init__(self, most: int | None = None) -> None:
+    def __init__(self) -> None:
         import torch
 
-        self._most = torch.get_num_threads() if most is None else most
+        self._most = torch.get_num_threads()
         self._before: dict[str, int] = {}
         self._last = _State.first or sample()
         self._window = _LEAST_WINDOW_S
@@ -91,12 +87,15 @@ class Threads:
 
     def restore(self) -> None:
         """As they were."""
-        for name, n_threads in self._before.items():
-            sys.modules[name].set_num_threads(n_threads)
+        if self._before:
+            self._set(max(self._before.values()))
 
     def _set(self, n_threads: int) -> None:
-        for name in ("torch", "numba"):
-            if library := sys.modules.get(name):
-                before = self._before.setdefault(name, library.get_num_threads())
-                if library.get_num_threads() != min(n_threads, before):
-                    library.set_num_threads(min(n_threads, before))
+        if "numba" in sys.modules:
+            self._before.setdefault("numba", sys.modules["numba"].get_num_threads())
+        self._before["torch"] = self._most
+        # numba first: where it starts its own threads, it sets torch's number to theirs.
+        for name, before in sorted(self._before.items()):
+            library, wanted = sys.modules[name], min(n_threads, before)
+            if library.get_num_threads() != wanted:
+                library.set_num_threads(wanted)

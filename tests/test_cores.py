@@ -92,7 +92,7 @@ def test_threads_of_numba_follow_too(machine):
     threads = Threads()
     machine(2, used=3.5)
     threads.adjust()
-    assert numba.get_num_threads() == 1
+    assert numba.get_num_threads() == torch.get_num_threads() == 1
     threads.restore()
     assert numba.get_num_threads() == before
 
@@ -129,3 +129,23 @@ def _cpu_seconds(pid: int) -> float:
     with open(f"/proc/{pid}/stat") as file:
         fields = file.read().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+_FRESH = """
+import numba, torch
+from rrtool import cores
+cores.look()
+cores._State.first = cores.Sample(cores._State.first.time - 10, cores._State.first.others - 1000)
+threads = cores.Threads()
+threads.adjust()
+print(torch.get_num_threads(), numba.get_num_threads())
+"""
+
+
+def test_threads_of_torch_stay_where_numba_starts_its_own():
+    environment = {**os.environ, "NUMBA_NUM_THREADS": "2"}
+    environment.pop("OMP_NUM_THREADS", None)
+    done = subprocess.run(
+        [sys.executable, "-c", _FRESH], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.split() == ["1", "1"]

@@ -28,9 +28,7 @@ def build(backbone: nn.Module, engine: Engine, n_threads: int) -> nn.Module:
     """
     if engine == PLAIN:
         return backbone
-    if engine.name == "torch":
-        return _InBfloat16(backbone)
-    makers = {"openvino": _OpenVino, "onnxruntime": _OnnxRuntime}
+    makers = {"torch": _InBfloat16, "openvino": _OpenVino, "onnxruntime": _OnnxRuntime}
     try:
         with warnings.catch_warnings(), torch.inference_mode():
             warnings.simplefilter("ignore")  # of what recording a network fixes: tests compare
@@ -44,7 +42,7 @@ def build(backbone: nn.Module, engine: Engine, n_threads: int) -> nn.Module:
 class _InBfloat16(nn.Module):
     """torch itself, with weights and activations of 16 bits."""
 
-    def __init__(self, backbone: nn.Module) -> None:
+    def __init__(self, backbone: nn.Module, precision: str, n_threads: int) -> None:
         super().__init__()
         half = copy.deepcopy(backbone).to(torch.bfloat16)
         self.backbone = half.to(memory_format=torch.channels_last)

@@ -95,7 +95,7 @@ def _choose(
         try:
             backbone.running = build(plain, engine, torch.get_num_threads())
             cosine = (expected * _descriptors(source, photos)).sum(dim=1).min().item()
-        except (Unavailable, RuntimeError) as error:
+        except (Unavailable, RuntimeError, TypeError, ValueError) as error:
             why = str(error).splitlines()[0]
         else:
             told = f"descriptors of {len(photos)} photos have a cosine of {cosine:.6f} to torch's"
