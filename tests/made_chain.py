@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from functools import cache
 from pathlib import Path
 
 import torch
 
 from rrtool.commands import by_name
 from rrtool.networks.backbones import seeded_classifier
+from rrtool.options import declarations
 from tests.tiny import assert_done, make_digits, make_pictures, rrtool
 
 GROUPS = "prefix:(.)_"
@@ -69,6 +71,15 @@ def command_name(call: str) -> str:
 def command_of(call: str) -> list[str]:
     """The words of a call, without ``rrtool``."""
     return [*command_name(call).split(), *COMMANDS[call]]
+
+
+@cache
+def output_flags(call: str) -> frozenset[str]:
+    """How what a call writes is named: what one command writes another may read."""
+    options = declarations(by_name()[command_name(call)]).values()
+    return frozenset(
+        flag for each in options if each.declared.role == "output" for flag in each.flags
+    )
 
 
 def make_inputs(folder: Path) -> Path:

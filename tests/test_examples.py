@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+UNTRAINED = ("--network", "squeezenet1_1", "--weights", "none", "--max-size", "512")
 ROOT = Path(__file__).parents[1]
 
 
@@ -47,7 +48,7 @@ def test_find_again_prints_both_rankings_and_read_artifact_reads_them(
     photos: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out"
-    shell = run_example("find_again.sh", photos, out)
+    shell = run_example("find_again.sh", photos, out, *UNTRAINED)
     assert "global + DSM" in shell.stdout
     assert "untrained" in shell.stdout
     assert "broken_0.jpg" in (out / "features.skipped.tsv").read_text()
@@ -70,7 +71,7 @@ def test_discover_objects_ends_in_a_page(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     shell = subprocess.run(
-        ["bash", str(ROOT / "examples" / "discover_objects.sh"), str(photos), str(out)],
+        ["bash", str(ROOT / "examples" / "discover_objects.sh"), str(photos), str(out), *UNTRAINED],
         env=environment,
         capture_output=True,
         text=True,

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 
 from tests.fuzz.cases import Case, Cases
 from tests.fuzz.child import Limits, Outcome
-from tests.fuzz.corpus import OUTPUT_FLAGS, Corpus, outputs_of, words_of
+from tests.fuzz.corpus import Corpus, outputs_of, words_of
 from tests.fuzz.verdict import Finding, judge, results, snapshot
+from tests.made_chain import output_flags
 
 
 @dataclass
@@ -87,9 +88,8 @@ class Campaign:
 
 def typed_outputs(words: list[str]) -> list[str]:
     """The files that are to be written, as paths from the working folder."""
-    return [
-        os.path.normpath(word) for flag, word in itertools.pairwise(words) if flag in OUTPUT_FLAGS
-    ]
+    flags = output_flags(" ".join(words[:2]))
+    return [os.path.normpath(word) for flag, word in itertools.pairwise(words) if flag in flags]
 
 
 def run_cases(campaign: Campaign, count: int, seconds: float) -> Tally:

@@ -18,7 +18,7 @@ from rrtool.cli.app import app, main
 from rrtool.commands import by_name
 from tests.fuzz import made
 from tests.fuzz.child import Limits, Outcome, run_forked
-from tests.made_chain import COMMANDS, command_name
+from tests.made_chain import COMMANDS, command_name, output_flags
 from tests.tiny import rrtool
 
 _NETWORK = ("--network", "squeezenet1_1", "--weights", "none", "--max-size", "64",
@@ -91,10 +91,6 @@ MORE: dict[str, tuple[str, ...]] = {
 CALLS = {**COMMANDS, **MORE, "whiten export made": ("ckpt.pth", "--set", "made", "-o", "we.h5")}
 # What a call reads that its words do not name.
 _LISTED = dict.fromkeys(("extract list", "extract list csv", "extract list zero"), ("images",))
-OUTPUT_FLAGS = (
-    *("-o", "--output", "--save-maps", "--features", "--to-label", "--sheet"),
-    *("--local", "--query-local", "--fs-regions", "--fs-features"),
-)
 # These start threads, with which autograd refuses to work in a forked child.
 _TRAINING = ("al-cycle", "al-pretrain")
 
@@ -107,7 +103,7 @@ def words_of(call: str) -> list[str]:
 def outputs_of(call: str) -> list[str]:
     """The files that a call is told to write."""
     words = CALLS[call]
-    return [word for flag, word in pairwise(words) if flag in OUTPUT_FLAGS]
+    return [word for flag, word in pairwise(words) if flag in output_flags(call)]
 
 
 def inputs_of(call: str) -> list[str]:
@@ -116,7 +112,7 @@ def inputs_of(call: str) -> list[str]:
     found = []
     for before, word in zip(("", *words), words, strict=False):
         name = word.partition(":")[2] if word.partition(":")[0] in made.DATASETS else word
-        if before not in OUTPUT_FLAGS and (name in made.MAKERS or name in _PRODUCERS):
+        if before not in output_flags(call) and (name in made.MAKERS or name in _PRODUCERS):
             found.append(name)
     return list(dict.fromkeys([*found, *_LISTED.get(call, ())]))
 

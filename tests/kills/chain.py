@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 from pathlib import Path
 
-from tests.made_chain import COMMANDS, GROUPS, command_of, make_inputs
+from tests.made_chain import COMMANDS, GROUPS, command_of, make_inputs, output_flags
 from tests.tiny import make_pictures, rrtool
 
 _QUICK = ("--epochs", "1", "--width", "0.0625", "--device", "cpu")
@@ -44,10 +44,6 @@ CALLS: dict[str, list[str]] = {
     **{name: command_of(name) for name in COMMANDS},
     **{name: list(words) for name, words in MORE.items()},
 }
-_WRITES = (
-    *("-o", "--save-maps", "--features", "--to-label", "--sheet"),
-    *("--local", "--query-local", "--fs-regions", "--fs-features"),
-)
 _BESIDE = (".to_label.csv", ".to_label.html", ".skipped.tsv")
 
 
@@ -78,7 +74,8 @@ def _with_needed(names: Iterable[str]) -> list[str]:
 
 def outputs_named(words: list[str]) -> list[str]:
     """The outputs of a call, by the names that it gives them."""
-    return [word for flag, word in pairwise(words) if flag in _WRITES]
+    flags = output_flags(" ".join(words[:2]))
+    return [word for flag, word in pairwise(words) if flag in flags]
 
 
 def outputs_of(words: list[str], base: Path) -> list[str]:

@@ -64,8 +64,11 @@ class OnnxBackbone(nn.Module):
         """``(b, 3, H, W)`` → ``(b, k, h, w)`` on the same device, not negative.
 
         Raises:
-            RuntimeError: the graph does not take images of this size.
+            RuntimeError: the graph does not take images of this size; or an engine wants to trace
+                what torch computes here, which is nothing.
         """
+        if torch.jit.is_tracing():
+            raise RuntimeError("an ONNX graph is run by onnxruntime alone")
         pixels = images.float().cpu().numpy()
         groups = np.split(pixels, len(pixels)) if self._one_by_one else [pixels]
         try:

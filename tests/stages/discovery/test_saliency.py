@@ -349,7 +349,6 @@ def test_saliency_bad_input(made: Path, tmp_path: Path) -> None:
     assert_fails(saliency_os(made, tmp_path, "--gem-exponent", 2), 4, "--gem-exponent")
     assert_fails(saliency_os(made, tmp_path, "--seed", 5), 4, "another network")
     fs = ("saliency", "fs", made / "photos", "-o", tmp_path / "x.h5")
-    assert_fails(rrtool(*fs), 2, "--maps")
     assert_fails(rrtool(*fs, *NETWORK, "--sigma", 0), 2, "bad --sigma", "more than 0")
     assert_fails(rrtool(*fs, *NETWORK, "--sigma", "inf"), 2, "bad --sigma")
     assert_fails(rrtool(*fs, *NETWORK, "--overlap", 1), 2, "bad --overlap", "(0, 1)", "found 1")
