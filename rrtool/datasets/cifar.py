@@ -134,10 +134,14 @@ def _read_pickle(path: Path, version: CifarVersion) -> tuple[np.ndarray, np.ndar
         raise UsageError(
             "images of another size", where=path, expected=f"{_PIXELS} bytes", found=pixels.shape[1]
         )
-    if not isinstance(labels, list) or not all(type(label) is int for label in labels):
+    if not isinstance(labels, list) or not all(_is_label(label) for label in labels):
         raise UsageError("no labels in it", where=path, expected=f"'{version.label_key}'")
     require_as_many(len(pixels), len(labels), path)
     return pixels, require_classes(np.array(labels, np.int64), version.n_classes, path)
+
+
+def _is_label(value: object) -> bool:
+    return type(value) is int and abs(value) < 1 << 32  # what fits no array is no label
 
 
 def _dictionary(path: Path) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import posixpath
 import re
 import time
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -170,7 +171,9 @@ class _Prefix:
 
         self._source, text = source, source[len(PREFIX) :]
         try:
-            self._group = min(1, re.compile(text).groups)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of what later versions may read otherwise
+                self._group = min(1, re.compile(text).groups)
             same = _OTHER_BRACE.sub(lambda found: found[1] or r"\{", text)
             self._pattern = regex.compile(same, regex.VERSION0)
         except (re.error, regex.error, OverflowError, RecursionError) as error:

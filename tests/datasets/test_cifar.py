@@ -88,6 +88,7 @@ def _pickled(**changes):
         ("train", _pickled(data=np.zeros((2, 3071), np.uint8)), "images of another size"),
         ("train", _pickled(fine_labels=None), "no labels in it"),
         ("train", _pickled(fine_labels=[0, 1.5]), "no labels in it"),
+        ("train", _pickled(fine_labels=[0, 1 << 63]), "no labels in it"),
         ("train", _pickled(fine_labels=[0]), "not one label per image"),
         ("train", _pickled(fine_labels=[0, 100]), "found 100 at item 1"),
         ("train", _pickled(fine_labels=[-1, 0]), "found -1 at item 0"),

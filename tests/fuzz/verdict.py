@@ -154,7 +154,7 @@ def _changes(
     for path in after:
         if path not in before and not _may_appear(path, outputs, is_done):
             yield Finding("left behind", _sort(path, outputs))
-    lists = [path for path in after if path.endswith(".skipped.tsv") and path not in before]
+    lists = [path for path in after if ".skipped" in path and path not in before]
     if outcome.code == 3 and not lists and "--overwrite" not in words:
         yield Finding("message", "exit code 3 without a list of what was skipped")
 

@@ -6,6 +6,7 @@ import os
 import pickle
 import random
 import time
+import warnings
 
 import numpy as np
 import pytest
@@ -634,3 +635,10 @@ def test_describe_names_every_rule(kind, request):
     assert (described["protocol"], described["source"]) == (kind, source)
     for rule in ("positives", "junk", "average_precision", "precision", "mean"):
         assert described[f"{rule}_rule"]
+
+
+def test_rule_that_later_pythons_may_read_otherwise_says_nothing():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        groups = load("prefix:^([[a]+)_", "groups")
+    assert groups.labels(["[a_1.jpg", "a_1.jpg"]) == ["[a", "a"]
