@@ -73,7 +73,7 @@ class ActivationMaps(OverImages):
         self, shape: tuple[int, ...], bits: np.ndarray, values: np.ndarray, unit: np.float32
     ) -> np.ndarray:
         largest = float(values.max(initial=0)) * float(unit)
-        if largest > np.finfo(np.float32).max:
+        if largest > float(np.finfo(np.float32).max):
             raise self.damaged(f"activations up to {largest:g}")
         try:
             flat = Sparse(bits, values.astype(np.float32) * unit, math.prod(shape)).dense()
