@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -141,3 +144,19 @@ def test_candidates_refuse_what_is_not_there(machine):
     machine("torch", "onnxruntime", bfloat16=True)
     with pytest.raises(UsageError, match="onnxruntime has no bfloat16"):
         candidates("onnxruntime", BFLOAT16, in_bfloat16=True)
+
+
+def test_openvino_leaves_nothing_in_the_home_folder_and_reports_nothing(tmp_path):
+    pytest.importorskip("openvino")
+    program = (
+        "import sys, torch\n"
+        "from rrtool.networks.engines import Engine, build\n"
+        "run = build(torch.nn.Conv2d(3, 4, 3).eval(), Engine('openvino', 'float32'), 1)\n"
+        "run(torch.zeros(1, 3, 8, 8))\n"
+        "sys.exit(sys.modules.get('openvino_telemetry') is not None)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env={**os.environ, "HOME": str(tmp_path)}, check=False
+    )
+    assert ended.returncode == 0
+    assert not list(tmp_path.iterdir())

@@ -3,6 +3,7 @@
 import copy
 import io
 import logging
+import sys
 import warnings
 from typing import Any
 
@@ -56,7 +57,7 @@ class _OpenVino(nn.Module):
 
     def __init__(self, backbone: nn.Module, precision: str, n_threads: int) -> None:
         super().__init__()
-        import openvino
+        openvino = _openvino()
 
         hints = {
             "INFERENCE_PRECISION_HINT": "bf16" if precision == BFLOAT16 else "f32",
@@ -73,9 +74,17 @@ class _OpenVino(nn.Module):
         return torch.from_numpy(maps).permute(0, 3, 1, 2)
 
 
+def _openvino() -> Any:
+    """OpenVINO without its telemetry, which writes into the home folder and reports its use."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
+
+
 def _openvino_model(backbone: nn.Module) -> Any:
     """By the front end itself: ``openvino.convert_model`` reports its use over the network."""
-    import openvino
+    openvino = _openvino()
     from openvino.frontend import FrontEndManager
     from openvino.frontend.pytorch.ts_decoder import TorchScriptPythonDecoder
 
