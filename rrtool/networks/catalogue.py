@@ -54,7 +54,7 @@ CATALOGUE = (
     ),
     Entry(f"{TIMM}NAME", "timm, or a file", "each its own", None, None,
           "--weights pretrained, or a file"),
-    Entry(f"{ONNX}FILE", "in the file", "its own", None, None, "pip install 'rrtool[onnxruntime]'"),
+    Entry(f"{ONNX}FILE", "in the file", "its own", None, None, "pip install onnxruntime"),
 )  # fmt: skip
 
 
