@@ -13,13 +13,13 @@ photos as queries in ``queries``; else each photo is a query against the rest.
 from __future__ import annotations
 
 import argparse
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
+from extract import SHARED
 from safetensors.torch import save_file
 from spread import drawn_means
 
@@ -126,8 +126,7 @@ def write(whitening: LearnedWhitening, target: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    shared = Path(os.environ.get("RRTOOL_SHARED_DATA", "../shared/data"))
-    parser.add_argument("--data", type=Path, default=shared / "retrieval")
+    parser.add_argument("--data", type=Path, default=SHARED / "retrieval")
     parser.add_argument("--out", type=Path, default=Path("build/whitening"))
     parser.add_argument("--write", type=Path, nargs="?", const=WHITENING)
     parser.add_argument("--network")

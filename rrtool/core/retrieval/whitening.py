@@ -5,7 +5,7 @@ the differences of matching pairs becomes the identity, and the covariance of al
 becomes diagonal, its largest entries first.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,18 @@ def l2_normalize(vectors: np.ndarray) -> np.ndarray:
     """Rows of unit Euclidean norm; zero rows stay zero. Shape and dtype are kept."""
     norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
     return vectors / np.maximum(norms, _TINY).astype(vectors.dtype)
+
+
+def sum_of_directions(
+    blocks: Iterable[np.ndarray], total: np.ndarray, n: int = 0
+) -> tuple[np.ndarray, int]:
+    """Sum of l2-normalised descriptors, ``(k,)`` float64, and how many they are, added to what is
+    given; blocks are ``(m, k)``. What is zero, NaN or infinite does not count."""
+    for block in blocks:
+        unit = l2_normalize(block[np.isfinite(block).all(axis=1)])
+        total = total + unit.sum(axis=0, dtype=np.float64)
+        n += int(unit.any(axis=1).sum())
+    return total, n
 
 
 def apply_whitening(

@@ -11,7 +11,7 @@ import numpy as np
 
 from rrtool.artifacts import Features
 from rrtool.artifacts.schema import Column
-from rrtool.core.retrieval.whitening import apply_whitening, l2_normalize
+from rrtool.core.retrieval.whitening import apply_whitening, l2_normalize, sum_of_directions
 from rrtool.errors import ArtifactError
 from rrtool.stages.activations.task import Finish
 
@@ -61,9 +61,5 @@ def whiten_about(
 
 def _mean(parts: Iterator[np.ndarray], learnt: np.ndarray) -> np.ndarray:
     """``(k,)`` float32, of those that are not zero, together with the learnt one."""
-    total, n = _AS_MANY * learnt.astype(np.float64), _AS_MANY
-    for descriptors in parts:
-        unit = l2_normalize(descriptors[np.isfinite(descriptors).all(axis=1)])
-        total += unit.sum(axis=0, dtype=np.float64)
-        n += int(unit.any(axis=1).sum())
+    total, n = sum_of_directions(parts, _AS_MANY * learnt.astype(np.float64), _AS_MANY)
     return (total / n).astype(np.float32)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from rrtool.artifacts import Whitening
-from rrtool.core.retrieval.whitening import l2_normalize
+from rrtool.core.retrieval.whitening import sum_of_directions
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
 from rrtool.stages.retrieval.descriptors import Described, read_usable
@@ -51,12 +51,11 @@ def read_whitening(
 
 def _mean(features: Described, progress: Progress) -> np.ndarray:
     """Of the l2-normalised descriptors that are not zero, ``(k,)`` float32."""
-    vectors, usable = read_usable(features, progress)
-    usable &= vectors.any(axis=1)
-    total = np.zeros(vectors.shape[1])
-    for start in range(0, len(vectors), ROWS_AT_A_TIME):
-        total += l2_normalize(vectors[start : start + ROWS_AT_A_TIME]).sum(axis=0, dtype=float)
-    return (total / max(1, int(usable.sum()))).astype(np.float32)
+    vectors, _ = read_usable(features, progress)
+    starts = range(0, len(vectors), ROWS_AT_A_TIME)
+    blocks = (vectors[start : start + ROWS_AT_A_TIME] for start in starts)
+    total, n = sum_of_directions(blocks, np.zeros(vectors.shape[1]))
+    return (total / max(1, n)).astype(np.float32)
 
 
 def whitening_columns(
