@@ -1,5 +1,7 @@
 """Fully convolutional backbones: torchvision's classifiers, cut after their last ReLU."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -99,7 +101,14 @@ def _dilate(convolution: nn.Conv2d) -> None:
 
 
 def seeded_classifier(name: str, seed: int) -> nn.Module:
-    """Seeded random initialisation, leaving the global generator as it was."""
+    """torchvision's classifier with seeded random values."""
+    with seeded(seed):
+        return build_classifier(name)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """What is built here gets seeded random values; the global generator stays as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_classifier(name)
+        yield

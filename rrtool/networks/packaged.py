@@ -15,6 +15,7 @@ from torch import nn
 
 from rrtool.artifacts.digests import digest_of_file
 from rrtool.errors import UsageError, WorkFailed
+from rrtool.networks.backbones import seeded
 from rrtool.networks.checkpoints import Checkpoint, State, digest_of_state, read_checkpoint
 from rrtool.networks.fitting import fill_model
 from rrtool.networks.head import Head
@@ -38,8 +39,7 @@ _CLASSIFIER = ("classifier.",)
 def load_packaged(name: str, weights: str, upsample: bool, seed: int) -> Network:
     """The network by the name of ``names.DEFAULT``; see ``load_network``."""
     if weights == NONE:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
+        with seeded(seed):
             model = build_model(upsample)
     else:
         with torch.device("meta"):

@@ -9,6 +9,7 @@ from torch import nn
 
 from rrtool.artifacts.digests import digest_of_file
 from rrtool.errors import UsageError, WorkFailed
+from rrtool.networks.backbones import seeded
 from rrtool.networks.checkpoints import digest_of_state, read_checkpoint
 from rrtool.networks.fitting import fill_model
 from rrtool.networks.foreign.layout import ClassTokenOf, Layout, MapsOf, find_layout
@@ -108,8 +109,7 @@ def _created(name: str, options: Mapping[str, Any]) -> Any:
 
 def _seeded(name: str, options: Mapping[str, bool], seed: int) -> Any:
     """With random values, also of buffers that no state dict has."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return _created(name, options)
 
 
