@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol, TextIO
 
-from rrtool.errors import printable
+from rrtool.errors import printable, shortened
 
 Advance = Callable[[int], None]
 _PLAIN_INTERVAL_S = 10.0
@@ -40,7 +40,7 @@ class Console:
     """Bars on a terminal, plain lines elsewhere; all on standard error."""
 
     def message(self, text: str) -> None:
-        write_stderr(printable(text))
+        write_stderr(shortened(printable(text)))
 
     @contextmanager
     def task(self, description: str, total: int, unit: str) -> Iterator[Advance]:

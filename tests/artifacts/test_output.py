@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from rrtool.artifacts import Provenance, create, skipped_list_path, write_skipped_list
+from rrtool.artifacts.checksums import add_checksums
 from rrtool.artifacts.output.lock import output_lock
 from rrtool.artifacts.output.writer import renew
 from rrtool.errors import ArtifactError, UsageError
@@ -100,6 +101,42 @@ def test_folder_of_parts_with_a_foreign_file_keeps_it(tmp_path):
     parts.write_text("a file")
     with pytest.raises(UsageError, match=r"a\.h5\.parts: .*found a file.; remove it"):
         _interrupted(tmp_path / "a.h5")
+
+
+def _drop(file):
+    del file["x"]
+
+
+def _reshape(file):
+    values = file["x"][:]
+    del file["x"]
+    file["x"] = values[None]
+
+
+def _change(file):
+    file["x"][0] = 1
+
+
+@pytest.mark.parametrize("change", [None, _drop, _reshape, _change])
+def test_part_that_another_program_wrote_anew_is_not_taken(tmp_path, change):
+    _interrupted(tmp_path / "a.h5")
+    if change:  # by one that also writes checksums of its own
+        path = tmp_path / ".a.h5.parts" / "0000000.h5"
+        with h5py.File(path, "r+") as file:
+            change(file)
+        with path.open("r+b") as content:
+            add_checksums(content)
+    with create(tmp_path / "a.h5", _provenance()) as output:
+        assert output.missing_parts(2) == ([0, 1] if change else [1])
+        assert (output.read_part(0) is None) == bool(change)
+
+
+def test_part_of_another_run_is_not_taken(tmp_path):
+    for name, size in (("a.h5", 3), ("b.h5", 4)):
+        _interrupted(tmp_path / name, size)
+    (tmp_path / ".b.h5.parts" / "0000000.h5").rename(tmp_path / ".a.h5.parts" / "0000000.h5")
+    with create(tmp_path / "a.h5", _provenance()) as output:
+        assert output.missing_parts(2) == [0, 1]
 
 
 def test_parts_that_are_links_are_not_taken_over(tmp_path):

@@ -252,6 +252,13 @@ def test_progress_without_a_terminal_is_plain_lines_and_quiet_none(capsys):
     )
 
 
+def test_message_leaves_out_the_middle_of_what_is_too_long(capsys):
+    Console().message("rule " + "a|" * 5000 + ": end")
+    shown = capsys.readouterr().err
+    assert re.fullmatch(r"rule a[a|]+ … [a|]+: end\n", shown)
+    assert len(shown) < 1000
+
+
 def test_verbose_shows_the_traceback_before_the_line(tmp_path, images):
     arguments = ("search", tmp_path / "no.h5", tmp_path / "no.h5", "-o", tmp_path / "r.h5")
     assert_fails(rrtool(*arguments), 2)

@@ -1,5 +1,6 @@
 """Parts of an artifact joined into one file."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any
 import h5py
 import numpy as np
 
+from rrtool.artifacts.digests import content_digest
 from rrtool.artifacts.verified import VerifiedFile
 from rrtool.errors import ArtifactError, RrtoolError, WorkFailed
 
 Change = Callable[[np.ndarray], np.ndarray]
 Changes = Mapping[str, Change]
+SEAL = "seal"  # the attribute
 _COPY_ROWS = 1 << 16
 _COMPRESSED: dict[str, Any] = {"compression": "lzf", "shuffle": True, "chunks": True}
 
@@ -48,14 +51,20 @@ def join_parts(
                 _append(target[name], source, name, written, changed.get(name, _same))
 
 
-def is_whole(part: Path) -> bool:
-    """Whether all bytes of a part are as they were written."""
+def seal_of(datasets: Mapping[str, h5py.Dataset], key: str) -> str:
+    """What only a part with these datasets of the run of this key has: see ``is_whole``."""
+    return hashlib.blake2b(f"{key} {content_digest(datasets)}".encode(), digest_size=16).hexdigest()
+
+
+def is_whole(part: Path, key: str) -> bool:
+    """Whether a part is, to the last byte, as the run of this key wrote it."""
     try:
         with VerifiedFile(part) as file:
             file.verify()
+            with file.damage_told():
+                return file.attributes.get(SEAL) == seal_of(file.datasets, key)
     except RrtoolError:
         return False
-    return True
 
 
 @contextmanager

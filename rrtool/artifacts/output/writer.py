@@ -14,7 +14,14 @@ import numpy as np
 
 from rrtool.artifacts.digests import content_digest, datasets_of
 from rrtool.artifacts.output.current import is_current
-from rrtool.artifacts.output.joining import Changes, is_whole, join_parts, open_part
+from rrtool.artifacts.output.joining import (
+    SEAL,
+    Changes,
+    is_whole,
+    join_parts,
+    open_part,
+    seal_of,
+)
 from rrtool.artifacts.output.lock import lock_path, output_lock
 from rrtool.artifacts.output.parts import claim_parts, part_path, parts_path, remove_parts
 from rrtool.artifacts.output.skipped import skipped_list_path
@@ -46,6 +53,7 @@ class OutputFile:
         self.is_current = is_current
         self._provenance = provenance
         self._parts = parts_path(path)
+        self._key = provenance.resume_key()
         self.uuid = str(uuid.uuid4())
 
     def missing_parts(self, n_parts: int) -> list[int]:
@@ -58,8 +66,10 @@ class OutputFile:
             WorkFailed: the disk is full or fails.
         """
         with write_failures(self.path):
-            claim_parts(self._parts, self._provenance.resume_key())
-        return [number for number in range(n_parts) if not is_whole(self._part_path(number))]
+            claim_parts(self._parts, self._key)
+        return [
+            number for number in range(n_parts) if not is_whole(self._part_path(number), self._key)
+        ]
 
     def write_part(self, number: int, datasets: Mapping[str, np.ndarray]) -> None:
         """Store one part; it is there whole, or not at all.
@@ -69,9 +79,12 @@ class OutputFile:
         """
         with write_failures(self.path), new_hdf5(self._part_path(number)) as file:
             _add(file, datasets)
+            file.attrs[SEAL] = seal_of(datasets_of(file), self._key)
 
     def read_part(self, number: int) -> dict[str, np.ndarray] | None:
         """All datasets of one part by name, None if it is not there, or damaged."""
+        if not is_whole(self._part_path(number), self._key):
+            return None
         try:
             with open_part(self._part_path(number)) as part:
                 return {name: part.read(name) for name in part.datasets}
