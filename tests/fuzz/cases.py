@@ -11,7 +11,17 @@ from random import Random
 
 from tests.fuzz import made
 from tests.fuzz.corpus import CALLS, Corpus, copy, inputs_of, outputs_of, words_of
-from tests.fuzz.mutators import Mutator, hdf5, images, pickles, places, raw, text, weights
+from tests.fuzz.mutators import (
+    Mutator,
+    hdf5,
+    images,
+    onnx_graphs,
+    pickles,
+    places,
+    raw,
+    text,
+    weights,
+)
 
 
 @dataclass(frozen=True)
@@ -271,6 +281,8 @@ KINDS: dict[str, tuple[float, _Maker]] = {
     "weights": (6, _one_of(
         _files("weights", _targets(".pth"), weights.TORCH, weights.TORCH, raw.MUTATORS),
         _files("weights", _targets(".safetensors"), weights.SAFETENSORS, raw.MUTATORS),
+        _files("weights", _targets(".onnx"), onnx_graphs.MUTATORS, onnx_graphs.MUTATORS,
+               raw.MUTATORS),
     )),
     "config": (5, _config),
     "parts": (4, _parts),

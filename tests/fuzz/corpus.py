@@ -21,9 +21,9 @@ from tests.fuzz.child import Limits, Outcome, run_forked
 from tests.made_chain import COMMANDS, command_name, output_flags
 from tests.tiny import rrtool
 
-_NETWORK = ("--network", "squeezenet1_1", "--weights", "none", "--max-size", "64",
-            "--scales", "1", "--device", "cpu")  # fmt: skip
-_WEIGHTS = ("--network", "squeezenet1_1", "--max-size", "64", "--scales", "1", "--device", "cpu")
+_SMALL = ("--max-size", "64", "--scales", "1", "--device", "cpu")
+_NETWORK = ("--network", "squeezenet1_1", "--weights", "none", *_SMALL)
+_WEIGHTS = ("--network", "squeezenet1_1", *_SMALL)
 _START = ("-o", "x.h5", "--budget", "2", "--classes", "a,b", "--image-size", "16")
 
 # More calls, each under the command that it begins with.
@@ -41,6 +41,9 @@ MORE: dict[str, tuple[str, ...]] = {
                            "--whitening", "none"),
     "extract wrapped": ("images", "--weights", "wrapped.pth", "-o", "x.h5", *_WEIGHTS),
     "extract safetensors": ("images", "--weights", "net.safetensors", "-o", "x.h5", *_WEIGHTS),
+    "extract timm": ("images", "--network", "timm:test_resnet", "--weights", "timm.safetensors",
+                     "-o", "x.h5", *_SMALL),
+    "extract onnx": ("images", "--network", "onnx:net.onnx", "-o", "x.h5", *_SMALL),
     "extract long": ("long", "-o", "fl.h5", *_NETWORK),
     "search long": ("fl.h5", "fl.h5", "-o", "rl.h5"),
     "detect-local photos": ("photos", "-o", "x.h5", *_NETWORK),
@@ -111,7 +114,8 @@ def inputs_of(call: str) -> list[str]:
     words = CALLS[call]
     found = []
     for before, word in zip(("", *words), words, strict=False):
-        name = word.partition(":")[2] if word.partition(":")[0] in made.DATASETS else word
+        prefix, _, rest = word.partition(":")
+        name = rest if prefix in (*made.DATASETS, "onnx") else word
         if before not in output_flags(call) and (name in made.MAKERS or name in _PRODUCERS):
             found.append(name)
     return list(dict.fromkeys([*found, *_LISTED.get(call, ())]))

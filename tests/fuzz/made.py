@@ -135,6 +135,32 @@ def _wrapped(path: Path) -> None:
     torch.save({"epoch": 3, "state_dict": wrapped}, path)
 
 
+def _onnx(path: Path) -> None:
+    """A graph of one convolution."""
+    import onnx
+    from onnx import TensorProto, helper
+
+    weights = np.random.default_rng(2).normal(size=(6, 3, 3, 3)).astype(np.float32)
+    any_size = (["b", 3, "h", "w"], ["b", "k", "y", "x"])
+    image, map_ = (
+        helper.make_tensor_value_info(name, TensorProto.FLOAT, shape)
+        for name, shape in zip(("image", "map"), any_size, strict=True)
+    )
+    node = helper.make_node("Conv", ["image", "weight"], ["map"], strides=[4, 4])
+    tensor = onnx.numpy_helper.from_array(weights, "weight")
+    graph = helper.make_graph([node], "net", [image], [map_], [tensor])
+    opset = [helper.make_opsetid("", 17)]
+    onnx.save(helper.make_model(graph, opset_imports=opset, ir_version=8), path)
+
+
+def _timm(path: Path) -> None:
+    import timm
+    from safetensors.torch import save_file
+
+    torch.manual_seed(4)
+    save_file(timm.create_model("test_resnet").state_dict(), path)
+
+
 def _safetensors(path: Path) -> None:
     from safetensors.torch import save_file
 
@@ -187,6 +213,8 @@ MAKERS: dict[str, Callable[[Path], object]] = {
     "cifar100": _cifar100,
     "svhn": _svhn,
     "net.pth": _net,
+    "net.onnx": _onnx,
+    "timm.safetensors": _timm,
     "ckpt.pth": _checkpoint,
     "wrapped.pth": _wrapped,
     "net.safetensors": _safetensors,

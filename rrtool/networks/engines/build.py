@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from rrtool.networks.engines.engine import BFLOAT16, PLAIN, Engine, Unavailable
+from rrtool.networks.onnx_session import onnx_session
 
 # Of the images that the network is recorded with; it then takes images of any size. Large enough
 # for every network, and odd, so that no size of an input is taken for one of the network's own.
@@ -115,16 +116,7 @@ class _OnnxRuntime(nn.Module):
 
     def __init__(self, backbone: nn.Module, precision: str, n_threads: int) -> None:
         super().__init__()
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = n_threads
-        options.log_severity_level = 3
-        # Threads that wait spinning would take the cores from those that decode.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self.session = onnxruntime.InferenceSession(
-            _onnx_graph(backbone), options, providers=["CPUExecutionProvider"]
-        )
+        self.session = onnx_session(_onnx_graph(backbone), n_threads)
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         try:

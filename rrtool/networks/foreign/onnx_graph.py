@@ -13,6 +13,7 @@ from rrtool.files import read_regular
 from rrtool.networks.foreign.layout import smallest_side
 from rrtool.networks.names import ONNX
 from rrtool.networks.network import Network
+from rrtool.networks.onnx_session import onnx_session
 
 _TRIED = (224, 320)
 _FLOAT = "tensor(float)"
@@ -81,19 +82,13 @@ class OnnxBackbone(nn.Module):
 def _opened(path: str) -> Any:
     """A session of onnxruntime over a file, with as many threads as torch has."""
     try:
-        import onnxruntime
+        # From bytes, so that it is all in this file, whose digest says what ran.
+        return onnx_session(read_regular(path), torch.get_num_threads())
     except ImportError:
         raise UsageError(
             "a network of --network onnx: needs onnxruntime, which is not installed",
             todo="pip install 'rrtool[onnxruntime]'",
         ) from None
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    options.intra_op_num_threads = torch.get_num_threads()
-    try:
-        # From bytes, so that it is all in this file, whose digest says what ran.
-        graph = read_regular(path)
-        return onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])
     except OSError as error:
         found = error.strerror or str(error)
         raise UsageError("cannot read the ONNX file", where=path, found=found) from None

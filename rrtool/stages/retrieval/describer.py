@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import blake2b
 from typing import Any
 
 import numpy as np
@@ -255,4 +256,8 @@ def _choose_whitening(
     scales = "ms" if len(options.working_scales) > 1 else "ss"
     if scales not in carried[wanted]:
         scales = next(iter(carried[wanted]))
-    return f"{wanted}/{scales}", carried[wanted][scales]
+    chosen = carried[wanted][scales]
+    # What a checkpoint carries is told from another's by the digest of its file.
+    content = b"".join(each.tobytes() for each in chosen)
+    version = f"@{blake2b(content, digest_size=4).hexdigest()}" if network.head.is_centred else ""
+    return f"{wanted}{version}/{scales}", chosen

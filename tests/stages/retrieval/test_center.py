@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 import rrtool
 from rrtool.errors import ArtifactError, UsageError
+from rrtool.networks import packaged
 from rrtool.networks.packaged import own_head
 from tests.tiny import make_pictures
 
@@ -39,7 +42,17 @@ def test_descriptors_are_whitened_about_their_mean_and_the_learnt_one(folder):
     expected /= np.linalg.norm(expected, axis=1, keepdims=True)
     assert white.shape == (5, 1024)
     np.testing.assert_allclose(white, expected, atol=1e-5)
-    assert options["whitening"] == "photos/ms"
+    assert re.fullmatch("photos@[0-9a-f]{8}/ms", options["whitening"])
+
+
+def test_another_version_of_the_whitening_is_told_apart(folder, monkeypatch):
+    _described(folder, "photos", "version1.h5")
+    other = own_head()
+    other.whitenings["photos"]["ms"][1][0, 0] += 1
+    monkeypatch.setattr(packaged, "own_head", lambda: other)
+    _described(folder, "one", "version2.h5", center=folder / "version1.h5")
+    with pytest.raises(ArtifactError, match="--whitening"):
+        rrtool.search(folder / "version2.h5", folder / "version1.h5", folder / "r.h5")
 
 
 def test_queries_are_whitened_about_the_mean_of_their_database(folder):
