@@ -24,4 +24,6 @@ def onnx_session(graph: bytes, n_threads: int) -> Any:
     options.intra_op_num_threads = n_threads
     # Threads that wait spinning would take the cores from those that decode.
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(graph, options, ["CPUExecutionProvider"])
+    # Its fallback is the same again, told on standard output.
+    providers = ["CPUExecutionProvider"]
+    return onnxruntime.InferenceSession(graph, options, providers, enable_fallback=0)

@@ -110,6 +110,12 @@ def _doubles(path, layer):
     return _graph(path, [helper.make_node("Abs", ["image"], ["map"])], kind=onnx.TensorProto.DOUBLE)
 
 
+def _no_text(path, layer):
+    """A name of an operator that is no UTF-8."""
+    content = _one_cell(path, layer).read_bytes()
+    path.write_bytes(content.replace(b"GlobalAveragePool", b"\xff" * 17))
+
+
 @pytest.mark.parametrize(
     ("make", "text"),
     [
@@ -120,12 +126,14 @@ def _doubles(path, layer):
         (lambda path, layer: _convolution(path, layer, shape=["b", 3, 224, 224]),
          "export it again with dynamic height and width"),
         (lambda path, layer: _convolution(path, layer, shape=["b", 3, "h"]), "ONNX"),
+        (_no_text, "found 'utf-8' codec can't decode"),
         (lambda path, layer: path.write_bytes(b"words"), "expected an ONNX graph with its weights"),
         (lambda path, layer: None, "cannot read the ONNX file"),
     ],
 )  # fmt: skip
-def test_graph_of_another_form_is_refused(tmp_path, layer, make, text):
+def test_graph_of_another_form_is_refused(tmp_path, layer, make, text, capfd):
     make(tmp_path / "net.onnx", layer)
     with pytest.raises(UsageError, match=text) as error:
         load_network(f"onnx:{tmp_path}/net.onnx", "auto")
+    assert capfd.readouterr() == ("", "")
     assert len(str(error.value)) < 400 + 2 * len(str(tmp_path))
