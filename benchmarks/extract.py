@@ -1,12 +1,13 @@
 """Throughput of ``extract`` against the bare network forward on the same images in memory.
 
-python benchmarks/extract.py [--images FOLDER] [--weights FILE] [--count 48] [--device cpu]
+python benchmarks/extract.py [--images FOLDER] [--weights FILE] [--count 96] [--device cpu]
     [--engine auto] [--longer-side 0]
 
 The bare side has every image decoded, resized, normalised and scaled in advance and runs the
 backbone alone, by the same engine. The other side is the whole stage: listing, decoding, three
-scales, pooling, writing and publishing; it makes its engine and compares it with torch each time,
-which is shown by itself. ``--longer-side 4000`` enlarges the photos to those of phones first.
+scales, pooling, writing and publishing; it makes its engine and compares it with torch each time
+(of 64 photos and more), which is shown by itself. ``--longer-side 4000`` enlarges the photos to
+those of phones first.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def main() -> None:
     parser.add_argument("--network", default="squeezenet1_1")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--engine", default="auto")
-    parser.add_argument("--count", type=int, default=48)
+    parser.add_argument("--count", type=int, default=96)
     parser.add_argument("--longer-side", type=int, default=0, help="in pixels; 0: as they are")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()

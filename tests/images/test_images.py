@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import pickle
+import sys
 import threading
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from rrtool.errors import UsageError
 from rrtool.images.collection import collect
 from rrtool.images.decode import ImageError, decode_image
 from rrtool.images.listing import list_images
-from rrtool.images.prefetch import prefetch
+from rrtool.images.prefetch import default_workers, prefetch
 from tests.tiny import assert_done, extract, make_pictures, picture
 
 
@@ -208,6 +209,25 @@ def test_prefetch_keeps_the_order_and_bounds_the_work_ahead():
     assert len(started) <= 6
     assert list(results) == [i * i for i in range(1, 50)]
     assert list(prefetch(work, [], 2, 3)) == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own here")
+def test_prefetch_steps_back_behind_the_threads_that_compute():
+    own = os.getpriority(os.PRIO_PROCESS, 0)
+    found = prefetch(lambda _: os.getpriority(os.PRIO_PROCESS, 0), range(4), workers=2, ahead=2)
+    assert set(found) == {min(19, own + 5)}
+    assert os.getpriority(os.PRIO_PROCESS, 0) == own
+
+
+@pytest.mark.parametrize(
+    ("n_cores", "beside_cpu", "beside_gpu"), [(1, 1, 1), (2, 1, 2), (16, 6, 16), (64, 16, 16)]
+)
+def test_fewer_threads_decode_where_the_network_needs_the_cores(
+    monkeypatch, n_cores, beside_cpu, beside_gpu
+):
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(n_cores)))
+    assert default_workers() == beside_cpu
+    assert default_workers("cuda") == beside_gpu
 
 
 def test_prefetch_hands_on_exceptions_in_their_turn():

@@ -66,7 +66,7 @@ class DecodingOptions(Options):
         least=1, panel="Images",
     )  # fmt: skip
     workers: int = option(
-        0, "Threads that decode images; 0 takes as many as there are cores.",
+        0, "Threads that decode images; 0 takes a third of the cores, beside a GPU all.",
         least=0, most=1024, shapes=False, panel="Running",
     )  # fmt: skip
 

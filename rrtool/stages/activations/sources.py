@@ -123,7 +123,7 @@ class NetworkSource:
 
     def _batches(self, parts: Sequence[tuple[int, Sequence[int]]]) -> Iterator[ActivationBatch]:
         batch_size = self.options.batch_size or (1 if self.device == "cpu" else 16)
-        workers = self.options.workers or default_workers()
+        workers = self.options.workers or default_workers(self.device)
         rows = [(part, row) for part, members in parts for row in members]
         decoded = prefetch(self._decode, rows, workers, ahead=2 * max(workers, batch_size))
         for _, members in groupby(decoded, key=lambda item: item[0]):
