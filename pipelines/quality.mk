@@ -11,7 +11,7 @@ GROUPS = prefix:(.*)_
 NETWORK ?= efficientnet_lite0
 WEIGHTS ?= auto
 # Of whiten fit; what comes with the default network is made so.
-FIT ?= $(if $(filter efficientnet_lite0,$(NETWORK)),--shrinkage 0.8 --dim 1024)
+FIT ?= $(if $(filter efficientnet_lite0,$(NETWORK)),--shrinkage 0.8)
 OUT ?= build/quality/$(NETWORK)
 RRTOOL ?= rrtool
 PYTHON ?= python

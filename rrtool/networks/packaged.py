@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import load_file
 from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from rrtool.artifacts.digests import digest_of_file
 from rrtool.errors import UsageError, WorkFailed
@@ -51,6 +52,7 @@ def load_packaged(name: str, weights: str, upsample: bool, seed: int) -> Network
     checkpoint = packaged_weights() if weights == AUTO else read_checkpoint(weights)
     require_architecture(checkpoint, name)
     notes = fill_packaged(model, checkpoint)
+    network = replace(network, backbone=folded(network.backbone))
     if weights == AUTO and not upsample:
         checkpoint = replace(checkpoint, head=own_head())
     return network.filled(checkpoint, notes)
@@ -70,6 +72,24 @@ def build_model(upsample: bool) -> nn.Module:
 
     stride = STRIDE_UPSAMPLED if upsample else STRIDE
     return create_model(ARCHITECTURE, output_stride=stride)
+
+
+def folded(module: nn.Module) -> nn.Module:
+    """The same layers for inference, each normalisation inside the convolution before it.
+
+    The network spends a quarter of its time on them. Results differ in the last bits.
+    """
+    module.eval()
+    found = dict(module.named_modules())
+    before: tuple[str, nn.Module] = ("", module)
+    for name, layer in found.items():
+        if isinstance(layer, nn.BatchNorm2d) and isinstance(before[1], nn.Conv2d):
+            module.set_submodule(before[0], fuse_conv_bn_eval(before[1], layer))
+            # timm's normalisation has its activation inside.
+            module.set_submodule(name, getattr(layer, "act", nn.Identity()))
+        if not list(layer.children()):
+            before = (name, layer)
+    return module
 
 
 def up_to(module: nn.Module, path: str) -> nn.Sequential:

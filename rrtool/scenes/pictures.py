@@ -53,7 +53,7 @@ def _panels(
         yield from _panels(part, rng, smallest)
 
 
-def draw_background(rng: np.random.Generator, size: Size, n_patches: int = 30) -> Image.Image:
+def draw_background(rng: np.random.Generator, size: Size, n_patches: int) -> Image.Image:
     """Cloudy colours, littered with patterned patches: as busy as the posters, never the same.
 
     Args:

@@ -14,10 +14,26 @@ from rrtool.tables import table_lines
 
 _OBJECT, _VIEW, _DISTRACTOR = 0, 1, 2  # first words of the seeds, so that nothing shares one
 _SHAPES = ((1.0, 0.75), (0.75, 1.0), (1.0, 1.0))
-_OBJECT_SIDE = 0.55  # of the picture's shorter side; at random posters have 0.5 to 1 times this
 _BARE_VIEW = 0  # of each object, one view has nothing in front of the object
 
 Box = tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How hard the scenes are.
+
+    Attributes:
+        object_side: of the largest posters, as a share of the picture's shorter side; the smallest
+            have half of it.
+        n_patches: of clutter in a picture.
+    """
+
+    object_side: float = 0.55
+    n_patches: int = 30
+
+
+_MEASURED = Look()
 
 
 @dataclass(frozen=True)
@@ -46,6 +62,7 @@ def make_scenes(
     n_queries: int = 2,
     n_distractors: int = 20,
     size: int = 512,
+    look: Look = _MEASURED,
 ) -> Scenes:
     """Draw posters into cluttered pictures, and write down where they are.
 
@@ -63,6 +80,7 @@ def make_scenes(
         n_queries: of these, how many have their box in ``boxes.csv``.
         n_distractors: pictures without any of the posters.
         size: longer side of the pictures, in pixels.
+        look: of the pictures.
     """
     folder = Path(folder)
     tables = [folder / f"{name}.csv" for name in ("boxes", "all_boxes", "groups")]
@@ -73,13 +91,13 @@ def make_scenes(
         poster, label = _poster(seed, number, size), f"object_{number:02d}"
         for view in range(n_views):
             name = f"{label}_view_{view}.jpg"
-            picture, box = _draw_view(poster, (seed, number, view), size)
+            picture, box = _draw_view(poster, (seed, number, view), size, look)
             _write_if_new(scenes.images / name, picture)
             labels.append((name, label))
             boxes.append((name, *box))
     for number in range(n_distractors):
         name = f"distractor_{number:02d}.jpg"
-        _write_if_new(scenes.images / name, _draw_distractor(seed, number, size))
+        _write_if_new(scenes.images / name, _draw_distractor(seed, number, size, look))
         labels.append((name, ""))
     queries = [row for i, row in enumerate(boxes) if i % n_views < n_queries]
     for path, rows in ((scenes.boxes, queries), (scenes.all_boxes, boxes)):
@@ -94,23 +112,25 @@ def _poster(seed: int, number: int, size: int) -> Image.Image:
     return draw_poster(rng, (round(width), round(height)))
 
 
-def _draw_view(poster: Image.Image, place: tuple[int, int, int], size: int) -> tuple[bytes, Box]:
+def _draw_view(
+    poster: Image.Image, place: tuple[int, int, int], size: int, look: Look
+) -> tuple[bytes, Box]:
     """The JPEG of a view, and the box of the poster in it; ``place`` is seed, object, view."""
     seed, number, view = place
     rng = np.random.default_rng([seed, _VIEW, number, view])
-    background = draw_background(rng, _picture_size(rng, size))
-    image, box = plant(background, poster, random_corners(rng, background.size, _OBJECT_SIDE))
+    background = draw_background(rng, _picture_size(rng, size), look.n_patches)
+    image, box = plant(background, poster, random_corners(rng, background.size, look.object_side))
     if view != _BARE_VIEW:
         image = _occluded(image, box, rng)
     quality = int(rng.integers(60, 91))
     return _jpeg(photographed(image, rng), quality), box
 
 
-def _draw_distractor(seed: int, number: int, size: int) -> bytes:
+def _draw_distractor(seed: int, number: int, size: int, look: Look) -> bytes:
     rng = np.random.default_rng([seed, _DISTRACTOR, number])
-    image = draw_background(rng, _picture_size(rng, size))
+    image = draw_background(rng, _picture_size(rng, size), look.n_patches)
     poster = draw_poster(rng, (size // 3, size // 3))  # of its own: a poster alone says nothing
-    corners = random_corners(rng, image.size, _OBJECT_SIDE)
+    corners = random_corners(rng, image.size, look.object_side)
     image = photographed(plant(image, poster, corners)[0], rng)
     return _jpeg(image, int(rng.integers(60, 91)))
 
@@ -143,7 +163,7 @@ def random_corners(
     corners = side * (square @ (turn @ shape).T + rng.uniform(-0.03, 0.03, size=(4, 2)))
     corners *= np.minimum(1, (np.array(picture) - 2) / np.ptp(corners, axis=0)).min()
     low, high = 1 - corners.min(axis=0), np.array(picture) - 1 - corners.max(axis=0)
-    return corners + rng.uniform(low, high)
+    return corners + rng.uniform(low, np.maximum(low, high))
 
 
 def plant(

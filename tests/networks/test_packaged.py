@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import timm
 import torch
 from PIL import Image
+from torch import nn
 
 from rrtool.errors import OptionError, UsageError, WorkFailed
 from rrtool.networks import load_network, packaged
@@ -31,8 +33,16 @@ def network():
     return load_network(DEFAULT, "auto")
 
 
+@pytest.fixture
+def unfolded(monkeypatch):
+    """Keep the normalisations, which would change the last bits."""
+    monkeypatch.setattr(packaged, "folded", lambda module: module.eval())
+
+
+@pytest.mark.usefixtures("unfolded")
 @pytest.mark.parametrize("size", [(64, 96), (97, 131), (33, 1), (1, 1)])
-def test_maps_and_logits_are_timms_to_the_last_bit(oracle, network, size):
+def test_maps_and_logits_are_timms_to_the_last_bit(oracle, size):
+    network = load_network(DEFAULT, "auto")
     images = torch.randn(1, 3, *size, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         maps = network.backbone(images)
@@ -41,6 +51,18 @@ def test_maps_and_logits_are_timms_to_the_last_bit(oracle, network, size):
     assert maps.shape[1:] == (network.n_channels, *(-(-side // packaged.STRIDE) for side in size))
     assert network.notes == ()
     assert network.mean == (127 / 255,) * 3
+
+
+def test_normalisations_are_folded_into_the_convolutions(oracle, network):
+    assert not any(isinstance(each, nn.BatchNorm2d) for each in network.backbone.modules())
+    exact = copy.deepcopy(oracle).double()
+    own = packaged.folded(packaged.up_to(copy.deepcopy(exact), packaged.LAYER))
+    images = torch.randn(1, 3, 97, 131, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = exact.forward_features(images.double())
+        torch.testing.assert_close(own(images.double()), expected, rtol=0, atol=1e-10)
+        found = network.backbone(images).double()
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
 
 
 def test_upsampled_map_agrees_with_the_original_at_every_second_cell(network):
@@ -56,6 +78,7 @@ def test_upsampled_map_agrees_with_the_original_at_every_second_cell(network):
     assert double.describe() == network.describe() | {"upsample": True}
 
 
+@pytest.mark.usefixtures("unfolded")
 @pytest.mark.parametrize(
     ("layer", "n_channels"), [("blocks.6", 320), ("blocks.5.0.bn1", 672), ("blocks.4", 112)]
 )
@@ -87,7 +110,9 @@ def test_photos_of_known_classes_are_recognised(oracle, network):
     assert found == {"dragonfly.bmp": "dragonfly", "hot_dog.jpg": "hotdog", "parrot.jpg": "macaw"}
 
 
-def test_own_names_of_timm_and_of_the_package_are_taken_from_a_file(tmp_path, network):
+@pytest.mark.usefixtures("unfolded")
+def test_own_names_of_timm_and_of_the_package_are_taken_from_a_file(tmp_path):
+    network = load_network(DEFAULT, "auto")
     model = packaged.build_model(False)
     torch.save(model.state_dict(), tmp_path / "net.pth")
     own = load_network(DEFAULT, str(tmp_path / "net.pth"))

@@ -96,7 +96,9 @@ class DemoOptions(NamedNetworkOptions, SeedOptions):
     )
     folder: str = argument("Folder for everything that is made.", "demo", role="output")
     short: bool = option(False, "Make fewer and smaller scenes.")
-    scenes_only: bool = option(False, "Make the scenes and stop.")
+    scenes_only: bool = option(
+        False, "Make scenes to measure on, of small objects in clutter, and stop."
+    )
 
     def written(self) -> dict[str, str]:
         return {}  # but a folder
