@@ -69,3 +69,8 @@ def test_up_to_date_answer_imports_nothing_heavy(here, call):
     if not call.startswith(("al-", "evaluate")):  # these read their images or rankings
         heavy |= {"numba", "faiss"}
     assert not imported & heavy
+
+
+def test_default_network_imports_neither_timm_nor_torchvision(here, tmp_path):
+    modules = _modules_of("extract", "images", "-o", str(tmp_path / "new-f.h5"), "--device", "cpu")
+    assert not modules & {"timm", "torchvision", "torch._dynamo"}

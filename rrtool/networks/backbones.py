@@ -1,12 +1,17 @@
 """Fully convolutional backbones: torchvision's classifiers, cut after their last ReLU."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torchvision
 from torch import nn
+
+from rrtool.errors import UsageError
+from rrtool.networks.checkpoints import digest_of_state, read_checkpoint
+from rrtool.networks.fitting import fill
+from rrtool.networks.imagenet import read_imagenet_weights
+from rrtool.networks.names import DEFAULT, IMAGENET, NONE
+from rrtool.networks.network import Network, require_architecture, seeded
 
 
 @dataclass(frozen=True)
@@ -106,9 +111,19 @@ def seeded_classifier(name: str, seed: int) -> nn.Module:
         return build_classifier(name)
 
 
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """What is built here gets seeded random values; the global generator stays as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
+def load_torchvision(name: str, weights: str, upsample: bool, seed: int) -> Network:
+    """One of torchvision's; see ``load_network``."""
+    known = ARCHITECTURES[name]
+    if upsample and not known.can_upsample:
+        expected = f"VGG, ResNet or {DEFAULT}"
+        raise UsageError(f"no up-sampled form of {name} is defined", expected=expected)
+    model = seeded_classifier(name, seed) if weights == NONE else empty_classifier(name)
+    network = Network(
+        cut_backbone(model, name, upsample), name, known.n_channels, known.min_size,
+        upsample=upsample,
+    )  # fmt: skip
+    if weights == NONE:
+        return replace(network, weights_digest=digest_of_state(model.state_dict()))
+    checkpoint = read_imagenet_weights(name) if weights == IMAGENET else read_checkpoint(weights)
+    require_architecture(checkpoint, name)
+    return network.filled(checkpoint, fill(network.backbone, model, name, checkpoint))

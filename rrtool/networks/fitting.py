@@ -9,7 +9,6 @@ import torch
 from torch import nn
 
 from rrtool.errors import UsageError
-from rrtool.networks.backbones import ARCHITECTURES, cut_backbone, empty_classifier
 from rrtool.networks.checkpoints import Checkpoint, State, listed
 from rrtool.networks.values import floats
 
@@ -216,6 +215,8 @@ def _other_network(match: Match, name: str, checkpoint: Checkpoint) -> UsageErro
         )
         if found
     ]
+    from rrtool.networks.backbones import ARCHITECTURES  # not where the default network fits
+
     fitting = [other for other in ARCHITECTURES if other != name and _fits(other, checkpoint)]
     return UsageError(
         f"these are not weights of {name}", where=checkpoint.source, found="; ".join(parts),
@@ -226,6 +227,8 @@ def _other_network(match: Match, name: str, checkpoint: Checkpoint) -> UsageErro
 @cache
 def _layers_alone(name: str) -> tuple[nn.Module, tuple[Names, Names]]:
     """A backbone without values, and the ways to name its tensors."""
+    from rrtool.networks.backbones import cut_backbone, empty_classifier
+
     model = empty_classifier(name)
     backbone = cut_backbone(model, name, False)
     return backbone, _namings(backbone, model)

@@ -1,19 +1,8 @@
 """Loading a network by its name, with the weights that are asked for."""
 
-from dataclasses import replace
-
 from rrtool.errors import UsageError
-from rrtool.networks.backbones import (
-    ARCHITECTURES,
-    cut_backbone,
-    empty_classifier,
-    seeded_classifier,
-)
-from rrtool.networks.checkpoints import digest_of_state, read_checkpoint
-from rrtool.networks.fitting import fill
-from rrtool.networks.imagenet import read_imagenet_weights
-from rrtool.networks.names import DEFAULT, IMAGENET, NONE, ONNX, TIMM, check_name, check_weights
-from rrtool.networks.network import Network, require_architecture
+from rrtool.networks.names import DEFAULT, ONNX, TIMM, check_name, check_weights
+from rrtool.networks.network import Network
 from rrtool.networks.packaged import load_packaged
 
 
@@ -52,25 +41,11 @@ def load_network(
         from rrtool.networks.foreign.onnx_graph import load_onnx
 
         network = load_onnx(name, upsample=upsample)
+    elif name == DEFAULT:
+        network = load_packaged(name, weights, upsample, seed)
     else:
-        load = load_packaged if name == DEFAULT else _load_torchvision
-        network = load(name, weights, upsample, seed)
+        from rrtool.networks.backbones import load_torchvision
+
+        network = load_torchvision(name, weights, upsample, seed)
     network.backbone.eval().requires_grad_(False).to(device)
     return network
-
-
-def _load_torchvision(name: str, weights: str, upsample: bool, seed: int) -> Network:
-    known = ARCHITECTURES[name]
-    if upsample and not known.can_upsample:
-        expected = f"VGG, ResNet or {DEFAULT}"
-        raise UsageError(f"no up-sampled form of {name} is defined", expected=expected)
-    model = seeded_classifier(name, seed) if weights == NONE else empty_classifier(name)
-    network = Network(
-        cut_backbone(model, name, upsample), name, known.n_channels, known.min_size,
-        upsample=upsample,
-    )  # fmt: skip
-    if weights == NONE:
-        return replace(network, weights_digest=digest_of_state(model.state_dict()))
-    checkpoint = read_imagenet_weights(name) if weights == IMAGENET else read_checkpoint(weights)
-    require_architecture(checkpoint, name)
-    return network.filled(checkpoint, fill(network.backbone, model, name, checkpoint))

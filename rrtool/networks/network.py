@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+import torch
 from torch import nn
 
 from rrtool.errors import UsageError
@@ -86,3 +89,11 @@ def require_architecture(checkpoint: Checkpoint, name: str) -> None:
         todo = f"use --network {found}" if found in NAMES else None
         what = "the checkpoint is of another network"
         raise UsageError(what, where=checkpoint.source, expected=name, found=found, todo=todo)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """What is built here gets seeded random values; the global generator stays as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield

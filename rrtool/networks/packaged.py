@@ -1,6 +1,6 @@
 """The network that comes with rrtool: EfficientNet-Lite0, its weights in a package of their own.
 
-The architecture is timm's. The package has the tensors of another implementation: in the same
+The names of its tensors are timm's. The package has those of another implementation: in the same
 order and of the same shapes, under other names.
 """
 
@@ -16,15 +16,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from rrtool.artifacts.digests import digest_of_file
 from rrtool.errors import UsageError, WorkFailed
-from rrtool.networks.backbones import seeded
 from rrtool.networks.checkpoints import Checkpoint, State, digest_of_state, read_checkpoint
+from rrtool.networks.efficientnet_lite0 import EfficientNetLite0
 from rrtool.networks.fitting import fill_model
 from rrtool.networks.head import Head
 from rrtool.networks.names import AUTO, DEFAULT, NONE
-from rrtool.networks.network import Network, require_architecture
+from rrtool.networks.network import Network, require_architecture, seeded
 from rrtool.networks.weights_file import read_weights_file
 
-ARCHITECTURE = "tf_efficientnet_lite0"
 # Which layer's output is the map, and its channels: the head convolution, normalised, after ReLU6.
 LAYER, N_CHANNELS = "bn2", 1280
 STRIDE, STRIDE_UPSAMPLED = 32, 16
@@ -66,12 +65,9 @@ def own_head() -> Head:
                 is_centred=True)  # fmt: skip
 
 
-def build_model(upsample: bool) -> nn.Module:
-    """timm's model; its own way to a map of doubled resolution is dilation."""
-    from timm import create_model
-
-    stride = STRIDE_UPSAMPLED if upsample else STRIDE
-    return create_model(ARCHITECTURE, output_stride=stride)
+def build_model(upsample: bool) -> EfficientNetLite0:
+    """The layers; their own way to a map of doubled resolution is dilation."""
+    return EfficientNetLite0(STRIDE_UPSAMPLED if upsample else STRIDE)
 
 
 def folded(module: nn.Module) -> nn.Module:
@@ -85,8 +81,8 @@ def folded(module: nn.Module) -> nn.Module:
     for name, layer in found.items():
         if isinstance(layer, nn.BatchNorm2d) and isinstance(before[1], nn.Conv2d):
             module.set_submodule(before[0], fuse_conv_bn_eval(before[1], layer))
-            # timm's normalisation has its activation inside.
-            module.set_submodule(name, getattr(layer, "act", nn.Identity()))
+            # The normalisation has its activation inside.
+            module.set_submodule(name, layer.get_submodule("act"))
         if not list(layer.children()):
             before = (name, layer)
     return module
@@ -131,7 +127,7 @@ def packaged_weights() -> Checkpoint:
 
 
 def fill_packaged(model: nn.Module, checkpoint: Checkpoint) -> list[str]:
-    """Fill timm's model by its own names or by those of the package; see ``fitting.fill_model``."""
+    """Fill the model by its own names or by those of the package; see ``fitting.fill_model``."""
     if _FIRST in checkpoint.state:
         state = _renamed(checkpoint.state, model.state_dict(), checkpoint.source)
         checkpoint = replace(checkpoint, state=state)
@@ -139,7 +135,7 @@ def fill_packaged(model: nn.Module, checkpoint: Checkpoint) -> list[str]:
 
 
 def _renamed(state: State, own: Mapping[str, torch.Tensor], path: str) -> State:
-    """The tensors under the names of those that stand at their places in timm's model.
+    """The tensors under the names of those that stand at their places in the model.
 
     Raises:
         UsageError: they are not of the same shapes in the same order.

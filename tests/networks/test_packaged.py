@@ -22,7 +22,7 @@ from tests.tiny import CPU, assert_done, make_pictures, rrtool
 @pytest.fixture(scope="module")
 def oracle():
     """timm's own model, filled in the order of the package's tensors."""
-    model = timm.create_model(packaged.ARCHITECTURE).eval()
+    model = timm.create_model("tf_efficientnet_lite0").eval()
     state = torch.load(packaged.package_file(), weights_only=True)
     model.load_state_dict(dict(zip(model.state_dict(), state.values(), strict=True)))
     return model
@@ -51,6 +51,16 @@ def test_maps_and_logits_are_timms_to_the_last_bit(oracle, size):
     assert maps.shape[1:] == (network.n_channels, *(-(-side // packaged.STRIDE) for side in size))
     assert network.notes == ()
     assert network.mean == (127 / 255,) * 3
+
+
+@pytest.mark.usefixtures("unfolded")
+def test_upsampled_map_is_that_of_timms_output_stride(oracle):
+    dilated = timm.create_model("tf_efficientnet_lite0", output_stride=packaged.STRIDE_UPSAMPLED)
+    dilated.load_state_dict(oracle.state_dict())
+    images = torch.randn(1, 3, 97, 131, generator=torch.Generator().manual_seed(1))
+    with torch.inference_mode():
+        expected = dilated.eval().forward_features(images)
+        assert torch.equal(load_network(DEFAULT, "auto", upsample=True).backbone(images), expected)
 
 
 def test_normalisations_are_folded_into_the_convolutions(oracle, network):

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from rrtool.networks.engines.engine import BFLOAT16, PLAIN, Engine, Unavailable
-from rrtool.networks.onnx_session import onnx_session
+from rrtool.networks.engines.onnx_session import onnx_session
 
 # Of the images that the network is recorded with; it then takes images of any size. Large enough
 # for every network, and odd, so that no size of an input is taken for one of the network's own.

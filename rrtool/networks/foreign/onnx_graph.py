@@ -10,10 +10,10 @@ from torch import nn
 from rrtool.artifacts.digests import digest_of_file
 from rrtool.errors import UsageError
 from rrtool.files import read_regular
+from rrtool.networks.engines.onnx_session import onnx_session
 from rrtool.networks.foreign.layout import smallest_side
 from rrtool.networks.names import ONNX
 from rrtool.networks.network import Network
-from rrtool.networks.onnx_session import onnx_session
 
 _TRIED = (224, 320)
 _FLOAT = "tensor(float)"

@@ -9,13 +9,12 @@ from torch import nn
 
 from rrtool.artifacts.digests import digest_of_file
 from rrtool.errors import UsageError, WorkFailed
-from rrtool.networks.backbones import seeded
 from rrtool.networks.checkpoints import digest_of_state, read_checkpoint
 from rrtool.networks.fitting import fill_model
 from rrtool.networks.foreign.layout import ClassTokenOf, Layout, MapsOf, find_layout
 from rrtool.networks.foreign.timm_weights import pretrained_path
 from rrtool.networks.names import NONE, PRETRAINED, TIMM, nearest
-from rrtool.networks.network import Network, require_architecture
+from rrtool.networks.network import Network, require_architecture, seeded
 
 # Transformers take images of any size, or of any multiple of the patch, if they are told so.
 _ANY_SIZE: tuple[Mapping[str, bool], ...] = (
