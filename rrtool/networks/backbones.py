@@ -1,14 +1,15 @@
 """Fully convolutional backbones: torchvision's classifiers, cut after their last ReLU."""
 
 from dataclasses import dataclass, replace
+from functools import cache
 
 import torch
 import torchvision
 from torch import nn
 
 from rrtool.errors import UsageError
-from rrtool.networks.checkpoints import digest_of_state, read_checkpoint
-from rrtool.networks.fitting import fill
+from rrtool.networks.checkpoints import Checkpoint, digest_of_state, read_checkpoint
+from rrtool.networks.fitting import Names, best_match, fill, needed
 from rrtool.networks.imagenet import read_imagenet_weights
 from rrtool.networks.names import DEFAULT, IMAGENET, NONE
 from rrtool.networks.network import Network, require_architecture, seeded
@@ -126,4 +127,44 @@ def load_torchvision(name: str, weights: str, upsample: bool, seed: int) -> Netw
         return replace(network, weights_digest=digest_of_state(model.state_dict()))
     checkpoint = read_imagenet_weights(name) if weights == IMAGENET else read_checkpoint(weights)
     require_architecture(checkpoint, name)
-    return network.filled(checkpoint, fill(network.backbone, model, name, checkpoint))
+    own = {key: value.shape for key, value in model.state_dict().items()}
+    namings = _namings(network.backbone, model)
+    notes = fill(network.backbone, namings, own, checkpoint, name, fitting_architectures)
+    return network.filled(checkpoint, notes)
+
+
+def _namings(backbone: nn.Module, model: nn.Module) -> tuple[Names, Names]:
+    """torchvision's names, and the numbers of layers that retrieval checkpoints use."""
+    return _torchvision_names(backbone, model), {key: key for key in needed(backbone)}
+
+
+def _torchvision_names(backbone: nn.Module, model: nn.Module) -> Names:
+    """The name in torchvision's classifier of each tensor of a backbone, which numbers layers."""
+    features = getattr(model, "features", None)
+    layers = [name for name, _ in (features or model).named_children()]
+    prefix = "features." if features else ""
+    names = {}
+    for key in needed(backbone):
+        number, _, rest = key.partition(".")
+        names[key] = f"{prefix}{layers[int(number)]}.{rest}"
+    return names
+
+
+def fitting_architectures(checkpoint: Checkpoint) -> list[str]:
+    """Those of torchvision's that a checkpoint fits."""
+    return [name for name in ARCHITECTURES if _fits(name, checkpoint)]
+
+
+@cache
+def _layers_alone(name: str) -> tuple[nn.Module, tuple[Names, Names]]:
+    """A backbone without values, and the ways to name its tensors."""
+    model = empty_classifier(name)
+    backbone = cut_backbone(model, name, False)
+    return backbone, _namings(backbone, model)
+
+
+def _fits(name: str, checkpoint: Checkpoint) -> bool:
+    try:
+        return best_match(*_layers_alone(name), checkpoint.state, checkpoint.source).is_full
+    except UsageError:
+        return False

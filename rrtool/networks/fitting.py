@@ -1,9 +1,8 @@
 """Filling a backbone from a checkpoint, whatever its training script has put before the names."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
 
 import torch
 from torch import nn
@@ -14,6 +13,7 @@ from rrtool.networks.values import floats
 
 # The name in a state dict of each tensor of a backbone, but for what stands before all names.
 Names = Mapping[str, str]
+Others = Callable[[Checkpoint], list[str]]
 # Layers for classes, which no descriptor needs.
 _CLASSIFIERS = ("classifier.", "fc.", "head.", "heads.", "last_linear.", "linear.", "logits.")
 # Counts the batches of training; old checkpoints lack it, and inference does not use it.
@@ -45,13 +45,40 @@ class Match:
         return not (self.missing or self.shaped or self.unexpected)
 
 
-def fill(backbone: nn.Module, model: nn.Module, name: str, checkpoint: Checkpoint) -> list[str]:
+def fill_model(
+    model: nn.Module, classifier: tuple[str, ...], name: str, checkpoint: Checkpoint, others: Others
+) -> list[str]:
+    """Fill a whole model by its own names, but for its classifier; else as ``fill``.
+
+    Args:
+        classifier: prefixes of the names of its layers for classes.
+        others: see ``fill``.
+    """
+    own = model.state_dict()
+    names = {
+        key: key
+        for key in needed(model)
+        if own[key].is_floating_point() and not key.startswith(classifier)
+    }
+    # Tables of positions and the like follow from the architecture, and some files hold them.
+    tables = tuple({key for key, _ in model.named_buffers()} - names.keys())
+    state = {key: value for key, value in checkpoint.state.items() if not key.endswith(tables)}
+    shapes = {key: value.shape for key, value in own.items()}
+    return fill(model, (names,), shapes, replace(checkpoint, state=state), name, others)
+
+
+def fill(
+    backbone: nn.Module, namings: Sequence[Names], own: Mapping[str, torch.Size],
+    checkpoint: Checkpoint, name: str, others: Others,
+) -> list[str]:  # fmt: skip
     """Fill a backbone.
 
     Args:
-        backbone: cut from ``model``; it may have no values yet.
-        model: torchvision's classifier, likewise.
+        backbone: it may have no values yet.
+        namings: ways to name the tensors that are needed.
+        own: shapes of all tensors of the whole model, by its own names.
         name: of the architecture.
+        others: architectures that a checkpoint fits, where it does not fit this one.
 
     Returns:
         Notes for people about what was left out or converted.
@@ -60,45 +87,10 @@ def fill(backbone: nn.Module, model: nn.Module, name: str, checkpoint: Checkpoin
         UsageError: the tensors are not exactly those of the backbone, up to a classifier and
             something before all names; or they are not finite.
     """
-    own = {key: value.shape for key, value in model.state_dict().items()}
-    return _fill(backbone, _namings(backbone, model), own, name, checkpoint)
-
-
-def fill_model(
-    model: nn.Module, classifier: tuple[str, ...], name: str, checkpoint: Checkpoint
-) -> list[str]:
-    """Fill a whole model by its own names, but for its classifier; else as ``fill``.
-
-    Args:
-        classifier: prefixes of the names of its layers for classes.
-    """
-    own = model.state_dict()
-    names = {
-        key: key
-        for key in _needed(model)
-        if own[key].is_floating_point() and not key.startswith(classifier)
-    }
-    # Tables of positions and the like follow from the architecture, and some files hold them.
-    tables = tuple({key for key, _ in model.named_buffers()} - names.keys())
-    state = {key: value for key, value in checkpoint.state.items() if not key.endswith(tables)}
-    shapes = {key: value.shape for key, value in own.items()}
-    return _fill(model, (names,), shapes, name, replace(checkpoint, state=state))
-
-
-def _fill(
-    backbone: nn.Module, namings: Sequence[Names], own: Mapping[str, torch.Size], name: str,
-    checkpoint: Checkpoint,
-) -> list[str]:  # fmt: skip
-    """See ``fill``.
-
-    Args:
-        namings: ways to name the tensors that are needed.
-        own: shapes of all tensors of the model, by its own names.
-    """
     state, path = checkpoint.state, checkpoint.source
-    match = _best_match(backbone, namings, state, path)
+    match = best_match(backbone, namings, state, path)
     if not match.is_full:
-        raise _other_network(match, name, checkpoint)
+        raise _other_network(match, name, checkpoint, others(checkpoint))
     values = {key: floats(given, state[given], path) for key, given in match.used.items()}
     counters = {key: torch.tensor(0) for key in backbone.state_dict() if key.endswith(_COUNTER)}
     backbone.load_state_dict(values | counters, strict=False, assign=True)
@@ -116,7 +108,7 @@ def _fill(
     return notes
 
 
-def _best_match(backbone: nn.Module, namings: Sequence[Names], state: State, path: str) -> Match:
+def best_match(backbone: nn.Module, namings: Sequence[Names], state: State, path: str) -> Match:
     """By the first of the ways to name its tensors that fits.
 
     Raises:
@@ -140,25 +132,9 @@ def _best_match(backbone: nn.Module, namings: Sequence[Names], state: State, pat
     return max(matches, key=lambda match: len(match.used) - len(match.shaped))
 
 
-def _needed(backbone: nn.Module) -> list[str]:
+def needed(backbone: nn.Module) -> list[str]:
+    """The names of its tensors that a checkpoint must have."""
     return [key for key in backbone.state_dict() if not key.endswith(_COUNTER)]
-
-
-def _namings(backbone: nn.Module, model: nn.Module) -> tuple[Names, Names]:
-    """torchvision's names, and the numbers of layers that retrieval checkpoints use."""
-    return _torchvision_names(backbone, model), {key: key for key in _needed(backbone)}
-
-
-def _torchvision_names(backbone: nn.Module, model: nn.Module) -> Names:
-    """The name in torchvision's classifier of each tensor of a backbone, which numbers layers."""
-    features = getattr(model, "features", None)
-    layers = [name for name, _ in (features or model).named_children()]
-    prefix = "features." if features else ""
-    names = {}
-    for key in _needed(backbone):
-        number, _, rest = key.partition(".")
-        names[key] = f"{prefix}{layers[int(number)]}.{rest}"
-    return names
 
 
 def _prefixes(names: Names, state: State) -> list[str]:
@@ -205,7 +181,9 @@ def _is_of_classes(key: str, prefix: str) -> bool:
     return any(key.removeprefix(each).startswith(_CLASSIFIERS) for each in (prefix, outer))
 
 
-def _other_network(match: Match, name: str, checkpoint: Checkpoint) -> UsageError:
+def _other_network(
+    match: Match, name: str, checkpoint: Checkpoint, fitting: Sequence[str]
+) -> UsageError:
     parts = [
         f"{len(found)} {what}: {listed(found)}"
         for what, found in (
@@ -215,27 +193,7 @@ def _other_network(match: Match, name: str, checkpoint: Checkpoint) -> UsageErro
         )
         if found
     ]
-    from rrtool.networks.backbones import ARCHITECTURES  # not where the default network fits
-
-    fitting = [other for other in ARCHITECTURES if other != name and _fits(other, checkpoint)]
     return UsageError(
         f"these are not weights of {name}", where=checkpoint.source, found="; ".join(parts),
         todo=f"use --network {fitting[0]}" if fitting else "check --network",
     )  # fmt: skip
-
-
-@cache
-def _layers_alone(name: str) -> tuple[nn.Module, tuple[Names, Names]]:
-    """A backbone without values, and the ways to name its tensors."""
-    from rrtool.networks.backbones import cut_backbone, empty_classifier
-
-    model = empty_classifier(name)
-    backbone = cut_backbone(model, name, False)
-    return backbone, _namings(backbone, model)
-
-
-def _fits(name: str, checkpoint: Checkpoint) -> bool:
-    try:
-        return _best_match(*_layers_alone(name), checkpoint.state, checkpoint.source).is_full
-    except UsageError:
-        return False

@@ -131,7 +131,13 @@ def fill_packaged(model: nn.Module, checkpoint: Checkpoint) -> list[str]:
     if _FIRST in checkpoint.state:
         state = _renamed(checkpoint.state, model.state_dict(), checkpoint.source)
         checkpoint = replace(checkpoint, state=state)
-    return fill_model(model, _CLASSIFIER, DEFAULT, checkpoint)
+    return fill_model(model, _CLASSIFIER, DEFAULT, checkpoint, _others)
+
+
+def _others(checkpoint: Checkpoint) -> list[str]:
+    from rrtool.networks.backbones import fitting_architectures  # which takes seconds to import
+
+    return fitting_architectures(checkpoint)
 
 
 def _renamed(state: State, own: Mapping[str, torch.Tensor], path: str) -> State:

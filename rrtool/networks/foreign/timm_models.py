@@ -9,6 +9,7 @@ from torch import nn
 
 from rrtool.artifacts.digests import digest_of_file
 from rrtool.errors import UsageError, WorkFailed
+from rrtool.networks.backbones import fitting_architectures
 from rrtool.networks.checkpoints import digest_of_state, read_checkpoint
 from rrtool.networks.fitting import fill_model
 from rrtool.networks.foreign.layout import ClassTokenOf, Layout, MapsOf, find_layout
@@ -53,7 +54,8 @@ def load_timm(name: str, weights: str, *, upsample: bool, seed: int, class_token
         return replace(network, weights=label, weights_digest=digest, trained=True)
     checkpoint = read_checkpoint(weights)
     require_architecture(checkpoint, name)
-    return network.filled(checkpoint, fill_model(model, classifier_of(model), name, checkpoint))
+    notes = fill_model(model, classifier_of(model), name, checkpoint, fitting_architectures)
+    return network.filled(checkpoint, notes)
 
 
 def _require_model(name: str) -> None:
