@@ -13,7 +13,15 @@ from rrtool.networks.names import (
     check_weights,
     sizes_of,
 )
-from rrtool.options import Command, DeviceOptions, Options, argument, artifact, option
+from rrtool.options import (
+    Command,
+    DeviceOptions,
+    Options,
+    OutputOptions,
+    argument,
+    artifact,
+    option,
+)
 
 _NETWORK = (
     "The network: efficientnet_lite0, which comes with rrtool; one of torchvision's; timm:NAME, "
@@ -69,6 +77,35 @@ class DecodingOptions(Options):
         0, "Threads that decode images; 0 takes as many as there are cores.",
         least=0, most=1024, shapes=False, panel="Running",
     )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateOptions(ImagesOptions, DecodingOptions, OutputOptions):
+    """Whether an artifact over images follows its images."""
+
+    update: bool = option(
+        False,
+        "Bring an output up to date whose images have changed: rows of unchanged and of renamed "
+        "images are kept, new and changed ones are computed, those of images that are gone are "
+        "dropped.",
+        shapes=False, replaces=True, panel="Output",
+    )  # fmt: skip
+    dry_run: bool = option(
+        False, "Say what would be done, and write nothing.", shapes=False, panel="Output"
+    )
+
+    def check(self) -> None:
+        super().check()
+        if self.update and self.overwrite:
+            raise OptionError(
+                "--update keeps what --overwrite would replace", option="update",
+                todo="leave out one of the two",
+            )  # fmt: skip
+        if self.update and getattr(self, "boxes", None) is not None:
+            raise OptionError(
+                "--update is for whole images", option="update", found="--boxes",
+                todo="leave out --update",
+            )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

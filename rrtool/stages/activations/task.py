@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+from rrtool.artifacts.output.joining import Derived
 from rrtool.artifacts.schema import Column
 from rrtool.stages.driver import Datasets, Wanted
 
@@ -62,13 +63,13 @@ class Finish:
     """What becomes of an output when all of its rows are there.
 
     Attributes:
-        changed: by dataset, from any of its rows to what is stored of them.
         columns, facts: to store beside.
+        derived: datasets that are made of those of the parts, by name.
     """
 
-    changed: Mapping[str, Callable[[np.ndarray], np.ndarray]]
-    columns: Datasets
-    facts: Mapping[str, Any]
+    columns: Datasets = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    derived: Mapping[str, Derived] = field(default_factory=dict)
 
 
 # From a function that gives a column part by part.
