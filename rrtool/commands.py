@@ -19,6 +19,7 @@ GROUPS: Mapping[str, tuple[type[Options], ...]] = {
         activations.NetworksOptions,
         extraction.OnePassOptions,
         matching.DetectLocalOptions,
+        extraction.MergeOptions,
         retrieval.WhitenFitOptions,
         retrieval.WhitenApplyOptions,
         retrieval.WhitenExportOptions,

@@ -66,6 +66,12 @@ class RowTable:
         self._columns = {column.name: column for column in _columns(type(artifact))}
         self._bounds: dict[str, np.ndarray] = {}
 
+    @property
+    def content(self) -> frozenset[str]:
+        """The datasets of its rows, but those that the list of images gives."""
+        listed = (*OverImages.names.columns(), OverImages.file_signatures)
+        return frozenset(self.names - {column.name for column in listed})
+
     def of_all(self) -> dict[str, np.ndarray]:
         """The datasets that are not of the rows, but of the collection as a whole."""
         others = set(self._artifact.dataset_names()) - self.layout.names

@@ -22,7 +22,7 @@ from rrtool.artifacts.output.writer import foresee, renew
 from rrtool.interrupts import working
 from rrtool.options import Options, OutputOptions
 from rrtool.progress import Progress
-from rrtool.stages.activations.options import UpdateOptions
+from rrtool.stages.activations.options import OverImagesOptions
 from rrtool.stages.asked import Digests, asked_of, digest_of, typed_names
 from rrtool.stages.places import check_places, require_no_input
 
@@ -49,7 +49,7 @@ def perform(options: Options, progress: Progress) -> Any:
                 renew(Path(path))  # for make
         progress.message(f"{options.output} is up to date")
         return None if is_dry(options) else Path(options.output)
-    if isinstance(options, UpdateOptions) and options.update:
+    if isinstance(options, OverImagesOptions) and options.update:
         from rrtool.stages.rearrange import rearranged  # not where no photo is read
 
         if rearranged(options, progress):
@@ -62,7 +62,7 @@ def perform(options: Options, progress: Progress) -> Any:
 
 def is_dry(options: Options) -> bool:
     """Whether nothing is to be written."""
-    return isinstance(options, UpdateOptions) and options.dry_run
+    return isinstance(options, OverImagesOptions) and options.dry_run
 
 
 def _is_as_asked(options: Options) -> bool:
@@ -131,6 +131,7 @@ def make(
     for each in all_wanted:  # some have names that only the stage knows
         require_no_input(options, Path(each.path))
     known: Digests = {}
+    share = options.share_setting() if isinstance(options, OverImagesOptions) else {}
     replacing = {name: getattr(options, name, False) for name in ("overwrite", "update")}
     with ExitStack() as stack:
         outputs: list[OutputFile] = []
@@ -140,7 +141,7 @@ def make(
             is_comparable = not is_dry(options) or os.path.exists(each.path)
             records = [*inputs, *each.inputs(outputs)] if is_comparable else []
             provenance = Provenance(
-                each.kind.KIND, dict(each.settings), records, dict(network or {}), device,
+                each.kind.KIND, {**each.settings, **share}, records, dict(network or {}), device,
                 asked_of(asks, known, without=each.made_with) or {}, typed_names(asks),
             )  # fmt: skip
             if is_dry(options):

@@ -13,7 +13,7 @@ from rrtool.errors import RrtoolError
 from rrtool.images.collection import Collection, collect
 from rrtool.options import Options
 from rrtool.progress import Progress
-from rrtool.stages.activations.options import UpdateOptions
+from rrtool.stages.activations.options import OverImagesOptions
 from rrtool.stages.asked import asked_of, typed_names
 from rrtool.stages.over_images import COUNTS, publish_over_images
 from rrtool.stages.update import Kept, plan_of, tell
@@ -21,7 +21,7 @@ from rrtool.stages.update import Kept, plan_of, tell
 _ROWS = 1024  # that are copied together
 
 
-def rearranged(options: UpdateOptions, progress: Progress) -> bool:
+def rearranged(options: OverImagesOptions, progress: Progress) -> bool:
     """Update outputs whose images were but touched, renamed, copied or taken away.
 
     No network is needed for that, and none is loaded.
@@ -44,7 +44,9 @@ def rearranged(options: UpdateOptions, progress: Progress) -> bool:
     return True
 
 
-def _found(options: UpdateOptions, stack: ExitStack) -> tuple[Collection, dict[Path, Kept]] | None:
+def _found(
+    options: OverImagesOptions, stack: ExitStack
+) -> tuple[Collection, dict[Path, Kept]] | None:
     """The collection and what each output keeps of it, where that is all of it."""
     asking = options.asking()
     if options.images == "-" or not all(os.path.isfile(path) for path in asking):

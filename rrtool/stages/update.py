@@ -159,9 +159,8 @@ class Kept:
 
     @property
     def names(self) -> frozenset[str]:
-        """The datasets of its rows that do not come from the list of images."""
-        listed = (*OverImages.names.columns(), OverImages.file_signatures)
-        return frozenset(self._table.names - {column.name for column in listed})
+        """The datasets of its rows, but those that the list of images gives."""
+        return self._table.content
 
     @property
     def engine(self) -> dict[str, str]:

@@ -17,16 +17,20 @@ from rrtool.images.collection import Collection
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import ActivationInput
 from rrtool.stages.activations.making import Started, common_columns, to_compute
-from rrtool.stages.activations.options import UpdateOptions
-from rrtool.stages.activations.sources import ActivationBatch
+from rrtool.stages.activations.options import OverImagesOptions
+from rrtool.stages.activations.sources import ActivationBatch, ActivationSource
 from rrtool.stages.activations.task import Finish, Job, Part
-from rrtool.stages.driver import Wanted, make, parts_of
+from rrtool.stages.driver import Wanted, make
 from rrtool.stages.over_images import publish_over_images
+from rrtool.stages.shares import own_parts, share_facts
 from rrtool.stages.update import Kept, engine_of, other_engine, plan_of, tell
 
 
 def describe_images(
-    options: UpdateOptions, activations: ActivationInput, jobs: Sequence[Job], progress: Progress
+    options: OverImagesOptions,
+    activations: ActivationInput,
+    jobs: Sequence[Job],
+    progress: Progress,
 ) -> Path:
     """Work on the activations of all images once, and publish every output that is not current.
 
@@ -40,21 +44,24 @@ def describe_images(
 
     def work(outputs: list[OutputFile]) -> None:
         with ExitStack() as stack:
-            kept = _kept(options, collection, outputs, stack)
+            parts = own_parts(len(collection), options.share)
+            own = collection.share(slice(parts[0].start, parts[-1].stop))
+            kept = _kept(options, own, outputs, stack)
             tell(kept, progress)
             anew = [o.path for o in outputs if not o.is_current and o.path not in kept]
             if options.dry_run:
                 for path in anew:
-                    progress.message(f"{path}: {len(collection)} images are to be described")
+                    progress.message(f"{path}: {len(own)} images are to be described")
                 return
             changing = [each for each in kept.values() if not each.plan.is_whole]
             if anew or changing:
                 engine = _choose_engine(activations, all_wanted, changing, progress)
             else:
                 engine = engine_of([*kept.values()])
-            started = _start(jobs, outputs, kept, parts_of(len(collection)))
-            _describe(activations, started, options.COMMAND.name, progress)
-            _publish_all(started, collection, engine, progress)
+            started = _start(jobs, outputs, kept, parts)
+            _describe(activations.source, started, parts, options.COMMAND.name, progress)
+            facts = engine | share_facts(options.share, parts, len(collection))
+            _publish_all(started, own, len(parts), facts, progress)
 
     collection = activations.collection
     all_wanted = [each for job in jobs for each in job.wanted]
@@ -65,7 +72,7 @@ def describe_images(
 
 
 def _kept(
-    options: UpdateOptions,
+    options: OverImagesOptions,
     collection: Collection,
     outputs: Sequence[OutputFile],
     stack: ExitStack,
@@ -120,12 +127,15 @@ def _start(
 
 
 def _describe(
-    activations: ActivationInput, jobs: Sequence[Started], label: str, progress: Progress
+    source: ActivationSource,
+    jobs: Sequence[Started],
+    parts: Sequence[range],
+    label: str,
+    progress: Progress,
 ) -> None:
     """Write the parts that are missing; activations are let go as soon as they are worked on."""
-    parts = parts_of(len(activations.collection))
     n_rows, todo = to_compute(jobs, parts)
-    batches = activations.source.batches(list(todo.items()))
+    batches = source.batches(list(todo.items()))
     n_done = n_rows - sum(map(len, todo.values()))
     if n_done:
         progress.message(f"continuing an interrupted run: {n_done} of {n_rows} images are done")
@@ -158,10 +168,10 @@ def _describe(
 def _publish_all(
     started: Sequence[Started],
     collection: Collection,
-    engine: Mapping[str, str],
+    n_parts: int,
+    facts: Mapping[str, Any],
     progress: Progress,
 ) -> None:
-    n_parts = len(parts_of(len(collection)))
     if any(collection.boxes):
         _tell_cut_boxes(started[0].making[0].output, collection, n_parts, progress)
     for job in started:
@@ -171,7 +181,7 @@ def _publish_all(
             publish_over_images(
                 each.output, collection, n_parts,
                 columns=finish.columns,
-                facts={**job.task.facts, **engine, **finish.facts},
+                facts={**job.task.facts, **facts, **finish.facts},
                 derived=finish.derived,
                 made_with=each.wanted.digests_made(),
             )  # fmt: skip

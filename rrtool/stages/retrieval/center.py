@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from rrtool.artifacts import Features
+from rrtool.artifacts import Features, OverImages
 from rrtool.artifacts.output.joining import Derived
 from rrtool.artifacts.schema import Column
 from rrtool.core.retrieval.whitening import apply_whitening, l2_normalize, sum_of_directions
 from rrtool.errors import ArtifactError
+from rrtool.networks.packaged import own_head
 from rrtool.stages.activations.task import Finish, Finisher
+from rrtool.stages.retrieval.describer import whitening_name
 
 # A collection's mean counts as much as the learnt one when it has this many images: the mean of one
 # photo is the photo.
@@ -37,6 +39,25 @@ def center_of(features: Features) -> np.ndarray:
 
 
 Whitening = tuple[np.ndarray, np.ndarray]  # learnt mean (k,) and projection (d, k)
+
+
+def own_whitening(features: OverImages) -> Whitening:
+    """The whitening that comes with rrtool, by which features were whitened about their own mean.
+
+    Raises:
+        ArtifactError: it was another version of it.
+    """
+    for name, forms in own_head().whitenings.items():
+        for scales, found in forms.items():
+            if (
+                whitening_name(name, scales, found, has_version=True)
+                == features.options["whitening"]
+            ):
+                return found
+    raise ArtifactError(
+        "the whitening of these features is not the one that comes with this version",
+        where=features.path, found=features.options["whitening"], todo="make them again",
+    )  # fmt: skip
 
 
 def whitened(descriptors: np.ndarray, center: np.ndarray, whitening: Whitening) -> np.ndarray:
