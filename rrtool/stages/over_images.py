@@ -20,6 +20,7 @@ from rrtool.images.folder import kinds_of
 FAILED = 1
 # Facts that are counted anew each time.
 COUNTS = ("n_skipped", "n_failed_rows", "passed_over")
+SHARE = "share"  # the fact that it is of a share of the images, see ``stages.shares``
 
 
 def publish_over_images(
@@ -39,7 +40,7 @@ def publish_over_images(
         derived, made_with: see ``OutputFile.publish``.
 
     Raises:
-        WorkFailed: not one image was good.
+        WorkFailed: not one image was good; in a share of them that may be.
     """
     failed = np.concatenate([np.zeros(0), *output.read_parts(OverImages.status, n_parts)]) == FAILED
     reasons = [
@@ -54,7 +55,7 @@ def publish_over_images(
         (collection.names[row], reasons[row]) for row in np.flatnonzero(failed)
     ]
     write_skipped_list(output.path, skipped + collection.passed_over)
-    if failed.all():
+    if failed.all() and SHARE not in facts:
         raise WorkFailed(
             f"not one of {len(failed)} images could be used",
             where=output.path,

@@ -5,8 +5,7 @@ from typing import Any
 
 from rrtool.errors import UsageError
 from rrtool.stages.driver import ROWS_PER_PART, parts_of
-
-SHARE = "share"  # the fact that an artifact is of one
+from rrtool.stages.over_images import SHARE
 
 
 def own_parts(n_rows: int, share: tuple[int, int]) -> list[range]:

@@ -26,9 +26,8 @@ from rrtool.progress import Progress
 from rrtool.stages.activations.task import Finish
 from rrtool.stages.driver import parts_of
 from rrtool.stages.extraction.options import MergeOptions
-from rrtool.stages.over_images import COUNTS, publish_over_images
+from rrtool.stages.over_images import COUNTS, SHARE, publish_over_images
 from rrtool.stages.retrieval.center import own_whitening, whiten_about
-from rrtool.stages.shares import SHARE
 
 # Facts that are of the rows of a share alone.
 _OWN = (*COUNTS, SHARE, "centred_on")
@@ -51,7 +50,7 @@ class _Share:
     @staticmethod
     def of(artifact: Any) -> _Share:
         share = artifact.extra.get(SHARE) if isinstance(artifact, OverImages) else None
-        if share is None:
+        if not isinstance(share, dict):
             raise ArtifactError(
                 "this is no share", where=artifact.path, expected="what --shard has made",
                 found=f"a whole {artifact.kind}",
@@ -135,6 +134,8 @@ def _join(shares: list[_Share], output: OutputFile) -> None:
     for number, rows in enumerate(parts):
         while rows.start >= shares[place].end:
             place += 1
+        if rows.stop > shares[place].end:
+            raise shares[place].artifact.damaged(shares[place].end, "a share that ends in a part")
         own = np.arange(rows.start, rows.stop) - shares[place].first
         output.keep_part(number, TakenRows(tables[place], own, names, {}))
     finish = Finish(columns=tables[0].of_all())
