@@ -1,6 +1,7 @@
 """Publishing an artifact over images, and the list of those that were skipped beside it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,21 +24,32 @@ COUNTS = ("n_skipped", "n_failed_rows", "passed_over")
 SHARE = "share"  # the fact that it is of a share of the images, see ``stages.shares``
 
 
+@dataclass(frozen=True)
+class Finish:
+    """What becomes of an output when all of its rows are there.
+
+    Attributes:
+        columns, facts: to store beside.
+        derived: datasets that are made of those of the parts, by name.
+    """
+
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    derived: Mapping[str, Derived] = field(default_factory=dict)
+
+
 def publish_over_images(
     output: OutputFile,
     collection: Collection,
     n_parts: int,
-    *,
-    columns: Mapping[str, np.ndarray],
-    facts: Mapping[str, Any],
-    derived: Mapping[str, Derived] | None = None,
+    finish: Finish,
     made_with: Mapping[str, str] | None = None,
 ) -> None:
     """Join the parts, whose rows are all there.
 
     Args:
-        columns, facts: to store beside what the collection says.
-        derived, made_with: see ``OutputFile.publish``.
+        finish: what is stored beside them and what the collection says.
+        made_with: see ``OutputFile.publish``.
 
     Raises:
         WorkFailed: not one image was good; in a share of them that may be.
@@ -55,7 +67,7 @@ def publish_over_images(
         (collection.names[row], reasons[row]) for row in np.flatnonzero(failed)
     ]
     write_skipped_list(output.path, skipped + collection.passed_over)
-    if failed.all() and SHARE not in facts:
+    if failed.all() and SHARE not in finish.facts:
         raise WorkFailed(
             f"not one of {len(failed)} images could be used",
             where=output.path,
@@ -65,10 +77,10 @@ def publish_over_images(
     counts = len(skipped), int(failed.sum()), kinds_of(collection.passed_over)
     rows = OverImages.columns(names=collection.names, file_signatures=collection.signatures)
     output.publish(
-        {**rows, **columns},
+        {**rows, **finish.columns},
         n_parts=n_parts,
-        extra={**facts, **dict(zip(COUNTS, counts, strict=True))},
-        derived=derived,
+        extra={**finish.facts, **dict(zip(COUNTS, counts, strict=True))},
+        derived=finish.derived,
         made_with=made_with,
         compress=frozenset({"activations", "nonzero/bits"}),
     )

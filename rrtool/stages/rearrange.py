@@ -15,7 +15,7 @@ from rrtool.options import Options
 from rrtool.progress import Progress
 from rrtool.stages.activations.options import OverImagesOptions
 from rrtool.stages.asked import asked_of, typed_names
-from rrtool.stages.over_images import COUNTS, publish_over_images
+from rrtool.stages.over_images import COUNTS, Finish, publish_over_images
 from rrtool.stages.update import Kept, plan_of, tell
 
 _ROWS = 1024  # that are copied together
@@ -103,4 +103,5 @@ def _rearrange(path: Path, asks: Options, kept: Kept, collection: Collection) ->
         parts = [range(start, min(start + _ROWS, n_rows)) for start in range(0, n_rows, _ROWS)]
         for number, rows in enumerate(parts):
             output.keep_part(number, kept.taken(rows, kept.names)[1])
-        publish_over_images(output, collection, len(parts), columns=kept.of_all(), facts=facts)
+        finish = Finish(columns=kept.of_all(), facts=facts)
+        publish_over_images(output, collection, len(parts), finish)

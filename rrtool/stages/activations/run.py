@@ -19,9 +19,9 @@ from rrtool.stages.activations.input import ActivationInput
 from rrtool.stages.activations.making import Started, common_columns, to_compute
 from rrtool.stages.activations.options import OverImagesOptions
 from rrtool.stages.activations.sources import ActivationBatch, ActivationSource
-from rrtool.stages.activations.task import Finish, Job, Part
+from rrtool.stages.activations.task import Job, Part
 from rrtool.stages.driver import Wanted, make
-from rrtool.stages.over_images import publish_over_images
+from rrtool.stages.over_images import Finish, publish_over_images
 from rrtool.stages.shares import own_parts, share_facts
 from rrtool.stages.update import Kept, engine_of, other_engine, plan_of, tell
 
@@ -178,13 +178,10 @@ def _publish_all(
         for each in job.making:
             read = partial(each.output.read_parts, n_parts=n_parts)
             finish = job.task.finish(read) if job.task.finish else Finish()
+            finish = replace(finish, facts={**job.task.facts, **facts, **finish.facts})
             publish_over_images(
-                each.output, collection, n_parts,
-                columns=finish.columns,
-                facts={**job.task.facts, **facts, **finish.facts},
-                derived=finish.derived,
-                made_with=each.wanted.digests_made(),
-            )  # fmt: skip
+                each.output, collection, n_parts, finish, each.wanted.digests_made()
+            )
 
 
 def _tell_cut_boxes(

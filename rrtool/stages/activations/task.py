@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
-from rrtool.artifacts.output.joining import Derived
 from rrtool.artifacts.schema import Column
 from rrtool.stages.driver import Datasets, Wanted
+from rrtool.stages.over_images import Finish
 
 
 @dataclass(frozen=True)
@@ -56,20 +56,6 @@ class Part:
             corner, end = self.common["boxes"][row - self.rows.start].reshape(2, 2)
             found.append(of(self.results[row]) * np.tile(end - corner, 2) + np.tile(corner, 2))
         return np.concatenate(found)
-
-
-@dataclass(frozen=True)
-class Finish:
-    """What becomes of an output when all of its rows are there.
-
-    Attributes:
-        columns, facts: to store beside.
-        derived: datasets that are made of those of the parts, by name.
-    """
-
-    columns: Datasets = field(default_factory=dict)
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    derived: Mapping[str, Derived] = field(default_factory=dict)
 
 
 # From a function that gives a column part by part.

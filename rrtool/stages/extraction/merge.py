@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +23,9 @@ from rrtool.errors import ArtifactError, UsageError
 from rrtool.files import read_regular
 from rrtool.images.collection import Collection
 from rrtool.progress import Progress
-from rrtool.stages.activations.task import Finish
 from rrtool.stages.driver import parts_of
 from rrtool.stages.extraction.options import MergeOptions
-from rrtool.stages.over_images import COUNTS, SHARE, publish_over_images
+from rrtool.stages.over_images import COUNTS, SHARE, Finish, publish_over_images
 from rrtool.stages.retrieval.center import own_whitening, whiten_about
 
 # Facts that are of the rows of a share alone.
@@ -142,11 +141,8 @@ def _join(shares: list[_Share], output: OutputFile) -> None:
     if has_own_mean:
         whitening = own_whitening(shares[0].artifact)
         finish = whiten_about(None, whitening)(lambda column: output.read_parts(column, len(parts)))
-    facts = {**shares[0].made_of()["facts"], **finish.facts}
-    publish_over_images(
-        output, _collection(shares), len(parts),
-        columns=finish.columns, facts=facts, derived=finish.derived,
-    )  # fmt: skip
+    finish = replace(finish, facts={**shares[0].made_of()["facts"], **finish.facts})
+    publish_over_images(output, _collection(shares), len(parts), finish)
 
 
 def _collection(shares: list[_Share]) -> Collection:

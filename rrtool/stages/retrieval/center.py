@@ -15,7 +15,8 @@ from rrtool.artifacts.schema import Column
 from rrtool.core.retrieval.whitening import apply_whitening, l2_normalize, sum_of_directions
 from rrtool.errors import ArtifactError
 from rrtool.networks.packaged import own_head
-from rrtool.stages.activations.task import Finish, Finisher
+from rrtool.stages.activations.task import Finisher
+from rrtool.stages.over_images import Finish
 from rrtool.stages.retrieval.describer import whitening_name
 
 # A collection's mean counts as much as the learnt one when it has this many images: the mean of one
