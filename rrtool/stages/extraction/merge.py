@@ -54,7 +54,7 @@ class _Share:
                 "this is no share", where=artifact.path, expected="what --shard has made",
                 found=f"a whole {artifact.kind}",
             )  # fmt: skip
-        numbers = [share.get(key) for key in ("first", "end", "images")]
+        numbers: list[Any] = [share.get(key) for key in ("first", "end", "images")]
         n_rows = artifact.lengths["n"]
         if not all(type(each) is int for each in numbers) or numbers[1] - numbers[0] != n_rows:
             raise artifact.damaged(share, "a share of other rows than it has")
