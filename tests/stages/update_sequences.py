@@ -160,7 +160,7 @@ def main(n_sequences: int) -> None:
             found = follow(Path(folder), seed, 3)
         n_equal += not found
         for line in found:
-            print(f"sequence {seed}: {line}")
+            print(f"sequence {seed}: {line}", flush=True)
     print(f"{n_equal} of {n_sequences} sequences of updates equal runs from nothing")
 
 
