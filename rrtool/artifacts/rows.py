@@ -65,6 +65,7 @@ class RowTable:
         self._artifact = artifact
         self._columns = {column.name: column for column in _columns(type(artifact))}
         self._bounds: dict[str, np.ndarray] = {}
+        self._last: tuple[str, np.ndarray, np.ndarray] | None = None
 
     @property
     def content(self) -> frozenset[str]:
@@ -105,9 +106,16 @@ class RowTable:
     def read(self, name: str, rows: np.ndarray) -> np.ndarray:
         """What a dataset has of some rows; of offsets those that divide these alone.
 
+        It is held until another one is asked for, since it is taken block by block.
+
         Raises:
             ArtifactError: it is damaged.
         """
+        if self._last is None or self._last[0] != name or self._last[1] is not rows:
+            self._last = name, rows, self._read(name, rows)
+        return self._last[2]
+
+    def _read(self, name: str, rows: np.ndarray) -> np.ndarray:
         if name in self.layout.divided:
             bounds = self.bounds(self.layout.divided[name])
             return self._joined(name, [(bounds[a], bounds[b]) for a, b in _runs(rows)])
@@ -123,7 +131,7 @@ class RowTable:
         return np.concatenate(found or [self._artifact.read_named(name, slice(0))])
 
 
-@dataclass
+@dataclass(frozen=True)
 class TakenRows:
     """The datasets of some rows of an artifact, in any order: a part of another one.
 
@@ -138,9 +146,6 @@ class TakenRows:
     names: Collection[str]
     given: Mapping[str, np.ndarray]
 
-    def __post_init__(self) -> None:
-        self._last: tuple[str, np.ndarray] = "", np.zeros(0)
-
     @property
     def lengths(self) -> dict[str, int]:
         """By dataset."""
@@ -148,17 +153,14 @@ class TakenRows:
         return taken | {name: len(values) for name, values in self.given.items()}
 
     def read(self, name: str, places: slice = slice(None)) -> np.ndarray:
-        """Entries of a dataset, which is held until another one is asked for: they are read block
-        by block.
+        """Entries of a dataset.
 
         Raises:
             ArtifactError: the artifact is damaged.
         """
         if name in self.given:
             return self.given[name][places]
-        if self._last[0] != name:
-            self._last = name, self.table.read(name, self.rows)
-        return self._last[1][places]
+        return self.table.read(name, self.rows)[places]
 
 
 def put_rows(
