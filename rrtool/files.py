@@ -107,6 +107,18 @@ def is_same_file(first: str | Path, second: str | Path) -> bool:
         return _spelled_out(first) == _spelled_out(second)
 
 
+def have_same_content(first: str | Path, second: str | Path) -> bool:
+    """Whether two files are one, or of the same bytes; not if one of them cannot be read."""
+    try:
+        if os.path.samefile(first, second):
+            return True
+        return os.path.getsize(first) == os.path.getsize(second) and (
+            read_regular(first) == read_regular(second)
+        )
+    except (OSError, ValueError):
+        return False
+
+
 def _spelled_out(path: str | Path) -> str:
     folder, name = os.path.split(os.path.abspath(path))
     return os.path.join(os.path.realpath(folder), name)
