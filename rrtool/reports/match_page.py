@@ -22,11 +22,13 @@ class Score:
         name: of it.
         meaning: what it is made of; empty where the name says all.
         absent: why a hit has none.
+        form: how it is written.
     """
 
     name: str
     meaning: str = ""
     absent: str = ""
+    form: str = "%.2f"
 
 
 @dataclass(frozen=True)

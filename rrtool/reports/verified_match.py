@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -13,8 +14,6 @@ MAX_DRAWN = 40  # more ellipses than these hide the images
 _GAP = 12  # pixels between the two pictures
 # In place of a picture that cannot be shown.
 _PLACE = (240, 180)
-
-Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
@@ -33,8 +32,25 @@ class DrawnMatch:
 
 
 @dataclass(frozen=True)
+class Placed:
+    """A picture on a sheet.
+
+    Attributes:
+        picture: None where it cannot be shown.
+        corner: its top left one on the sheet.
+        size: width and height on the sheet.
+        scale: by which it is enlarged there.
+    """
+
+    picture: ShownPicture | None
+    corner: tuple[float, float]
+    size: tuple[float, float]
+    scale: float
+
+
+@dataclass(frozen=True)
 class Sheet:
-    """Two pictures side by side; the lower one is centred vertically.
+    """Two pictures side by side, their longer sides equal; the lower one is centred vertically.
 
     Attributes:
         first, second: None where a picture cannot be shown.
@@ -43,25 +59,31 @@ class Sheet:
     first: ShownPicture | None
     second: ShownPicture | None
 
-    @property
-    def parts(self) -> list[tuple[ShownPicture | None, Size, Size]]:
-        """The two pictures, their sizes, and where their top left corners lie."""
-        sizes = [picture.size if picture else _PLACE for picture in (self.first, self.second)]
-        lefts = (0, sizes[0][0] + _GAP)
-        highest = max(height for _, height in sizes)
-        return [
-            (picture, size, (left, (highest - size[1]) // 2))
-            for picture, size, left in zip((self.first, self.second), sizes, lefts, strict=True)
-        ]
+    @cached_property
+    def parts(self) -> tuple[Placed, Placed]:
+        """Where the two are."""
+        pictures = (self.first, self.second)
+        sizes = [picture.size if picture else _PLACE for picture in pictures]
+        longest = max(map(max, sizes))
+        scales = [longest / max(size) for size in sizes]
+        widths, heights = (
+            [size[axis] * scale for size, scale in zip(sizes, scales, strict=True)]
+            for axis in (0, 1)
+        )
+        tops = [(max(heights) - height) / 2 for height in heights]
+        lefts = [0.0, widths[0] + _GAP]
+        corners, placed = zip(lefts, tops, strict=True), zip(widths, heights, strict=True)
+        first, second = map(Placed, pictures, corners, placed, scales)
+        return first, second
 
     @property
-    def width(self) -> int:
-        _, size, corner = self.parts[1]
-        return corner[0] + size[0]
+    def width(self) -> float:
+        last = self.parts[1]
+        return last.corner[0] + last.size[0]
 
     @property
-    def height(self) -> int:
-        return max(size[1] for _, size, _ in self.parts)
+    def height(self) -> float:
+        return max(part.size[1] for part in self.parts)
 
     def draw(self, first: Ellipses, second: Ellipses, n_inliers: int) -> DrawnMatch | None:
         """Correspondences on the sheet; None where a picture is not there to draw on.
@@ -72,10 +94,10 @@ class Sheet:
             n_inliers: as in ``DrawnMatch``.
         """
         sides = []
-        for ellipses, (picture, _, corner) in zip((first, second), self.parts, strict=True):
-            if picture is None:
+        for ellipses, part in zip((first, second), self.parts, strict=True):
+            if part.picture is None:
                 return None
-            sides.append(ellipses.resized(picture.factor).moved(corner))
+            sides.append(ellipses.resized(part.picture.factor * part.scale).moved(part.corner))
         good = np.logical_and(*map(_are_finite, sides))
         one, other = (Ellipses(side.means[good], side.covariances[good]) for side in sides)
         ends = np.hstack([one.centres(), other.centres()]).tolist()

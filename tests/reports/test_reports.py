@@ -158,16 +158,17 @@ def test_outline_is_the_ellipse_of_a_uniform_region(
 
 
 def test_draw_leaves_out_what_is_no_number() -> None:
-    sheet = Sheet(ShownPicture(0, (100, 50), 0.5), ShownPicture(1, (40, 90), 1.0))
-    assert (sheet.width, sheet.height) == (152, 90)
+    sheet = Sheet(ShownPicture(0, (100, 50), 0.5), ShownPicture(1, (20, 50), 1.0))
+    assert (sheet.width, sheet.height) == (152, 100)
     means = np.array([[19.5, 9.5], [np.nan, 0], [1, 1]])
     covariances = np.tile(np.eye(2), (3, 1, 1))
     broken = covariances.copy()
     broken[2, 0, 1] = np.inf
     match = sheet.draw(Ellipses(means, covariances), Ellipses(means, broken), 7)
     assert match is not None
-    # The first is halved and centred vertically; the second begins behind it and the gap.
-    assert match.lines == ["M10.0 25.0L132.0 10.0"]
+    # The first is halved, and centred vertically; the second, behind it and the gap, is doubled,
+    # for its longer side is half of the first's.
+    assert match.lines == ["M10.0 30.0L152.0 20.0"]
     assert len(match.outlines) == 1
     assert match.n_inliers == 7
     none = Ellipses(np.zeros((0, 2)), np.zeros((0, 2, 2)))

@@ -15,8 +15,9 @@ SIMILARITY = Score("similarity")
 INLIERS = Score("inliers", "the matches that agree on one transformation", "not verified")
 FUSED = Score(
     "fused score",
-    "the similarity, and a quarter of how many and how strong matches agree; each in standard "
-    "deviations from its mean over the photos that were verified",
+    "similarity plus a quarter of the agreement, which is the number of inliers, each counted by "
+    "how equal in strength its two sides are. Both are in standard deviations from their mean over "
+    "the photos that were verified",
     "not verified",
 )
 DIFFUSED = Score(
@@ -24,6 +25,7 @@ DIFFUSED = Score(
     "how much reaches a photo, over the graph of the collection, from those that resemble the "
     "query most",
     "not reached",
+    form="%.3g",
 )
 
 

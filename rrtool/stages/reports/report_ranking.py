@@ -65,8 +65,8 @@ def write(options: ReportOptions, output: Path, progress: Progress) -> None:
     inputs = PageInputs(
         ranking=options.artifacts[0], images=options.images or "",
         query_images=options.query_images, query_local=options.query_local,
-        database_local=options.database_local, ground_truth=options.ground_truth,
-        max_queries=options.max_queries,
+        database_local=options.database_local, verified=options.verified,
+        ground_truth=options.ground_truth, max_queries=options.max_queries,
     )  # fmt: skip
     write_page(inputs, output, progress)
 

@@ -76,14 +76,14 @@ def test_page_of_a_search_shows_similarities_and_no_match(made: Path, tmp_path: 
 def test_page_of_a_fused_ranking_says_what_the_score_is_made_of(made: Path, tmp_path: Path) -> None:
     path = write_ranking(
         tmp_path / "r.h5", (QUERIES, NAMES), [[2, 0, 1, 3]], description=FUSED,
-        scores=[[2.345, 1.5, -0.25, 0.1]], similarities=[[0.3, 0.5, 0.4, 0.1]],
+        scores=[[2.25, 1.5, -0.25, 0.1]], similarities=[[0.3, 0.5, 0.4, 0.1]],
         inliers=[[MANY, MANY[:1], []]],
     )  # fmt: skip
     page = page_of(made, path, **local_of(made))
     assert hits_of(page) == [
-        "fused score 2.35 similarity 0.300 (no. 3), 9 inliers 2.png",
-        "fused score 1.5 similarity 0.500 (no. 1), 1 inlier 0.png",
-        "fused score -0.25 similarity 0.400 (no. 2), 0 inliers 1.png",
+        "fused score 2.25 similarity 0.300 (no. 3) 9 inliers 2.png",
+        "fused score 1.50 similarity 0.500 (no. 1) 1 inlier 0.png",
+        "fused score -0.25 similarity 0.400 (no. 2) 0 inliers 1.png",
         "not verified similarity 0.100 (no. 4) 3.png",
     ]
     assert "1 match: 5 or more inliers." in page
@@ -120,8 +120,8 @@ def test_page_of_a_diffusion_takes_its_matches_from_another_ranking(
     )  # fmt: skip
     page = page_of(made, path, verified=str(verified), **local_of(made))
     assert hits_of(page) == [
-        "diffused score 3e-05 similarity 0.800 (no. 2), 3 inliers 1.png",
-        "diffused score 1e-05 similarity 0.900 (no. 1), 9 inliers 0.png",
+        "diffused score 3e-05 similarity 0.800 (no. 2) 3 inliers 1.png",
+        "diffused score 1e-05 similarity 0.900 (no. 1) 9 inliers 0.png",
         "not reached similarity 0.700 (no. 3) 2.png",
     ]
     assert re.findall(r"(\d) inliers?, all drawn", page) == ["3", "9"]
