@@ -135,7 +135,7 @@ def test_the_query_is_never_its_own_hit(made: Path, tmp_path: Path) -> None:
     page = page_of(made, leave_one_out, query_images=None)
     assert [text[-5:] for text in hits_of(page)] == ["1.png", "2.png", "2.png", "0.png"]
     assert re.findall(r'<span class="rank">(\d)</span>', page) == ["1", "2", "1", "2"]
-    assert page.count("The query itself is in the collection, and no hit:") == 2
+    assert page.count("Its own photo is in the collection, and is no hit:") == 2
     # By name alone a photo of another folder is another photo; one of the same bytes is not.
     write_photos(tmp_path / "queries", ["0.png"], first=12)
     path = write_ranking(tmp_path / "r.h5", (["0.png"], NAMES), [[0, 1, 2]])
@@ -144,7 +144,7 @@ def test_the_query_is_never_its_own_hit(made: Path, tmp_path: Path) -> None:
     shutil.copy(made / "photos" / "1.png", tmp_path / "queries" / "0.png")
     page = page_of(made, path, query_images=str(tmp_path / "queries"))
     assert [text[-5:] for text in hits_of(page)] == ["0.png", "2.png"]
-    assert "and no hit: <bdi>1.png</bdi>" in page
+    assert "and is no hit: <bdi>1.png</bdi>" in page
 
 
 def test_read_head_counts_ranks_without_the_query(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
-"""The page of a ranking in a real browser: what is seen, and what keys and clicks do."""
+"""Pages in a real browser: what is seen, and what keys and clicks do."""
 
 from __future__ import annotations
 
 import io
 import json
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from PIL import Image
 
 from rrtool.errors import printable
 from rrtool.progress import Silent
+from rrtool.reports.contact_sheet import Card, render_sheet
 from rrtool.stages.reports.report_ranking import PageInputs, write_page
 from tests.browser import Browser, needs_browser, open_browser
 from tests.stages.reports.made_ranking import (
@@ -266,3 +268,27 @@ def test_page_says_what_matches_and_what_does_not(browser: Browser, page: Path) 
     places = browser.value(each("dl, ol", "e.tagName"))
     assert places == ["OL", "OL", "DL"]
     assert browser.value("document.querySelector('dl').checkVisibility()") is False
+
+
+def test_sheet_of_labels_works_under_its_policy(browser: Browser, tmp_path: Path) -> None:
+    cards = [Card(row, f"{row}.png", Image.new("RGB", (90, 60)), "cat", 0.5) for row in range(3)]
+    sheet = tmp_path / "sheet.html"
+    sheet.write_text("".join(render_sheet("", "uuid", ["cat"], cards, "")), encoding="utf-8")
+    browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+    browser.show(sheet)
+    browser.click(".suggested button")
+    browser.value("document.querySelectorAll('li input')[1].focus()")
+    browser.call("Input.insertText", text="=dog")
+    assert browser.value("document.getElementById('count').textContent") == "2"
+    assert browser.value(each("li img", "e.naturalWidth")) == [90] * 3
+    browser.click("#save")
+    wait_for(tmp_path / "labels.csv")
+    expected = """id,name,label\n"0","0.png","cat"\n"1","1.png","'=dog"\n"""
+    assert (tmp_path / "labels.csv").read_text(encoding="utf-8") == expected
+    assert browser.complaints() == []
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not path.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
