@@ -65,7 +65,7 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ranking=str(ranking), images=str(folder / "photos"), query_images=str(folder / "queries"),
         query_local=str(write_local(folder / "q.h5", QUERIES)),
         database_local=str(write_local(folder / "d.h5", NAMES)),
-        ground_truth="prefix:(.)",
+        ground_truth="prefix:(.)", min_inliers=5,
     )  # fmt: skip
     write_page(inputs, folder / "page.html", Silent())
     return folder / "page.html"

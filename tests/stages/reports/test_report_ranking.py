@@ -13,7 +13,7 @@ from rrtool.artifacts import Ranking, open_artifact
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Silent
 from rrtool.stages.reports.ranking_head import read_head
-from rrtool.stages.reports.report_ranking import PageInputs, write_page
+from rrtool.stages.reports.report_ranking import MIN_INLIERS, PageInputs, write_page
 from tests.stages.damaging import damaged
 from tests.stages.reports.made_ranking import (
     DIFFUSED,
@@ -45,7 +45,7 @@ def page_of(made: Path, ranking: Path, **changed: Any) -> str:
     output = ranking.with_suffix(".html")
     inputs: dict[str, Any] = {
         "ranking": str(ranking), "images": str(made / "photos"),
-        "query_images": str(made / "queries"),
+        "query_images": str(made / "queries"), "min_inliers": 5,
     }  # fmt: skip
     write_page(PageInputs(**inputs | changed), output, Silent())
     return output.read_text(encoding="utf-8")
@@ -239,7 +239,7 @@ def test_report_makes_the_same_page(made: Path, tmp_path: Path) -> None:
     path = write_ranking(
         tmp_path / "r.h5", (QUERIES, NAMES), [[0, 1, 2]], description=FUSED, inliers=[[MANY]]
     )
-    expected = page_of(made, path, **local_of(made))
+    expected = page_of(made, path, min_inliers=MIN_INLIERS, **local_of(made))
     options = ("--query-local", made / "q.h5", "--database-local", made / "d.h5")
     assert_done(
         rrtool("report", path, "-o", tmp_path / "p.html", "--images", made / "photos",
