@@ -161,7 +161,7 @@ class _Page:
         hits = [self._hit(query, entry, picture, verified.get(entry.row)) for entry in entries]
         box = self.ranking.read(Ranking.query_boxes, slice(query, query + 1))[0]
         return QueryResult(
-            name, picture, picture and picture.box(box.tolist()), hits,
+            name, picture, None if picture is None else picture.box(box.tolist()), hits,
             [self.database_names[row] for row in own], self.truth.note(query),
             self.store.take_new(),
         )  # fmt: skip
