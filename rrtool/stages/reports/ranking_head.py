@@ -12,7 +12,9 @@ from rrtool.artifacts import Ranking
 from rrtool.reports.match_page import Score
 
 SIMILARITY = Score("similarity")
-INLIERS = Score("inliers", "the matches that agree on one transformation", "not verified")
+INLIERS = Score(
+    "inliers", "the matches that agree on one transformation", "not verified", form="%.0f"
+)
 FUSED = Score(
     "fused score",
     "similarity plus a quarter of the agreement, which is the number of inliers, each counted by "

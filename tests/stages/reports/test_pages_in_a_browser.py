@@ -220,10 +220,7 @@ def test_a_click_opens_a_hit_and_one_beside_it_closes_it(browser: Browser, page:
     browser.click(":popover-open .close")
     assert browser.value(OPEN) is None
     browser.click("[popovertarget=q1h2]")
-    browser.call("Input.dispatchMouseEvent", type="mousePressed", x=2, y=2, button="left",
-                 clickCount=1)  # fmt: skip
-    browser.call("Input.dispatchMouseEvent", type="mouseReleased", x=2, y=2, button="left",
-                 clickCount=1)  # fmt: skip
+    browser.click_at(2, 2)
     assert browser.value(OPEN) is None
 
 

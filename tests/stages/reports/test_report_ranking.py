@@ -101,9 +101,10 @@ def test_page_of_inliers_names_them_once(made: Path, tmp_path: Path) -> None:
     )  # fmt: skip
     page = page_of(made, path)
     assert hits_of(page) == [
-        "2 inliers similarity 0.100 (no. 2) 0.png", "not verified similarity 0.500 (no. 1) 1.png"
+        "inliers 2 similarity 0.100 (no. 2) 0.png", "not verified similarity 0.500 (no. 1) 1.png"
     ]  # fmt: skip
     assert "No match: no hit has 5 inliers." in page
+    assert "2 inliers, not drawn." in page
     assert "1 match: 2 or more inliers." in page_of(made, path, min_inliers=2)
 
 
