@@ -145,7 +145,7 @@ def test_the_query_is_never_its_own_hit(made: Path, tmp_path: Path) -> None:
     shutil.copy(made / "photos" / "1.png", tmp_path / "queries" / "0.png")
     page = page_of(made, path, query_images=str(tmp_path / "queries"))
     assert [text[-5:] for text in hits_of(page)] == ["0.png", "2.png"]
-    assert "and is no hit: <bdi>1.png</bdi>" in page
+    assert 'and is no hit: <bdi dir="ltr">1.png</bdi>' in page
 
 
 def test_read_head_counts_ranks_without_the_query(tmp_path: Path) -> None:
