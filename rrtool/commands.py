@@ -8,6 +8,7 @@ from rrtool.stages.activations import options as activations
 from rrtool.stages.diffusion import options as diffusion
 from rrtool.stages.discovery import options as discovery
 from rrtool.stages.evaluation import options as evaluation
+from rrtool.stages.exchange import options as exchange
 from rrtool.stages.extraction import options as extraction
 from rrtool.stages.learning import options as learning
 from rrtool.stages.matching import options as matching
@@ -46,6 +47,10 @@ GROUPS: Mapping[str, tuple[type[Options], ...]] = {
         reports.ReportOptions,
         reports.InspectOptions,
         reports.DemoOptions,
+    ),
+    "Exchange with other programs": (
+        exchange.ImportOptions,
+        exchange.ExportOptions,
     ),
 }
 # What ``rrtool --help`` says of commands that have commands of their own.

@@ -88,6 +88,11 @@ def show_page(page: "Page", console: Progress, as_json: bool) -> None:
     emit_path(page.path, as_json, lambda: page.data)
 
 
+def show_file(path: Path, console: Progress, as_json: bool) -> None:
+    """The path of a file of another program."""
+    emit_path(path, as_json, dict)
+
+
 def show_demo(made: "Demo", console: Progress, as_json: bool) -> None:
     """The scores, and the path of the page."""
     if made.scores and not as_json:
@@ -102,6 +107,7 @@ SHOWN: dict[str, Show] = {
     "al-agree": show_agreement,
     "demo": show_demo,
     "evaluate": show_scores,
+    "export": show_file,
     "inspect": show_facts,
     "networks": show_networks,
     "report": show_page,
