@@ -7,7 +7,6 @@ of the second, or −1) and ``matching_scores0``, with ``-`` for each ``/`` in t
 """
 
 import io
-import os
 from collections.abc import Iterable, Mapping, Sequence
 
 import h5py
@@ -80,11 +79,9 @@ def hloc_bytes(groups: Groups) -> bytes:
     with h5py.File(content, "w", libver="latest") as file:
         for name, datasets in groups:
             _require_path(name)
-            # A name that is no UTF-8 goes as bytes.
-            key = name if name.isascii() else os.fsencode(name)
-            if key in file and not _is_part_of_others(file[key]):
+            if name in file and not _is_part_of_others(file[name]):
                 raise UsageError("two groups of hloc's file would have one name", found=name)
-            group = file.require_group(key)
+            group = file.require_group(name)
             for dataset, values in datasets.items():
                 group.create_dataset(dataset, data=values)
     return content.getvalue()
@@ -98,6 +95,7 @@ def _is_part_of_others(found: object) -> bool:
 
 
 def _require_path(name: str) -> None:
-    if any(part in ("", ".") for part in name.split("/")):
-        what, expected = "HDF5 cannot hold a group of this name", "parts between single slashes"
+    is_utf8 = not any("\ud800" <= character <= "\udfff" for character in name)
+    if not is_utf8 or any(part in ("", ".") for part in name.split("/")):
+        what, expected = "HDF5 cannot hold a group of this name", "UTF-8, single slashes"
         raise UsageError(what, expected=expected, found=f"'{name}'")

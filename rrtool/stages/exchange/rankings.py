@@ -35,7 +35,7 @@ def files_of_ranking(ranking: Ranking, form: str, output: Path, progress: Progre
     if form == "pairs":
         return {output: lambda: pairs_pieces(_entries(ranking, ranking.scores))}
     scores = ranking.scores
-    if (np.diff(scores, axis=1) > 0).any():
+    if (scores[:, 1:] > scores[:, :-1]).any():
         progress.message("the scores do not fall with the rank, which this form goes by: 1 / rank")
         scores = np.broadcast_to(1 / np.arange(1, scores.shape[1] + 1), scores.shape)
     return {output: lambda: ilias_pieces(_entries(ranking, scores))}
