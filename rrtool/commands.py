@@ -7,6 +7,7 @@ from rrtool.options import Options
 from rrtool.stages.activations import options as activations
 from rrtool.stages.diffusion import options as diffusion
 from rrtool.stages.discovery import options as discovery
+from rrtool.stages.doctor import options as doctor
 from rrtool.stages.evaluation import options as evaluation
 from rrtool.stages.exchange import options as exchange
 from rrtool.stages.extraction import options as extraction
@@ -52,6 +53,7 @@ GROUPS: Mapping[str, tuple[type[Options], ...]] = {
         exchange.ImportOptions,
         exchange.ExportOptions,
     ),
+    "Keep it working": (doctor.DoctorOptions,),
 }
 # What ``rrtool --help`` says of commands that have commands of their own.
 FAMILIES = {

@@ -88,6 +88,23 @@ def show_page(page: "Page", console: Progress, as_json: bool) -> None:
     emit_path(page.path, as_json, lambda: page.data)
 
 
+def show_diagnosis(facts: dict[str, Any], console: Progress, as_json: bool) -> None:
+    """What a doctor found; exit code 1 if something is wrong."""
+    from rrtool.cli.tables import print_facts
+
+    wrong = facts["wrong"]
+    if as_json:
+        emit_json(facts)
+    else:
+        print_facts({key: value for key, value in facts.items() if key != "wrong"})
+        for line in wrong:
+            console.message(f"wrong: {line}")
+        if not wrong:
+            console.message("nothing is wrong")
+    if wrong:
+        raise typer.Exit(1)
+
+
 def show_file(path: Path, console: Progress, as_json: bool) -> None:
     """The path of a file of another program."""
     emit_path(path, as_json, dict)
@@ -106,6 +123,7 @@ def show_demo(made: "Demo", console: Progress, as_json: bool) -> None:
 SHOWN: dict[str, Show] = {
     "al-agree": show_agreement,
     "demo": show_demo,
+    "doctor": show_diagnosis,
     "evaluate": show_scores,
     "export": show_file,
     "inspect": show_facts,
