@@ -150,20 +150,20 @@ def test_doctor_of_no_folder_is_refused(quick, words, text):
 def test_self_test_knows_its_answer():
     facts, wrong = self_test.self_test()
     assert wrong == []
-    assert facts["first hits that are right"] == "9 of 9"
+    assert facts["first hits that are right"] == "24 of 24"
 
 
 def test_self_test_tells_wrong_hits(monkeypatch):
     """As if each query had found a picture of another object."""
     rankings = [Path("search.h5"), Path("rerank.h5"), Path("diffuse.h5")]
-    monkeypatch.setattr(self_test, "make_scenes", lambda folder, **numbers: None)
-    monkeypatch.setattr(self_test, "_rankings", lambda folder, scenes: rankings)
-    hits = {"object_01_view_0.jpg": "object_01_view_1.jpg", "object_02_view_0.jpg": "x_7.jpg"}
+    monkeypatch.setattr(self_test, "draw_views", lambda folder: None)
+    monkeypatch.setattr(self_test, "_rankings", lambda folder: rankings)
+    hits = {"object_1_view_0.png": "object_1_view_1.png", "object_2_view_0.png": "x_7.png"}
     monkeypatch.setattr(self_test, "first_hits", lambda ranking: hits)
     facts, wrong = self_test.self_test()
     assert facts["first hits that are right"] == "3 of 6"
     assert len(wrong) == 3
-    assert "the first hit of object_02_view_0.jpg is x_7.jpg" in wrong[0]
+    assert "the first hit of object_2_view_0.png is x_7.png" in wrong[0]
 
 
 def test_engines_are_compared_with_torch(monkeypatch):
