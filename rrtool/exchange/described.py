@@ -29,7 +29,12 @@ class Described:
 
     @staticmethod
     def of(
-        names: Sequence[str], vectors: np.ndarray, where: str, *, from_list: str | None = None
+        names: Sequence[str],
+        vectors: np.ndarray,
+        where: str,
+        *,
+        image_sizes: np.ndarray | None = None,
+        from_list: str | None = None,
     ) -> "Described":
         """Descriptors and their names, checked.
 
@@ -54,7 +59,7 @@ class Described:
                 expected=f"{len(vectors)}, a name for each row", found=len(names),
             )  # fmt: skip
         require_names(names, from_list or where)
-        return Described(list(names), vectors)
+        return Described(list(names), vectors, image_sizes)
 
     def of_names(self, wanted: Sequence[str], where: str, source: str) -> "Described":
         """Those of some images, in their order.

@@ -14,7 +14,6 @@ import numpy as np
 
 from rrtool.artifacts.verified import VerifiedFile
 from rrtool.errors import ArtifactError, UsageError
-from rrtool.exchange.described import Described
 
 _VECTOR, _SIZE = "/global_descriptor", "/image_size"
 _EXPECTED = "a group an image with its global_descriptor"
@@ -22,8 +21,12 @@ _EXPECTED = "a group an image with its global_descriptor"
 Groups = Iterable[tuple[str, Mapping[str, np.ndarray]]]
 
 
-def read_hloc(path: str) -> Described:
-    """The global descriptors of a file of hloc's, sorted by name.
+def read_hloc(path: str) -> tuple[list[str], np.ndarray, np.ndarray]:
+    """The global descriptors of a file of hloc's.
+
+    Returns:
+        The names of their images, sorted; the descriptors ``(n, d)``; and ``(n, 2)`` int32, width
+        and height of each image in pixels, 0 where they are not known.
 
     Raises:
         UsageError: it cannot be read, is damaged, or has no global descriptors, or others than
@@ -39,7 +42,7 @@ def read_hloc(path: str) -> Described:
         ) from None
 
 
-def _read(file: VerifiedFile) -> Described:
+def _read(file: VerifiedFile) -> tuple[list[str], np.ndarray, np.ndarray]:
     if "kind" in file.attributes and "format_version" in file.attributes:
         raise UsageError("this is an artifact already", where=file.path, expected=_EXPECTED)
     names = [name.removesuffix(_VECTOR) for name in file.datasets if name.endswith(_VECTOR)]
@@ -55,8 +58,7 @@ def _read(file: VerifiedFile) -> Described:
                 "the descriptors are not of one length", where=f"{file.path}, {name}",
                 expected=len(rows[0]), found=len(row),
             )  # fmt: skip
-    described = Described.of(names, np.stack(rows), file.path)
-    return Described(names, described.vectors, _image_sizes(file, names))
+    return names, np.stack(rows), _image_sizes(file, names)
 
 
 def _image_sizes(file: VerifiedFile, names: Sequence[str]) -> np.ndarray:

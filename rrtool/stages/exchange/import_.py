@@ -105,8 +105,11 @@ def _read_described(options: ImportOptions) -> Described:
         return Described.of(names or [], read_npy(source), source, from_list=options.names)
     if form == "npz":
         described = read_npz(source, names, options.names)
+    elif form == "parquet":
+        described = read_parquet(source)
     else:
-        described = read_parquet(source) if form == "parquet" else read_hloc(source)
+        own_names, vectors, sizes = read_hloc(source)
+        described = Described.of(own_names, vectors, source, image_sizes=sizes)
     if names is None:
         return described
     return described.of_names(names, str(options.names), source)
