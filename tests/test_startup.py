@@ -51,6 +51,7 @@ NEW = {
         *("report", "v.h5", "--images", "images", "-o", "new.html"),
         *("--query-local", "q.h5", "--database-local", "d.h5"),
     ),
+    "export": ("export", "v.h5", "-o", "new.json"),
     "inspect": ("inspect", "f.h5"),
     "help": ("--help",),
     "help of extract": ("extract", "--help"),
@@ -65,7 +66,7 @@ def test_command_without_a_network_imports_no_torch(here, command):
 @pytest.mark.parametrize("call", COMMANDS)
 def test_up_to_date_answer_imports_nothing_heavy(here, call):
     imported = _modules_of(*command_of(call))
-    heavy = {"torch", "torchvision", "timm", "onnxruntime"}
+    heavy = {"torch", "torchvision", "timm", "onnxruntime", "pyarrow"}
     if not call.startswith(("al-", "evaluate")):  # these read their images or rankings
         heavy |= {"numba", "faiss"}
     assert not imported & heavy

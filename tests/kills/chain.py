@@ -36,6 +36,8 @@ MORE: dict[str, tuple[str, ...]] = {
         *("al-cycle", "images", "-o", "pe.h5", "--state", "lb.h5", "--labels", "labels.csv"),
         *("--budget", "2", *_QUICK),
     ),
+    "export npy": ("export", "f.h5", "-o", "own.npy"),
+    "export ilias": ("export", "v.h5", "-o", "own.json"),
     "report ranking": (
         *("report", "v.h5", "--images", "images", "-o", "page.html", "--ground-truth", GROUPS),
     ),
