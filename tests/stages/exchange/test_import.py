@@ -14,6 +14,7 @@ import pytest
 from pyarrow import parquet
 
 import rrtool
+from rrtool.exchange.described import Unit
 from tests.stages.exchange.made_files import (
     NAMES,
     unit_vectors,
@@ -412,3 +413,11 @@ def test_import_pairs_are_in_the_order_of_the_lines(here):
     assert_done(run("import", "x.txt", "-o", "r.h5"))
     with rrtool.open("r.h5") as ranking:
         assert [hit.name for hit in ranking.hits("q")] == ["b", "a"]
+
+
+def test_unit_keeps_every_bit_of_what_is_of_unit_length_in_single_precision():
+    near, far = unit_vectors() * np.float32(1 + 5e-6), unit_vectors() * np.float32(1 + 5e-5)
+    kept, changed = Unit.of(near), Unit.of(far)
+    assert kept.vectors.tobytes() == near.tobytes()
+    assert (kept.n_normalised, changed.n_normalised) == (0, len(NAMES))
+    np.testing.assert_allclose(np.linalg.norm(changed.vectors, axis=1), 1, atol=1e-7)
