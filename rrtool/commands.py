@@ -5,9 +5,12 @@ from functools import cache
 
 from rrtool.options import Options
 from rrtool.stages.activations import options as activations
+from rrtool.stages.collection import options as collection
 from rrtool.stages.diffusion import options as diffusion
 from rrtool.stages.discovery import options as discovery
+from rrtool.stages.doctor import options as doctor
 from rrtool.stages.evaluation import options as evaluation
+from rrtool.stages.exchange import options as exchange
 from rrtool.stages.extraction import options as extraction
 from rrtool.stages.learning import options as learning
 from rrtool.stages.matching import options as matching
@@ -15,10 +18,15 @@ from rrtool.stages.reports import options as reports
 from rrtool.stages.retrieval import options as retrieval
 
 GROUPS: Mapping[str, tuple[type[Options], ...]] = {
+    "Keep a collection": (
+        collection.IndexOptions,
+        collection.FindOptions,
+    ),
     "Describe photos": (
         activations.NetworksOptions,
         extraction.OnePassOptions,
         matching.DetectLocalOptions,
+        extraction.MergeOptions,
         retrieval.WhitenFitOptions,
         retrieval.WhitenApplyOptions,
         retrieval.WhitenExportOptions,
@@ -47,6 +55,11 @@ GROUPS: Mapping[str, tuple[type[Options], ...]] = {
         reports.InspectOptions,
         reports.DemoOptions,
     ),
+    "Exchange with other programs": (
+        exchange.ImportOptions,
+        exchange.ExportOptions,
+    ),
+    "Keep it working": (doctor.DoctorOptions,),
 }
 # What ``rrtool --help`` says of commands that have commands of their own.
 FAMILIES = {

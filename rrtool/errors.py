@@ -78,6 +78,10 @@ class ArtifactError(RrtoolError):
     exit_code = 4
 
 
+class NoArtifact(ArtifactError):
+    """A file that may be good, and is none of rrtool's: exit status 4."""
+
+
 class WorkFailed(RrtoolError):
     """The input was right and the work still failed: exit status 1."""
 

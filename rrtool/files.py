@@ -22,6 +22,7 @@ from rrtool.errors import UsageError, WorkFailed
 _NO_LINK = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _BLOCK = 1 << 20  # bytes
 _KEPT = 50  # characters of a target's name in that of its new file: names have limits
+_MARK = r"\.[0-9a-f]{16}\.tmp"  # what the name of a new file ends with
 _AGAIN = "run the same command again: finished parts are kept"
 # What to say of the failures that have a remedy of their own.
 _REASONS: Mapping[int | None, tuple[str, str]] = {
@@ -105,6 +106,18 @@ def is_same_file(first: str | Path, second: str | Path) -> bool:
         return os.path.samefile(first, second)
     except (OSError, ValueError):  # one of them is not there
         return _spelled_out(first) == _spelled_out(second)
+
+
+def have_same_content(first: str | Path, second: str | Path) -> bool:
+    """Whether two files are one, or of the same bytes; not if one of them cannot be read."""
+    try:
+        if os.path.samefile(first, second):
+            return True
+        return os.path.getsize(first) == os.path.getsize(second) and (
+            read_regular(first) == read_regular(second)
+        )
+    except (OSError, ValueError):
+        return False
 
 
 def _spelled_out(path: str | Path) -> str:
@@ -192,12 +205,26 @@ def reclaim(*targets: Path) -> None:
     """Remove the new files that killed runs left half written; those still being written stay."""
     for path in temporaries(*targets):
         with suppress(OSError):
-            descriptor = os.open(path, os.O_RDONLY | _NO_LINK)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # its writer holds it
-                os.unlink(path)
-            finally:
-                os.close(descriptor)
+            unlink_if_free(path)
+
+
+def unlink_if_free(path: Path) -> None:
+    """Remove a new file that nobody writes.
+
+    Raises:
+        OSError: somebody does, or it cannot be removed.
+    """
+    descriptor = os.open(path, os.O_RDONLY | _NO_LINK)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # its writer holds it
+        os.unlink(path)
+    finally:
+        os.close(descriptor)
+
+
+def is_new_file(name: str) -> bool:
+    """Whether a name is one that ``new_file`` gives."""
+    return re.fullmatch(rf"\..+{_MARK}", name, re.DOTALL) is not None
 
 
 def temporaries(*targets: Path) -> list[Path]:

@@ -9,6 +9,7 @@ import pytest
 # and those that wait for others would do so spinning.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("NUMBA_NUM_THREADS", "2")  # kernels are tried with one and with two
 
 
 @pytest.fixture

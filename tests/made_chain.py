@@ -6,6 +6,7 @@ import os
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from rrtool.commands import by_name
@@ -35,6 +36,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "whiten fit pca": ("f.h5", "--method", "pca", "-o", "wp.h5"),
     "whiten apply": ("f.h5", "w.h5", "--center", "f.h5", "-o", "fw.h5"),
     "reduce-regions": ("ur.h5", "--n-regions", "2", "-o", "rd.h5"),
+    "import": ("own.npz", "-o", "im.h5"),
     "build-graph": ("f.h5", "--k", "2", "-o", "g.h5"),
     "build-graph ivf": ("f.h5", "--k", "2", "--method", "ivf", "-o", "gi.h5"),
     "diffuse plain": ("--graph", "g.h5", "--queries", "f.h5", "--database", "f.h5",
@@ -89,6 +91,9 @@ def make_inputs(folder: Path) -> Path:
         (folder / "images" / f"{i:03d}.png").rename(folder / "images" / f"{'ab'[i % 2]}_{i}.png")
     (folder / "boxes.csv").write_text("a_0.png,5,5,40,40\nb_1.png,9,9,60,60\n")
     make_digits(folder / "digits", 60, 20)
+    names = [f"{'ab'[i % 2]}_{i}.png" for i in range(6)]
+    vectors = np.random.default_rng(6).normal(size=(6, 6))
+    np.savez(folder / "own.npz", names=names, descriptors=vectors)
     torch.save(seeded_classifier("squeezenet1_1", 5).state_dict(), folder / "net.pth")
     os.chdir(folder)
     return folder

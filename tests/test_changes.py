@@ -46,6 +46,8 @@ WORDS = {
     "weights": ("--weights", "net.pth"),
     "pool": ("--pool", "mac"),
     "network": ("--network", "squeezenet1_0"),
+    "format": ("--format", "hloc"),
+    "network_name": ("--network-name", "mine"),
     ("al-cycle", "classes"): ("--classes", "a,c"),
     "subset": ("--subset", "50"),
     "budget": ("--budget", "20"),

@@ -149,3 +149,21 @@ def test_threads_of_torch_stay_where_numba_starts_its_own():
         [sys.executable, "-c", _FRESH], capture_output=True, text=True, check=True, env=environment
     )
     assert done.stdout.split() == ["1", "1"]
+
+
+_PARALLEL = """
+import rrtool, numba, torch
+before = torch.get_num_threads()
+numba.set_num_threads(numba.get_num_threads())  # starts them
+print(before, torch.get_num_threads(), numba.get_num_threads())
+"""
+
+
+def test_numba_takes_the_number_that_the_user_has_set_for_all():
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    environment.pop("NUMBA_NUM_THREADS")
+    done = subprocess.run(
+        [sys.executable, "-c", _PARALLEL], capture_output=True, text=True, check=True,
+        env=environment,
+    )  # fmt: skip
+    assert done.stdout.split() == ["1", "1", "1"]

@@ -9,6 +9,7 @@ import pytest
 
 from rrtool.errors import WorkFailed
 from rrtool.files import (
+    have_same_content,
     is_same_file,
     new_file,
     open_regular,
@@ -143,3 +144,18 @@ def test_is_same_file_by_any_spelling(tmp_path, monkeypatch):
         assert is_same_file("b", spelling)
     assert not is_same_file("a", "b")
     assert not is_same_file("b", "sub/b")
+
+
+def test_have_same_content_compares_bytes(tmp_path):
+    for name, content in (("a", b"xy"), ("b", b"xy"), ("c", b"xz"), ("d", b"xyz")):
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "link").symlink_to("a")
+    os.mkfifo(tmp_path / "pipe")
+    same = {
+        name
+        for name in ("a", "b", "c", "d", "link", "pipe", "gone", "\0")
+        if have_same_content(tmp_path / "a", tmp_path / name)
+    }
+    assert same == {"a", "b", "link"}
+    assert not have_same_content(tmp_path / "gone", tmp_path / "gone")
+    assert not have_same_content(tmp_path / "pipe", tmp_path / "d")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 
@@ -51,6 +53,7 @@ NEW = {
         *("report", "v.h5", "--images", "images", "-o", "new.html"),
         *("--query-local", "q.h5", "--database-local", "d.h5"),
     ),
+    "export": ("export", "v.h5", "-o", "new.json"),
     "inspect": ("inspect", "f.h5"),
     "help": ("--help",),
     "help of extract": ("extract", "--help"),
@@ -65,7 +68,7 @@ def test_command_without_a_network_imports_no_torch(here, command):
 @pytest.mark.parametrize("call", COMMANDS)
 def test_up_to_date_answer_imports_nothing_heavy(here, call):
     imported = _modules_of(*command_of(call))
-    heavy = {"torch", "torchvision", "timm", "onnxruntime"}
+    heavy = {"torch", "torchvision", "timm", "onnxruntime", "pyarrow"}
     if not call.startswith(("al-", "evaluate")):  # these read their images or rankings
         heavy |= {"numba", "faiss"}
     assert not imported & heavy
@@ -74,3 +77,21 @@ def test_up_to_date_answer_imports_nothing_heavy(here, call):
 def test_default_network_imports_neither_timm_nor_torchvision(here, tmp_path):
     modules = _modules_of("extract", "images", "-o", str(tmp_path / "new-f.h5"), "--device", "cpu")
     assert not modules & {"timm", "torchvision", "torch._dynamo"}
+
+
+def test_update_without_a_new_photo_imports_no_torch(made, tmp_path, monkeypatch):
+    shutil.copytree(made / "images", tmp_path / "images")
+    for name in ("f.h5", "m.h5"):
+        shutil.copy(made / name, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    os.utime("images/a_0.png")
+    os.rename("images/b_1.png", "images/c.png")
+    imported = _modules_of(*command_of("extract"), "--update")
+    assert not imported & {"torch", "torchvision", "timm", "onnxruntime", "numba", "faiss"}
+    assert (tmp_path / "f.h5").stat().st_ino != (made / "f.h5").stat().st_ino
+    names = subprocess.run(
+        [sys.executable, "-c", "import rrtool; print(rrtool.open('f.h5').names)"],
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    assert "c.png" in names
+    assert "b_1.png" not in names

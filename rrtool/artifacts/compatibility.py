@@ -37,8 +37,9 @@ def require_same_names(
 
 
 def require_equal(
-    what: str, first: Artifact, first_value: Any, second: Artifact, second_value: Any
-) -> None:
+    what: str, first: Artifact, first_value: Any, second: Artifact, second_value: Any,
+    todo: str = "make both with the same options",
+) -> None:  # fmt: skip
     """A property that two artifacts must share.
 
     Raises:
@@ -50,7 +51,7 @@ def require_equal(
             where=second.path,
             expected=f"{first_value} as in {first.path}",
             found=second_value,
-            todo="make both with the same options",
+            todo=todo,
         )
 
 
@@ -61,8 +62,12 @@ def require_same_network(first: Artifact, second: Artifact) -> None:
         ArtifactError: the networks differ.
     """
     labels = {"name": "network", "weights_digest": "weights", "upsample": "--upsample"}
+    todo = "make both with the same options"
+    if "imported" in (first.network.get("weights"), second.network.get("weights")):
+        todo = "if one network made both, say so of both with import --network-name"
     for key, label in labels.items():
-        require_equal(label, first, first.network.get(key), second, second.network.get(key))
+        values = first.network.get(key), second.network.get(key)
+        require_equal(label, first, values[0], second, values[1], todo)
 
 
 def require_graph_of(graph: Graph, features: OverImages) -> None:

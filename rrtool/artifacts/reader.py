@@ -16,7 +16,7 @@ from rrtool.artifacts.digests import content_digest
 from rrtool.artifacts.provenance import InputRecord, identity_of
 from rrtool.artifacts.schema import Column, Texts, columns_of, schema_of
 from rrtool.artifacts.verified import VerifiedFile
-from rrtool.errors import ArtifactError, UsageError
+from rrtool.errors import ArtifactError, NoArtifact, UsageError
 from rrtool.files import require_place, write_durably, write_failures
 from rrtool.tables import table_lines
 
@@ -254,7 +254,7 @@ def _checked(file: VerifiedFile, kinds: tuple[type[Artifact], ...]) -> Artifact:
     attributes = Attributes(file.path, file.attributes)
     expected = " or ".join(kind.KIND for kind in kinds) or "an artifact"
     if "kind" not in attributes or "format_version" not in attributes:
-        raise ArtifactError(
+        raise NoArtifact(
             "an HDF5 file, but not one of rrtool's", where=file.path, expected=expected
         )
     version = attributes.number("format_version")

@@ -14,7 +14,7 @@ import h5py
 import numpy as np
 from h5py import h5a, h5d, h5g, h5l, h5o, h5z
 
-from rrtool.errors import ArtifactError
+from rrtool.errors import NoArtifact
 
 # How many times what is stored a filter can make of it, at most.
 _EXPANSION = {h5z.FILTER_SHUFFLE: 1, h5z.FILTER_FLETCHER32: 1, h5z.FILTER_LZF: 88,
@@ -30,10 +30,10 @@ def plain_datasets(path: str, file: h5py.File, length: int) -> dict[str, h5py.Da
         length: of the file, bytes.
 
     Raises:
-        ArtifactError: there is something in the file that artifacts do not have.
+        NoArtifact: there is something in the file that artifacts do not have.
     """
     if file.id.get_create_plist().get_sizes() != (8, 8):
-        raise ArtifactError("no artifact has lengths of such a size", where=path)
+        raise NoArtifact("no artifact has lengths of such a size", where=path)
     datasets: dict[str, h5py.Dataset] = {}
     for name, found in _objects(file.id):
         if isinstance(found, h5d.DatasetID):
@@ -43,7 +43,7 @@ def plain_datasets(path: str, file: h5py.File, length: int) -> dict[str, h5py.Da
         else:
             wrong = found
         if wrong:
-            raise ArtifactError(
+            raise NoArtifact(
                 f"no artifact has {wrong}",
                 where=path,
                 expected="plain numbers that the file holds",

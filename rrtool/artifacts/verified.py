@@ -62,6 +62,11 @@ class VerifiedFile:
             self._file.close()
         self._bytes.close()
 
+    @property
+    def lengths(self) -> dict[str, int]:
+        """By dataset that has rows."""
+        return {name: len(dataset) for name, dataset in self.datasets.items() if dataset.ndim}
+
     def read(self, name: str, rows: slice = slice(None)) -> np.ndarray:
         """Rows of a dataset, or all of one without rows (a single number).
 

@@ -41,7 +41,10 @@ class Group(TyperGroup):
 
     def list_commands(self, ctx: Any) -> list[str]:
         """In the order of use, which Typer does not keep between commands and families."""
-        order = [word for name in by_name() for word in name.split()]
+        # A family may have a command of the same name as one that stands alone.
+        names = [name.partition(" ") for name in by_name()]
+        is_family = self.name in FAMILIES
+        order = [last if is_family else first for first, _, last in names]
         return sorted(self.commands, key=order.index)
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:

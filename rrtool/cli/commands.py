@@ -112,7 +112,9 @@ def callback_of(options: type[Options], show: Show) -> Callable[..., None]:
                 chosen = options(**values)
             except OptionError as error:
                 raise error.from_source(source_of(context, error.option)) from None
-            show(perform(chosen, console), console, messages["json"])
+            made = perform(chosen, console)
+            if made is not None:  # by a dry run
+                show(made, console, messages["json"])
 
     run.__name__ = options.COMMAND.function
     parameters = [inspect.Parameter("context", _KIND, annotation=typer.Context)]

@@ -1,5 +1,6 @@
 """What a command prints of the result of its stage."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ from rrtool.cli.console import EXIT_SKIPPED, emit_json, emit_path
 from rrtool.progress import Progress
 
 if TYPE_CHECKING:
+    from rrtool.stages.collection.find import Findings
+    from rrtool.stages.collection.index import Indexed
     from rrtool.stages.reports.demo import Demo
     from rrtool.stages.reports.report import Page
 
@@ -88,6 +91,28 @@ def show_page(page: "Page", console: Progress, as_json: bool) -> None:
     emit_path(page.path, as_json, lambda: page.data)
 
 
+def show_diagnosis(facts: dict[str, Any], console: Progress, as_json: bool) -> None:
+    """What a doctor found; exit code 1 if something is wrong."""
+    from rrtool.cli.tables import print_facts
+
+    wrong = facts["wrong"]
+    if as_json:
+        emit_json(facts)
+    else:
+        print_facts({key: value for key, value in facts.items() if key != "wrong"})
+        for line in wrong:
+            console.message(f"wrong: {line}")
+        if not wrong:
+            console.message("nothing is wrong")
+    if wrong:
+        raise typer.Exit(1)
+
+
+def show_file(path: Path, console: Progress, as_json: bool) -> None:
+    """The path of a file of another program."""
+    emit_path(path, as_json, dict)
+
+
 def show_demo(made: "Demo", console: Progress, as_json: bool) -> None:
     """The scores, and the path of the page."""
     if made.scores and not as_json:
@@ -97,11 +122,43 @@ def show_demo(made: "Demo", console: Progress, as_json: bool) -> None:
     emit_path(made.path, as_json, lambda: {"rankings": made.scores})
 
 
+def show_index(made: "Indexed", console: Progress, as_json: bool) -> None:
+    """The folder of the index; exit code 3 if some photos were skipped."""
+    if not made.work.told:
+        console.message(f"{made.path} is up to date")
+    facts = {"n_photos": made.work.n_photos, "n_computed": made.work.n_computed,
+             "n_skipped": made.n_skipped}  # fmt: skip
+    emit_path(made.path, as_json, lambda: facts)
+    if made.n_skipped:
+        raise typer.Exit(EXIT_SKIPPED)
+
+
+def show_found(findings: "Findings", console: Progress, as_json: bool) -> None:
+    """The hits of every query; exit code 3 if some photos could not be used."""
+    if as_json:
+        emit_json(asdict(findings))
+    elif findings.as_table:
+        from rrtool.tables import table_lines
+
+        for line in table_lines(findings.rows()):
+            typer.echo(line, nl=False)
+    else:
+        from rrtool.cli.tables import print_found
+
+        print_found(findings)
+    if any(each.failure for each in findings.found):
+        raise typer.Exit(EXIT_SKIPPED)
+
+
 # Commands that show more than a path.
 SHOWN: dict[str, Show] = {
     "al-agree": show_agreement,
     "demo": show_demo,
+    "doctor": show_diagnosis,
     "evaluate": show_scores,
+    "export": show_file,
+    "find": show_found,
+    "index": show_index,
     "inspect": show_facts,
     "networks": show_networks,
     "report": show_page,

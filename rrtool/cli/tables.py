@@ -50,8 +50,8 @@ def _describe(ranking: Mapping[str, Any]) -> dict[str, str]:
         "upsampled": "yes" if network["upsample"] else "no",
         "pooling": how["pool"] + (f" {how['gem_exponent']:g}" if how["gem_exponent"] else ""),
         "whitening": how["whitening"],
-        "image size": str(how["max_size"]),
-        "scales": ", ".join(f"{scale:g}" for scale in how["scales"]),
+        "image size": "unknown" if how["max_size"] is None else str(how["max_size"]),
+        "scales": ", ".join(f"{scale:g}" for scale in how["scales"]) or "unknown",
         "query crop": "yes" if how["query_crop"] else "no",
         "mode": how["mode"],
         "ranked": "all" if how["top"] is None else f"first {how['top']}",
@@ -107,3 +107,22 @@ def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
         ]
         table.add_row(*cells)
     _console().print(table)
+
+
+def print_found(findings: Any) -> None:
+    """What ``find`` found, a table a query, and where its page is."""
+    for each in findings.found:
+        query = printable(each.query)
+        if each.failure:
+            _print_lines([f"{query}: cannot be used ({printable(each.failure)})"])
+            continue
+        says = {True: "match", False: "no match", None: f"{len(each.hits)} nearest"}[each.is_match]
+        _print_lines([f"{query}: {says}"])
+        table = Table("rank", "photo", "score", "similarity", "inliers")
+        for hit in each.hits:
+            inliers = "–" if hit.n_inliers is None else str(hit.n_inliers)
+            numbers = (f"{hit.score:.3f}", f"{hit.similarity:.3f}", inliers)
+            table.add_row(str(hit.rank), printable(hit.name), *numbers)
+        _console().print(table)
+    if findings.page is not None:
+        _print_lines([findings.page])

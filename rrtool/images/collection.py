@@ -38,6 +38,16 @@ class Collection:
     def __len__(self) -> int:
         return len(self.names)
 
+    def share(self, rows: slice) -> "Collection":
+        """Some of its rows; what has no row goes with the first."""
+        nothing = list[tuple[str, str]]()
+        return Collection(
+            self.names[rows], self.paths[rows], self.boxes[rows], self.signatures[rows],
+            self.inputs,
+            self.skipped if rows.start == 0 else nothing,
+            self.passed_over if rows.start == 0 else nothing,
+        )  # fmt: skip
+
 
 def collect(
     images: str, boxes_source: str | None = None, gallery_source: str | None = None

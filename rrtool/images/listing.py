@@ -86,7 +86,7 @@ def _from_list(content: bytes, source: str, folder: Path) -> ImageList:
     if content.startswith(_HDF5_SIGNATURE):
         raise UsageError("this is an artifact", where=source, expected=_SOURCES)
     try:
-        names = _listed_names(decode_text(content))
+        names = listed_names(decode_text(content))
     except (csv.Error, UnicodeDecodeError) as error:
         raise UsageError("cannot read the list of images", where=source, found=error) from None
     if not names:
@@ -110,7 +110,12 @@ def _located(folder: Path, name: str) -> str:
     return next((other for other in others if os.path.exists(other)), path)
 
 
-def _listed_names(text: str) -> list[str]:
+def listed_names(text: str) -> list[str]:
+    """The entries of a list: see ``list_images``.
+
+    Raises:
+        csv.Error: it is a table, and malformed.
+    """
     if "\0" in text:
         return [entry for entry in text.split("\0") if entry]
     lines = [line for line in split_lines(text) if line.strip()]

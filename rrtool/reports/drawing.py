@@ -1,8 +1,9 @@
-"""Drawings of spatially verified matches, as in fig. 4.5 of the thesis."""
+"""What is drawn over photos: boxes, and local features as ellipses (thesis fig. 4.5)."""
 
 from __future__ import annotations
 
 import colorsys
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -11,10 +12,6 @@ from PIL import Image, ImageDraw
 
 Colour = tuple[int, int, int]
 
-_SUPERSAMPLING = 2
-_GAP = 12  # pixels between the two images
-_LINE_ALPHA = 150
-_OUTLINE_POINTS = 64
 # A filled ellipse with half-axes a has the covariance (a / 2)² along them.
 _REGION_DEVIATIONS = 2.0
 BOX_COLOUR = (255, 214, 10)
@@ -36,14 +33,34 @@ class Ellipses:
         """The same ellipses in an image shrunk by ``factor``."""
         return Ellipses((self.means + 0.5) * factor - 0.5, self.covariances * factor**2)
 
-    def outlines(self) -> np.ndarray:
-        """Points of the borders, ``(m, 64, 2)``."""
-        angles = np.linspace(0, 2 * np.pi, _OUTLINE_POINTS, endpoint=False)
-        circle = _REGION_DEVIATIONS * np.stack([np.cos(angles), np.sin(angles)])
-        # A matrix square root by eigenvalues takes singular ones too, which cholesky refuses.
-        values, vectors = np.linalg.eigh(self.covariances)
-        roots = vectors * np.sqrt(np.maximum(values, 0))[:, None, :]
-        return self.means[:, None, :] + (roots @ circle).transpose(0, 2, 1)
+    def moved(self, by: tuple[float, float]) -> Ellipses:
+        """The same ellipses in an image whose corner lies at ``by`` of a larger one."""
+        return Ellipses(self.means + by, self.covariances)
+
+    def centres(self) -> np.ndarray:
+        """``(m, 2)`` in SVG's coordinates, where pixel centres lie at halves."""
+        return self.means + 0.5
+
+    def outlines(self) -> list[str]:
+        """The borders of the regions as SVG path data."""
+        return [
+            _outline(*centre, *covariance[[0, 0, 1], [0, 1, 1]].tolist())
+            for centre, covariance in zip(self.centres().tolist(), self.covariances, strict=True)
+        ]
+
+
+def _outline(x: float, y: float, xx: float, xy: float, yy: float) -> str:
+    """The ellipse as two arcs, from one end of its longer axis and back."""
+    middle, spread = (xx + yy) / 2, math.hypot((xx - yy) / 2, xy)
+    a, b = (
+        _REGION_DEVIATIONS * math.sqrt(max(variance, 0.0))
+        for variance in (middle + spread, middle - spread)
+    )
+    angle = math.atan2(2 * xy, xx - yy) / 2
+    dx, dy = a * math.cos(angle), a * math.sin(angle)
+    radii = f"a{a:.1f} {b:.1f} {math.degrees(angle):.1f} 1 0"
+    there, back = f"{2 * dx:.1f} {2 * dy:.1f}", f"{-2 * dx:.1f} {-2 * dy:.1f}"
+    return f"M{x - dx:.1f} {y - dy:.1f}{radii} {there}{radii} {back}"
 
 
 def ellipses_in_pixels(
@@ -94,66 +111,3 @@ def draw_box(
         if inner[2] > inner[0] and inner[3] > inner[1]:
             pen.rectangle(inner, outline=colour, width=width)
     return drawn
-
-
-def draw_matches(
-    first: Image.Image,
-    second: Image.Image,
-    first_ellipses: Ellipses,
-    second_ellipses: Ellipses,
-    width: float = 1.5,
-) -> Image.Image:
-    """Two images side by side; matching ellipses in one colour, joined by a line, all different.
-
-    Args:
-        first, second: RGB; the smaller one in height is centred vertically.
-        first_ellipses, second_ellipses: ``m`` each, in the pixels of these images.
-        width: of the pen, in pixels.
-
-    Returns:
-        RGB of ``(w₁ + 12 + w₂, max(h₁, h₂))`` pixels on a grey ground.
-    """
-    colours = distinct_colours(len(first_ellipses.means))
-    sheet, shifts = _side_by_side(first, second)
-    large = sheet.resize((sheet.width * _SUPERSAMPLING, sheet.height * _SUPERSAMPLING))
-    layer = Image.new("RGBA", large.size, (0, 0, 0, 0))
-    pen = ImageDraw.Draw(layer)
-    sides = list(zip((first_ellipses, second_ellipses), shifts, strict=True))
-    ends = [_on_sheet(ellipses.means, shift) for ellipses, shift in sides]
-    thick = max(1, round(width * _SUPERSAMPLING))
-    for start, end, colour in zip(*ends, colours, strict=True):
-        pen.line([tuple(start), tuple(end)], fill=(*colour, _LINE_ALPHA), width=max(1, thick // 2))
-    for ellipses, shift in sides:
-        _draw_outlines(pen, _on_sheet(ellipses.outlines(), shift), colours, thick)
-    large.paste(layer, mask=layer)
-    return large.resize(sheet.size, Image.Resampling.BOX)
-
-
-def _side_by_side(
-    first: Image.Image, second: Image.Image
-) -> tuple[Image.Image, list[tuple[int, int]]]:
-    """The sheet and the top-left corners of both images on it."""
-    height = max(first.height, second.height)
-    sheet = Image.new("RGB", (first.width + _GAP + second.width, height), (128, 128, 128))
-    shifts = [
-        (0, (height - first.height) // 2),
-        (first.width + _GAP, (height - second.height) // 2),
-    ]
-    for image, shift in zip((first, second), shifts, strict=True):
-        sheet.paste(image, shift)
-    return sheet, shifts
-
-
-def _on_sheet(points: np.ndarray, shift: tuple[int, int]) -> np.ndarray:
-    """Pixels of one image to pixels of the supersampled sheet."""
-    return (points + shift + 0.5) * _SUPERSAMPLING - 0.5
-
-
-def _draw_outlines(
-    pen: ImageDraw.ImageDraw, outlines: np.ndarray, colours: list[Colour], width: int
-) -> None:
-    """Each outline over a wider dark one, so that it shows on any ground."""
-    for outline, colour in zip(outlines, colours, strict=True):
-        closed = [tuple(point) for point in (*outline, outline[0], outline[1])]
-        pen.line(closed, fill=(0, 0, 0, 160), width=width + _SUPERSAMPLING, joint="curve")
-        pen.line(closed, fill=(*colour, 255), width=width, joint="curve")

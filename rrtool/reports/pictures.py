@@ -1,6 +1,6 @@
 """The pictures of a page, found by the names that the artifacts carry."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import numpy as np
@@ -18,7 +18,7 @@ class Pictures:
     """Images by name, shrunk; thumbnails are kept, for they recur.
 
     Args:
-        source: folder or list of the images, as for ``extract``.
+        source: folder or list of the images, as for ``extract``; or their paths by name.
         names: those that will be asked for.
 
     Attributes:
@@ -28,18 +28,21 @@ class Pictures:
         UsageError: none of ``names`` is among the images.
     """
 
-    def __init__(self, source: str, names: Sequence[str]) -> None:
-        listed = list_images(source)
-        self._paths = dict(zip(listed.names, listed.paths, strict=True))
+    def __init__(self, source: str | Mapping[str, str], names: Sequence[str]) -> None:
+        self._paths = _paths_of(source)
         if not any(name in self._paths for name in names):
             raise UsageError(
                 "none of the artifact's images is among these",
-                where=source,
+                where=source if isinstance(source, str) else None,
                 expected=", ".join(names[:3]),
-                found=", ".join(listed.names[:3]),
+                found=", ".join(list(self._paths)[:3]),
             )
         self.missing: set[str] = set()
         self.thumbnail = lru_cache(maxsize=2000)(self._thumbnail)
+
+    def path(self, name: str) -> str | None:
+        """Where an image is; None if it is not among these."""
+        return self._paths.get(name)
 
     def _thumbnail(self, name: str) -> Image.Image | None:
         loaded = self.load(name, _THUMBNAIL)
@@ -74,6 +77,13 @@ class Pictures:
             self.missing.add(printable(name))
             return None
         return Image.fromarray(decoded.pixels), decoded.pixels.shape[1] / decoded.full_size[0]
+
+
+def _paths_of(source: str | Mapping[str, str]) -> Mapping[str, str]:
+    if not isinstance(source, str):
+        return source
+    listed = list_images(source)
+    return dict(zip(listed.names, listed.paths, strict=True))
 
 
 def tell_missing(progress: Progress, *all_pictures: Pictures) -> None:

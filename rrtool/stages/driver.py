@@ -1,10 +1,9 @@
 """What every stage does around its own work: up to date? → lock → resume → parts → publish."""
 
 import os
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -17,20 +16,18 @@ from rrtool.artifacts import (
     OutputFile,
     Provenance,
     create,
-    digest_of_source,
-    open_artifact,
 )
 from rrtool.artifacts.output.current import is_as_asked
-from rrtool.artifacts.output.writer import renew
-from rrtool.errors import RrtoolError, UsageError
+from rrtool.artifacts.output.writer import foresee, renew
 from rrtool.interrupts import working
-from rrtool.options import Options, OutputOptions, declarations
+from rrtool.options import Options, OutputOptions
 from rrtool.progress import Progress
+from rrtool.stages.activations.options import OverImagesOptions
+from rrtool.stages.asked import Digests, asked_of, digest_of, typed_names
 from rrtool.stages.places import check_places, require_no_input
 
 ROWS_PER_PART = 32
 Datasets = dict[str, np.ndarray]
-Digests = dict[tuple[str, str], str]  # by the name and the value of an option
 
 
 def perform(options: Options, progress: Progress) -> Any:
@@ -40,20 +37,32 @@ def perform(options: Options, progress: Progress) -> Any:
     before the stage is even imported.
 
     Returns:
-        What the stage returns: of most the path of their artifact.
+        What the stage returns: of most the path of their artifact; None of a dry run.
 
     Raises:
         RrtoolError: an output has no place of its own, or what the stage raises.
     """
     check_places(options)
     if isinstance(options, OutputOptions) and options.COMMAND.quick and _is_as_asked(options):
-        for path in options.asking():
-            renew(Path(path))  # for make
+        if not is_dry(options):
+            for path in options.asking():
+                renew(Path(path))  # for make
         progress.message(f"{options.output} is up to date")
-        return Path(options.output)
+        return None if is_dry(options) else Path(options.output)
+    if isinstance(options, OverImagesOptions) and options.update:
+        from rrtool.stages.rearrange import rearranged  # not where no photo is read
+
+        if rearranged(options, progress):
+            return None if options.dry_run else Path(options.output)
     with working(False):  # nothing is held while libraries are imported
         stage = import_module(options.COMMAND.runs)
-    return stage.run(options, progress)
+    made = stage.run(options, progress)
+    return None if is_dry(options) else made
+
+
+def is_dry(options: Options) -> bool:
+    """Whether nothing is to be written."""
+    return isinstance(options, OverImagesOptions) and options.dry_run
 
 
 def _is_as_asked(options: Options) -> bool:
@@ -65,69 +74,6 @@ def _is_as_asked(options: Options) -> bool:
     return all(
         request is not None and is_as_asked(path, request) for path, request in requests.items()
     )
-
-
-def asked_of(
-    options: Options, known: Digests | None = None, *, without: Collection[str] = ()
-) -> dict[str, Any] | None:
-    """Options and digests of inputs as they are asked for, JSON-compatible.
-
-    Args:
-        known: digests of inputs that are known already; new ones are put there.
-        without: inputs that are left out.
-
-    Returns:
-        None where an input cannot be read (the stage will say so), or only once (standard input).
-    """
-    if not options.COMMAND.quick:
-        return {"options": options.asked(), "inputs": {}}
-    known = {} if known is None else known
-    inputs = {}
-    try:
-        for name, read in _readers(options).items():
-            if name not in without:
-                source = getattr(options, name)
-                if (name, source) not in known:
-                    known[name, source] = read(source)
-                inputs[name] = known[name, source]
-    except (RrtoolError, OSError):
-        return None
-    return {"options": options.asked(), "inputs": inputs}
-
-
-def _readers(options: Options) -> dict[str, Callable[[str], str]]:
-    """What gives the digest of each input."""
-
-    def of_images(source: str) -> str:
-        from rrtool.images.collection import collect  # not where no photo is read
-
-        if source == "-":
-            raise UsageError("standard input can be read once only")
-        boxes, gallery = (getattr(options, key, None) for key in ("boxes", "gallery"))
-        return collect(source, boxes, gallery).inputs[0].digest
-
-    return {
-        **dict.fromkeys(options.of_role("artifact"), _digest),
-        **dict.fromkeys(options.of_role("images"), of_images),
-        **dict.fromkeys(options.of_role("file"), digest_of_source),
-        **_readers_of_network(options),
-    }
-
-
-def _readers_of_network(options: Options) -> dict[str, Callable[[str], str]]:
-    """Of the files that the network is read from."""
-    found: dict[str, Callable[[str], str]] = {}
-    for name, declared in declarations(type(options)).items():
-        if declared.declared.role == "network" and declared.is_read:
-            path = declared.file_in(getattr(options, name))
-            if path is not None:
-                found[name] = partial(lambda path, _: digest_of_source(path), path)
-    return found
-
-
-def _digest(path: str) -> str:
-    with open_artifact(path) as artifact:
-        return artifact.digest
 
 
 @dataclass(frozen=True)
@@ -152,7 +98,7 @@ class Wanted:
 
     def digests_made(self) -> dict[str, str]:
         """Of the inputs that the run has made itself."""
-        return {name: _digest(getattr(self.asks, name)) for name in self.made_with}
+        return {name: digest_of(getattr(self.asks, name)) for name in self.made_with}
 
 
 def make(
@@ -185,29 +131,28 @@ def make(
     for each in all_wanted:  # some have names that only the stage knows
         require_no_input(options, Path(each.path))
     known: Digests = {}
+    share = options.share_setting() if isinstance(options, OverImagesOptions) else {}
+    replacing = {name: getattr(options, name, False) for name in ("overwrite", "update")}
     with ExitStack() as stack:
         outputs: list[OutputFile] = []
         for each in all_wanted:
             asks = each.asks or options
+            # What is not there may be made of what a dry run does not make.
+            is_comparable = not is_dry(options) or os.path.exists(each.path)
+            records = [*inputs, *each.inputs(outputs)] if is_comparable else []
             provenance = Provenance(
-                each.kind.KIND, dict(each.settings), [*inputs, *each.inputs(outputs)],
-                dict(network or {}), device, asked_of(asks, known, without=each.made_with) or {},
-                _typed(asks),
+                each.kind.KIND, {**each.settings, **share}, records, dict(network or {}), device,
+                asked_of(asks, known, without=each.made_with) or {}, typed_names(asks),
             )  # fmt: skip
-            overwrite = getattr(options, "overwrite", False)
-            outputs.append(stack.enter_context(create(each.path, provenance, overwrite=overwrite)))
+            if is_dry(options):
+                outputs.append(foresee(each.path, provenance, **replacing))
+            else:
+                outputs.append(stack.enter_context(create(each.path, provenance, **replacing)))
         if all(output.is_current for output in outputs):
             progress.message(f"{outputs[0].path} is up to date")
         else:
             work(outputs)
         return outputs[0].path
-
-
-def _typed(options: Options) -> dict[str, str]:
-    return {
-        name: declared.name if declared.declared.positional else declared.typed
-        for name, declared in declarations(type(options)).items()
-    }
 
 
 def as_inputs(**artifacts: Artifact | None) -> list[InputRecord]:

@@ -13,6 +13,7 @@ from tests.fuzz import made
 from tests.fuzz.corpus import CALLS, Corpus, copy, inputs_of, outputs_of, words_of
 from tests.fuzz.mutators import (
     Mutator,
+    arrays,
     hdf5,
     images,
     onnx_graphs,
@@ -282,6 +283,15 @@ KINDS: dict[str, tuple[float, _Maker]] = {
         _files("weights", _targets(".pth"), weights.TORCH, weights.TORCH, raw.MUTATORS),
         _files("weights", _targets(".safetensors"), weights.SAFETENSORS, raw.MUTATORS),
         _files("weights", _targets(".onnx"), onnx_graphs.MUTATORS, onnx_graphs.MUTATORS,
+               raw.MUTATORS),
+    )),
+    "exchange": (6, _one_of(
+        _files("exchange", _targets(".npy"), arrays.NPY, arrays.NPY, raw.MUTATORS),
+        _files("exchange", _targets(".npz"), arrays.NPZ, arrays.NPZ, raw.MUTATORS),
+        _files("exchange", _targets(".hdf5"), hdf5.MUTATORS, raw.MUTATORS),
+        _files("exchange", _targets(".json"), arrays.JSON, raw.MUTATORS),
+        _files("exchange", _targets(".parquet"), raw.MUTATORS),
+        _files("exchange", _targets("own.csv", "own.txt", "names.txt"), text.MUTATORS,
                raw.MUTATORS),
     )),
     "config": (5, _config),

@@ -87,6 +87,20 @@ MORE: dict[str, tuple[str, ...]] = {
     "report saliency": ("os.h5", "-o", "x.html", "--images", "images", "--objects", "ob.h5",
                         "--regions", "fr.h5", "--boxes", "boxes.csv"),
     "report objects": ("ob.h5", "-o", "x.html", "--images", "images"),
+    "import npy": ("own.npy", "--names", "names.txt", "-o", "x.h5"),
+    "import parquet": ("own.parquet", "-o", "x.h5"),
+    "import hloc": ("own.hdf5", "--names", "names.txt", "-o", "x.h5"),
+    "import ilias": ("own.json", "-o", "x.h5"),
+    "import csv": ("own.csv", "--names", "names.txt", "-o", "x.h5"),
+    "import pairs": ("own.txt", "-o", "x.h5"),
+    "import ranks": ("ranks.npy", "--format", "ranks", "--names", "names.txt", "--query-names",
+                     "names.txt", "-o", "x.h5"),
+    "export npz": ("f.h5", "-o", "x.npz"),
+    "export hloc": ("f.h5", "-o", "x.hdf5"),
+    "export csv": ("v.h5", "-o", "x.csv"),
+    "export ilias": ("r.h5", "-o", "x.json"),
+    "export matches": ("v.h5", "-o", "x.txt", "--format", "colmap"),
+    "export local": ("d.h5", "-o", "x.hdf5"),
     "inspect": ("f.h5",),
     "inspect verify": ("f.h5", "--verify"),
     "inspect json": ("f.h5", "--json"),
@@ -123,7 +137,7 @@ def inputs_of(call: str) -> list[str]:
 
 def _producers() -> dict[str, str]:
     return {output: call for call in reversed(CALLS) for output in outputs_of(call)
-            if output != "x.h5"}  # fmt: skip
+            if not output.startswith("x.")}  # fmt: skip
 
 
 _PRODUCERS = _producers()

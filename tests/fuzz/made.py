@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
 
+import h5py
 import numpy as np
 import torch
 from scipy.io import savemat
@@ -182,6 +184,29 @@ def _checkpoint(path: Path) -> None:
     torch.save({"meta": meta, "state_dict": {**state, "pool.p": torch.tensor([2.5])}}, path)
 
 
+def _vectors() -> np.ndarray:
+    vectors = np.random.default_rng(6).normal(size=(len(NAMES), 6))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _hloc(path: Path) -> None:
+    with h5py.File(path, "w", libver="latest") as file:
+        for name, vector in zip(NAMES, _vectors(), strict=True):
+            file[f"{name}/global_descriptor"] = vector
+            file[f"{name}/image_size"] = [72, 64]
+
+
+def _parquet(path: Path) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    parquet.write_table(pyarrow.table({"name": NAMES, "descriptor": _vectors().tolist()}), path)
+
+
+_SIMILARITIES = {
+    query: {name: 1 - abs(i - j) / 9 for j, name in enumerate(NAMES)}
+    for i, query in enumerate(NAMES)
+}
 _GROUPS = [f"{name},{name[0]}" for name in NAMES]
 MAKERS: dict[str, Callable[[Path], object]] = {
     "images": _images,
@@ -212,6 +237,18 @@ MAKERS: dict[str, Callable[[Path], object]] = {
     "cifar10bin": _cifar10_binary,
     "cifar100": _cifar100,
     "svhn": _svhn,
+    "names.txt": _lines(*NAMES),
+    "own.npy": lambda path: np.save(path, _vectors()),
+    "own.npz": lambda path: np.savez_compressed(path, names=NAMES, descriptors=_vectors()),
+    "own.parquet": _parquet,
+    "own.hdf5": _hloc,
+    "own.json": _text(json.dumps(_SIMILARITIES)),
+    "own.csv": _lines(
+        "query,image,score",
+        *(f"{q},{name},{s}" for q, found in _SIMILARITIES.items() for name, s in found.items()),
+    ),
+    "own.txt": _lines(*(f"{q} {name}" for q in NAMES for name in NAMES if name != q)),
+    "ranks.npy": lambda path: np.save(path, (np.arange(6)[:, None] + np.arange(6)) % 6),
     "net.pth": _net,
     "net.onnx": _onnx,
     "timm.safetensors": _timm,

@@ -36,6 +36,8 @@ MORE: dict[str, tuple[str, ...]] = {
         *("al-cycle", "images", "-o", "pe.h5", "--state", "lb.h5", "--labels", "labels.csv"),
         *("--budget", "2", *_QUICK),
     ),
+    "export npy": ("export", "f.h5", "-o", "ef.npy"),
+    "export ilias": ("export", "v.h5", "-o", "ev.json"),
     "report ranking": (
         *("report", "v.h5", "--images", "images", "-o", "page.html", "--ground-truth", GROUPS),
     ),
@@ -44,7 +46,7 @@ CALLS: dict[str, list[str]] = {
     **{name: command_of(name) for name in COMMANDS},
     **{name: list(words) for name, words in MORE.items()},
 }
-_BESIDE = (".to_label.csv", ".to_label.html", ".skipped.tsv")
+_BESIDE = (".to_label.csv", ".to_label.html", ".skipped.tsv", ".names.txt")
 
 
 def make_base(folder: Path, names: Iterable[str]) -> None:

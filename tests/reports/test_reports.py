@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.errors import printable
 from rrtool.reports.contact_sheet import Card, render_sheet
-from rrtool.reports.document import render
-from rrtool.reports.drawing import Ellipses, draw_matches, ellipses_in_pixels
-from rrtool.reports.match_page import NOT_COUNTED, RIGHT, WRONG, Found, QueryResult
+from rrtool.reports.drawing import Ellipses, ellipses_in_pixels
+from rrtool.reports.match_page import (
+    NOT_COUNTED,
+    RIGHT,
+    WRONG,
+    QueryResult,
+    Score,
+    ShownHit,
+    render_page,
+)
+from rrtool.reports.picture_store import PictureStore, ShownPicture
 from rrtool.reports.pictures import Pictures
-from rrtool.reports.verified_match import MatchDrawer, MatchSide
+from rrtool.reports.verified_match import DrawnMatch, Sheet, strongest
+from rrtool.stages.reports.match_rule import MatchRule
 
 VOID = {"meta", "img", "br", "input"}
 
@@ -62,27 +70,35 @@ def test_render_sheet_is_balanced_and_escapes_names() -> None:
     assert 'data-id="7" data-name="a.png"' in text
 
 
+def hit_of(name: str, mark: str | None, n_inliers: int | None) -> ShownHit:
+    picture = ShownPicture(0, (8, 8), 1.0)
+    sheet = Sheet(picture, None if n_inliers is None else picture)
+    match = DrawnMatch(n_inliers, ["M0 0"], ["M0 0"]) if n_inliers else None
+    return ShownHit(1, name, mark, 0.25, 0.5, 2, n_inliers, n_inliers == 3, sheet, match)
+
+
+def page_of(results: Iterable[QueryResult], text: str = "") -> Iterator[str]:
+    return render_page(
+        title=text, results=results, facts={text: text}, warning=text, score=Score(text, text),
+        rule=MatchRule(3), score_columns=[text], score_rows=[(text, [text])],
+    )  # fmt: skip
+
+
 def test_page_of_matches_is_balanced_and_escapes_names() -> None:
     evil = '<script>alert("&")</script>\n\udcff.jpg'
-    picture = Image.new("RGB", (8, 8))
-    found = [
-        Found(evil, picture, mark, 0.5, n)
-        for mark, n in ((RIGHT, 3), (WRONG, 0), (NOT_COUNTED, 1), (None, None))
-    ]
-    result = QueryResult(evil, picture, found, found[:1], (picture, evil), evil)
-    page = render(
-        "matches.html", title=evil, results=iter([result]), facts={evil: evil}, warning=evil,
-        score_columns=[evil], score_rows=[[evil]],
-    )  # fmt: skip
-    text = "".join(page)
+    marked = ((RIGHT, 3), (WRONG, 0), (NOT_COUNTED, 1), (None, None))
+    hits = [hit_of(evil, mark, n_inliers) for mark, n_inliers in marked]
+    new = [(0, Image.new("RGB", (8, 8)))]
+    result = QueryResult(evil, hits[0].picture, (1, 1, 5, 5), hits, [evil], evil, new)
+    text = "".join(page_of(iter([result]), evil))
     text.encode("utf-8")
     checker = Checker()
     checker.feed(text)
     assert checker.open == []
-    assert "script" not in checker.tags
+    assert not checker.tags & {"script", "img"}
     # Right and wrong are told by words and marks, not by colour alone.
-    assert [name.split(":")[0] for name in checker.alternatives[1:3]] == ["right", "wrong"]
-    assert text.count("✓") == 2
+    assert re.findall(r'aria-label="Open hit 1, (\w*):', text)[:2] == ["right", "wrong"]
+    assert text.count("✓") == 1
     assert text.count("✗") == 1
 
 
@@ -92,34 +108,14 @@ def test_render_writes_a_result_before_the_next_one_is_made() -> None:
     def results() -> Iterator[QueryResult]:
         for i in range(3):
             made.append(i)
-            yield QueryResult(f"query {i}", None, [])
+            yield QueryResult(f"query {i}", None, None, [])
 
-    pieces = render("matches.html", title="", results=results(), score_columns=[], score_rows=[])
+    pieces = page_of(results())
     assert made == []
     for piece in pieces:
         if "query 0" in piece:
             break
     assert made == [0]
-
-
-def test_fits_tells_matches_of_other_local_features() -> None:
-    # Two images at two scales, with 1 + 2 and 3 + 0 features.
-    offsets = np.array([0, 1, 3, 6, 6])
-    features = LocalFeatures(*(np.zeros(6),) * 4, offsets, n_scales=2)
-    side = MatchSide(["a", "b"], features, np.zeros((2, 2, 2)), np.zeros((2, 4)), Mock())
-    ids = np.array([[1, 0], [0, -1]])
-
-    def fits(inliers: list[tuple[int, int]], scales: list[tuple[int, int]]) -> bool:
-        pairs = np.array(scales, np.int8).reshape(2, 1, 2)
-        return MatchDrawer(side, side, pairs, np.array([0, 2, 3]), np.array(inliers)).fits(ids)
-
-    good, scales = [(2, 0), (0, 2), (2, 2)], [(0, 1), (1, 0)]
-    assert fits(good, scales)
-    for place in range(3):
-        for wrong in ((3, 0), (0, 3), (-1, 0), (0, -1)):
-            assert not fits([*good[:place], wrong, *good[place + 1 :]], scales)
-    assert not fits(good, [(0, 2), (1, 0)])
-    assert not fits(good, [(0, 1), (-1, 0)])
 
 
 def test_ellipses_in_pixels_hand_worked() -> None:
@@ -140,26 +136,68 @@ def test_resized_keeps_pixel_centres() -> None:
     np.testing.assert_allclose(halved.covariances, 4 * np.eye(2)[None])
 
 
-def test_outlines_lie_on_the_ellipse_of_a_uniform_region() -> None:
-    covariance = np.array([[9.0, 2.0], [2.0, 4.0]])
-    outline = Ellipses(np.array([[5.0, 7.0]]), covariance[None]).outlines()[0] - [5, 7]
-    # A uniform ellipse has the covariance of its semi-axes squared over 4: x'Σ⁻¹x = 4.
-    distances = np.einsum("mi,ij,mj->m", outline, np.linalg.inv(covariance), outline)
-    np.testing.assert_allclose(distances, 4.0)
+@pytest.mark.parametrize(
+    ("covariance", "a", "b", "angle"),
+    [((9, 0, 4), 6, 4, 0), ((4, 0, 9), 6, 4, 90), ((5, 3, 5), 2 * 8**0.5, 2 * 2**0.5, 45),
+     ((0, 0, 0), 0, 0, 0), ((1, 1, 1), 2 * 2**0.5, 0, 45)],
+)  # fmt: skip
+def test_outline_is_the_ellipse_of_a_uniform_region(
+    covariance: tuple[float, float, float], a: float, b: float, angle: float
+) -> None:
+    """A uniform ellipse has the covariance of its semi-axes squared over 4."""
+    xx, xy, yy = covariance
+    ellipses = Ellipses(np.array([[4.5, 6.5]]), np.array([[[xx, xy], [xy, yy]]], float))
+    (path,) = ellipses.outlines()
+    x, y, *arcs = map(float, re.findall(r"-?[\d.]+", path))
+    first, second = np.array(arcs).reshape(2, 7)
+    np.testing.assert_allclose(first[:3], [a, b, angle], atol=0.051)
+    np.testing.assert_allclose(first[:5], second[:5])
+    # From one end of the longer axis to the other, and back; pixel centres lie at halves.
+    np.testing.assert_allclose(first[5:], -second[5:])
+    np.testing.assert_allclose([x, y] + first[5:] / 2, [5, 7], atol=0.1)
+    assert np.hypot(*first[5:]) == pytest.approx(2 * a, abs=0.15)
 
 
-@pytest.mark.parametrize("n", [0, 1])
-def test_draw_matches_draws_the_ellipse_and_nothing_else(n: int) -> None:
-    black = Image.new("RGB", (200, 100))
-    # Radius 20 on the left around (50, 50), and on the right around (150, 50).
-    first = Ellipses(np.full((n, 2), 50.0), np.tile(100 * np.eye(2), (n, 1, 1)))
-    second = Ellipses(np.tile([150.0, 50.0], (n, 1)), np.tile(100 * np.eye(2), (n, 1, 1)))
-    pixels = np.asarray(draw_matches(black, black, first, second).convert("RGB")).astype(int)
-    left = pixels[:, :195].sum(axis=2)  # the grey gap blurs into the last columns
-    assert (left[:25] == 0).all()
-    assert (left[:, :25] == 0).all()
-    assert (left[75:] == 0).all()
-    assert (left[50, 28:33].max() > 100) == bool(n)
+def test_draw_leaves_out_what_is_no_number() -> None:
+    sheet = Sheet(ShownPicture(0, (100, 50), 0.5), ShownPicture(1, (20, 50), 1.0))
+    assert (sheet.width, sheet.height) == (152, 100)
+    means = np.array([[19.5, 9.5], [np.nan, 0], [1, 1]])
+    covariances = np.tile(np.eye(2), (3, 1, 1))
+    broken = covariances.copy()
+    broken[2, 0, 1] = np.inf
+    match = sheet.draw(Ellipses(means, covariances), Ellipses(means, broken), 7)
+    assert match is not None
+    # The first is halved, and centred vertically; the second, behind it and the gap, is doubled,
+    # for its longer side is half of the first's.
+    assert match.lines == ["M10.0 30.0L152.0 20.0"]
+    assert len(match.outlines) == 1
+    assert match.n_inliers == 7
+    none = Ellipses(np.zeros((0, 2)), np.zeros((0, 2, 2)))
+    assert sheet.draw(none, none, 0) == DrawnMatch(0, [], [])
+    assert Sheet(None, sheet.second).draw(none, none, 0) is None
+
+
+def test_strongest_takes_each_feature_once() -> None:
+    inliers = np.array([(0, 0), (0, 1), (1, 1), (2, 1), (3, 3)])
+    strengths = np.array([1, 5, 2, 3, 4], np.float16)
+    assert strongest(strengths, inliers).tolist() == [[0, 1], [3, 3]]
+    many = np.tile(np.arange(100)[:, None], 2)
+    assert strongest(np.arange(100), many).tolist() == [[n, n] for n in range(99, 59, -1)]
+
+
+def test_picture_store_shrinks_the_pictures_of_large_pages(tmp_path: Path) -> None:
+    Image.new("RGB", (1000, 500)).save(tmp_path / "a.png")
+    pictures = Pictures(str(tmp_path), ["a.png"])
+    for n, side in ((1, 480), (217, 480), (500, 316), (10_000, 240)):
+        store = PictureStore(n)
+        shown = store.show(pictures, "a.png")
+        assert shown is not None
+        assert (shown.number, shown.size) == (0, (side, side // 2))
+        assert shown.factor == pytest.approx(side / 1000)
+        assert store.show(pictures, "a.png") is shown
+        assert store.show(pictures, "b.png") is None
+        assert [number for number, _ in store.take_new()] == [0]
+        assert store.take_new() == []
 
 
 def test_crop_takes_any_box(tmp_path: Path) -> None:

@@ -14,6 +14,10 @@ class Features(OverImages):
     center = Column(
         "float32", "k", "mean of descriptors, subtracted before they were whitened", optional=True
     )
+    unwhitened = Column(
+        "float32", "n k", "descriptors before they were whitened about their own mean",
+        optional=True,
+    )  # fmt: skip
     n_scales_without_regions = Column(
         "uint8", "n", "of saliency: scales at which the whole map was described", optional=True
     )

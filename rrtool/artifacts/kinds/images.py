@@ -23,6 +23,9 @@ class OverImages(OfImages):
     image_sizes = Column("int32", "n 2", "width, height of the upright image, pixels")
     boxes = Column("float32", "n 4", "the part that was described: x0, y0, x1, y1, pixels")
     file_signatures = Column("int64", "n 2", "size in bytes, time of change in ns")
+    file_digests = Column(
+        "uint8", "n 16", "BLAKE2b-128 of each file; zero where it could not be read", optional=True
+    )
 
     def maps_of(
         self, row: int, sizes: Column, values: Column, offsets: Column, *depth: int

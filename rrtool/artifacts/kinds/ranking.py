@@ -1,5 +1,6 @@
 """Rankings of a database for queries: global, verified, or diffused."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -31,8 +32,8 @@ class Hit:
     n_inliers: int | None = None
 
 
-_DESCRIBED = {
-    "method": str, "network": dict, "pool": str, "whitening": str, "max_size": int,
+_DESCRIBED: dict[str, type | tuple[type, ...]] = {
+    "method": str, "network": dict, "pool": str, "whitening": str, "max_size": (int, type(None)),
     "scales": list, "query_crop": bool, "mode": str,
 }  # fmt: skip
 _NETWORK = {"name": str, "trained": bool, "weights": str, "weights_digest": str, "upsample": bool}
@@ -107,13 +108,14 @@ class Ranking(Artifact):
         Raises:
             UsageError: there is no such query.
         """
-        row = self._row(query)
+        return self._hits(self._row(query), self.database_names)
+
+    def _hits(self, row: int, names: Sequence[str]) -> list[Hit]:
         one = slice(row, row + 1)
         ids = self.read(Ranking.ids, one)[0].tolist()
         scores = self.read(Ranking.scores, one)[0].tolist()
         similarities = self.read(Ranking.similarities, one)[0].tolist()
         inliers = self.read(Ranking.n_inliers, one)[0].tolist() if self.is_verified else []
-        names = self.database_names
         entries = zip_longest(ids, scores, similarities, inliers[: len(ids)])
         return [
             Hit(rank, names[id_], score, similarity, n_inliers)
@@ -135,10 +137,11 @@ class Ranking(Artifact):
     def rows(self) -> Iterator[Sequence[object]]:
         """One line a hit; see ``Artifact.rows``."""
         yield "query", "rank", "name", "score", "similarity", "n_inliers"
+        names = self.database_names
         for row, query in enumerate(self.query_names):
-            for hit in self.hits(row):
-                inliers = "" if hit.n_inliers is None else hit.n_inliers
-                yield query, hit.rank, hit.name, hit.score, hit.similarity, inliers
+            for hit in self._hits(row, names):
+                similarity = None if math.isnan(hit.similarity) else hit.similarity
+                yield query, hit.rank, hit.name, hit.score, similarity, hit.n_inliers
 
     def ids_before(self) -> np.ndarray:
         """The order before verification ``(q, L)``: by similarity, ties by row, no entry last."""

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +24,39 @@ def is_as_asked(path: str | Path, asked: Mapping[str, Any]) -> bool:
         return False
 
 
-def is_current(path: Path, provenance: Provenance, overwrite: bool) -> bool:
-    """Whether the artifact was made with the same options from the same inputs.
+@dataclass(frozen=True)
+class Standing:
+    """How an artifact that is there, or not, stands to the one that is wanted.
+
+    Attributes:
+        is_current: it was made with the same options from the same inputs.
+        is_update: it was made so from other images, and may be updated.
+        digest: of it, where it is one of the two.
+    """
+
+    is_current: bool = False
+    is_update: bool = False
+    digest: str = ""
+
+
+NOT_THERE = Standing()
+
+
+def standing_of(
+    path: Path, provenance: Provenance, *, overwrite: bool = False, update: bool = False
+) -> Standing:
+    """Compare what is there with what is wanted.
 
     Raises:
-        ArtifactError: it was not, or is none, and may not be replaced.
+        ArtifactError: it was made otherwise, or is no artifact, and may not be replaced.
     """
+    if not os.path.exists(path):
+        return NOT_THERE
     try:
         existing = open_artifact(path)
     except ArtifactError as error:
         if overwrite and _may_be_ours(path):
-            return False
+            return NOT_THERE
         raise ArtifactError(
             "the output exists and is no artifact that could be replaced",
             where=path,
@@ -41,10 +64,20 @@ def is_current(path: Path, provenance: Provenance, overwrite: bool) -> bool:
             todo="remove it or choose another -o",
         ) from None
     with existing:
-        is_same = existing.identity() == provenance.identity()
-        if not is_same and not overwrite:
+        before, wanted = existing.identity(), provenance.identity()
+        if before == wanted:
+            return Standing(is_current=True, digest=existing.digest)
+        if update and without_images(before) == without_images(wanted):
+            return Standing(is_update=True, digest=existing.digest)
+        if not overwrite:
             raise _made_otherwise(existing, provenance)
-        return is_same
+        return NOT_THERE
+
+
+def without_images(identity: Mapping[str, Any]) -> dict[str, Any]:
+    """An identity, or what was asked, of whichever images."""
+    others = {role: digest for role, digest in identity["inputs"].items() if role != "images"}
+    return {**identity, "inputs": others}
 
 
 def _may_be_ours(path: Path) -> bool:
@@ -71,5 +104,7 @@ def _made_otherwise(existing: Artifact, wanted: Provenance) -> ArtifactError:
     changed = [role for role in roles if before["inputs"].get(role) != now["inputs"].get(role)]
     names = [wanted.typed.get(role.replace("-", "_"), role) for role in sorted(changed)]
     others = f"other {' and '.join(names)}, or they have changed since"
+    if changed == ["images"] and "update" in wanted.typed:
+        todo = f"use --update to keep what has not changed, {todo.removeprefix('use ')}"
     what = f"the output exists and was made from {others}"
     return ArtifactError(what, where=existing.path, todo=todo)

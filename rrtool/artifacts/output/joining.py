@@ -1,10 +1,11 @@
 """Parts of an artifact joined into one file."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import h5py
 import numpy as np
@@ -13,42 +14,71 @@ from rrtool.artifacts.digests import content_digest
 from rrtool.artifacts.verified import VerifiedFile
 from rrtool.errors import ArtifactError, RrtoolError, WorkFailed
 
-Change = Callable[[np.ndarray], np.ndarray]
-Changes = Mapping[str, Change]
+
+class PartSource(Protocol):
+    """The datasets of a part: of a file, or of rows of another artifact."""
+
+    @property
+    def lengths(self) -> Mapping[str, int]: ...
+    def read(self, name: str, rows: slice = ..., /) -> np.ndarray: ...
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A dataset that is made of one that the parts have, when they are joined.
+
+    Attributes:
+        source: name of that one.
+        change: from any of its rows to those that are stored.
+    """
+
+    source: str
+    change: Callable[[np.ndarray], np.ndarray]
+
+
+# What gives each part, open for the time of a block.
+Parts = Sequence[Callable[[], AbstractContextManager[PartSource]]]
 SEAL = "seal"  # the attribute
 _COPY_ROWS = 1 << 16
 _COMPRESSED: dict[str, Any] = {"compression": "lzf", "shuffle": True, "chunks": True}
 
 
 def join_parts(
-    parts: list[Path], target: h5py.File, compress: frozenset[str], changed: Changes
+    parts: Parts, target: h5py.File, compress: Collection[str], derived: Mapping[str, Derived]
 ) -> None:
     """Concatenate the datasets of the parts, part by part, block by block.
 
     Args:
         compress: datasets to store compressed.
-        changed: by dataset, from its rows as they are in the parts to those that are stored.
+        derived: further datasets, by name.
 
     Raises:
         WorkFailed: a part is damaged.
     """
     lengths: dict[str, int] = {}
     for part in parts:
-        with open_part(part) as source:
-            for name, dataset in source.datasets.items():
+        with part() as source:
+            for name, length in source.lengths.items():
                 first = int(_is_offsets(name))  # the 0 that only the first part's offsets keep
-                lengths[name] = lengths.get(name, first) + len(dataset) - first
-    written = dict.fromkeys(lengths, 0)
+                lengths[name] = lengths.get(name, first) + length - first
+    sources = {name: Derived(name, _same) for name in lengths} | dict(derived)
+    written = dict.fromkeys(sources, 0)
     for part in parts:
-        with open_part(part) as source:
-            for name in lengths:
+        with part() as source:
+            own_lengths = source.lengths
+            for name, made in sources.items():
                 if name not in target:
-                    storage = _COMPRESSED if name in compress and lengths[name] else {}
-                    like = changed.get(name, _same)(source.read(name, slice(0)))
-                    target.create_dataset(
-                        name, (lengths[name], *like.shape[1:]), like.dtype, **storage
-                    )
-                _append(target[name], source, name, written, changed.get(name, _same))
+                    total = lengths[made.source]
+                    storage = _COMPRESSED if name in compress and total else {}
+                    like = made.change(source.read(made.source, slice(0)))
+                    target.create_dataset(name, (total, *like.shape[1:]), like.dtype, **storage)
+                start, length = written[name], own_lengths[made.source]
+                if _is_offsets(name):
+                    _append_offsets(target[name], source.read(name), start)
+                    length -= 1
+                else:
+                    _append(target[name], source, made, slice(start, start + length))
+                written[name] += length
 
 
 def seal_of(datasets: Mapping[str, h5py.Dataset], key: str) -> str:
@@ -91,16 +121,14 @@ def _same(rows: np.ndarray) -> np.ndarray:
     return rows
 
 
-def _append(
-    target: h5py.Dataset, source: VerifiedFile, name: str, written: dict[str, int], change: Change
-) -> None:
-    start, length = written[name], len(source.datasets[name])
-    if _is_offsets(name):
-        base = int(target[start]) if start else 0
-        target[start : start + length] = source.read(name) + base
-        written[name] += length - 1
-        return
+def _append_offsets(target: h5py.Dataset, offsets: np.ndarray, start: int) -> None:
+    """Shifted by where those before them end."""
+    base = int(target[start]) if start else 0
+    target[start : start + len(offsets)] = offsets + base
+
+
+def _append(target: h5py.Dataset, source: PartSource, made: Derived, places: slice) -> None:
+    length = places.stop - places.start
     for block in range(0, length, _COPY_ROWS):
-        values = change(source.read(name, slice(block, block + _COPY_ROWS)))
-        target[start + block : start + block + len(values)] = values
-    written[name] += length
+        values = made.change(source.read(made.source, slice(block, block + _COPY_ROWS)))
+        target[places.start + block : places.start + block + len(values)] = values

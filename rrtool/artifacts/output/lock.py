@@ -12,7 +12,7 @@ from rrtool.errors import UsageError, WorkFailed
 from rrtool.files import in_the_way, what_is
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_HOLDER = b"process "  # what the text in a lock begins with
+HOLDER = b"process "  # what the text in a lock begins with
 
 
 def lock_path(output: Path) -> Path:
@@ -78,7 +78,7 @@ def _open(path: Path, output: Path) -> int:
         raise _cannot_write(output, error) from None
     state = os.fstat(descriptor)
     is_lock = stat.S_ISREG(state.st_mode) and state.st_nlink <= 1
-    if not is_lock or os.pread(descriptor, len(_HOLDER), 0) not in (b"", _HOLDER):
+    if not is_lock or os.pread(descriptor, len(HOLDER), 0) not in (b"", HOLDER):
         os.close(descriptor)
         raise in_the_way(path, what_is(state.st_mode))
     return descriptor

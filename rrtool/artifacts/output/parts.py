@@ -39,7 +39,7 @@ def claim_parts(parts: Path, key: str) -> None:
         except PermissionError:
             raise in_the_way(parts, "a folder of somebody else") from None
         except OSError:
-            found = [name for name in os.listdir(parts) if not _OURS.fullmatch(name)]
+            found = [name for name in os.listdir(parts) if not is_of_parts(name)]
             if found:
                 raise in_the_way(parts, f"a folder with {found[0]}") from None
             raise
@@ -52,6 +52,11 @@ def claim_parts(parts: Path, key: str) -> None:
         write_durably(parts / _KEY, [key])
 
 
+def is_of_parts(name: str) -> bool:
+    """Whether a file of this name in a folder of parts is ours."""
+    return _OURS.fullmatch(name) is not None
+
+
 def remove_parts(parts: Path) -> None:
     """Remove the folder once its parts are in their artifact; what is not ours stays."""
     with suppress(OSError):
@@ -62,7 +67,7 @@ def remove_parts(parts: Path) -> None:
 def _remove(parts: Path) -> None:
     """The key goes last: parts without it are nobody's, and would be taken for the next one's."""
     for name in sorted(os.listdir(parts), key=lambda name: name == _KEY):
-        if _OURS.fullmatch(name):
+        if is_of_parts(name):
             os.unlink(parts / name)
     os.rmdir(parts)
 
@@ -74,7 +79,7 @@ def _belongs(parts: Path, key: str) -> bool:
         return False
     try:
         entries = list(os.scandir(parts))
-        if not all(_OURS.fullmatch(e.name) and e.is_file(follow_symlinks=False) for e in entries):
+        if not all(is_of_parts(e.name) and e.is_file(follow_symlinks=False) for e in entries):
             return False
         with open_regular(parts / _KEY) as file:  # which may be of any size
             return file.read(len(key) + 1) == key.encode()

@@ -4,8 +4,9 @@ import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,11 @@ import h5py
 import numpy as np
 
 from rrtool.artifacts.digests import content_digest, datasets_of
-from rrtool.artifacts.output.current import is_current
+from rrtool.artifacts.output.current import NOT_THERE, Standing, standing_of
 from rrtool.artifacts.output.joining import (
     SEAL,
-    Changes,
+    Derived,
+    PartSource,
     is_whole,
     join_parts,
     open_part,
@@ -46,14 +48,18 @@ class OutputFile:
         uuid: what it will be known by.
         is_current: the artifact is there already, made with the same options from the same
             inputs: there is nothing to do.
+        is_update: the artifact is there and differs in its images alone: rows of it may be kept.
     """
 
-    def __init__(self, path: Path, provenance: Provenance, is_current: bool) -> None:
+    def __init__(self, path: Path, provenance: Provenance, standing: Standing = NOT_THERE) -> None:
         self.path = path
-        self.is_current = is_current
+        self.is_current = standing.is_current
+        self.is_update = standing.is_update
         self._provenance = provenance
         self._parts = parts_path(path)
-        self._key = provenance.resume_key()
+        # Parts with rows of one artifact are not continued with those of another.
+        self._key = provenance.resume_key() + (standing.digest if standing.is_update else "")
+        self._kept: dict[int, PartSource] = {}
         self.uuid = str(uuid.uuid4())
 
     def missing_parts(self, n_parts: int) -> list[int]:
@@ -68,8 +74,14 @@ class OutputFile:
         with write_failures(self.path):
             claim_parts(self._parts, self._key)
         return [
-            number for number in range(n_parts) if not is_whole(self._part_path(number), self._key)
+            number
+            for number in range(n_parts)
+            if number not in self._kept and not is_whole(self._part_path(number), self._key)
         ]
+
+    def keep_part(self, number: int, rows: PartSource) -> None:
+        """Take a part from the artifact that is updated, without writing it before ``publish``."""
+        self._kept[number] = rows
 
     def write_part(self, number: int, datasets: Mapping[str, np.ndarray]) -> None:
         """Store one part; it is there whole, or not at all.
@@ -94,7 +106,7 @@ class OutputFile:
     def read_parts(self, column: Column, n_parts: int) -> Iterator[np.ndarray]:
         """One column of every part, in order."""
         for number in range(n_parts):
-            with open_part(self._part_path(number)) as part:
+            with self._opened(number) as part:
                 values = part.read(column.name)
             yield values
 
@@ -106,7 +118,7 @@ class OutputFile:
         extra: Mapping[str, Any] | None = None,
         made_with: Mapping[str, str] | None = None,
         compress: frozenset[str] = frozenset(),
-        changed: Changes | None = None,
+        derived: Mapping[str, Derived] | None = None,
     ) -> Path:
         """Join the parts, add ``datasets``, and put the artifact in its place in one step.
 
@@ -116,14 +128,14 @@ class OutputFile:
             extra: JSON-compatible facts to record beside the provenance.
             made_with: digests of inputs that were not there yet when it was asked for.
             compress: datasets to store LZF-compressed.
-            changed: by dataset, from its rows in the parts to those that are stored.
+            derived: datasets that are made of those of the parts, by name.
 
         Raises:
             WorkFailed: the disk is full or fails; the finished parts are kept.
         """
         with write_failures(self.path), new_hdf5(self.path) as file:
-            parts = [self._part_path(number) for number in range(n_parts)]
-            join_parts(parts, file, compress, changed or {})
+            parts = [partial(self._opened, number) for number in range(n_parts)]
+            join_parts(parts, file, compress, derived or {})
             _add(file, datasets)
             self._describe(file, extra or {}, made_with or {})
         remove_parts(self._parts)
@@ -141,6 +153,11 @@ class OutputFile:
         file.attrs["digest"] = content_digest(datasets_of(file))
         file.attrs["complete"] = True
 
+    def _opened(self, number: int) -> AbstractContextManager[PartSource]:
+        if number in self._kept:
+            return nullcontext(self._kept[number])
+        return open_part(self._part_path(number))
+
     def _part_path(self, number: int) -> Path:
         return part_path(self._parts, number)
 
@@ -152,14 +169,14 @@ def _add(file: h5py.File, datasets: Mapping[str, np.ndarray]) -> None:
 
 @contextmanager
 def create(
-    output: str | Path, provenance: Provenance, *, overwrite: bool = False
+    output: str | Path, provenance: Provenance, *, overwrite: bool = False, update: bool = False
 ) -> Iterator[OutputFile]:
     """Lock ``output`` and find out what is to be done about it.
 
     An artifact that is there already is left alone if it was made with the same options from the
     same inputs (its time of change is renewed, for make); otherwise it is replaced on
-    ``overwrite`` only, and only when the new one is complete. What killed runs have left of it is
-    removed.
+    ``overwrite``, or on ``update`` if it is of other images only, and only when the new one is
+    complete. What killed runs have left of it is removed.
 
     Raises:
         UsageError: nothing can be written there.
@@ -171,11 +188,25 @@ def create(
     require_place(path)
     with output_lock(path):
         reclaim(path, skipped_list_path(path))
-        current = os.path.exists(path) and is_current(path, provenance, overwrite)
-        if current:
+        standing = standing_of(path, provenance, overwrite=overwrite, update=update)
+        if standing.is_current:
             remove_parts(parts_path(path))
             os.utime(path)
-        yield OutputFile(path, provenance, current)
+        yield OutputFile(path, provenance, standing)
+
+
+def foresee(
+    output: str | Path, provenance: Provenance, *, overwrite: bool = False, update: bool = False
+) -> OutputFile:
+    """What ``create`` would give, to look at alone: nothing is locked, removed or renewed.
+
+    Raises:
+        RrtoolError: as ``create``, but for what only shows when something is written.
+    """
+    path = Path(output)
+    require_place(path)
+    standing = standing_of(path, provenance, overwrite=overwrite, update=update)
+    return OutputFile(path, provenance, standing)
 
 
 def renew(path: Path) -> None:

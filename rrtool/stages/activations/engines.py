@@ -1,13 +1,22 @@
 """Choose what runs the network: the fastest engine whose descriptors are torch's."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
 
 from rrtool.core.retrieval.pooling import combine_scales, gem, l2_normalize
 from rrtool.errors import UsageError, WorkFailed
-from rrtool.networks.engines import PLAIN, Engine, Unavailable, build, candidates
+from rrtool.networks.engines import (
+    BFLOAT16,
+    FLOAT32,
+    PLAIN,
+    Engine,
+    Unavailable,
+    build,
+    candidates,
+)
 from rrtool.progress import Progress
 from rrtool.stages.activations.options import InferenceOptions
 from rrtool.stages.activations.sources import NetworkSource
@@ -52,6 +61,18 @@ def require_engine(options: InferenceOptions, device: str) -> None:
         found = f"{' '.join(asked)} with {device}"
         what = "on a GPU torch runs the network in half precision"
         raise UsageError(what, found=found, todo="use --device cpu")
+
+
+def engine_like(options: InferenceOptions, like: Mapping[str, str]) -> InferenceOptions:
+    """Options that ask, where they leave it open, for the engine and the precision of others."""
+    engine, precision = like.get("engine", "auto"), like.get("precision", "auto")
+    if precision not in (FLOAT32, BFLOAT16):  # of a GPU
+        return options
+    return replace(
+        options,
+        engine=engine if options.engine == "auto" else options.engine,
+        precision=precision if options.precision == "auto" else options.precision,
+    )
 
 
 def choose_engine(source: NetworkSource, in_bfloat16: bool, progress: Progress) -> dict[str, str]:

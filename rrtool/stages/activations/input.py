@@ -1,6 +1,7 @@
 """Activations of a collection for a stage: from a network, or from maps made before."""
 
 from collections.abc import Collection as Kinds
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,7 +14,7 @@ from rrtool.errors import ArtifactError
 from rrtool.images.collection import Collection, collect
 from rrtool.networks import Network, load_network
 from rrtool.progress import Progress
-from rrtool.stages.activations.engines import Backbone, choose_engine, require_engine
+from rrtool.stages.activations.engines import Backbone, choose_engine, engine_like, require_engine
 from rrtool.stages.activations.kept import SampledSource
 from rrtool.stages.activations.options import ActivationsOptions, ImagesOptions, NetworkOptions
 from rrtool.stages.activations.sources import MapsSource, NetworkSource
@@ -45,11 +46,22 @@ class ActivationInput:
     def n_scales(self) -> int:
         return len(self.options["scales"])
 
-    def choose_engine(self, kinds: Kinds[type[Artifact]], progress: Progress) -> dict[str, str]:
-        """What runs the network from now on, to record with the outputs of these kinds."""
+    def choose_engine(
+        self,
+        kinds: Kinds[type[Artifact]],
+        progress: Progress,
+        like: Mapping[str, str] | None = None,
+    ) -> dict[str, str]:
+        """What runs the network from now on, to record with the outputs of these kinds.
+
+        Args:
+            like: what ran it for rows of them that are there; see ``engines.choose_engine``.
+        """
         source = self.source.source
         if not isinstance(source, NetworkSource):
             return {}
+        if like is not None:
+            source = replace(source, options=engine_like(source.options, like))
         return choose_engine(source, set(kinds) == {Features}, progress)
 
 

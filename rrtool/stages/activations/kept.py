@@ -99,6 +99,7 @@ def _images_of(batch: ActivationBatch) -> Iterator[_KeptImage]:
     for place, row in enumerate(batch.rows):
         one = slice(place, place + 1)
         alone = replace(
-            batch, rows=[row], image_sizes=batch.image_sizes[one], boxes=batch.boxes[one], maps=[]
-        )
+            batch, rows=[row], image_sizes=batch.image_sizes[one], boxes=batch.boxes[one], maps=[],
+            digests=None if batch.digests is None else batch.digests[one],
+        )  # fmt: skip
         yield _KeptImage(alone, [_KeptMap.of(scale[one]) for scale in batch.maps])

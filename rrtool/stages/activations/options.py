@@ -1,7 +1,8 @@
 """Options of every command that runs a network over images (METHODS §1)."""
 
+import re
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from rrtool.declared import MAX_SEED
 from rrtool.errors import OptionError
@@ -13,7 +14,15 @@ from rrtool.networks.names import (
     check_weights,
     sizes_of,
 )
-from rrtool.options import Command, DeviceOptions, Options, argument, artifact, option
+from rrtool.options import (
+    Command,
+    DeviceOptions,
+    Options,
+    OutputOptions,
+    argument,
+    artifact,
+    option,
+)
 
 _NETWORK = (
     "The network: efficientnet_lite0, which comes with rrtool; one of torchvision's; timm:NAME, "
@@ -25,6 +34,7 @@ _WEIGHTS = (
     "once; or none, for seeded random weights."
 )
 MAX_PIXELS = 150_000_000
+_SHARD = re.compile(r"[1-9]\d{0,5}/[1-9]\d{0,5}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +79,65 @@ class DecodingOptions(Options):
         0, "Threads that decode images; 0 takes a third of the cores, beside a GPU all.",
         least=0, most=1024, shapes=False, panel="Running",
     )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverImagesOptions(ImagesOptions, DecodingOptions, OutputOptions):
+    """How an artifact over images follows them, and which of them it is of."""
+
+    update: bool = option(
+        False,
+        "Bring an output up to date whose images have changed: rows of unchanged and of renamed "
+        "images are kept, new and changed ones are computed, those of images that are gone are "
+        "dropped.",
+        shapes=False, replaces=True, panel="Output",
+    )  # fmt: skip
+    dry_run: bool = option(
+        False, "Say what would be done, and write nothing.", shapes=False, panel="Output"
+    )
+    shard: str | None = option(
+        None,
+        "Work on one of so many shares of the images, such as 2/8; rrtool merge joins the shares.",
+        shapes=False, panel="Output",
+    )  # fmt: skip
+
+    def check(self) -> None:
+        super().check()
+        if self.shard is not None:
+            if not _SHARD.fullmatch(self.shard) or not 1 <= self.share[0] <= self.share[1]:
+                raise OptionError(
+                    "bad --shard", option="shard", expected="a number of so many, such as 2/8",
+                    found=self.shard,
+                )  # fmt: skip
+            if self.update:
+                raise OptionError(
+                    "--update is for whole collections", option="update", found="--shard",
+                    todo="leave out one of the two",
+                )  # fmt: skip
+        if self.update and self.overwrite:
+            raise OptionError(
+                "--update keeps what --overwrite would replace", option="update",
+                todo="leave out one of the two",
+            )  # fmt: skip
+        if self.update and getattr(self, "boxes", None) is not None:
+            raise OptionError(
+                "--update is for whole images", option="update", found="--boxes",
+                todo="leave out --update",
+            )  # fmt: skip
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """Which one of how many."""
+        number, _, n_shares = (self.shard or "1/1").partition("/")
+        return int(number), int(n_shares)
+
+    def asked(self) -> dict[str, Any]:
+        """See ``Options``. The whole is asked for in the same words by all versions."""
+        return {**super().asked(), **self.share_setting()}
+
+    def share_setting(self) -> dict[str, str]:
+        """What tells a share from the whole."""
+        return {} if self.share[1] == 1 else {"shard": "/".join(map(str, self.share))}
 
 
 @dataclass(frozen=True, kw_only=True)

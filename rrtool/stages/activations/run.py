@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -11,61 +12,25 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import (
-    OutputFile,
-    OverImages,
-    decode_texts,
-    skipped_list_path,
-    write_skipped_list,
-)
-from rrtool.errors import WorkFailed
+from rrtool.artifacts import OutputFile, OverImages, open_any
 from rrtool.images.collection import Collection
-from rrtool.images.folder import kinds_of
-from rrtool.options import Options
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import ActivationInput
-from rrtool.stages.activations.sources import ActivationBatch
-from rrtool.stages.activations.task import Finish, Job, Part, Task
-from rrtool.stages.driver import Datasets, Wanted, make, parts_of
-
-FAILED = 1
-
-
-@dataclass(frozen=True)
-class _Started:
-    """A job that has something to do.
-
-    Attributes:
-        outputs: of its task, those that are current too.
-        missing: by output, the parts that it lacks.
-    """
-
-    task: Task
-    wanted: Sequence[Wanted]
-    outputs: Sequence[OutputFile]
-    missing: Sequence[Set[int]]
-
-    @staticmethod
-    def of(job: Job, outputs: Sequence[OutputFile], n_parts: int) -> _Started:
-        missing = [
-            frozenset() if output.is_current else frozenset(output.missing_parts(n_parts))
-            for output in outputs
-        ]
-        return _Started(job.prepare(), job.wanted, outputs, missing)
-
-    def lacks(self, number: int) -> bool:
-        return any(number in missing for missing in self.missing)
-
-    def write(self, number: int, part: Part) -> None:
-        """Store a part in the outputs that lack it."""
-        columns = self.task.columns(part)
-        for output, missing, content in zip(self.outputs, self.missing, columns, strict=True):
-            if number in missing:
-                output.write_part(number, {**part.common, **content})
+from rrtool.stages.activations.making import Started, common_columns, to_compute
+from rrtool.stages.activations.options import OverImagesOptions
+from rrtool.stages.activations.sources import ActivationBatch, ActivationSource
+from rrtool.stages.activations.task import Job, Part
+from rrtool.stages.driver import Wanted, make
+from rrtool.stages.over_images import Finish, publish_over_images
+from rrtool.stages.shares import own_parts, share_facts
+from rrtool.stages.update import Kept, engine_of, other_engine, plan_of, tell
 
 
 def describe_images(
-    options: Options, activations: ActivationInput, jobs: Sequence[Job], progress: Progress
+    options: OverImagesOptions,
+    activations: ActivationInput,
+    jobs: Sequence[Job],
+    progress: Progress,
 ) -> Path:
     """Work on the activations of all images once, and publish every output that is not current.
 
@@ -74,25 +39,29 @@ def describe_images(
 
     Raises:
         WorkFailed: not one image was good.
+        ArtifactError: an output that is to be updated was made by another engine.
     """
 
     def work(outputs: list[OutputFile]) -> None:
-        if not activations.network.get("trained", True):
-            progress.message("the network is untrained (seeded random weights)")
-        for note in activations.notes:
-            progress.message(note)
-        engine = activations.choose_engine([each.kind for each in all_wanted], progress)
-        remaining, n_parts, started = iter(outputs), len(parts_of(len(collection))), []
-        for job in jobs:
-            own = [next(remaining) for _ in job.wanted]
-            if not all(output.is_current for output in own):
-                started.append(_Started.of(job, own, n_parts))
-        _describe(activations, started, options.COMMAND.name, progress)
-        if any(collection.boxes):
-            first = next(output for output in outputs if not output.is_current)
-            _tell_cut_boxes(first, collection, n_parts, progress)
-        for each in started:
-            _publish_all(each, collection, n_parts, engine)
+        with ExitStack() as stack:
+            parts = own_parts(len(collection), options.share)
+            own = collection.share(slice(parts[0].start, parts[-1].stop))
+            kept = _kept(options, own, outputs, stack)
+            tell(kept, progress)
+            anew = [o.path for o in outputs if not o.is_current and o.path not in kept]
+            if options.dry_run:
+                for path in anew:
+                    progress.message(f"{path}: {len(own)} images are to be described")
+                return
+            changing = [each for each in kept.values() if not each.plan.is_whole]
+            if anew or changing:
+                engine = _choose_engine(activations, all_wanted, changing, progress)
+            else:
+                engine = engine_of([*kept.values()])
+            started = _start(jobs, outputs, kept, parts)
+            _describe(activations.source, started, parts, options.COMMAND.name, progress)
+            facts = engine | share_facts(options.share, parts, len(collection))
+            _publish_all(started, own, len(parts), facts, progress)
 
     collection = activations.collection
     all_wanted = [each for job in jobs for each in job.wanted]
@@ -102,18 +71,75 @@ def describe_images(
     )  # fmt: skip
 
 
+def _kept(
+    options: OverImagesOptions,
+    collection: Collection,
+    outputs: Sequence[OutputFile],
+    stack: ExitStack,
+) -> dict[Path, Kept]:
+    """What each output that is updated keeps, open until ``stack`` closes."""
+    found = {}
+    for output in outputs:
+        if output.is_update:
+            old = stack.enter_context(open_any(output.path))
+            if isinstance(old, OverImages):  # as it is of the kind that is wanted
+                found[output.path] = Kept(old, plan_of(collection, old, options.max_pixels))
+    return found
+
+
+def _choose_engine(
+    activations: ActivationInput,
+    all_wanted: Sequence[Wanted],
+    changing: Sequence[Kept],
+    progress: Progress,
+) -> dict[str, str]:
+    """What runs the network: of outputs that keep rows, the same as ran it for these.
+
+    Raises:
+        ArtifactError: it cannot be the same.
+    """
+    if not activations.network.get("trained", True):
+        progress.message("the network is untrained (seeded random weights)")
+    for note in activations.notes:
+        progress.message(note)
+    keeping = [each for each in changing if each.plan.keeps_any]
+    like = engine_of(keeping) if keeping else None
+    engine = activations.choose_engine([each.kind for each in all_wanted], progress, like)
+    if like is not None and engine != like:
+        raise other_engine(keeping[0], engine)
+    return engine
+
+
+def _start(
+    jobs: Sequence[Job],
+    outputs: Sequence[OutputFile],
+    kept: Mapping[Path, Kept],
+    parts: Sequence[range],
+) -> list[Started]:
+    """The jobs that have something to do, each with its outputs."""
+    remaining = iter(outputs)
+    of_jobs = [(job, [next(remaining) for _ in job.wanted]) for job in jobs]
+    return [
+        Started.of(job, own, kept, parts)
+        for job, own in of_jobs
+        if not all(output.is_current for output in own)
+    ]
+
+
 def _describe(
-    activations: ActivationInput, jobs: Sequence[_Started], label: str, progress: Progress
+    source: ActivationSource,
+    jobs: Sequence[Started],
+    parts: Sequence[range],
+    label: str,
+    progress: Progress,
 ) -> None:
     """Write the parts that are missing; activations are let go as soon as they are worked on."""
-    n_images = len(activations.collection)
-    parts = parts_of(n_images)
-    missing = [number for number in range(len(parts)) if any(job.lacks(number) for job in jobs)]
-    batches = activations.source.batches([(number, parts[number]) for number in missing])
-    n_done = n_images - sum(len(parts[number]) for number in missing)
+    n_rows, todo = to_compute(jobs, parts)
+    batches = source.batches(list(todo.items()))
+    n_done = n_rows - sum(map(len, todo.values()))
     if n_done:
-        progress.message(f"continuing an interrupted run: {n_done} of {n_images} images are done")
-    with progress.task(label, n_images, "images") as advance:
+        progress.message(f"continuing an interrupted run: {n_done} of {n_rows} images are done")
+    with progress.task(label, n_rows, "images") as advance:
         advance(n_done)
 
         def worked() -> Iterator[tuple[ActivationBatch, list[Sequence[Any]]]]:
@@ -128,7 +154,7 @@ def _describe(
 
         for number, members in groupby(worked(), key=lambda pair: pair[0].part):
             done = list(members)
-            common = _common(parts[number], [batch for batch, _ in done])
+            common = common_columns(parts[number], [batch for batch, _ in done])
             for place, job in enumerate(jobs):
                 if job.lacks(number):
                     results = [
@@ -139,31 +165,23 @@ def _describe(
                     job.write(number, Part(parts[number], common, dict(results)))
 
 
-def _common(rows: range, batches: Sequence[ActivationBatch]) -> Datasets:
-    """Status, reasons and geometry of the rows."""
-    status = np.zeros(len(rows), dtype=np.uint8)
-    reasons = [""] * len(rows)
-    image_sizes = np.zeros((len(rows), 2), dtype=np.int32)
-    boxes = np.zeros((len(rows), 4), dtype=np.float32)
-    for batch in batches:
-        local = [row - rows.start for row in batch.rows]
-        if batch.failure is not None:
-            status[local] = FAILED
-            reasons[local[0]] = batch.failure
-        image_sizes[local] = batch.image_sizes
-        boxes[local] = batch.boxes
-    return OverImages.columns(status=status, image_sizes=image_sizes, boxes=boxes, reasons=reasons)
-
-
 def _publish_all(
-    job: _Started, collection: Collection, n_parts: int, engine: Mapping[str, str]
+    started: Sequence[Started],
+    collection: Collection,
+    n_parts: int,
+    facts: Mapping[str, Any],
+    progress: Progress,
 ) -> None:
-    for output, wanted in zip(job.outputs, job.wanted, strict=True):
-        if not output.is_current:
-            read = partial(output.read_parts, n_parts=n_parts)
-            finish = job.task.finish(read) if job.task.finish else Finish({}, {}, {})
-            finish = replace(finish, facts={**job.task.facts, **engine, **finish.facts})
-            _publish(output, wanted, collection, n_parts, finish)
+    if any(collection.boxes):
+        _tell_cut_boxes(started[0].making[0].output, collection, n_parts, progress)
+    for job in started:
+        for each in job.making:
+            read = partial(each.output.read_parts, n_parts=n_parts)
+            finish = job.task.finish(read) if job.task.finish else Finish()
+            finish = replace(finish, facts={**job.task.facts, **facts, **finish.facts})
+            publish_over_images(
+                each.output, collection, n_parts, finish, each.wanted.digests_made()
+            )
 
 
 def _tell_cut_boxes(
@@ -181,47 +199,3 @@ def _tell_cut_boxes(
     ]
     if cut:
         progress.message(f"{len(cut)} boxes reach out of their photos and are cut, e.g. {cut[0]}")
-
-
-def _publish(
-    output: OutputFile,
-    wanted: Wanted,
-    collection: Collection,
-    n_parts: int,
-    finish: Finish,
-) -> None:
-    """Publish an artifact over images, and the list of those that were skipped beside it."""
-    failed = np.concatenate([np.zeros(0), *output.read_parts(OverImages.status, n_parts)]) == FAILED
-    reasons = [
-        reason
-        for data, offsets in zip(
-            *(output.read_parts(column, n_parts) for column in OverImages.reasons.columns()),
-            strict=True,
-        )
-        for reason in decode_texts(data, offsets)
-    ]
-    skipped = collection.skipped + [
-        (collection.names[row], reasons[row]) for row in np.flatnonzero(failed)
-    ]
-    write_skipped_list(output.path, skipped + collection.passed_over)
-    if failed.all():
-        raise WorkFailed(
-            f"not one of {len(failed)} images could be used",
-            where=output.path,
-            found=f"{skipped[0][0]}: {skipped[0][1]}",
-            todo=f"see {skipped_list_path(output.path)}",
-        )
-    counts = {
-        "n_skipped": len(skipped),
-        "n_failed_rows": int(failed.sum()),
-        "passed_over": kinds_of(collection.passed_over),
-    }
-    rows = OverImages.columns(names=collection.names, file_signatures=collection.signatures)
-    output.publish(
-        {**rows, **finish.columns},
-        n_parts=n_parts,
-        extra={**finish.facts, **counts},
-        changed=finish.changed,
-        made_with=wanted.digests_made(),
-        compress=frozenset({"activations", "nonzero/bits"}),
-    )

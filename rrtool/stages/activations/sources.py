@@ -15,7 +15,8 @@ from rrtool.artifacts import ActivationMaps
 from rrtool.cores import Threads
 from rrtool.errors import WorkFailed, printable
 from rrtool.images.collection import Collection
-from rrtool.images.decode import DecodedImage, ImageError, decode_image
+from rrtool.images.content import as_row, digest_of_photo
+from rrtool.images.decode import Box, DecodedImage, ImageError, decode_image
 from rrtool.images.prefetch import default_workers, prefetch
 from rrtool.networks import Network
 from rrtool.stages.activations.options import InferenceOptions
@@ -33,6 +34,7 @@ class ActivationBatch:
         maps: one ``(b, k, h, w)`` float32 tensor per scale; a scale at which the image is too
             small for the network has ``h = w = 0``.
         failure: reason, for a single row without maps.
+        digests: ``(b, 16)`` uint8, of the files; None where unknown.
     """
 
     part: int
@@ -41,10 +43,28 @@ class ActivationBatch:
     boxes: np.ndarray
     maps: list[torch.Tensor]
     failure: str | None = None
+    digests: np.ndarray | None = None
 
     @staticmethod
-    def failed(part: int, row: int, reason: str) -> ActivationBatch:
-        return ActivationBatch(part, [row], np.zeros((1, 2)), np.zeros((1, 4)), [], reason)
+    def failed(
+        part: int, row: int, reason: str, digests: np.ndarray | None = None
+    ) -> ActivationBatch:
+        nothing = np.zeros((1, 2)), np.zeros((1, 4)), list[torch.Tensor]()
+        return ActivationBatch(part, [row], *nothing, reason, digests)
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    """A photo, or the reason why there is none.
+
+    Attributes:
+        digest: ``(1, 16)`` uint8, of its file.
+    """
+
+    part: int
+    row: int
+    image: DecodedImage | str
+    digest: np.ndarray
 
 
 class ActivationSource(Protocol):
@@ -126,43 +146,48 @@ class NetworkSource:
         workers = self.options.workers or default_workers(self.device)
         rows = [(part, row) for part, members in parts for row in members]
         decoded = prefetch(self._decode, rows, workers, ahead=2 * max(workers, batch_size))
-        for _, members in groupby(decoded, key=lambda item: item[0]):
-            waiting: dict[tuple[int, ...], list[tuple[int, int, DecodedImage]]] = {}
-            for part, row, image in members:
-                if isinstance(image, str):
-                    yield ActivationBatch.failed(part, row, image)
+        for _, members in groupby(decoded, key=lambda photo: photo.part):
+            waiting: dict[tuple[int, ...], list[_Decoded]] = {}
+            for photo in members:
+                if isinstance(photo.image, str):
+                    yield _failed(photo, photo.image)
                     continue
-                group = waiting.setdefault(image.pixels.shape, [])
-                group.append((part, row, image))
+                group = waiting.setdefault(photo.image.pixels.shape, [])
+                group.append(photo)
                 if len(group) == batch_size:
-                    yield from self._run(waiting.pop(image.pixels.shape))
+                    yield from self._run(waiting.pop(photo.image.pixels.shape))
             for group in waiting.values():
                 yield from self._run(group)
 
     def photo(self, row: int) -> np.ndarray | None:
         """``(h, w, 3)`` uint8: the pixels of a row; None if it cannot be used."""
-        _, _, image = self._decode((0, row))
+        image = self._decode((0, row)).image
         return None if isinstance(image, str) else image.pixels
 
-    def _decode(self, item: tuple[int, int]) -> tuple[int, int, DecodedImage | str]:
+    def _decode(self, item: tuple[int, int]) -> _Decoded:
         part, row = item
-        path, box = self.collection.paths[row], self.collection.boxes[row]
+        path = self.collection.paths[row]
+        digest = as_row(digest_of_photo(path, self.options.max_pixels))[None]
+        return _Decoded(part, row, self._image(path, self.collection.boxes[row]), digest)
+
+    def _image(self, path: str, box: Box | None) -> DecodedImage | str:
         try:
             image = decode_image(path, self.options.working_size, box, self.options.max_pixels)
         except ImageError as error:
-            return part, row, str(error)
+            return str(error)
         height, width = image.pixels.shape[:2]
         least, largest = self.network.min_size, max(self.options.working_scales)
         if min(_scaled(height, largest), _scaled(width, largest)) < least:
             size = f"{width}×{height} pixels" + (f" × {largest:g}" if largest != 1 else "")
-            return part, row, f"{size} are too few for the network ({least})"
-        return part, row, image
+            return f"{size} are too few for the network ({least})"
+        return image
 
-    def _run(self, group: list[tuple[int, int, DecodedImage]]) -> Iterator[ActivationBatch]:
-        part = group[0][0]
+    def _run(self, group: list[_Decoded]) -> Iterator[ActivationBatch]:
+        part = group[0].part
+        images = [photo.image for photo in group if isinstance(photo.image, DecodedImage)]
         self.threads.adjust()
         try:
-            maps = self._maps([image for _, _, image in group])
+            maps = self._maps(images)
         except RuntimeError as error:
             if self.device != "cpu":  # a GPU that failed once fails for all that follow
                 raise
@@ -173,17 +198,17 @@ class NetworkSource:
         sums = torch.stack([scale.sum(dim=1) for scale in flat]).sum(dim=0)
         good = torch.isfinite(sums).cpu()
         for broken in torch.nonzero(~good).flatten().tolist():
-            reason = "the network gave NaN or infinite activations"
-            yield ActivationBatch.failed(part, group[broken][1], reason)
+            yield _failed(group[broken], "the network gave NaN or infinite activations")
         if not good.any():
             return
-        kept = [item for item, is_good in zip(group, good.tolist(), strict=True) if is_good]
+        kept = torch.nonzero(good).flatten().tolist()
         yield ActivationBatch(
             part,
-            [row for _, row, _ in kept],
-            np.array([image.full_size for _, _, image in kept]),
-            np.array([image.box for _, _, image in kept]),
+            [group[place].row for place in kept],
+            np.array([images[place].full_size for place in kept]),
+            np.array([images[place].box for place in kept]),
             maps if good.all() else [scale[good.to(scale.device)] for scale in maps],
+            digests=np.concatenate([group[place].digest for place in kept]),
         )
 
     def maps_of(self, pixels: torch.Tensor) -> list[torch.Tensor]:
@@ -193,16 +218,14 @@ class NetworkSource:
                 self.network, pixels.to(self.device), self.options.working_scales
             )
 
-    def _one_by_one(
-        self, group: list[tuple[int, int, DecodedImage]], error: RuntimeError
-    ) -> Iterator[ActivationBatch]:
+    def _one_by_one(self, group: list[_Decoded], error: RuntimeError) -> Iterator[ActivationBatch]:
         """A batch that failed again, so that the image at fault fails alone."""
         if len(group) > 1:
             for member in group:
                 yield from self._run([member])
             return
         reason = printable(f"the network failed: {error}".splitlines()[0])
-        yield ActivationBatch.failed(group[0][0], group[0][1], reason)
+        yield _failed(group[0], reason)
 
     def _maps(self, images: list[DecodedImage]) -> list[torch.Tensor]:
         pixels = torch.from_numpy(np.stack([image.pixels for image in images]))
@@ -215,6 +238,10 @@ class NetworkSource:
             ) from None
 
 
+def _failed(photo: _Decoded, reason: str) -> ActivationBatch:
+    return ActivationBatch.failed(photo.part, photo.row, reason, photo.digest)
+
+
 @dataclass(frozen=True)
 class MapsSource:
     """Reads the maps of an ``activation-maps`` artifact, one image at a time."""
@@ -225,13 +252,13 @@ class MapsSource:
         """See ``ActivationSource``."""
         maps = self.maps
         status, reasons, sizes, boxes = maps.status, maps.reasons, maps.image_sizes, maps.boxes
+        digests = maps.file_digests if ActivationMaps.file_digests in maps else None
         for part, rows in parts:
             for row in rows:
+                one = slice(row, row + 1)
+                digest = None if digests is None else digests[one]
                 if status[row]:
-                    yield ActivationBatch.failed(part, row, reasons[row])
+                    yield ActivationBatch.failed(part, row, reasons[row], digest)
                     continue
-                one, tensors = (
-                    slice(row, row + 1),
-                    [torch.from_numpy(m[None]) for m in maps.of(row)],
-                )
-                yield ActivationBatch(part, [row], sizes[one], boxes[one], tensors)
+                tensors = [torch.from_numpy(m[None]) for m in maps.of(row)]
+                yield ActivationBatch(part, [row], sizes[one], boxes[one], tensors, digests=digest)

@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from rrtool.artifacts.schema import Column
 from rrtool.stages.driver import Datasets, Wanted
+from rrtool.stages.over_images import Finish
 
 
 @dataclass(frozen=True)
@@ -55,20 +56,6 @@ class Part:
             corner, end = self.common["boxes"][row - self.rows.start].reshape(2, 2)
             found.append(of(self.results[row]) * np.tile(end - corner, 2) + np.tile(corner, 2))
         return np.concatenate(found)
-
-
-@dataclass(frozen=True)
-class Finish:
-    """What becomes of an output when all of its rows are there.
-
-    Attributes:
-        changed: by dataset, from any of its rows to what is stored of them.
-        columns, facts: to store beside.
-    """
-
-    changed: Mapping[str, Callable[[np.ndarray], np.ndarray]]
-    columns: Datasets
-    facts: Mapping[str, Any]
 
 
 # From a function that gives a column part by part.

@@ -15,7 +15,7 @@ from rrtool.options import (
     artifact,
     option,
 )
-from rrtool.stages.activations.options import ActivationsOptions
+from rrtool.stages.activations.options import ActivationsOptions, OverImagesOptions
 from rrtool.stages.diffusion.options import MAX_ITERATIONS
 
 # Of core, which takes time to import.
@@ -126,7 +126,7 @@ class ObjectSaliencyOptions(RegionsOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _SaliencyOptions(RegionsOptions, ActivationsOptions, OutputOptions):
+class _SaliencyOptions(RegionsOptions, ActivationsOptions, OverImagesOptions):
     """What both kinds of saliency take."""
 
     features: str | None = None

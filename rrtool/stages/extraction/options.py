@@ -1,9 +1,10 @@
 """Options of extract: what its descriptors depend on, and what else comes out of the same pass."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 from rrtool.errors import OptionError, UsageError
-from rrtool.options import Options, declarations, option
+from rrtool.options import Command, Options, OutputOptions, argument, declarations, option
 from rrtool.stages.discovery.options import FeatureSaliencyOptions, SaliencyFsOptions
 from rrtool.stages.matching.options import DetectLocalOptions, LocalOptions
 from rrtool.stages.retrieval.options import CLASS_TOKEN, ExtractOptions
@@ -108,3 +109,13 @@ class OnePassOptions(ExtractOptions, LocalOptions, FeatureSaliencyOptions):
             found[local.output] = local
         regions = self.salient_regions()
         return found if regions is None else {**found, **regions.asking()}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergeOptions(OutputOptions):
+    """Join the shares of --shard into what one run makes of all images."""
+
+    COMMAND: ClassVar = Command(
+        "merge", "rrtool.stages.extraction.merge", "§2.5", "docs/artifacts.md", quick=False
+    )
+    shares: tuple[str, ...] = argument("All shares, in any order.")

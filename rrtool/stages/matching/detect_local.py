@@ -1,5 +1,6 @@
 """``rrtool detect-local``: images or activation maps → local features in activation maps (DSM)."""
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -81,6 +82,8 @@ class _CommonLevels:
         self._record: list[InputRecord] = []
         if first.levels_from is not None:
             self._read(first.levels_from)
+        elif first.update and os.path.exists(first.output):
+            self._levels = _levels_of(first.output)
 
     def given(self, opened: Sequence[OutputFile]) -> list[InputRecord]:
         """The input of the first output: the file that is named, if one is."""
@@ -104,6 +107,12 @@ class _CommonLevels:
         with open_artifact(path, LocalFeaturesFile) as model:
             self._levels = model.levels()
             self._record = [_record_of(self._levels, model)]
+
+
+def _levels_of(path: str) -> Levels:
+    """Those that stay, for the rows of these local features that are kept."""
+    with open_artifact(path, LocalFeaturesFile) as kept:
+        return kept.levels()
 
 
 def _record_of(levels: Levels, file: LocalFeaturesFile | OutputFile) -> InputRecord:

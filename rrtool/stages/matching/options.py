@@ -12,7 +12,7 @@ from rrtool.options import (
     artifact,
     option,
 )
-from rrtool.stages.activations.options import ActivationsOptions, BoxesOptions
+from rrtool.stages.activations.options import ActivationsOptions, BoxesOptions, OverImagesOptions
 
 CHANNEL_RULES = ("drop", "strongest")
 
@@ -70,7 +70,7 @@ class LocalOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DetectLocalOptions(BoxesOptions, ActivationsOptions, LocalOptions, OutputOptions):
+class DetectLocalOptions(BoxesOptions, ActivationsOptions, LocalOptions, OverImagesOptions):
     """Detect local features in the activation maps of images (local-features)."""
 
     COMMAND: ClassVar = Command(

@@ -48,6 +48,11 @@ class ReportOptions(Options):
     database_local: str | None = artifact(
         None, "Local features of a ranking's database; with those of the queries, draw matches."
     )
+    verified: str | None = artifact(
+        None,
+        "Show the matches of this verified ranking, from rerank, beside a ranking of the same "
+        "queries that has none, such as one from diffuse.",
+    )
     ground_truth: str | None = option(
         None, "Mark what a ranking has right and wrong by this ground truth, as for evaluate.",
         role="file", panel="Inputs",

@@ -29,7 +29,7 @@ _WRITERS = {
 # Options that pages of some kinds take: these kinds, in words and by name.
 _TAKEN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
     **dict.fromkeys(
-        ("query_images", "query_local", "database_local", "ground_truth"),
+        ("query_images", "query_local", "database_local", "verified", "ground_truth"),
         ("a ranking", ("ranking",)),
     ),
     **dict.fromkeys(("objects", "regions", "boxes"), ("saliency", ("saliency",))),

@@ -1,153 +1,147 @@
-"""``rrtool report`` of a ranking: its images and matches."""
+"""The page of a ranking: of ``rrtool report``, and of whoever else has queries and hits."""
 
-from collections.abc import Iterator, Sequence
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from rrtool import ground_truth as ground_truths
 from rrtool.artifacts import LocalFeaturesFile, Ranking, open_artifact, require_same_names
-from rrtool.core.evaluation.evaluation import QueryGroundTruth, RetrievalScores, retrieval_scores
-from rrtool.errors import ArtifactError
+from rrtool.files import have_same_content
 from rrtool.progress import Progress
-from rrtool.reports.document import facts_of, render, warning_of
-from rrtool.reports.drawing import draw_box
-from rrtool.reports.match_page import NOT_COUNTED, RIGHT, WRONG, Found, QueryResult
+from rrtool.reports.document import facts_of, warning_of
+from rrtool.reports.match_page import QueryResult, ShownHit, render_page
+from rrtool.reports.picture_store import PictureStore, ShownPicture
 from rrtool.reports.pictures import Pictures, evenly_spaced, tell_missing
-from rrtool.reports.verified_match import MatchDrawer, MatchSide
-from rrtool.stages.matching.local_features import read_local_features
+from rrtool.reports.verified_match import Sheet
+from rrtool.stages.reports.match_rule import MIN_INLIERS, MatchRule
 from rrtool.stages.reports.options import ReportOptions
+from rrtool.stages.reports.ranking_head import Entry, read_head, score_of
+from rrtool.stages.reports.ranking_matches import MatchDrawer, Verified, read_verified
+from rrtool.stages.reports.ranking_truth import SCORE_COLUMNS, read_truth
 from rrtool.stages.reports.text_output import write_text
 
-_N_FOUND = 8
-_QUERY_PICTURE = 320  # longer side in pixels
-_CUTOFFS = (1, 5, 10)
+N_HITS = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageInputs:
+    """What a page of a ranking is made from.
+
+    Attributes:
+        ranking: its path.
+        images: those of the database: a folder or list, as for ``extract``, or path by name.
+        query_images: those of the queries; by default those of the database.
+        query_local, database_local: paths of the local features of both sides; with them the
+            matches are drawn.
+        verified: path of another ranking of these queries and images, from ``rerank``, whose
+            matches are shown; by default the ranking's own, if it has any.
+        ground_truth: what to mark right and wrong by, as for ``evaluate``.
+        max_queries: so many are shown, evenly spaced over all.
+        n_hits: how many are shown of each.
+        min_inliers: how many make a match.
+    """
+
+    ranking: str
+    images: str | Mapping[str, str]
+    query_images: str | Mapping[str, str] | None = None
+    query_local: str | None = None
+    database_local: str | None = None
+    verified: str | None = None
+    ground_truth: str | None = None
+    max_queries: int = 50
+    n_hits: int = N_HITS
+    min_inliers: int = MIN_INLIERS
 
 
 def write(options: ReportOptions, output: Path, progress: Progress) -> None:
+    """Write the page that ``rrtool report`` makes of a ranking.
+
+    Raises:
+        RrtoolError: an input does not fit, or the output cannot be written.
+    """
+    inputs = PageInputs(
+        ranking=options.artifacts[0], images=options.images or "",
+        query_images=options.query_images, query_local=options.query_local,
+        database_local=options.database_local, verified=options.verified,
+        ground_truth=options.ground_truth, max_queries=options.max_queries,
+    )  # fmt: skip
+    write_page(inputs, output, progress)
+
+
+def write_page(inputs: PageInputs, output: Path, progress: Progress) -> None:
     """Write a page that shows the head of each ranking, and the matches of verified ones.
 
     Raises:
         RrtoolError: an input does not fit, or the output cannot be written.
     """
-    with open_artifact(options.artifacts[0], Ranking) as ranking:
-        page = _Page(ranking, options)
-        n_queries = len(page.ids)
-        shown = evenly_spaced(n_queries, options.max_queries)
-        facts = {
-            **facts_of(ranking.extra["description"]),
-            "ranking": ranking.path,
-            "made": ranking.created,
-        }
+    with ExitStack() as files:
+        ranking = files.enter_context(open_artifact(inputs.ranking, Ranking))
+        page = _Page(ranking, inputs, files)
+        n_queries = len(page.query_names)
+        shown = evenly_spaced(n_queries, inputs.max_queries)
+        description = ranking.extra["description"]
+        facts = {**facts_of(description), "ranking": ranking.path, "made": ranking.created}
         if len(shown) < n_queries:
             facts["queries shown"] = f"{len(shown)} of {n_queries}, evenly spaced"
-        pieces = render(
-            "matches.html",
-            title=f"Ranked images of {n_queries} queries",
+        pieces = render_page(
+            title="Ranked images of " + ("a query" if n_queries == 1 else f"{n_queries} queries"),
             warning=warning_of(ranking.network),
             facts=facts,
-            score_columns=("order", "setup", "mAP", *(f"mP@{k}" for k in _CUTOFFS), "queries"),
-            score_rows=[_score_row(label, scores) for label, scores in page.truth.scores],
+            score=page.score,
+            rule=page.rule,
+            score_columns=SCORE_COLUMNS,
+            score_rows=page.truth.score_rows(),
             results=page.results(shown, progress),
         )
         write_text(output, pieces)
     tell_missing(progress, page.queries, page.database)
 
 
-@dataclass(frozen=True)
-class _Truth:
-    """The ground truth of the setup that the page marks by, and the scores of all setups."""
-
-    setup: str = ""
-    queries: Sequence[QueryGroundTruth] = ()
-    scores: Sequence[tuple[str, RetrievalScores]] = ()
-
-    def mark(self, query: int, row: int) -> str | None:
-        if not len(self.queries):
-            return None
-        truth = self.queries[query]
-        if row in truth.junk:
-            return NOT_COUNTED
-        return RIGHT if row in truth.positives else WRONG
-
-    def note(self, query: int) -> str:
-        """Average precisions of the query, in the order of ``scores``."""
-        found = [
-            f"{100 * scores.average_precisions[query]:.1f} ({label})"
-            for label, scores in self.scores
-            if scores.setup == self.setup and not np.isnan(scores.average_precisions[query])
-        ]
-        return "average precision " + ", ".join(found) if found else ""
-
-
-def _score_row(label: str, scores: RetrievalScores) -> list[str]:
-    means = [scores.mean_average_precision, *(scores.precisions[k] for k in _CUTOFFS)]
-    texts = ["–" if np.isnan(mean) else f"{100 * mean:.1f}" for mean in means]
-    return [label, scores.setup, *texts, str(scores.n_queries - scores.n_left_out)]
-
-
 class _Page:
-    """Makes the results of queries, one after the other; columns are those of the ranking.
+    """Makes the results of queries, one after the other."""
 
-    Attributes:
-        before: ids in the order before verification; None for a plain ranking, as ``n_inliers``.
-    """
-
-    def __init__(self, ranking: Ranking, options: ReportOptions) -> None:
+    def __init__(self, ranking: Ranking, inputs: PageInputs, files: ExitStack) -> None:
+        self.ranking, self.inputs = ranking, inputs
         self.query_names, self.database_names = ranking.query_names, ranking.database_names
-        self.boxes, self.ids = ranking.query_boxes, ranking.ids
-        self.similarities = ranking.similarities
-        self.n_inliers = ranking.n_inliers if ranking.is_verified else None
-        self.before = ranking.ids_before() if ranking.is_verified else None
-        method = str(ranking.extra["description"].get("method", "ranking"))
-        self.truth = self._truth(options.ground_truth, method)
-        self.queries = self.database = Pictures(options.images or "", self.database_names)
-        if options.query_images is not None:
-            self.queries = Pictures(options.query_images, self.query_names)
-        self.drawer = self._drawer(ranking, options.query_local, options.database_local)
+        description = ranking.extra["description"]
+        self.score = score_of(description)
+        self.rule = MatchRule.of(description, inputs.min_inliers)
+        self.truth = read_truth(
+            inputs.ground_truth, ranking, str(description.get("method", "ranking"))
+        )
+        self.queries = self.database = Pictures(inputs.images, self.database_names)
+        if inputs.query_images is not None:
+            self.queries = Pictures(inputs.query_images, self.query_names)
+        self.verified = self._verified(files)
+        self.drawer = self._drawer(files)
+        n_shown = min(len(self.query_names), inputs.max_queries) * (1 + inputs.n_hits)
+        n_images = len(self.database_names) + len(self.query_names)
+        self.store = PictureStore(min(n_shown, n_images))
 
-    def _truth(self, source: str | None, method: str) -> _Truth:
-        if source is None:
-            return _Truth()
-        truth = ground_truths.load(source)
-        setups = ground_truths.resolve(truth, self.query_names, self.database_names, self.boxes)
-        orders = [(method, self.ids)]
-        if self.before is not None:
-            orders.insert(0, ("before verification", self.before))
-        scores = [
-            (label, retrieval_scores(ids, queries, protocol=truth.protocol, setup=setup,
-                                     cutoffs=_CUTOFFS))
-            for setup, queries in setups.items()
-            for label, ids in orders
-        ]  # fmt: skip
-        setup = "medium" if "medium" in setups else next(iter(setups))
-        return _Truth(setup, setups[setup], scores)
+    def _verified(self, files: ExitStack) -> Ranking | None:
+        """The ranking whose matches are shown."""
+        if self.inputs.verified is None:
+            return self.ranking if self.ranking.is_verified else None
+        verified = files.enter_context(open_artifact(self.inputs.verified, Ranking))
+        for own, others in (
+            (self.query_names, verified.query_names),
+            (self.database_names, verified.database_names),
+        ):
+            require_same_names(own, self.ranking.path, others, verified.path)
+        return verified if verified.is_verified else None
 
-    def _drawer(
-        self, ranking: Ranking, query_local: str | None, database_local: str | None
-    ) -> MatchDrawer | None:
-        if not ranking.is_verified or query_local is None or database_local is None:
+    def _drawer(self, files: ExitStack) -> MatchDrawer | None:
+        paths = self.inputs.query_local, self.inputs.database_local
+        if self.verified is None or None in paths:
             return None
         sides = []
-        for path, names, pictures in (
-            (query_local, self.query_names, self.queries),
-            (database_local, self.database_names, self.database),
-        ):
-            with open_artifact(path, LocalFeaturesFile) as local:
-                require_same_names(names, ranking.path, local.names, local.path)
-                features = read_local_features(local)
-                sides.append(MatchSide(names, features, local.map_sizes, local.boxes, pictures))
-        drawer = MatchDrawer(
-            sides[0], sides[1], ranking.scale_pairs, ranking.offsets, ranking.inliers
-        )
-        if not drawer.fits(self.ids):
-            raise ArtifactError(
-                "the matches are not of these local features", where=ranking.path,
-                expected=f"those of {query_local} and {database_local}",
-                todo="give those that rerank matched",
-            )  # fmt: skip
-        return drawer
+        for path, names in zip(paths, (self.query_names, self.database_names), strict=True):
+            local = files.enter_context(open_artifact(str(path), LocalFeaturesFile))
+            require_same_names(names, self.ranking.path, local.names, local.path)
+            sides.append(local)
+        return MatchDrawer(self.verified, *sides)
 
     def results(self, shown: Sequence[int], progress: Progress) -> Iterator[QueryResult]:
         with progress.task("report", len(shown), "queries") as advance:
@@ -156,30 +150,39 @@ class _Page:
                 advance(1)
 
     def _result(self, query: int) -> QueryResult:
-        name, box = self.query_names[query], self.boxes[query]
-        loaded = self.queries.load(name, _QUERY_PICTURE)
+        name = self.query_names[query]
+        picture = self.store.show(self.queries, name)
+        entries, own = read_head(
+            self.ranking, query, self.inputs.n_hits, lambda row: self._is_own(query, row)
+        )
+        verified = {} if self.verified is None else read_verified(self.verified, query)
+        hits = [self._hit(query, entry, picture, verified.get(entry.row)) for entry in entries]
+        box = self.ranking.read(Ranking.query_boxes, slice(query, query + 1))[0]
         return QueryResult(
-            name,
-            loaded and draw_box(loaded[0], box * loaded[1]),
-            self._found(query, self.ids, self.n_inliers),
-            [] if self.before is None else self._found(query, self.before, None),
-            None if self.drawer is None else self.drawer.draw_best(query, self.ids[query], box),
-            self.truth.note(query),
-        )
+            name, picture, None if picture is None else picture.box(box.tolist()), hits,
+            [self.database_names[row] for row in own], self.truth.note(query),
+            self.store.take_new(),
+        )  # fmt: skip
 
-    def _found(self, query: int, ids: np.ndarray, n_inliers: np.ndarray | None) -> list[Found]:
-        similarities = dict(
-            zip(self.ids[query].tolist(), self.similarities[query].tolist(), strict=True)
-        )
-        inliers = [] if n_inliers is None else n_inliers[query].tolist()
-        return [
-            Found(
-                self.database_names[row],
-                self.database.thumbnail(self.database_names[row]),
-                self.truth.mark(query, row),
-                similarities[row],
-                inliers[place] if place < len(inliers) else None,
-            )
-            for place, row in enumerate(ids[query, :_N_FOUND].tolist())
-            if row >= 0
-        ]
+    def _is_own(self, query: int, row: int) -> bool:
+        """Whether an image is the photo of the query."""
+        query_name, name = self.query_names[query], self.database_names[row]
+        if self.queries is self.database:
+            return query_name == name
+        first, second = self.queries.path(query_name), self.database.path(name)
+        return first is not None and second is not None and have_same_content(first, second)
+
+    def _hit(
+        self, query: int, entry: Entry, picture: ShownPicture | None, verified: Verified | None
+    ) -> ShownHit:
+        name = self.database_names[entry.row]
+        sheet = Sheet(picture, self.store.show(self.database, name))
+        match = None
+        if self.drawer is not None and verified is not None:
+            match = self.drawer.draw(query, entry.row, verified, sheet)
+        n_inliers = None if verified is None else verified.n_inliers
+        return ShownHit(
+            entry.rank, name, self.truth.mark(query, entry.row), entry.score, entry.similarity,
+            entry.rank_by_similarity, n_inliers, self.rule.holds(entry.similarity, n_inliers),
+            sheet, match,
+        )  # fmt: skip

@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from rrtool.artifacts import Features
+from rrtool.artifacts import Features, OverImages
+from rrtool.artifacts.output.joining import Derived
 from rrtool.artifacts.schema import Column
 from rrtool.core.retrieval.whitening import apply_whitening, l2_normalize, sum_of_directions
 from rrtool.errors import ArtifactError
-from rrtool.stages.activations.task import Finish
+from rrtool.networks.packaged import own_head
+from rrtool.stages.activations.task import Finisher
+from rrtool.stages.over_images import Finish
+from rrtool.stages.retrieval.describer import whitening_name
 
 # A collection's mean counts as much as the learnt one when it has this many images: the mean of one
 # photo is the photo.
@@ -35,26 +39,50 @@ def center_of(features: Features) -> np.ndarray:
     return features.center
 
 
-def whiten_about(
-    center: np.ndarray | None, whitening: tuple[np.ndarray, np.ndarray]
-) -> Callable[[Callable[[Column], Iterator[np.ndarray]]], Finish]:
-    """How descriptors are whitened when all are there.
+Whitening = tuple[np.ndarray, np.ndarray]  # learnt mean (k,) and projection (d, k)
+
+
+def own_whitening(features: OverImages) -> Whitening:
+    """The whitening that comes with rrtool, by which features were whitened about their own mean.
+
+    Raises:
+        ArtifactError: it was another version of it.
+    """
+    for name, forms in own_head().whitenings.items():
+        for scales, found in forms.items():
+            if (
+                whitening_name(name, scales, found, has_version=True)
+                == features.options["whitening"]
+            ):
+                return found
+    raise ArtifactError(
+        "the whitening of these features is not the one that comes with this version",
+        where=features.path, found=features.options["whitening"], todo="make them again",
+    )  # fmt: skip
+
+
+def whitened(descriptors: np.ndarray, center: np.ndarray, whitening: Whitening) -> np.ndarray:
+    """``(n, d)``: descriptors ``(n, k)`` less a mean ``(k,)``, projected."""
+    return apply_whitening(l2_normalize(descriptors), center, whitening[1])
+
+
+def whiten_about(center: np.ndarray | None, whitening: Whitening) -> Finisher:
+    """What is left to do when all descriptors are there.
 
     Args:
-        center: ``(k,)`` to subtract; None for the mean of the descriptors themselves.
-        whitening: learnt mean ``(k,)`` and projection ``(d, k)``.
+        center: ``(k,)`` about which they are whitened already; None for their own mean. With other
+            images that is another, so what they were before is kept beside.
     """
-    mean, projection = whitening
 
     def finish(read: Callable[[Column], Iterator[np.ndarray]]) -> Finish:
-        about = _mean(read(Features.descriptors), mean) if center is None else center
-
-        def whitened(descriptors: np.ndarray) -> np.ndarray:
-            return apply_whitening(l2_normalize(descriptors), about, projection)
-
+        about = _mean(read(Features.unwhitened), whitening[0]) if center is None else center
         digest = hashlib.blake2b(about.tobytes(), digest_size=4).hexdigest()
-        columns = Features.columns(center=about)
-        return Finish({Features.descriptors.name: whitened}, columns, {"centred_on": digest})
+        made = Derived(Features.unwhitened.name, lambda rows: whitened(rows, about, whitening))
+        return Finish(
+            columns=Features.columns(center=about),
+            facts={"centred_on": digest},
+            derived={Features.descriptors.name: made} if center is None else {},
+        )
 
     return finish
 

@@ -10,7 +10,7 @@ from rrtool.stages.activations.input import ActivationInput
 from rrtool.stages.activations.task import Job, Part, Task
 from rrtool.stages.driver import Datasets, Wanted, as_inputs
 from rrtool.stages.retrieval import extract_regions
-from rrtool.stages.retrieval.center import center_of, whiten_about
+from rrtool.stages.retrieval.center import center_of, whiten_about, whitened
 from rrtool.stages.retrieval.describer import Describer
 from rrtool.stages.retrieval.options import ExtractOptions
 
@@ -69,12 +69,15 @@ def _center_for(describer: Describer, network: Network, database: Features) -> n
 
 def _whole(describer: Describer, facts: dict[str, int], center: np.ndarray | None) -> Task:
     """Images as wholes."""
+    whitening = describer.whitening if describer.is_centred else None
 
     def columns(part: Part) -> list[Datasets]:
         vectors = part.dense(lambda vector: vector, (describer.dimension,))
-        return [Features.columns(descriptors=vectors)]
+        if whitening is None:
+            return [Features.columns(descriptors=vectors)]
+        if center is None:
+            return [Features.columns(unwhitened=vectors)]
+        return [Features.columns(descriptors=whitened(vectors, center, whitening))]
 
-    finish = None
-    if describer.is_centred and describer.whitening is not None:
-        finish = whiten_about(center, describer.whitening)
+    finish = None if whitening is None else whiten_about(center, whitening)
     return Task(lambda maps: list(describer(maps)), columns, facts, finish)

@@ -257,7 +257,13 @@ def _choose_whitening(
     if scales not in carried[wanted]:
         scales = next(iter(carried[wanted]))
     chosen = carried[wanted][scales]
-    # What a checkpoint carries is told from another's by the digest of its file.
-    content = b"".join(each.tobytes() for each in chosen)
-    version = f"@{blake2b(content, digest_size=4).hexdigest()}" if network.head.is_centred else ""
-    return f"{wanted}{version}/{scales}", chosen
+    return whitening_name(wanted, scales, chosen, has_version=network.head.is_centred), chosen
+
+
+def whitening_name(
+    name: str, scales: str, whitening: tuple[np.ndarray, np.ndarray], *, has_version: bool
+) -> str:
+    """What a whitening is called: what rrtool carries is told from another's by a digest."""
+    content = b"".join(each.tobytes() for each in whitening)
+    version = f"@{blake2b(content, digest_size=4).hexdigest()}" if has_version else ""
+    return f"{name}{version}/{scales}"

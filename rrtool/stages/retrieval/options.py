@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from rrtool.errors import OptionError, UsageError
 from rrtool.options import Command, OutputOptions, SeedOptions, argument, artifact, option
-from rrtool.stages.activations.options import BoxesOptions, NetworkOptions
+from rrtool.stages.activations.options import BoxesOptions, NetworkOptions, OverImagesOptions
 
 # A class token takes the place of pooling.
 CLASS_TOKEN = "cls"  # noqa: S105 - no password
@@ -13,7 +13,7 @@ POOLINGS = ("gem", "mac", "spoc", "rmac", "crow", CLASS_TOKEN)
 
 
 @dataclass(frozen=True, kw_only=True)
-class ExtractOptions(BoxesOptions, NetworkOptions, OutputOptions):
+class ExtractOptions(BoxesOptions, NetworkOptions, OverImagesOptions):
     """Describe every image, or every box, by one l2-normalised vector (features).
 
     What else ``extract`` takes out of the same pass: ``stages.extraction.options``.

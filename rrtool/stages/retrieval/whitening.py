@@ -9,6 +9,8 @@ from rrtool.progress import Progress
 from rrtool.stages.retrieval.descriptors import Described, read_usable
 
 ROWS_AT_A_TIME = 1 << 14
+# Of imported descriptors nobody knows; who whitens them does.
+UNWHITENED = ("none", "learned layer", "as imported")
 
 
 def require_unwhitened(features: Described) -> None:
@@ -19,7 +21,7 @@ def require_unwhitened(features: Described) -> None:
     """
     # A checkpoint's learned layer is part of its network; extract whitens after it, too.
     whitening = features.options.get("whitening")
-    if whitening not in ("none", "learned layer"):
+    if whitening not in UNWHITENED:
         raise ArtifactError(
             "the features are whitened already",
             where=features.path,

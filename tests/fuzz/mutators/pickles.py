@@ -15,7 +15,7 @@ from scipy.io import savemat
 from tests.fuzz.mutators import Mutator
 from tests.fuzz.mutators.raw import EDITS, zeros
 
-_ODD: tuple[Any, ...] = (
+ODD: tuple[Any, ...] = (
     None, -1, 10**30, 2**63, True, 1.5, float("nan"), float("inf"), "", "x", "\n", b"\xff", [], {},
     (),
     [[]], [None], {"ok": [1]}, "a_0", ["a_0"], [0, 0], [99], "x" * 100_000, 1 + 2j, {1, 2},
@@ -37,7 +37,7 @@ def _content(path: Path, rng: Random) -> None:
         if rng.random() < 0.25:
             del holder[key]
         else:
-            holder[key] = rng.choice((*_ODD, np.array([1, 2]), np.float64(3), np.zeros((2, 2))))
+            holder[key] = rng.choice((*ODD, np.array([1, 2]), np.float64(3), np.zeros((2, 2))))
         break
     protocol = rng.randrange(5)
     path.write_bytes(pickle.dumps(content, protocol))

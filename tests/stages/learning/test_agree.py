@@ -253,7 +253,8 @@ def test_report_agreement_is_one_sound_page(made: Path) -> None:
     assert "script" not in checker.tags
     assert text.count("<svg") == text.count("</svg>") == 6
     assert text.count("h0") == 6 * 54  # all images: there are fewer than 500
-    assert "http" not in text
+    assert "http:" not in text
+    assert "https:" not in text
     report(study, made / "page.html")
     (made / "notes.txt").write_text("mine")
     with pytest.raises(UsageError, match="no page of rrtool report"):

@@ -242,7 +242,8 @@ def test_contact_sheet_shows_every_image_that_is_asked_for(tmp_path):
     for row in read(path, "acquired_ids")[0][0]:
         assert f'data-id="{row}" data-name="img/{row:03d}.png"' in page
     assert '<option value="a&lt;b">' in page
-    assert "http" not in page
+    assert "http:" not in page
+    assert "https:" not in page
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -150,7 +150,8 @@ def test_page_is_balanced_and_keeps_other_files(tmp_path, states):
     assert "script" not in checker.tags
     for text in ("Random", "jLP + SEMI", "Cycle 2: 30 labels", "60.00±14.14", "mnist:data"):
         assert text in page
-    assert "http" not in page
+    assert "http:" not in page
+    assert "https:" not in page
     (tmp_path / "c.html").write_text("a page of mine")
     with pytest.raises(UsageError, match="no page of rrtool report"):
         report(states, tmp_path)

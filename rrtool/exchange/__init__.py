@@ -1,0 +1,1 @@
+"""Descriptors and rankings in the files of other programs (docs/formats.md)."""

@@ -1,0 +1,1 @@
+"""A collection that lives: ``index`` keeps its artifacts up to date, ``find`` asks them."""

@@ -1,0 +1,213 @@
+"""``rrtool find``: photos and an index → what of the index shows the same."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import rrtool
+from rrtool.artifacts import Features, Ranking, open_artifact, skipped_list_path
+from rrtool.artifacts.kinds.ranking import Hit
+from rrtool.errors import UsageError, WorkFailed
+from rrtool.images.collection import collect
+from rrtool.progress import Progress
+from rrtool.stages.collection.layout import Index, open_index
+from rrtool.stages.collection.options import FindOptions
+from rrtool.stages.reports.match_rule import MatchRule
+from rrtool.stages.reports.report_ranking import PageInputs, write_page
+from rrtool.tables import table_lines
+
+
+@dataclass(frozen=True)
+class Found:
+    """What was found of one photo.
+
+    Attributes:
+        query: as it was typed.
+        hits: the best first; photos of the same bytes as the query are none.
+        is_match: whether the geometry of one says that it shows the same; None where none was
+            asked for.
+        failure: why the photo cannot be used; empty where it can.
+    """
+
+    query: str
+    hits: list[Hit]
+    is_match: bool | None = None
+    failure: str = ""
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What was found of all photos.
+
+    Attributes:
+        found: of each, in the order of the queries.
+        as_table: whether CSV is asked for.
+        page: what was written, if a page was.
+    """
+
+    found: list[Found]
+    as_table: bool = False
+    page: str | None = None
+
+    def rows(self) -> Iterator[Sequence[object]]:
+        """One line a hit, after a line of titles."""
+        yield "query", "rank", "name", "score", "similarity", "n_inliers", "is_match"
+        for each in self.found:
+            match = "" if each.is_match is None else int(each.is_match)
+            for hit in each.hits:
+                yield (
+                    each.query,
+                    hit.rank,
+                    hit.name,
+                    hit.score,
+                    hit.similarity,
+                    hit.n_inliers,
+                    match,
+                )
+
+
+def run(options: FindOptions, progress: Progress) -> Findings:
+    """Describe the photos as the index is, search it, verify what is near, and follow the graph.
+
+    Raises:
+        RrtoolError: there is no index or none of the photos can be used.
+    """
+    index = open_index(options.index)
+    if not (index.features.exists() and index.local.exists()):
+        raise UsageError(
+            "the index is not finished", where=options.index,
+            todo=f"run rrtool index {index.images} -o {options.index}",
+        )  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="rrtool-find-") as name:
+        asked = _Asked(index, options, Path(name))
+        asked.describe()
+        rankings = asked.rank()
+        asked.write_page(rankings, progress)
+        return Findings(asked.found(rankings), options.csv, options.page)
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """Queries of an index, and a folder for what is made of them."""
+
+    index: Index
+    options: FindOptions
+    folder: Path
+
+    @property
+    def features(self) -> Path:
+        return self.folder / "queries.h5"
+
+    @property
+    def local(self) -> Path:
+        return self.folder / "query-local.h5"
+
+    def describe(self) -> None:
+        """Features and local features of the queries, by the index's own settings."""
+        listed, paths = self.folder / "photos", [os.path.abspath(q) for q in self.options.queries]
+        listed.write_bytes(b"\0".join(map(os.fsencode, paths)) + b"\0")
+        verified = {"query_local": self.local, "levels_from": self.index.local}
+        try:
+            rrtool.extract(
+                listed, self.features, center=self.index.features, **self._box(paths[0]),
+                **self.index.network(), **self.options.running(),
+                **(verified if self.options.rerank != "none" else {}),
+            )  # fmt: skip
+        except WorkFailed as error:
+            if not skipped_list_path(self.features).exists():
+                raise
+            raise UsageError("no photo to look for can be used", found=error.found) from None
+
+    def _box(self, path: str) -> dict[str, Any]:
+        if self.options.box is None:
+            return {}
+        boxes = self.folder / "boxes.csv"
+        rows = [("name", "x0", "y0", "x1", "y1"), (path, *self.options.box)]
+        boxes.write_bytes(os.fsencode("".join(table_lines(rows))))
+        return {"boxes": boxes}
+
+    def rank(self) -> list[Path]:
+        """The rankings, each made from the one before."""
+        index, folder = self.index, self.folder
+        pair = (self.features, index.features)
+        made = [rrtool.search(*pair, folder / "global.h5")]
+        if self.options.rerank != "none":
+            made.append(rrtool.rerank(
+                made[0], folder / "dsm.h5", query_local=self.local, database_local=index.local,
+                device=self.options.device,
+            ))  # fmt: skip
+        if self.options.rerank == "diffusion":
+            if not index.graph.exists():
+                raise UsageError(
+                    "the index is too small for a graph", where=index.folder,
+                    todo="use --rerank dsm",
+                )  # fmt: skip
+            made.append(rrtool.diffuse(
+                folder / "d.h5", graph=index.graph, queries=pair[0], database=pair[1],
+                seeds=made[-1], device=self.options.device,
+            ))  # fmt: skip
+        return made
+
+    def found(self, rankings: Sequence[Path]) -> list[Found]:
+        """The hits of every query, without the query itself."""
+        with (
+            open_artifact(rankings[-1], Ranking) as last,
+            open_artifact(rankings[min(1, len(rankings) - 1)], Ranking) as verified,
+            open_artifact(self.features, Features) as queries,
+            open_artifact(self.index.features, Features) as database,
+        ):
+            own = queries.file_digests[:, None]
+            is_same = (database.file_digests[None] == own).all(axis=2)
+            return [
+                Found(query, [], failure=reason)
+                if reason
+                else Found(query, *_hits(last, verified, row, is_same[row], self.options.top))
+                for row, (query, reason) in enumerate(
+                    zip(self.options.queries, queries.reasons, strict=True)
+                )
+            ]
+
+    def write_page(self, rankings: Sequence[Path], progress: Progress) -> None:
+        """See ``--page``."""
+        if self.options.page is None:
+            return
+        collection = collect(self.index.images)
+        with open_artifact(self.features, Features) as queries:
+            names = queries.names
+        verified: dict[str, Any] = {}
+        if len(rankings) > 1:
+            verified = {
+                "verified": str(rankings[1]), "query_local": str(self.local),
+                "database_local": str(self.index.local),
+            }  # fmt: skip
+        inputs = PageInputs(
+            ranking=str(rankings[-1]),
+            images=dict(zip(collection.names, collection.paths, strict=True)),
+            query_images=dict(zip(names, names, strict=True)), n_hits=self.options.top,
+            max_queries=len(names), **verified,
+        )  # fmt: skip
+        write_page(inputs, Path(self.options.page), progress)
+
+
+def _hits(
+    last: Ranking, verified: Ranking, query: int, is_same: np.ndarray, n_most: int
+) -> tuple[list[Hit], bool | None]:
+    """The first hits, with the matches of the verified ranking, and whether one is a match."""
+    counts = {hit.name: hit.n_inliers for hit in verified.hits(query)}
+    same = set(np.array(last.database_names, dtype=object)[is_same])
+    others = [hit for hit in last.hits(query) if hit.name not in same][:n_most]
+    hits = [
+        replace(hit, rank=rank, n_inliers=counts.get(hit.name))
+        for rank, hit in enumerate(others, start=1)
+    ]
+    if not verified.is_verified:
+        return hits, None
+    rule = MatchRule.of(verified.described())
+    return hits, any(rule.holds(hit.similarity, hit.n_inliers) for hit in hits)

@@ -1,0 +1,151 @@
+"""``rrtool index``: photos → a folder of artifacts that is kept up to date."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import rrtool
+from rrtool.artifacts import Features, open_artifact
+from rrtool.artifacts.output.lock import output_lock
+from rrtool.errors import UsageError
+from rrtool.files import write_failures
+from rrtool.progress import Progress
+from rrtool.stages.collection.layout import Index, wanted_index
+from rrtool.stages.collection.options import IndexOptions
+from rrtool.stages.collection.plan import Work, work_of
+
+_FEWEST = 3  # photos that a graph is of
+
+
+@dataclass(frozen=True)
+class Indexed:
+    """What a run has done.
+
+    Attributes:
+        path: the folder of the index.
+        work: what was to be done.
+        n_skipped: photos that cannot be used.
+    """
+
+    path: Path
+    work: Work
+    n_skipped: int = 0
+
+
+def run(options: IndexOptions, progress: Progress) -> Indexed:
+    """Bring an index up to date, or say what that takes.
+
+    Raises:
+        RrtoolError: it was made otherwise, another run is at it, or what a stage raises.
+    """
+    if options.images == "-":
+        raise UsageError(
+            "an index is of photos that stay", expected="a folder, or a list in a file",
+            found="standard input",
+        )  # fmt: skip
+    if options.dry_run:
+        index = _index(options)
+        return Indexed(index.folder, _told(index, options, progress))
+    folder = Path(options.output)
+    with write_failures(folder):
+        folder.mkdir(exist_ok=True)
+    try:
+        return _indexed(folder, options, progress)
+    finally:
+        with suppress(OSError):
+            folder.rmdir()  # where nothing came into it
+
+
+def _indexed(folder: Path, options: IndexOptions, progress: Progress) -> Indexed:
+    with output_lock(folder / Index.FILE):
+        index = _index(options)
+        work = _told(index, options, progress)
+        if not index.record.exists():
+            index = index.kept()
+        rates = _bring_up_to_date(index, work, options, progress)
+        if rates != index.rates:
+            index.kept(rates=rates)
+        with open_artifact(index.features, Features) as features:
+            n_skipped = int(features.extra.get("n_skipped", 0))
+    return Indexed(folder, work, n_skipped)
+
+
+def _index(options: IndexOptions) -> Index:
+    return wanted_index(options.output, options.images, options.remembered())
+
+
+def _told(index: Index, options: IndexOptions, progress: Progress) -> Work:
+    work = work_of(index, options.max_pixels)
+    for line in work.lines(index.rates):
+        progress.message(line)
+    return work
+
+
+def _bring_up_to_date(
+    index: Index, work: Work, options: IndexOptions, progress: Progress
+) -> dict[str, float]:
+    """Run the stages; returns the rates, with those that were measured now."""
+    rates = dict(index.rates)
+    for name, stage in _stages(index, options, _WithoutNews(progress)):
+        start = time.monotonic()
+        stage()
+        seconds = time.monotonic() - start
+        if work.n_computed:
+            rates[name] = round(seconds / work.n_computed if name == "photo" else seconds, 4)
+    return rates
+
+
+class _WithoutNews:
+    """Progress that leaves out what is up to date: that of an index is said once."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self.task = progress.task
+
+    def message(self, text: str) -> None:
+        if not text.endswith(" is up to date"):
+            self._progress.message(text)
+
+
+def _stages(
+    index: Index, options: IndexOptions, progress: Progress
+) -> Iterator[tuple[str, Callable[[], object]]]:
+    """What makes the artifacts, in the order of what they need, by the name of its rate."""
+    discovers = index.options["discover"]
+
+    def photos() -> None:
+        regions = {"fs_regions": index.regions} if discovers else {}
+        rrtool.extract(
+            index.images, index.features, local=index.local, query_local=index.query_local,
+            update=True, progress=progress, **index.network(), **options.running(), **regions,
+        )  # fmt: skip
+
+    yield "photo", photos
+    # What follows is of these photos alone, and nobody else's.
+    common: dict[str, Any] = {"overwrite": True, "progress": progress}
+    yield "graph", lambda: _graph(index, device=options.device, **common)
+    if discovers:
+        yield "objects", lambda: _objects(index, options.device, common)
+
+
+def _graph(index: Index, **more: Any) -> None:
+    """The graph, where there are enough photos to make one of."""
+    with open_artifact(index.features, Features) as features:
+        n_good = int((features.status == 0).sum())
+    if n_good >= _FEWEST:
+        rrtool.build_graph(index.features, index.graph, **more)
+    else:
+        index.graph.unlink(missing_ok=True)
+
+
+def _objects(index: Index, device: str, common: dict[str, Any]) -> None:
+    """What repeats in the photos."""
+    graph, centrality = index.region_graph, index.centrality
+    rrtool.build_graph(index.regions, graph, device=device, **common)
+    rrtool.centrality(graph, centrality, measure="katz", device=device, **common)
+    rrtool.discover(index.regions, index.objects, graph=graph, centrality=centrality, **common)

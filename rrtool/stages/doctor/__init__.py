@@ -1,0 +1,1 @@
+"""Whether rrtool works here, and what killed runs have left."""

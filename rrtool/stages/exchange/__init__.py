@@ -1,0 +1,1 @@
+"""Taking in and giving out files of other programs."""

@@ -1,0 +1,144 @@
+"""Options of import and export (docs/formats.md)."""
+
+from dataclasses import MISSING, dataclass
+from pathlib import PurePath
+from typing import Any, ClassVar
+
+from rrtool.errors import OptionError, UsageError
+from rrtool.options import (
+    Command,
+    OutputOptions,
+    OverwriteOptions,
+    argument,
+    option,
+)
+
+AUTO = "auto"
+FEATURES = ("npy", "npz", "parquet", "hloc")
+RANKINGS = ("csv", "ilias", "ranks", "pairs")
+# What a suffix stands for where it is features, a ranking, or local features.
+_OF_FEATURES = {".npy": "npy", ".npz": "npz", ".parquet": "parquet", ".h5": "hloc",
+                ".hdf5": "hloc"}  # fmt: skip
+_OF_RANKINGS = {".csv": "csv", ".tsv": "csv", ".json": "ilias", ".txt": "pairs"}
+_OF_VERIFIED = {".npy": "ranks", ".h5": "hloc-matches", ".hdf5": "hloc-matches"}
+SUFFIXES = {
+    "features": _OF_FEATURES,
+    "ranking": {**_OF_RANKINGS, **_OF_VERIFIED},
+    "local-features": {".h5": "hloc-local", ".hdf5": "hloc-local"},
+}
+FORMATS = {
+    "features": FEATURES,
+    "ranking": (*RANKINGS, "hloc-matches", "colmap"),
+    "local-features": ("hloc-local",),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportOptions(OutputOptions):
+    """Take in descriptors or rankings that another program made (features, ranking)."""
+
+    COMMAND: ClassVar = Command(
+        "import", "rrtool.stages.exchange.import_", "§2.5", "docs/formats.md", python="import_"
+    )
+    source: str = argument("The file to take in.", role="file")
+    format: str = option(
+        AUTO,
+        "What the file is: descriptors as npy, npz, parquet or hloc (its HDF5 of global features), "
+        "or a ranking as csv, ilias (its JSON of similarities), ranks (of the revisited "
+        "benchmarks) or pairs (of hloc); auto goes by the suffix, and takes .npy for descriptors.",
+        choices=(AUTO, *FEATURES, *RANKINGS),
+    )  # fmt: skip
+    names: str | None = option(
+        None,
+        "A list of the images' names: for npy and ranks in the order of their rows; of the other "
+        "formats, which have names, it says which images to take, and their order.",
+        role="file", panel="Inputs",
+    )  # fmt: skip
+    query_names: str | None = option(
+        None, "The same of the queries of a ranking.", role="file", panel="Inputs"
+    )
+    network_name: str | None = option(
+        None,
+        "What made the descriptors, in your words: those of different words are not compared with "
+        "each other; by default each file has its own.",
+    )
+
+    def check(self) -> None:
+        super().check()
+        form = self.form
+        if form in ("npy", "ranks") and self.names is None:
+            raise UsageError(
+                f"{form} has no names", where=self.source, expected="--names, a list of them"
+            )
+        if form == "ranks" and self.query_names is None:
+            raise UsageError(
+                "ranks have no names", where=self.source, expected="--query-names, a list of them"
+            )
+        if form in FEATURES and self.query_names is not None:
+            raise UsageError("--query-names goes with rankings", found=f"--format {form}")
+        if self.network_name is not None and not self.network_name.strip():
+            raise OptionError("bad --network-name: nothing", option="network_name")
+
+    @property
+    def form(self) -> str:
+        """What the file is.
+
+        Raises:
+            OptionError: its suffix does not say so.
+        """
+        return resolved_form(self.format, self.source, {**_OF_RANKINGS, **_OF_FEATURES})
+
+    def settings(self) -> dict[str, Any]:
+        return {**super().settings(), "format": self.form}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportOptions(OverwriteOptions):
+    """Give out features, a ranking or its matches in a form that other programs read."""
+
+    COMMAND: ClassVar = Command(
+        "export", "rrtool.stages.exchange.export", "§2.5", "docs/formats.md", quick=False
+    )
+    artifact: str = argument("Features, a ranking, or local features.")
+    output: str = option(
+        MISSING, "The file to write; lists of names are written beside it where it has none.",
+        role="output", shapes=False, panel="Output", flags=("--output", "-o"),
+    )  # fmt: skip
+    format: str = option(
+        AUTO,
+        "What to write: features as npy, npz, parquet or hloc; a ranking as csv, ilias, ranks or "
+        "pairs, its matches as hloc-matches or colmap; local features as hloc-local; auto goes by "
+        "the suffix.",
+        choices=(AUTO, *FEATURES, *RANKINGS, "hloc-matches", "hloc-local", "colmap"),
+    )  # fmt: skip
+
+    def form_of(self, kind: str) -> str:
+        """What to write of an artifact of a kind.
+
+        Raises:
+            OptionError: the suffix does not say so, or the kind has no such form.
+        """
+        form = resolved_form(self.format, self.output, SUFFIXES[kind])
+        if form not in FORMATS[kind]:
+            raise OptionError(
+                f"{kind} cannot be written so", option="format", where=self.artifact,
+                expected=", ".join(FORMATS[kind]), found=form,
+            )  # fmt: skip
+        return form
+
+
+def resolved_form(form: str, path: str, suffixes: dict[str, str]) -> str:
+    """A format, or that of a file's suffix.
+
+    Raises:
+        OptionError: there is none of this suffix.
+    """
+    if form != AUTO:
+        return form
+    suffix = PurePath(path).suffix.lower()
+    if suffix not in suffixes:
+        raise OptionError(
+            "the suffix does not tell the format", option="format", where=path,
+            expected=f"--format, or one of {', '.join(suffixes)}", found=suffix or "none",
+        )  # fmt: skip
+    return suffixes[suffix]

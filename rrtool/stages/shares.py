@@ -1,0 +1,33 @@
+"""Shares of a collection: whole parts of it that follow each other, so that they can be joined."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from rrtool.errors import UsageError
+from rrtool.stages.driver import ROWS_PER_PART, parts_of
+from rrtool.stages.over_images import SHARE
+
+
+def own_parts(n_rows: int, share: tuple[int, int]) -> list[range]:
+    """The parts of a share, by the number of it and of all.
+
+    Raises:
+        UsageError: it has none.
+    """
+    parts, (number, n_shares) = parts_of(n_rows), share
+    if n_shares > len(parts):
+        raise UsageError(
+            f"a share is of {ROWS_PER_PART} images at least",
+            where="--shard",
+            expected=f"at most {len(parts)} shares of {n_rows} images",
+            found=n_shares,
+        )
+    first, end = ((number - more) * len(parts) // n_shares for more in (1, 0))
+    return parts[first:end]
+
+
+def share_facts(share: tuple[int, int], parts: Sequence[range], n_rows: int) -> dict[str, Any]:
+    """What an artifact says of the share that it is of; nothing of the whole."""
+    if share[1] == 1:
+        return {}
+    return {SHARE: {"first": parts[0].start, "end": parts[-1].stop, "images": n_rows}}

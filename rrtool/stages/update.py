@@ -1,0 +1,223 @@
+"""Artifacts over images whose list of images has changed: which rows serve again.
+
+A row is that of a file: one of the same name, size and time is taken for unchanged without a look
+at it; of others the content decides, by its digest. So a file that is written anew with the same
+size and the time of the old one set back is not noticed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from rrtool.artifacts import OverImages
+from rrtool.artifacts.rows import RowTable, TakenRows, put_rows
+from rrtool.errors import ArtifactError
+from rrtool.images.collection import Collection
+from rrtool.images.content import UNKNOWN, as_row, digest_of_photo
+from rrtool.images.formats import suffix_of
+from rrtool.progress import Progress
+from rrtool.stages.over_images import FAILED
+
+COMPUTED = -1
+_NO_FILE = (-1, -1)
+_ENGINE = ("engine", "precision")  # facts
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Where the rows of an updated artifact come from.
+
+    Attributes:
+        sources: ``(n,)`` int64, row of the old artifact, or ``COMPUTED``.
+        digests: ``(n, 16)`` uint8, of the files of kept rows.
+        n_renamed: kept rows of images that had another name.
+        n_changed, n_new: computed rows of names that were there, and that were not.
+        n_gone: rows of the old artifact whose name and content are in none.
+    """
+
+    sources: np.ndarray
+    digests: np.ndarray
+    n_renamed: int
+    n_changed: int
+    n_new: int
+    n_gone: int
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is to be computed."""
+        return not (self.sources == COMPUTED).any()
+
+    @property
+    def keeps_any(self) -> bool:
+        return bool((self.sources != COMPUTED).any())
+
+    def __str__(self) -> str:
+        n, n_kept = len(self.sources), int((self.sources != COMPUTED).sum())
+        kept = f"{n_kept} of {n} images are kept"
+        if self.n_renamed:
+            kept += f", {self.n_renamed} of them under a new name"
+        return f"{kept}; {self.n_changed} changed, {self.n_new} new, {self.n_gone} gone"
+
+
+@dataclass(frozen=True)
+class _OldRows:
+    """What an artifact knows of the files of its rows."""
+
+    artifact: OverImages
+    max_pixels: int
+
+    @cached_property
+    def by_name(self) -> dict[str, int]:
+        return {name: row for row, name in enumerate(self.artifact.names)}
+
+    @cached_property
+    def signatures(self) -> list[tuple[int, int]]:
+        return [tuple(pair) for pair in self.artifact.file_signatures.tolist()]
+
+    @cached_property
+    def sizes(self) -> set[int]:
+        return {size for size, _ in self.signatures}
+
+    @cached_property
+    def digests(self) -> list[bytes]:
+        return [row.tobytes() for row in self.artifact.file_digests]
+
+    @cached_property
+    def by_content(self) -> dict[tuple[bytes, str], int]:
+        """The first good row of each content, by its suffix too, which says how some are read."""
+        found: dict[tuple[bytes, str], int] = {}
+        status = self.artifact.status.tolist()
+        for (name, row), digest in zip(self.by_name.items(), self.digests, strict=False):
+            if digest != UNKNOWN and status[row] != FAILED:
+                found.setdefault((digest, suffix_of(name)), row)
+        return found
+
+    def find(self, name: str, path: str, signature: tuple[int, int]) -> tuple[int, bytes]:
+        """The row that serves for a file, or ``COMPUTED``, and the file's digest if it is kept."""
+        row = self.by_name.get(name, COMPUTED)
+        is_untouched = row != COMPUTED and self.signatures[row] == signature
+        if is_untouched and (signature == _NO_FILE or self.digests[row] != UNKNOWN):
+            return row, self.digests[row]
+        if signature[0] not in self.sizes:
+            return COMPUTED, UNKNOWN  # no file that was there had this content
+        digest = digest_of_photo(path, self.max_pixels)
+        if row != COMPUTED and self.digests[row] == digest != UNKNOWN:
+            return row, digest
+        if digest == UNKNOWN:  # which could not be read before, either
+            return row if is_untouched else COMPUTED, UNKNOWN
+        return self.by_content.get((digest, suffix_of(name)), COMPUTED), digest
+
+
+def plan_of(collection: Collection, old: OverImages, max_pixels: int) -> Plan:
+    """Compare the files of a collection with those that an artifact was made of.
+
+    Of an artifact of an older version, without digests, nothing is kept.
+    """
+    if OverImages.file_digests not in old:
+        n = len(collection)
+        nothing = np.full(n, COMPUTED), np.zeros((n, len(UNKNOWN)), np.uint8)
+        return Plan(*nothing, n_renamed=0, n_changed=0, n_new=n, n_gone=old.lengths["n"])
+    known, signatures = _OldRows(old, max_pixels), collection.signatures.tolist()
+    found = [
+        known.find(name, path, tuple(signature))
+        for name, path, signature in zip(
+            collection.names, collection.paths, signatures, strict=True
+        )
+    ]
+    sources = np.array([row for row, _ in found], dtype=np.int64)
+    digests = np.stack([as_row(digest) for _, digest in found])
+    own = np.array([known.by_name.get(name, COMPUTED) for name in collection.names])
+    is_kept, was_there = sources != COMPUTED, own != COMPUTED
+    in_use = {*sources[is_kept].tolist(), *own[was_there].tolist()}
+    return Plan(
+        sources,
+        digests,
+        n_renamed=int((is_kept & (sources != own)).sum()),
+        n_changed=int((~is_kept & was_there).sum()),
+        n_new=int((~is_kept & ~was_there).sum()),
+        n_gone=len(known.by_name) - len(in_use),
+    )
+
+
+class Kept:
+    """The rows of an artifact that serve again.
+
+    Args:
+        old: the artifact that is updated, open.
+        plan: where its rows go.
+    """
+
+    def __init__(self, old: OverImages, plan: Plan) -> None:
+        self.old = old
+        self.plan = plan
+        self._table = RowTable(old)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The datasets of its rows, but those that the list of images gives."""
+        return self._table.content
+
+    @property
+    def engine(self) -> dict[str, str]:
+        """What ran the network."""
+        return {key: self.old.extra[key] for key in _ENGINE if key in self.old.extra}
+
+    def of_all(self) -> dict[str, np.ndarray]:
+        """What is not of its rows, but of the collection as a whole."""
+        return self._table.of_all()
+
+    def computed(self, rows: range) -> list[int]:
+        """Those of some rows of the new artifact that are not kept."""
+        return [row for row in rows if self.plan.sources[row] == COMPUTED]
+
+    def put_into(self, datasets: Mapping[str, np.ndarray], rows: range) -> dict[str, np.ndarray]:
+        """A part with the kept rows in their places."""
+        places, taken = self.taken(rows, datasets)
+        return put_rows(type(self.old), datasets, places, taken) if len(places) else dict(datasets)
+
+    def taken(self, rows: range, names: Iterable[str]) -> tuple[np.ndarray, TakenRows]:
+        """Places of the kept rows among some rows of the new artifact, and what they have."""
+        part = slice(rows.start, rows.stop)
+        sources = self.plan.sources[part]
+        places = np.flatnonzero(sources != COMPUTED)
+        digests = OverImages.columns(file_digests=self.plan.digests[part][places])
+        others = frozenset(names) - digests.keys()
+        return places, TakenRows(self._table, sources[places], others, digests)
+
+
+def engine_of(kept: Sequence[Kept]) -> dict[str, str]:
+    """What ran the network for the rows that are kept; nothing where maps stood in for it.
+
+    Raises:
+        ArtifactError: for some it was another than for others.
+    """
+    first = kept[0].engine
+    for each in kept:
+        if each.engine != first:
+            raise other_engine(each, first)
+    return first
+
+
+def other_engine(kept: Kept, found: Mapping[str, str]) -> ArtifactError:
+    """The error where what is computed would not be as what is kept."""
+    return ArtifactError(
+        "the rows that are kept were made by another engine",
+        where=kept.old.path,
+        expected=" in ".join(kept.engine.values()) or "activation maps",
+        found=" in ".join(found.values()) or "activation maps",
+        todo="choose it by --engine and --precision, or use --overwrite to make all rows anew",
+    )
+
+
+def tell(kept: Mapping[Path, Kept], progress: Progress) -> None:
+    """Say what is kept and what is not, of outputs that are alike once."""
+    told: dict[str, list[str]] = {}
+    for path, each in kept.items():
+        told.setdefault(str(each.plan), []).append(str(path))
+    for text, paths in told.items():
+        progress.message(f"update of {', '.join(paths)}: {text}")

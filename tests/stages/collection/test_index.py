@@ -1,0 +1,176 @@
+"""An index equals one made from nothing, whatever came, went and changed before."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+import rrtool
+from rrtool.artifacts import Features, Graph, open_artifact
+from rrtool.artifacts.output.lock import output_lock
+from rrtool.errors import ArtifactError, RrtoolError, UsageError, WorkFailed
+from rrtool.stages.collection import index as index_stage
+from tests.tiny import assert_done, assert_fails, make_pictures, picture
+from tests.tiny import rrtool as command
+
+SMALL = {"network": "squeezenet1_1", "weights": "none", "max_size": 64, "device": "cpu"}
+MADE = ("features.h5", "graph.h5", "local.h5", "query-local.h5")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("index")
+    make_pictures(folder / "photos", 6)
+    rrtool.index(folder / "photos", folder / "index", **SMALL)
+    return folder
+
+
+@pytest.fixture
+def here(made, tmp_path) -> Path:
+    """A copy, whose photos are those of the index."""
+    shutil.copytree(made, tmp_path / "here")
+    record = tmp_path / "here" / "index" / "index.json"
+    content = json.loads(record.read_text())
+    record.write_text(json.dumps({**content, "images": str(tmp_path / "here" / "photos")}))
+    return tmp_path / "here"
+
+
+def _digests(folder: Path) -> dict[str, str]:
+    found = {}
+    for path in sorted(folder.glob("*.h5")):
+        with open_artifact(path) as artifact:
+            found[path.name] = artifact.digest
+    return found
+
+
+def test_a_new_index_has_all_that_find_needs(made):
+    assert sorted(_digests(made / "index")) == sorted(MADE)
+    remembered = json.loads((made / "index" / "index.json").read_text())
+    assert remembered["options"]["network"] == "squeezenet1_1"
+    assert remembered["rates"].keys() == {"photo", "graph"}
+
+
+def test_nothing_new_leaves_every_file_alone(here):
+    before = {path: path.read_bytes() for path in (here / "index").iterdir()}
+    done = rrtool.index(here / "photos", here / "index")
+    assert done.work.told == ""
+    assert {path: path.read_bytes() for path in (here / "index").iterdir()} == before
+
+
+def test_changes_give_what_a_new_index_has(here, tmp_path):
+    photos = here / "photos"
+    (photos / "000.png").unlink()
+    (photos / "001.png").rename(photos / "renamed.png")
+    picture(40).save(photos / "002.png")
+    picture(41).save(photos / "new.png")
+    shutil.copy(photos / "003.png", photos / "copy.png")
+    os.utime(photos / "004.png", (1, 1))
+    done = rrtool.index(photos, here / "index")
+    assert done.work.n_computed == 2
+    assert "1 changed, 1 new, 1 gone" in done.work.told
+    rrtool.index(photos, tmp_path / "fresh", **SMALL)
+    found, fresh = _digests(here / "index"), _digests(tmp_path / "fresh")
+    # Levels of detection are those of the first run, which an update keeps.
+    assert found["features.h5"] == fresh["features.h5"]
+    assert found["graph.h5"] == fresh["graph.h5"]
+
+
+def test_a_run_that_was_interrupted_goes_on(here, monkeypatch):
+    picture(50).save(here / "photos" / "new.png")
+
+    def interrupted(*arguments, **more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(index_stage, "_graph", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            rrtool.index(here / "photos", here / "index")
+    assert rrtool.index(here / "photos", here / "index").work.told == ""
+    with open_artifact(here / "index" / "graph.h5", Graph) as graph:
+        assert len(graph.neighbor_ids) == 7
+
+
+def test_photos_that_cannot_be_read_are_told(here, capsys):
+    (here / "photos" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 40)
+    result = command("index", here / "photos", "-o", here / "index", "--device", "cpu")
+    assert result.exit_code == 3
+    assert (here / "index" / "features.skipped.tsv").exists()
+
+
+def test_one_photo_has_no_graph_and_more_have(tmp_path):
+    make_pictures(tmp_path / "photos", 1)
+    rrtool.index(tmp_path / "photos", tmp_path / "index", **SMALL)
+    assert not (tmp_path / "index" / "graph.h5").exists()
+    make_pictures(tmp_path / "photos2", 4)
+    for path in (tmp_path / "photos2").iterdir():
+        path.rename(tmp_path / "photos" / f"more-{path.name}")
+    rrtool.index(tmp_path / "photos", tmp_path / "index")
+    assert (tmp_path / "index" / "graph.h5").exists()
+
+
+def test_dry_run_says_what_would_be_done_and_writes_nothing(here):
+    picture(60).save(here / "photos" / "new.png")
+    before = _digests(here / "index")
+    result = command("index", here / "photos", "-o", here / "index", "--dry-run")
+    assert_done(result)
+    assert "0 changed, 1 new, 0 gone; this takes about" in result.stderr
+    assert _digests(here / "index") == before
+    assert_done(command("index", here / "photos", "-o", here / "other", "--dry-run"))
+    assert not (here / "other").exists()
+
+
+def test_objects_are_discovered_where_asked(tmp_path):
+    make_pictures(tmp_path / "photos", 5)
+    rrtool.index(tmp_path / "photos", tmp_path / "index", discover=True, **SMALL)
+    assert {"objects.h5", "regions.h5"} <= _digests(tmp_path / "index").keys()
+    with pytest.raises(UsageError, match="made with another --discover"):
+        rrtool.index(tmp_path / "photos", tmp_path / "index", discover=False)
+
+
+def test_another_run_at_the_same_index_is_told(here):
+    with output_lock(here / "index" / "index.json"), pytest.raises(WorkFailed, match="another run"):
+        rrtool.index(here / "photos", here / "index")
+
+
+@pytest.mark.parametrize(
+    ("content", "found"),
+    [("{", "no JSON"), ("[]", "format"), ('{"rrtool_index": 2}', "format 2"),
+     ('{"rrtool_index": 1, "images": 3}', "other options")],
+)  # fmt: skip
+def test_a_damaged_record_is_refused(here, content, found):
+    (here / "index" / "index.json").write_text(content)
+    with pytest.raises(ArtifactError, match=found):
+        rrtool.index(here / "photos", here / "index")
+
+
+def test_other_options_photos_or_folders_are_refused(here, tmp_path):
+    for more, text in (
+        ({"network": "alexnet"}, "made with another --network"),
+        ({"max_size": 65}, "made with another --max-size"),
+    ):
+        with pytest.raises(UsageError, match=text):
+            rrtool.index(here / "photos", here / "index", **more)
+    make_pictures(tmp_path / "others", 3)
+    with pytest.raises(UsageError, match="the index is of other photos"):
+        rrtool.index(tmp_path / "others", here / "index")
+    with pytest.raises(UsageError, match=r"something else.*found 000\.png"):
+        rrtool.index(here / "photos", tmp_path / "others")
+    with pytest.raises(UsageError, match="photos that stay"):
+        rrtool.index("-", here / "index")
+    (tmp_path / "file").touch()
+    with pytest.raises(RrtoolError):
+        rrtool.index(here / "photos", tmp_path / "file")
+    assert_fails(command("index", tmp_path / "nothing", "-o", tmp_path / "i"), 2)
+    assert not (tmp_path / "i").exists()
+
+
+def test_an_index_is_made_of_a_list_of_photos_with_skipped_ones(here, tmp_path):
+    (tmp_path / "list.txt").write_text(f"{here}/photos/000.png\n{here}/gone.png\n")
+    done = rrtool.index(tmp_path / "list.txt", tmp_path / "index", **SMALL)
+    assert done.n_skipped == 1
+    with open_artifact(tmp_path / "index" / "features.h5", Features) as features:
+        assert features.status.tolist() == [0, 1]
