@@ -161,7 +161,11 @@ def _detection(options: DetectLocalOptions) -> DetectionOptions:
 
 
 def _calibrated(activations: ActivationInput, delta: int | None, progress: Progress) -> Levels:
-    """Levels from an even sample of the images, so that a resumed run finds the same."""
+    """Levels from an even sample of the images, so that a resumed run finds the same.
+
+    Its maps are used again when the images come: the engine of the others makes them, too.
+    """
+    activations.choose_engine([LocalFeaturesFile], progress)
     n_rows = len(activations.collection)
     sample = range(0, n_rows, max(1, -(-n_rows // CALIBRATION_IMAGES)))
     histogram = ActivationHistogram.empty()

@@ -155,6 +155,24 @@ def test_photo_goes_through_the_network_once(
     assert len(digests) == 1
 
 
+def test_sample_goes_through_the_engine_of_all_others(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "photos").symlink_to(made / "photos")
+    monkeypatch.chdir(tmp_path)
+    seen = []
+    run = NetworkSource.maps_of
+
+    def maps_of(source, pixels):
+        seen.append(source.network.backbone.engine)
+        return run(source, pixels)
+
+    monkeypatch.setattr(NetworkSource, "maps_of", maps_of)
+    assert rrtool(*one_pass(), "--engine", "torch").exit_code == 3
+    assert seen
+    assert None not in seen
+
+
 def test_output_of_other_options_is_named_and_stays(here: Path) -> None:
     before = uuids(here)
     (here / "f.h5").unlink()
