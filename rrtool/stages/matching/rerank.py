@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +25,12 @@ from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
 from rrtool.stages.driver import Datasets, as_inputs, fill, make
-from rrtool.stages.matching.local_features import read_local_features
+from rrtool.stages.matching.local_features import Excerpt, LocalFeaturesReader
 from rrtool.stages.matching.options import RerankOptions
 from rrtool.stages.retrieval.descriptors import require_same_options
+
+# Shortlisted images whose features are held at once, 11 kB each, but for those of one query.
+_IMAGES_AT_ONCE = 4096
 
 
 def run(options: RerankOptions, progress: Progress) -> Path:
@@ -44,10 +48,8 @@ def run(options: RerankOptions, progress: Progress) -> Path:
         _check(ranking, queries, database)
 
         def work(outputs: list[OutputFile]) -> None:
-            features = read_local_features(queries), read_local_features(database)
-            names = np.array(ranking.database_names, dtype=object)
-            verifier = _Verifier(*features, ranking.query_names, names, options, device)
-            _verify_all(ranking, verifier, outputs[0], progress)
+            readers = LocalFeaturesReader(queries), LocalFeaturesReader(database)
+            _verify_all(_Verification(ranking, *readers, options, device), outputs[0], progress)
 
         inputs = as_inputs(ranking=ranking, query_local=queries, database_local=database)
         return make(
@@ -71,29 +73,29 @@ def _check(ranking: Ranking, queries: LocalFeaturesFile, database: LocalFeatures
     require_same_options(made, queries, database)
 
 
-def _verify_all(
-    ranking: Ranking, verifier: _Verifier, output: OutputFile, progress: Progress
-) -> None:
-    ids, similarities = ranking.ids, ranking.similarities
+def _verify_all(verification: _Verification, output: OutputFile, progress: Progress) -> None:
+    ranking = verification.ranking
+    query_names, database_names = ranking.query_names, ranking.database_names
 
     def verified(rows: range) -> Datasets:
         try:
-            return _stack([verifier(row, ids[row], similarities[row]) for row in rows])
+            return _stack(list(verification.results(rows, query_names, database_names)))
         except ValueError as error:
             what = "the ranking and the local features cannot be matched"
             raise ArtifactError(
                 what, where=ranking.path, found=error, todo="make them again"
             ) from None
 
-    n_parts = fill(output, len(ids), verified, progress, label="rerank", unit="queries")
+    n_parts = fill(output, len(query_names), verified, progress, label="rerank", unit="queries")
     before = ranking.extra["description"]
     method = {
-        "method": f"{before.get('method')} + DSM", "verification": verifier.options.settings()
-    }  # fmt: skip
+        "method": f"{before.get('method')} + DSM",
+        "verification": verification.options.settings(),
+    }
     output.publish(
         Ranking.columns(
-            query_names=ranking.query_names,
-            database_names=ranking.database_names,
+            query_names=query_names,
+            database_names=database_names,
             query_boxes=ranking.query_boxes,
         ),
         n_parts=n_parts,
@@ -102,21 +104,55 @@ def _verify_all(
 
 
 @dataclass(frozen=True)
+class _Verification:
+    """A ranking and where the local features for its verification are read from."""
+
+    ranking: Ranking
+    queries: LocalFeaturesReader
+    database: LocalFeaturesReader
+    options: RerankOptions
+    device: str
+
+    def results(
+        self, rows: range, query_names: list[str], database_names: list[str]
+    ) -> Iterator[Datasets]:
+        """The columns of each query of a part; features are held of a few queries at a time."""
+        n_entries = self.ranking.lengths["L"]
+        step = max(1, _IMAGES_AT_ONCE // max(1, min(self.options.shortlist, n_entries)))
+        for start in range(rows.start, rows.stop, step):
+            block = slice(start, min(start + step, rows.stop))
+            ids = self.ranking.read(Ranking.ids, block)
+            similarities = self.ranking.read(Ranking.similarities, block)
+            asked = np.arange(block.start, block.stop)
+            shortlists = [_shortlist(each, self.options.shortlist) for each in ids]
+            verifier = _Verifier(
+                self.queries.read(asked), self.database.read(np.concatenate(shortlists)),
+                query_names, database_names, self.options, self.device,
+            )  # fmt: skip
+            for query, *columns in zip(asked.tolist(), ids, similarities, strict=True):
+                yield verifier(query, *columns)
+
+
+def _shortlist(ids: np.ndarray, size: int) -> np.ndarray:
+    """The first entries of a ranking, which may have fewer."""
+    return ids[: min(size, int((ids >= 0).sum()))]
+
+
+@dataclass(frozen=True)
 class _Verifier:
     """Verifies the shortlist of one query after the other."""
 
-    query: LocalFeatures
-    database: LocalFeatures
+    queries: Excerpt
+    database: Excerpt
     query_names: list[str]
-    database_names: np.ndarray
+    database_names: list[str]
     options: RerankOptions
     device: str
 
     def __call__(self, query: int, ids: np.ndarray, similarities: np.ndarray) -> Datasets:
         """The columns of one query."""
         size = min(self.options.shortlist, len(ids))
-        n_ranked = int((ids >= 0).sum())
-        shortlist = ids[: min(size, n_ranked)]
+        shortlist = _shortlist(ids, size)
         matches = self._match(query, shortlist)
         scores = self._scores(query, shortlist, similarities[: len(shortlist)], matches)
         order = reorder_shortlist(ids, scores)
@@ -146,16 +182,25 @@ class _Verifier:
     ) -> np.ndarray:
         if self.options.score == "inliers":
             return matches.n_inliers.astype(np.float64)
-        agreements = strength_agreement(matches, self.query, query, self.database, shortlist)
-        is_copy = self.database_names[shortlist] == self.query_names[query]
+        agreements = strength_agreement(matches, *self._pair(query, shortlist))
+        name = self.query_names[query]
+        is_copy = np.array([self.database_names[row] == name for row in shortlist], dtype=bool)
         return fuse(similarities, agreements, is_copy)
+
+    def _pair(
+        self, query: int, shortlist: np.ndarray
+    ) -> tuple[LocalFeatures, int, LocalFeatures, np.ndarray]:
+        """A query and its candidates, as the matching takes them."""
+        place = int(self.queries.places(np.array(query)))
+        candidates = self.database.places(shortlist)
+        return self.queries.features, place, self.database.features, candidates
 
     def _match(self, query: int, shortlist: np.ndarray) -> Matches:
         asked, one_to_one = self.options, self.options.score == "fused"
         limits = MatchingOptions(
             asked.inlier_threshold, asked.max_scale_change, one_to_one=one_to_one
         )
-        arguments = (self.query, query, self.database, shortlist, limits)
+        arguments = (*self._pair(query, shortlist), limits)
         if self.device == "cpu":
             return match(*arguments)
         from rrtool.core.matching import spatial_matching_torch

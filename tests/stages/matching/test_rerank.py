@@ -12,9 +12,11 @@ import rrtool
 from rrtool.artifacts import open_artifact
 from rrtool.artifacts.kinds import Evaluation, LocalFeaturesFile, Ranking
 from rrtool.core.matching.fusion import fuse, strength_agreement
+from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.spatial_matching import MatchingOptions, match
 from rrtool.errors import ArtifactError, UsageError
-from rrtool.stages.matching.local_features import read_local_features
+from rrtool.stages.matching import local_features, rerank
+from rrtool.stages.matching.local_features import LocalFeaturesReader
 from rrtool.stages.matching.options import RerankOptions
 
 NETWORK = {
@@ -43,15 +45,29 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def read_whole(artifact: LocalFeaturesFile) -> LocalFeatures:
+    return LocalFeatures(
+        artifact.means,
+        artifact.covariances,
+        artifact.strengths.astype(np.float32),
+        artifact.channels.astype(np.int32),
+        artifact.offsets,
+        artifact.n_scales,
+    )
+
+
 def run_rerank(made: Path, output: Path, **options: object) -> Path:
     inputs = {"query_local": made / "q.h5", "database_local": made / "d.h5"}
     return rrtool.rerank(made / "r.h5", output, **{"device": "cpu", **inputs, **options})
 
 
+@pytest.mark.parametrize("images_at_once", [1, 9, 4096])
 @pytest.mark.parametrize("score", ["fused", "inliers"])
 def test_rerank_equals_the_core_functions_query_by_query(
-    made: Path, tmp_path: Path, score: str
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score: str, images_at_once: int
 ) -> None:
+    monkeypatch.setattr(rerank, "_IMAGES_AT_ONCE", images_at_once)
+    monkeypatch.setattr(local_features, "_GAP", 1 + images_at_once % 2)
     path = run_rerank(made, tmp_path / "rr.h5", shortlist=4, score=score)
     with (
         open_artifact(made / "r.h5", Ranking) as initial,
@@ -59,7 +75,7 @@ def test_rerank_equals_the_core_functions_query_by_query(
         open_artifact(made / "q.h5", LocalFeaturesFile) as q,
         open_artifact(made / "d.h5", LocalFeaturesFile) as d,
     ):
-        queries, database = read_local_features(q), read_local_features(d)
+        queries, database = read_whole(q), read_whole(d)
         names = initial.query_names
         offsets, inliers = verified.offsets, verified.inliers
         for row in range(len(names)):
@@ -80,6 +96,31 @@ def test_rerank_equals_the_core_functions_query_by_query(
                 expected = found.inliers[found.inlier_offsets[i] : found.inlier_offsets[i + 1]]
                 assert pairs.tolist() == expected.tolist()
                 assert verified.n_inliers[row, position] == found.n_inliers[i]
+
+
+def test_an_excerpt_holds_the_features_of_its_images(
+    made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_features, "_GAP", 2)
+    with open_artifact(made / "d.h5", LocalFeaturesFile) as d:
+        reader = LocalFeaturesReader(d)
+        for rows in ([], [8], [7, 0, 0, 2], [1, 4, 5], range(9)):
+            found = reader.read(np.array(rows, dtype=np.int32))
+            assert set(rows) <= set(found.images.tolist())
+            features, n_scales = found.features, d.n_scales
+            assert features.n_images == len(found.images)
+            for row, place in zip(rows, found.places(np.array(rows, dtype=int)), strict=True):
+                own, bounds = d.of(row), features.offsets[place * n_scales :][: n_scales + 1]
+                part = slice(bounds[0], bounds[-1])
+                scales = np.repeat(np.arange(n_scales), np.diff(bounds))
+                assert np.array_equal(features.means[part], own.means)
+                assert np.array_equal(features.covariances[part], own.covariances)
+                assert np.array_equal(features.strengths[part], own.strengths)
+                assert np.array_equal(features.channels[part], own.channels)
+                assert np.array_equal(scales, own.scales)
+        for rows in ([-1, 3], [9]):
+            with pytest.raises(ValueError, match="rows must lie in"):
+                reader.read(np.array(rows))
 
 
 def test_rerank_keeps_failed_photos_out_and_their_rows_in(made: Path, tmp_path: Path) -> None:
