@@ -140,7 +140,8 @@ class Artifact:
             ArtifactError: there is no such dataset, its bytes are damaged, or its values are not
                 as the schema declares them.
         """
-        values = self.read_named(column.name, rows)
+        name = column.stand_in if column.stand_in and column not in self else column.name
+        values = self.read_named(name, rows)
         column.check_values(self, values, whole=rows == slice(None))
         return values
 

@@ -48,6 +48,7 @@ class Column:
         meaning: of its values, for the documents.
         name: of the dataset, where it is not that of the attribute.
         optional: whether an artifact may lack it.
+        stand_in: another column, whose values are also its own where an artifact lacks it.
         offsets_of: it divides this dataset: starts at 0, never falls, ends at its length.
         ids_of: its values are rows, from −1 (none) up to this length.
         positive: its values are finite and not negative.
@@ -59,6 +60,7 @@ class Column:
     _: KW_ONLY
     name: str = ""
     optional: bool = False
+    stand_in: str = ""
     offsets_of: str = ""
     ids_of: str = ""
     positive: bool = False

@@ -49,8 +49,11 @@ class Ranking(Artifact):
     query_boxes = Column("float32", "q 4", "x0, y0, x1, y1 of each query, pixels")
     ids = Column("int32", "q L", "database rows, best first; −1 = none", ids_of="n")
     scores = Column(
-        "float32", "q L", "what ranks each entry; of a diffusion ≤ 0 where it did not reach"
-    )
+        "float32", "q L",
+        "what ranks each entry, the similarity where absent; of a diffusion ≤ 0 where it did not "
+        "reach",
+        optional=True, stand_in="similarities",
+    )  # fmt: skip
     similarities = Column("float32", "q L", "of the descriptors")
     n_inliers = Column("int32", "q s", "of rerank: of the first s entries", optional=True)
     n_tentative = Column("int32", "q s", "of rerank: correspondences", optional=True)

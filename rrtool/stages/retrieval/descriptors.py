@@ -1,6 +1,6 @@
 """Descriptors of features (one a row) and of regions (several an image), read and compared."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ from rrtool.artifacts import (
     require_equal,
     require_same_network,
 )
+from rrtool.core.retrieval.ranking import ROWS_PER_BLOCK
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
 
@@ -96,10 +97,47 @@ def read_descriptors(artifact: Described, progress: Progress) -> Descriptors:
     vectors = artifact.descriptors.astype(np.float32, copy=False)
     good = artifact.status == 0
     offsets = artifact.offsets if isinstance(artifact, Regions) else np.arange(len(good) + 1)
-    usable = np.repeat(good, np.diff(offsets))
-    broken = usable & ~np.isfinite(vectors).all(axis=1)
-    usable = usable & ~broken
-    zero = usable & ~vectors.any(axis=1)
+    states = _clean(vectors, np.repeat(good, np.diff(offsets)))
+    _tell(artifact, states, offsets, progress)
+    return Descriptors(vectors, states[0], offsets.astype(np.int64))
+
+
+def read_blocks(features: Features, progress: Progress) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Vectors and which of them are usable as by ``read_usable``, some rows at a time.
+
+    Raises:
+        ArtifactError: not one vector is usable, which shows at the end.
+    """
+    good, states = features.status == 0, [np.zeros((3, 0), dtype=bool)]
+    for start in range(0, len(good), ROWS_PER_BLOCK):
+        rows = slice(start, start + ROWS_PER_BLOCK)
+        vectors = features.read(Features.descriptors, rows).astype(np.float32, copy=False)
+        states.append(_clean(vectors, good[rows]))
+        yield vectors, states[-1][0]
+    _tell(features, np.concatenate(states, axis=1), np.arange(len(good) + 1), progress)
+
+
+def _clean(vectors: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Make vectors that are not usable zero, in place.
+
+    Returns:
+        ``(3, r)`` bool: those usable; those good, but not finite; those usable, but zero.
+    """
+    broken, zero = np.zeros((2, len(good)), dtype=bool)
+    with np.errstate(all="ignore"):
+        squares = np.einsum("ij,ij->i", vectors, vectors)
+    # Where the sum is a number and not 0, so are all; only the others need a look at each value.
+    odd = np.flatnonzero(good & ~((squares > 0) & (squares < np.inf)))
+    broken[odd] = ~np.isfinite(vectors[odd]).all(axis=1)
+    zero[odd] = ~vectors[odd].any(axis=1)
+    usable = good & ~broken
+    vectors[~usable] = 0
+    return np.stack([usable, broken, zero])
+
+
+def _tell(artifact: Described, states: np.ndarray, offsets: np.ndarray, progress: Progress) -> None:
+    """Say how many vectors are left out or zero; see ``_clean``."""
+    usable, broken, zero = states
     for found, what in (
         (broken, "are not finite and are left out"),
         (zero, "are zero and similar to nothing"),
@@ -111,9 +149,6 @@ def read_descriptors(artifact: Described, progress: Progress) -> Descriptors:
             )
     if not usable.any():
         raise ArtifactError("no row is usable", where=artifact.path)
-    if not usable.all():
-        vectors = np.where(usable[:, None], vectors, np.float32(0))
-    return Descriptors(vectors, usable, offsets.astype(np.int64))
 
 
 def read_usable(features: Described, progress: Progress) -> tuple[np.ndarray, np.ndarray]:

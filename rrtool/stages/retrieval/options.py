@@ -9,6 +9,8 @@ from rrtool.stages.activations.options import BoxesOptions, NetworkOptions, Over
 
 # A class token takes the place of pooling.
 CLASS_TOKEN = "cls"  # noqa: S105 - no password
+# Rankings of a database up to this size are whole: those of Oxford and Paris are evaluated so.
+WHOLE_UP_TO, DEFAULT_TOP = 8000, 1000
 POOLINGS = ("gem", "mac", "spoc", "rmac", "crow", CLASS_TOKEN)
 
 
@@ -75,7 +77,10 @@ class SearchOptions(OutputOptions):
     queries: str = argument("Features or regions of the queries.")
     database: str = argument("Features or regions of the database.")
     top: int | None = option(
-        None, "Entries that each ranking keeps; by default the whole database.", least=1
+        None,
+        f"Entries that each ranking keeps; by default the whole database of up to {WHOLE_UP_TO} "
+        f"images, and {DEFAULT_TOP} of a larger one.",
+        least=1,
     )
     expand: int = option(
         0, "Average each query with so many of its nearest images and search again; 0 does not.",
@@ -101,6 +106,10 @@ class SearchOptions(OutputOptions):
                 "--expand-alpha has no effect alone", option="expand_alpha",
                 todo="give --expand or --augment",
             )  # fmt: skip
+
+    def top_of(self, n_images: int) -> int | None:
+        """Entries that each ranking of so many images keeps; None for all."""
+        return self.top or (None if n_images <= WHOLE_UP_TO else DEFAULT_TOP)
 
     def method(self) -> str:
         """In words, such as ``global + DBA 5 + AQE 10``."""

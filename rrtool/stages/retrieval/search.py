@@ -1,21 +1,23 @@
 """``rrtool search``: query and database features → ranking."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import OutputFile, Ranking, Regions
-from rrtool.core.retrieval.ranking import rank_by_similarity, top_rows
+from rrtool.artifacts import Features, OutputFile, Ranking, Regions
+from rrtool.core.retrieval.ranking import Nearest, in_blocks, top_rows
 from rrtool.core.retrieval.regional import cross_match
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
-from rrtool.stages.driver import as_inputs, make
+from rrtool.stages.driver import Wanted, as_inputs, make
 from rrtool.stages.retrieval.descriptors import (
     DESCRIPTION,
     Described,
     Descriptors,
     is_regional,
     open_described,
+    read_blocks,
     read_descriptors,
     read_usable,
     require_comparable,
@@ -44,22 +46,29 @@ def run(options: SearchOptions, progress: Progress) -> Path:
         require_comparable(queries, database)
 
         def work(outputs: list[OutputFile]) -> None:
-            rank = _cross_match if is_regional(queries, database) else _rank
-            ids, similarities = rank(queries, database, options, progress)
+            if top != options.top:
+                progress.message(f"each ranking keeps the first {top} of {n_images} images (--top)")
+            if isinstance(queries, Features) and isinstance(database, Features):
+                ids, similarities = _rank(queries, database, asked, progress)
+            else:
+                ids, similarities = _cross_match(queries, database, asked, progress)
             outputs[0].publish(
                 Ranking.columns(
                     ids=ids,
-                    scores=similarities,
                     similarities=similarities,
                     query_names=queries.names,
                     database_names=database.names,
                     query_boxes=queries.boxes,
                 ),
-                extra={"description": describe(queries, database, options.method(), options.top)},
+                extra={"description": describe(queries, database, options.method(), top)},
             )
 
+        n_images = database.lengths["n"]
+        top = options.top_of(n_images)
+        asked = replace(options, top=top)
+        wanted = Wanted(str(options.output), Ranking, asked.settings(), asks=options)
         inputs = as_inputs(queries=queries, database=database)
-        return make(options, Ranking, work, progress, inputs=inputs, network=database.network)
+        return make(options, wanted, work, progress, inputs=inputs, network=database.network)
 
 
 def _require_regions(artifact: Described) -> None:
@@ -130,24 +139,26 @@ def _vectors_per_image(artifact: Described) -> float:
 
 
 def _rank(
-    queries: Described, database: Described, options: SearchOptions, progress: Progress
+    queries: Features, database: Features, options: SearchOptions, progress: Progress
 ) -> tuple[np.ndarray, np.ndarray]:
-    vectors, usable = read_usable(database, progress)
     query_vectors, query_usable = read_usable(queries, progress)
-    rows = np.flatnonzero(query_usable)
-    names = queries.names
-    images = _image_ids([names[row] for row in rows], database.names)
-    searched, vectors = _average(query_vectors[rows], vectors, usable, images, options, progress)
-    top = min(options.top or len(vectors), int(usable.sum()))
-    ids = np.full((len(query_vectors), top), -1, dtype=np.int32)
-    similarities = np.full((len(query_vectors), top), -np.inf, dtype=np.float32)
-    start = 0
-    with progress.task("search", len(rows), "queries") as advance:
-        for found, values in rank_by_similarity(searched, vectors, usable, top):
-            block = rows[start : start + len(found)]
-            ids[block], similarities[block] = found, values
-            start += len(found)
-            advance(len(found))
+    rows, n_images = np.flatnonzero(query_usable), database.lengths["n"]
+    searched, blocks = query_vectors[rows], read_blocks(database, progress)
+    if options.augment or options.expand:
+        names = [queries.names[row] for row in rows]
+        images = _image_ids(names, database.names)
+        held = read_usable(database, progress)
+        searched, vectors = _average(searched, *held, images, options, progress)
+        blocks = in_blocks(vectors, held[1])
+    nearest = Nearest(searched, min(options.top or n_images, n_images))
+    with progress.task("search", n_images, "images") as advance:
+        for vectors, usable in blocks:
+            nearest.add(vectors, usable)
+            advance(len(vectors))
+    found, values = nearest.ranking()
+    ids = np.full((len(query_vectors), found.shape[1]), -1, dtype=np.int32)
+    similarities = np.full(ids.shape, -np.inf, dtype=np.float32)
+    ids[rows], similarities[rows] = found, values
     return ids, similarities
 
 
@@ -159,9 +170,7 @@ def _average(
     options: SearchOptions,
     progress: Progress,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Queries and database after the averaging that the options ask for, if any."""
-    if not (options.augment or options.expand):
-        return queries, database
+    """Queries and database after the averaging that the options ask for."""
     # Here, because scipy.sparse takes its time to import.
     from rrtool.core.retrieval.query_expansion import augment_database, expand_queries
 

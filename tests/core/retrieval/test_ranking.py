@@ -18,10 +18,12 @@ def ranked(
 
 @pytest.mark.parametrize("top", [1, 3, 7, 40, 1000])
 @pytest.mark.parametrize("block_bytes", [1, 1 << 20])
+@pytest.mark.parametrize("block_rows", [1, 9, 1000])
 def test_rank_by_similarity_equals_a_plain_sort_with_ties(
-    top: int, block_bytes: int, monkeypatch: pytest.MonkeyPatch
+    top: int, block_bytes: int, block_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(ranking, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(ranking, "ROWS_PER_BLOCK", block_rows)
     generator = np.random.default_rng(top)
     # Small integers: float32 products are exact and ties abound.
     queries = generator.integers(-2, 3, (5, 4)).astype(np.float32)
@@ -32,6 +34,14 @@ def test_rank_by_similarity_equals_a_plain_sort_with_ties(
         pairs = sorted((-float(query @ database[i]), i) for i in np.flatnonzero(usable))[:top]
         assert ids[row].tolist() == [i for _, i in pairs]
         assert similarities[row].tolist() == [-s for s, _ in pairs]
+
+
+def test_products_that_overflow_are_similar_to_nothing() -> None:
+    # The products are infinite, of both signs in the sum of the third, which is no number.
+    database = np.array([[1, 0], [1e30, 0], [1e30, 1e30], [2, 0]], np.float32)
+    with np.errstate(all="ignore"):
+        ids, _ = ranked(np.array([[1e30, -1e30]], np.float32), database, np.ones(4, bool), 4)
+    assert ids.tolist() == [[1, 3, 0, 2]]
 
 
 def test_rank_by_similarity_without_usable_rows_or_queries_is_empty() -> None:

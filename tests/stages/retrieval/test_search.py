@@ -12,6 +12,8 @@ from rrtool.artifacts import open_artifact
 from rrtool.artifacts.kinds import Ranking, open_any
 from rrtool.core.retrieval.query_expansion import augment_database, expand_queries
 from rrtool.core.retrieval.whitening import l2_normalize
+from rrtool.stages.retrieval import descriptors as descriptors_stage
+from rrtool.stages.retrieval import options as options_stage
 from tests.stages.made_features import write_features
 from tests.tiny import assert_done, assert_fails, rrtool
 
@@ -87,6 +89,51 @@ def test_search_ranks_by_the_averaged_descriptors(
         for ranked in (expected[ids[query]], similarities[query]):
             np.testing.assert_allclose(ranked, np.sort(expected)[:1:-1], rtol=1e-6, atol=1e-6)
     assert (ids[1] == -1).all()
+
+
+def test_search_by_blocks_equals_a_plain_sort(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(descriptors_stage, "ROWS_PER_BLOCK", 7)
+    # Small integers: products are exact, and ties abound.
+    vectors = np.random.default_rng(5).integers(-2, 3, (60, 4)).astype(np.float32)
+    vectors[:, 0] = 1
+    vectors[[3, 41]], vectors[17] = np.nan, 0
+    names = [f"{i}.jpg" for i in range(60)]
+    features = write_features(tmp_path / "f.h5", names, vectors, failed=[8, 9])
+    shown = rrtool("search", features, features, "-o", tmp_path / "r.h5", "--top", 20)
+    assert "2 descriptors are not finite and are left out, e.g. 3.jpg" in shown.stderr
+    assert "1 descriptors are zero and similar to nothing, e.g. 17.jpg" in shown.stderr
+    good = [i for i in range(60) if i not in (3, 8, 9, 41)]
+    with open_artifact(tmp_path / "r.h5", Ranking) as ranking:
+        for query, found in enumerate(ranking.ids.tolist()):
+            order = sorted(good, key=lambda i: (-float(vectors[query] @ vectors[i]), i))
+            assert found == (order[:20] if query in good else [-1] * 20)
+
+
+def test_search_keeps_the_first_of_a_large_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(options_stage, "WHOLE_UP_TO", 29)
+    monkeypatch.setattr(options_stage, "DEFAULT_TOP", 4)
+    vectors, names = unit_vectors(6, 30), [f"{i}.jpg" for i in range(30)]
+    large = write_features(tmp_path / "l.h5", names, vectors)
+    small = write_features(tmp_path / "s.h5", names[:29], vectors[:29])
+    for database, top in ((large, 4), (small, None)):
+        output = tmp_path / f"{top}.h5"
+        shown = rrtool("search", small, database, "-o", output)
+        assert ("each ranking keeps the first 4 of 30 images" in shown.stderr) == bool(top)
+        with open_artifact(output, Ranking) as ranking:
+            assert ranking.options["top"] == ranking.extra["description"]["top"] == top
+            assert ranking.ids.shape == (29, top or 29)
+            # Stored once, and read by either name.
+            assert "scores" not in ranking.dataset_names()
+            assert np.array_equal(ranking.scores, ranking.similarities)
+            assert [hit.score for hit in ranking.hits(3)] == ranking.similarities[3].tolist()
+    # What is recorded is what was used, so asking for that is no change.
+    again = ("search", small, large, "-o", tmp_path / "4.h5", "--top")
+    assert "up to date" in rrtool(*again, 4).stderr
+    assert_fails(rrtool(*again, 5), 4, "another --top (expected 5, found 4)")
 
 
 def test_search_expansion_passes_over_the_query_itself(tmp_path: Path) -> None:
