@@ -26,7 +26,8 @@ from rrtool.stages.activations.options import OverImagesOptions
 from rrtool.stages.asked import Digests, asked_of, digest_of, typed_names
 from rrtool.stages.places import check_places, require_no_input
 
-ROWS_PER_PART = 32
+# Each part is a file that is written durably: of a million rows at 32 a part, 31,250.
+_FEWEST_ROWS, _MOST_PARTS = 32, 1000
 Datasets = dict[str, np.ndarray]
 
 
@@ -161,12 +162,13 @@ def as_inputs(**artifacts: Artifact | None) -> list[InputRecord]:
     return [artifact.as_input(name.replace("_", "-")) for name, artifact in given]
 
 
-def parts_of(n_rows: int, rows_per_part: int = ROWS_PER_PART) -> list[range]:
-    """The rows of each part."""
-    return [
-        range(start, min(start + rows_per_part, n_rows))
-        for start in range(0, n_rows, rows_per_part)
-    ]
+def parts_of(n_rows: int, rows_per_part: int | None = None) -> list[range]:
+    """The rows of each part: by default as many as the number of all rows calls for.
+
+    It depends on nothing else, so that a rerun goes on with the same parts.
+    """
+    step = rows_per_part or max(_FEWEST_ROWS, -(-n_rows // _MOST_PARTS))
+    return [range(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
 
 
 def fill(
@@ -177,13 +179,14 @@ def fill(
     *,
     label: str,
     unit: str,
-    rows_per_part: int = ROWS_PER_PART,
+    rows_per_part: int | None = None,
 ) -> int:
     """Write the parts of an output that an earlier, interrupted run has not finished.
 
     Args:
         compute: from the rows of a part to its datasets.
         label, unit: of the progress.
+        rows_per_part: see ``parts_of``.
 
     Returns:
         The number of parts in all.
