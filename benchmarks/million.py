@@ -1,4 +1,4 @@
-"""A million made-up descriptors through build-graph, katz and truncated diffusion, by the stages.
+"""STAND-IN data, no photos: a million made-up images through search, rerank, graph and diffusion.
 
 Each stage runs as a process of its own; its time and the largest memory it held are printed.
 """
@@ -6,6 +6,7 @@ Each stage runs as a process of its own; its time and the largest memory it held
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -13,69 +14,185 @@ import tempfile
 import time
 from pathlib import Path
 
+import h5py
 import numpy as np
-from build_graph import write_features
+from h5py import h5d, h5p, h5s, h5t
 from timing import print_machine
 
-from rrtool.artifacts.kinds import open_any
+from rrtool.artifacts import Provenance, Ranking, create, open_artifact
+from rrtool.artifacts.checksums import add_checksums
+from rrtool.artifacts.kinds import Features, LocalFeaturesFile, open_any
+
+NETWORK = {
+    "name": "none", "weights": "made", "weights_digest": "", "trained": False, "upsample": False,
+}  # fmt: skip
+N_SCALES, N_FEATURES = 3, 480  # of an image: 11.5 kB
+TOP = 1000
 
 
 def make_vectors(n: int, d: int) -> np.ndarray:
-    """Unit vectors in clusters of 20 to 100, block by block."""
+    """Unit vectors in clusters of 20 to 100, block by block, in random order."""
     rng = np.random.default_rng(0)
-    sizes = rng.integers(20, 101, n // 20)
-    labels = np.repeat(np.arange(len(sizes)), sizes)[:n]
-    centres = rng.normal(size=(labels[-1] + 1, d)).astype(np.float32)
+    sizes = rng.integers(20, 101, n // 20 + 1)
+    labels = rng.permutation(np.repeat(np.arange(len(sizes)), sizes)[:n])
+    centres = rng.standard_normal((labels.max() + 1, d), dtype=np.float32)
     vectors = np.empty((n, d), dtype=np.float32)
     for start in range(0, n, 1 << 16):
         block = labels[start : start + (1 << 16)]
-        noise = rng.normal(size=(len(block), d)).astype(np.float32)
-        vectors[start : start + len(block)] = centres[block] + 0.8 * noise
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    return vectors[rng.permutation(n)]
+        made = centres[block] + 0.8 * rng.standard_normal((len(block), d), dtype=np.float32)
+        made /= np.linalg.norm(made, axis=1, keepdims=True)
+        vectors[start : start + len(block)] = made
+    return vectors
+
+
+def columns_of_images(n: int) -> dict[str, object]:
+    """What all artifacts over images have."""
+    return {
+        "names": [f"{i}.jpg" for i in range(n)],
+        "reasons": [""] * n,
+        "status": np.zeros(n, dtype=np.uint8),
+        "image_sizes": np.zeros((n, 2), dtype=np.int32),
+        "boxes": np.zeros((n, 4), dtype=np.float32),
+        "file_signatures": np.zeros((n, 2), dtype=np.int64),
+    }
+
+
+def write_features(path: Path, vectors: np.ndarray) -> None:
+    with create(path, Provenance("features", {}, [], NETWORK)) as target:
+        target.publish(Features.columns(**columns_of_images(len(vectors)), descriptors=vectors))
+
+
+def make_descriptors(folder: Path, n: int, d: int, n_queries: int) -> None:
+    """Database and queries: some of its images with noise."""
+    vectors = make_vectors(n, d)
+    write_features(folder / "database.h5", vectors)
+    rng = np.random.default_rng(1)
+    queries = vectors[rng.choice(n, n_queries, replace=False)]
+    queries += 0.03 * rng.normal(size=queries.shape).astype(np.float32)
+    queries /= np.linalg.norm(queries, axis=1, keepdims=True)
+    write_features(folder / "queries.h5", queries)
+
+
+def make_features(rng: np.random.Generator) -> dict[str, np.ndarray]:
+    """Local features of one image."""
+    channels = rng.integers(0, 512, (N_SCALES, N_FEATURES // N_SCALES)).astype(np.uint16)
+    return {
+        "means": rng.uniform(0, 60, (N_FEATURES, 2)).astype(np.float32),
+        "covariances": np.tile(np.float32([4, 0, 4]), (N_FEATURES, 1)),
+        "strengths": rng.uniform(1, 9, N_FEATURES).astype(np.float16),
+        "channels": np.sort(channels, axis=1).ravel(),
+    }
+
+
+def write_local(path: Path, role: str, n: int, filled: np.ndarray) -> None:
+    """Local features of which only some images are stored: the file has holes, which are zero."""
+    rng, facts = np.random.default_rng(2), {"n_scales": N_SCALES, "level_scale": 1.0, "delta": 1}
+    empty = {name: values[:0] for name, values in make_features(rng).items()}
+    columns = LocalFeaturesFile.columns(
+        **columns_of_images(n), **empty,
+        map_sizes=np.full((n, N_SCALES, 2), 60, dtype=np.int32),
+        offsets=np.zeros(n * N_SCALES + 1, dtype=np.int64),
+    )  # fmt: skip
+    with create(path, Provenance("local-features", {"role": role}, [], NETWORK)) as target:
+        target.publish(columns, extra=facts)
+    with open(path, "r+b") as file:
+        with h5py.File(file, "r+", libver=("v110", "v110")) as made:
+            made["offsets"][:] = np.arange(n * N_SCALES + 1) * (N_FEATURES // N_SCALES)
+            for name, values in empty.items():
+                del made[name]
+                shape = (n * N_FEATURES, *values.shape[1:])
+                storage = h5p.create(h5p.DATASET_CREATE)
+                storage.set_alloc_time(h5d.ALLOC_TIME_EARLY)
+                storage.set_fill_time(h5d.FILL_TIME_NEVER)
+                dtype, space = h5t.py_create(values.dtype), h5s.create_simple(shape)
+                h5d.create(made.id, name.encode(), dtype, space, storage)
+            for row in filled.tolist():
+                for name, values in make_features(rng).items():
+                    made[name][row * N_FEATURES : (row + 1) * N_FEATURES] = values
+        add_checksums(file)
+
+
+def run_measured(name: str, *command: object) -> None:
+    """Run a process, and print its seconds and the peak of its resident memory."""
+    start = time.perf_counter()
+    process = subprocess.Popen([sys.executable, *map(str, command)])
+    _, status, usage = os.wait4(process.pid, 0)
+    seconds, peak = time.perf_counter() - start, usage.ru_maxrss / 2**20
+    spent = usage.ru_utime + usage.ru_stime
+    print(f"== {name}: {seconds:.1f} s (processor {spent:.1f} s), peak {peak:.2f} GiB", flush=True)
+    if status:
+        raise SystemExit(f"{name} failed")
 
 
 def run_stage(*arguments: object) -> None:
-    """Run rrtool, and print its seconds and the peak of its resident memory."""
+    run_measured(str(arguments[0]), "-m", "rrtool", *arguments)
+
+
+def in_other_process(function: object, *arguments: object) -> None:
+    """Call a function whose memory is not to count: a new process begins with its parent's peak."""
+    process = multiprocessing.get_context("spawn").Process(target=function, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit("making the data failed")
+
+
+def search_by_faiss(folder: Path) -> None:
+    """The peer: everything read plainly, and faiss's exact search without an index of its own."""
+    import faiss
+
     start = time.perf_counter()
-    command = [sys.executable, "-m", "rrtool", *map(str, arguments)]
-    process = subprocess.Popen(command)
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds, peak = time.perf_counter() - start, usage.ru_maxrss / 2**20
-    print(f"== {arguments[0]}: {seconds:.0f} s, peak {peak:.1f} GiB", flush=True)
-    if status:
-        raise SystemExit(f"{arguments[0]} failed")
+    with h5py.File(folder / "database.h5") as d, h5py.File(folder / "queries.h5") as q:
+        database, queries = d["descriptors"][:], q["descriptors"][:]
+    read = time.perf_counter()
+    k = min(TOP, len(database))
+    _, ids = faiss.knn(queries, database, k, metric=faiss.METRIC_INNER_PRODUCT)
+    print(f"read {read - start:.1f} s, search {time.perf_counter() - read:.1f} s")
+    np.save(folder / "faiss.npy", ids)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n", type=int, default=1_000_000)
-    parser.add_argument("--d", type=int, default=256)
-    parser.add_argument("--queries", type=int, default=70)
-    parser.add_argument("--method", default="hnsw")
-    parser.add_argument("--folder", type=Path, default=None)
-    arguments = parser.parse_args()
-    print_machine()
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
-        folder = Path(name)
-        vectors = make_vectors(arguments.n, arguments.d)
-        write_features(folder / "database.h5", vectors)
-        rng = np.random.default_rng(1)
-        queries = vectors[rng.choice(len(vectors), arguments.queries, replace=False)]
-        queries += 0.03 * rng.normal(size=queries.shape).astype(np.float32)
-        queries /= np.linalg.norm(queries, axis=1, keepdims=True)
-        write_features(folder / "queries.h5", queries)
-        del vectors
-        graph = folder / "graph.h5"
-        run_stage("build-graph", folder / "database.h5", "-o", graph, "--method", arguments.method)
-        with open_any(graph) as made:
-            print(f"recall {made.extra['recall']:.4f}", made.extra["statistics"], flush=True)
-        run_stage("centrality", graph, "-o", folder / "katz.h5", "--measure", "katz")
-        common = ("--graph", graph, "--queries", folder / "queries.h5")
-        common += ("--database", folder / "database.h5", "--top", 1000)
-        run_stage("diffuse", *common, "-o", folder / "t.h5", "--truncate", 10_000)
-        run_stage("diffuse", *common, "-o", folder / "f.h5")
-        print_overlap(folder / "t.h5", folder / "f.h5")
+def measure_search(folder: Path, n: int, d: int) -> None:
+    print(f"descriptors: {n * d * 4 / 2**30:.2f} GiB", flush=True)
+    for _ in range(2):
+        run_stage(
+            "search", folder / "queries.h5", folder / "database.h5", "-o", folder / "r.h5",
+            "--top", TOP, "--overwrite",
+        )  # fmt: skip
+        run_measured("faiss, exact", __file__, "--peer", folder)
+        (folder / "r.h5").rename(folder / "ranking.h5")
+    print(f"ranking: {(folder / 'ranking.h5').stat().st_size / 2**20:.1f} MiB")
+    with open_artifact(folder / "ranking.h5", Ranking) as ranking:
+        same = (ranking.ids == np.load(folder / "faiss.npy")).mean()
+    print(f"entries where faiss has the same: {100 * same:.3f} %", flush=True)
+
+
+def make_local(folder: Path, n: int, n_queries: int) -> None:
+    with open_artifact(folder / "ranking.h5", Ranking) as ranking:
+        filled = np.unique(ranking.ids[:, :100])
+    write_local(folder / "local.h5", "database", n, filled)
+    write_local(folder / "query-local.h5", "query", n_queries, np.arange(n_queries))
+
+
+def measure_rerank(folder: Path, n: int, n_queries: int) -> None:
+    in_other_process(make_local, folder, n, n_queries)
+    print(f"local features: {(folder / 'local.h5').stat().st_size / 2**30:.1f} GiB", flush=True)
+    run_stage(
+        "rerank", folder / "ranking.h5", "-o", folder / "verified.h5", "--device", "cpu",
+        "--query-local", folder / "query-local.h5", "--database-local", folder / "local.h5",
+    )  # fmt: skip
+
+
+def measure_graph(folder: Path, method: str) -> None:
+    graph = folder / "graph.h5"
+    run_stage("build-graph", folder / "database.h5", "-o", graph, "--method", method)
+    with open_any(graph) as made:
+        print(f"recall {made.extra['recall']:.4f}", made.extra["statistics"], flush=True)
+    run_stage("centrality", graph, "-o", folder / "katz.h5", "--measure", "katz")
+    common = ("--graph", graph, "--queries", folder / "queries.h5")
+    common += ("--database", folder / "database.h5", "--top", TOP)
+    run_stage("diffuse", *common, "-o", folder / "t.h5", "--truncate", 10_000)
+    run_stage("diffuse", *common, "-o", folder / "f.h5")
+    print_overlap(folder / "t.h5", folder / "f.h5")
 
 
 def print_overlap(first: Path, second: Path) -> None:
@@ -84,6 +201,31 @@ def print_overlap(first: Path, second: Path) -> None:
         heads = [ranking.ids[:, :100] for ranking in (one, other)]
     shares = [len(np.intersect1d(a, b)) / 100 for a, b in zip(*heads, strict=True)]
     print(f"overlap of the first 100, truncated and full: {np.mean(shares):.3f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--n", type=int, default=1_000_000)
+    parser.add_argument("--d", type=int, default=512)
+    parser.add_argument("--queries", type=int, default=70)
+    parser.add_argument("--method", default="hnsw")
+    parser.add_argument("--without-graph", action="store_true")
+    parser.add_argument("--folder", type=Path, default=None, help="Where the data may lie.")
+    parser.add_argument("--peer", type=Path, default=None, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.peer:
+        search_by_faiss(arguments.peer)
+        return
+    n, d, n_queries = arguments.n, arguments.d, arguments.queries
+    print(__doc__.splitlines()[0])
+    print_machine()
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
+        folder = Path(name)
+        in_other_process(make_descriptors, folder, n, d, n_queries)
+        measure_search(folder, n, d)
+        measure_rerank(folder, n, n_queries)
+        if not arguments.without_graph:
+            measure_graph(folder, arguments.method)
 
 
 if __name__ == "__main__":
