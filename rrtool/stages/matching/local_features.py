@@ -8,7 +8,7 @@ from rrtool.artifacts import LocalFeaturesFile, offsets_of
 from rrtool.artifacts.schema import Column
 from rrtool.core.matching.local_features import LocalFeatures
 
-# So many images between two that are asked for are read along: quicker than another read.
+# Images whose rows differ by no more are read at once, with those between: quicker than twice.
 _GAP = 8
 
 

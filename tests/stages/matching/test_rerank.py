@@ -133,6 +133,30 @@ def test_rerank_keeps_failed_photos_out_and_their_rows_in(made: Path, tmp_path: 
     assert ids.shape == (9, 8)
 
 
+def test_a_ranking_that_keeps_its_head_is_verified_and_evaluated(
+    made: Path, tmp_path: Path
+) -> None:
+    head = rrtool.search(made / "f.h5", made / "f.h5", tmp_path / "head.h5", top=5)
+    paths = [
+        rrtool.rerank(
+            ranking, tmp_path / f"rr_{ranking.stem}.h5", query_local=made / "q.h5",
+            database_local=made / "d.h5", device="cpu", shortlist=5,
+        )
+        for ranking in (made / "r.h5", head)
+    ]  # fmt: skip
+    with (
+        open_artifact(paths[0], Ranking) as whole,
+        open_artifact(paths[1], Ranking) as truncated,
+    ):
+        assert truncated.ids.shape == (9, 5)
+        assert np.array_equal(truncated.ids, whole.ids[:, :5])
+        for column in ("n_inliers", "n_tentative", "scale_pairs", "inliers", "offsets"):
+            assert np.array_equal(getattr(truncated, column), getattr(whole, column))
+        assert np.array_equal(truncated.scores, whole.scores[:, :5])
+    summaries = rrtool.evaluate(paths[1:], ground_truth="prefix:^(.)_")
+    assert summaries[0]["description"]["top"] == 5
+
+
 def test_rerank_again_is_a_no_op_and_other_options_are_an_error(made: Path, tmp_path: Path) -> None:
     path = run_rerank(made, tmp_path / "rr.h5", shortlist=3)
     with open_artifact(path) as artifact:
