@@ -133,9 +133,7 @@ def test_rerank_keeps_failed_photos_out_and_their_rows_in(made: Path, tmp_path: 
     assert ids.shape == (9, 8)
 
 
-def test_a_ranking_that_keeps_its_head_is_verified_and_evaluated(
-    made: Path, tmp_path: Path
-) -> None:
+def test_a_ranking_that_keeps_its_head_serves_all_that_follow(made: Path, tmp_path: Path) -> None:
     head = rrtool.search(made / "f.h5", made / "f.h5", tmp_path / "head.h5", top=5)
     paths = [
         rrtool.rerank(
@@ -155,6 +153,13 @@ def test_a_ranking_that_keeps_its_head_is_verified_and_evaluated(
         assert np.array_equal(truncated.scores, whole.scores[:, :5])
     summaries = rrtool.evaluate(paths[1:], ground_truth="prefix:^(.)_")
     assert summaries[0]["description"]["top"] == 5
+    features = made / "f.h5"
+    graph = rrtool.build_graph(features, tmp_path / "g.h5", k=3)
+    both = {"graph": graph, "queries": features, "database": features, "device": "cpu"}
+    diffused = rrtool.diffuse(tmp_path / "d.h5", seeds=paths[1], **both)
+    with open_artifact(diffused, Ranking) as ranking:
+        assert (ranking.ids[0] >= 0).all()  # the whole database, from seeds in the head
+    rrtool.report(paths[1], images=made / "photos", output=tmp_path / "page.html")
 
 
 def test_rerank_again_is_a_no_op_and_other_options_are_an_error(made: Path, tmp_path: Path) -> None:
