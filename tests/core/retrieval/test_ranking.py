@@ -39,9 +39,11 @@ def test_rank_by_similarity_equals_a_plain_sort_with_ties(
 def test_products_that_overflow_are_similar_to_nothing() -> None:
     # The products are infinite, of both signs in the sum of the third, which is no number.
     database = np.array([[1, 0], [1e30, 0], [1e30, 1e30], [2, 0]], np.float32)
-    with np.errstate(all="ignore"):
-        ids, _ = ranked(np.array([[1e30, -1e30]], np.float32), database, np.ones(4, bool), 4)
-    assert ids.tolist() == [[1, 3, 0, 2]]
+    query, usable = np.array([[1e30, -1e30]], np.float32), np.ones(4, bool)
+    for top in (2, 4):
+        with np.errstate(all="ignore"):
+            ids, _ = ranked(query, database, usable, top)
+        assert ids.tolist() == [[1, 3, 0, 2][:top]]
 
 
 def test_rank_by_similarity_without_usable_rows_or_queries_is_empty() -> None:
