@@ -12,8 +12,10 @@ from rrtool.artifacts import open_artifact
 from rrtool.artifacts.kinds import Ranking, open_any
 from rrtool.core.retrieval.query_expansion import augment_database, expand_queries
 from rrtool.core.retrieval.whitening import l2_normalize
+from rrtool.progress import Silent
 from rrtool.stages.retrieval import descriptors as descriptors_stage
 from rrtool.stages.retrieval import options as options_stage
+from rrtool.stages.retrieval.descriptors import open_described, read_blocks, read_usable
 from tests.stages.made_features import write_features
 from tests.tiny import assert_done, assert_fails, rrtool
 
@@ -104,7 +106,14 @@ def test_search_by_blocks_equals_a_plain_sort(
     shown = rrtool("search", features, features, "-o", tmp_path / "r.h5", "--top", 20)
     assert "2 descriptors are not finite and are left out, e.g. 3.jpg" in shown.stderr
     assert "1 descriptors are zero and similar to nothing, e.g. 17.jpg" in shown.stderr
+    with open_described(str(features)) as opened:
+        held, usable = read_usable(opened, Silent())
+        blocks = [*zip(*read_blocks(opened, Silent()), strict=True)]
+    assert np.array_equal(np.concatenate(blocks[0]), held)
+    assert np.array_equal(np.concatenate(blocks[1]), usable)
+    assert not held[[3, 41]].any()
     good = [i for i in range(60) if i not in (3, 8, 9, 41)]
+    assert np.flatnonzero(usable).tolist() == good
     with open_artifact(tmp_path / "r.h5", Ranking) as ranking:
         for query, found in enumerate(ranking.ids.tolist()):
             order = sorted(good, key=lambda i: (-float(vectors[query] @ vectors[i]), i))
