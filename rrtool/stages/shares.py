@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rrtool.errors import UsageError
-from rrtool.stages.driver import ROWS_PER_PART, parts_of
+from rrtool.stages.driver import parts_of
 from rrtool.stages.over_images import SHARE
 
 
@@ -17,7 +17,7 @@ def own_parts(n_rows: int, share: tuple[int, int]) -> list[range]:
     parts, (number, n_shares) = parts_of(n_rows), share
     if n_shares > len(parts):
         raise UsageError(
-            f"a share is of {ROWS_PER_PART} images at least",
+            f"a share is of {len(parts[0])} images at least",
             where="--shard",
             expected=f"at most {len(parts)} shares of {n_rows} images",
             found=n_shares,
