@@ -18,8 +18,9 @@ def check_places(options: Options) -> None:
     Raises:
         UsageError: there is no place for an output, or it is an input or another output.
     """
-    for output in options.of_role("output").values():  # folders, too
-        require_no_input(options, Path(output))
+    folders = options.of_role("output").keys() - options.written().keys()
+    for name in folders:
+        require_no_input(options, Path(getattr(options, name)))
     written = [(options.typed(name), Path(path)) for name, path in options.written().items()]
     for i, (typed, path) in enumerate(written):
         require_place(path)
