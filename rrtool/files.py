@@ -57,10 +57,13 @@ def read_regular(path: str | Path) -> bytes:
     """All bytes of a file.
 
     Raises:
-        OSError: as ``open_regular``.
+        OSError: as ``open_regular``; or it is larger than the memory.
     """
     with open_regular(path) as file:
-        return file.read()
+        try:
+            return file.read()
+        except (MemoryError, OverflowError):
+            raise OSError(errno.EFBIG, os.strerror(errno.EFBIG)) from None
 
 
 def _require_regular(mode: int) -> None:

@@ -1,12 +1,14 @@
 """Only regular files are read; new ones are whole, durable, and follow no link."""
 
 import errno
+import io
 import os
 import socket
 import stat
 
 import pytest
 
+from rrtool import files
 from rrtool.errors import WorkFailed
 from rrtool.files import (
     have_same_content,
@@ -25,6 +27,16 @@ def test_read_regular_gives_the_bytes(tmp_path):
     (tmp_path / "a").write_bytes(b"some bytes")
     (tmp_path / "link").symlink_to("a")
     assert read_regular(tmp_path / "a") == read_regular(str(tmp_path / "link")) == b"some bytes"
+
+
+def test_read_regular_refuses_what_no_memory_holds(tmp_path, monkeypatch):
+    class Large(io.BytesIO):
+        def read(self, *size):
+            raise MemoryError
+
+    monkeypatch.setattr(files, "open_regular", lambda path: Large())
+    with pytest.raises(OSError, match="File too large"):
+        files.read_regular(tmp_path / "x")
 
 
 def test_open_regular_refuses_what_may_never_answer(tmp_path):
