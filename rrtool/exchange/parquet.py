@@ -43,7 +43,11 @@ def read_parquet(path: str) -> Described:
     names, vectors = (read.column(column).combine_chunks() for column in columns)
     if names.null_count:
         raise UsageError("a row has no name", where=path)
-    return Described.of([os.fsdecode(n) for n in names.to_pylist()], _matrix(vectors, path), path)
+    try:
+        texts = [os.fsdecode(name) for name in names.to_pylist()]
+    except UnicodeDecodeError as error:  # a column of texts, which are to be UTF-8
+        raise UsageError("damaged, or no Parquet file", where=path, found=error) from None
+    return Described.of(texts, _matrix(vectors, path), path)
 
 
 def parquet_bytes(names: Sequence[str], vectors: np.ndarray) -> bytes:

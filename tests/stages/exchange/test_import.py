@@ -143,6 +143,12 @@ def _cut(path, write, *args):
     path.write_bytes(path.read_bytes()[:-30])
 
 
+def _no_utf8(path):
+    texts = pa.array([b"a", b"\xff"], pa.binary()).view(pa.string())
+    table = {"name": texts, "descriptor": [[1.0], [2.0]]}
+    parquet.write_table(pa.table(table), path)
+
+
 def _parquet(path, vectors, names=("a", "b")):
     parquet.write_table(pa.table({"name": list(names), "descriptor": vectors}), path)
 
@@ -197,6 +203,7 @@ BAD = {
     "two lengths": ("x.h5", lambda p: _hdf5(p, a=GOOD[0], b=GOOD[0, :3]), "not of one length"),
     "linked": ("x.h5", _linked, "a link to elsewhere"),
     "cut parquet": ("x.parquet", lambda p: _cut(p, write_parquet, GOOD), "no Parquet file"),
+    "no UTF-8": ("x.parquet", _no_utf8, "codec can't decode"),
     "ragged": ("x.parquet", lambda p: _parquet(p, [[1.0, 2.0], [1.0]]), "not of one length"),
     "no list": ("x.parquet", lambda p: _parquet(p, [[1.0], None]), "not of one length"),
     "gap": ("x.parquet", lambda p: _parquet(p, [[1.0], [None]]), "has gaps"),
