@@ -141,7 +141,19 @@ class OverImagesOptions(ImagesOptions, DecodingOptions, OutputOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class InferenceOptions(DecodingOptions, DeviceOptions):
+class EngineOptions(DecodingOptions, DeviceOptions):
+    """How photos are read, and what runs the network."""
+
+    engine: str = option(
+        "auto",
+        "What runs the network on a CPU; auto takes the fastest that is installed and gives the "
+        "descriptors of torch.",
+        choices=("auto", "torch", "openvino", "onnxruntime"), shapes=False, panel="Running",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class InferenceOptions(EngineOptions):
     """How images go through a network, whichever it is."""
 
     upsample: bool = option(
@@ -166,12 +178,6 @@ class InferenceOptions(DecodingOptions, DeviceOptions):
         "Factors of the image size at which the network runs, comma-separated. By default "
         "1.4142,1,0.7071 for efficientnet_lite0, else 1,0.7071,0.5.",
         above=0, most=4, panel="Images",
-    )  # fmt: skip
-    engine: str = option(
-        "auto",
-        "What runs the network on a CPU; auto takes the fastest that is installed and gives the "
-        "descriptors of torch.",
-        choices=("auto", "torch", "openvino", "onnxruntime"), shapes=False, panel="Running",
     )  # fmt: skip
     precision: str = option(
         "auto",

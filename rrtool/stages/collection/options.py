@@ -5,22 +5,15 @@ from typing import Any, ClassVar
 
 from rrtool.errors import UsageError
 from rrtool.networks.names import AUTO, DEFAULT
-from rrtool.options import Command, DeviceOptions, argument, option
-from rrtool.stages.activations.options import DecodingOptions
+from rrtool.options import Command, argument, option
+from rrtool.stages.activations.options import EngineOptions
 
 RERANKINGS = ("dsm", "diffusion", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunningOptions(DecodingOptions, DeviceOptions):
+class RunningOptions(EngineOptions):
     """How the network runs, which is no matter of the index."""
-
-    engine: str = option(
-        "auto",
-        "What runs the network on a CPU; auto takes the fastest that is installed and gives the "
-        "descriptors of torch.",
-        choices=("auto", "torch", "openvino", "onnxruntime"), shapes=False, panel="Running",
-    )  # fmt: skip
 
     def running(self) -> dict[str, Any]:
         """The same for the commands that run it."""
