@@ -14,7 +14,6 @@ import rrtool
 from rrtool.artifacts import OverImages, Provenance, create, open_any
 from rrtool.errors import ArtifactError, OptionError
 from rrtool.progress import Silent
-from rrtool.stages.activations.sources import NetworkSource
 from rrtool.stages.driver import parts_of
 from tests import tiny
 from tests.stages.update_sequences import (
@@ -54,20 +53,6 @@ def here(made: Path, tmp_path: Path) -> Path:
     for name in ("photos", "kept"):
         shutil.copytree(made / name, tmp_path / name)
     return tmp_path
-
-
-@pytest.fixture
-def forwards(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of images in each batch that goes through the network."""
-    counts: list[int] = []
-    run = NetworkSource._maps
-
-    def counted(source: NetworkSource, images: list) -> list:
-        counts.append(len(images))
-        return run(source, images)
-
-    monkeypatch.setattr(NetworkSource, "_maps", counted)
-    return counts
 
 
 class Told(Silent):

@@ -70,20 +70,6 @@ def here(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-@pytest.fixture
-def forwards(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The number of images in each batch that goes through the network."""
-    counts: list[int] = []
-    run = NetworkSource._maps
-
-    def counted(source: NetworkSource, images: list) -> list:
-        counts.append(len(images))
-        return run(source, images)
-
-    monkeypatch.setattr(NetworkSource, "_maps", counted)
-    return counts
-
-
 def told(folder: Path, name: str) -> tuple[object, ...]:
     """What an artifact is and how it was asked for, without what differs between two runs."""
     with open_artifact(folder / name) as artifact:
