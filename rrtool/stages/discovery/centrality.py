@@ -1,12 +1,13 @@
 """``rrtool centrality``: graph → significance of each of its vertices."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_array
 
-from rrtool.artifacts import Centrality, Graph, OutputFile, open_artifact
+from rrtool.artifacts import Centrality, Graph, InputRecord, OutputFile, open_artifact
 from rrtool.core.discovery import centrality as measures
 from rrtool.core.discovery.centrality import CentralityResult
 from rrtool.devices import resolve_device
@@ -41,8 +42,14 @@ def run(options: CentralityOptions, progress: Progress) -> Path:
         settings = {"measure": options.measure, **options.parameters()}
         return make(
             options, Wanted(options.output, Centrality, settings), work, progress,
-            inputs=as_inputs(graph=graph), network=graph.network, device=device,
+            inputs=[*as_inputs(graph=graph), _vertices_of(graph)], network=graph.network,
+            device=device,
         )  # fmt: skip
+
+
+def _vertices_of(graph: Graph) -> InputRecord:
+    """What the graph was built from: others may have an equal graph, but not this centrality."""
+    return replace(graph.input("features"), role="vertices")
 
 
 def _measure(
@@ -70,7 +77,7 @@ def _measure(
         "samples": options.samples if is_sampled else None,
         "seed": options.seed if is_sampled else None,
         "n_isolated": n_isolated,
-        "vertices": graph.input("features").digest,
+        "vertices": _vertices_of(graph).digest,
         "n_zero": int(np.count_nonzero(result.values == 0)),
         "n_failed": len(values) - len(good),
     }

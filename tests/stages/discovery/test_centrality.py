@@ -34,7 +34,11 @@ NETWORK = {"name": "squeezenet1_1", "weights_digest": "none"}
 
 
 def write_graph(
-    path: Path, cosines: np.ndarray, failed: Sequence[int] = (), **replaced: np.ndarray
+    path: Path,
+    cosines: np.ndarray,
+    failed: Sequence[int] = (),
+    made_from: str = "of features",
+    **replaced: np.ndarray,
 ) -> Path:
     """A graph artifact of the edges of ``cosines``; rows of ``failed`` have none."""
     similarities = cosines.copy()
@@ -58,7 +62,7 @@ def write_graph(
         **replaced,
     }
     options = {"k": ids.shape[1], "gamma": 3.0, "symmetrize": "mutual"}
-    features = InputRecord("features", "f.h5", "features", "", "of features")
+    features = InputRecord("features", "f.h5", "features", "", made_from)
     provenance = Provenance("graph", options, [features], NETWORK)
     with create(path, provenance, overwrite=True) as target:
         return target.publish(Graph.columns(**values), extra={"statistics": {}, "description": {}})
@@ -93,7 +97,7 @@ def test_centrality_equals_the_oracle_over_good_vertices(graph, tmp_path, measur
         np.testing.assert_array_equal(found.status, source.status)
         assert found.names == source.names
         assert found.network == NETWORK
-        assert [record.digest for record in found.inputs] == [source.digest]
+        assert [record.digest for record in found.inputs] == [source.digest, "of features"]
         assert found.extra["vertices"] == "of features"
         assert found.options["measure"] == found.extra["measure"] == measure
         n_isolated = int((GRAPHS["isolated"][np.ix_(good, good)].sum(axis=1) == 0).sum())
@@ -132,6 +136,16 @@ def test_centrality_up_to_date_and_other_options(graph, tmp_path):
     assert_fails(result, 4, "another --alpha", "expected 0.9", "found 0.99")
     assert_done(centrality(graph, output, "katz", "--alpha", 0.9, "--overwrite"))
     assert output.read_bytes() != before
+
+
+def test_centrality_of_equal_graphs_of_other_features_is_made_anew(tmp_path):
+    """It names the features that it is of: those of another digest would refuse the old one."""
+    output = tmp_path / "c.h5"
+    for made_from in ("first", "second"):
+        write_graph(tmp_path / "g.h5", GRAPHS["isolated"], made_from=made_from)
+        library.centrality(tmp_path / "g.h5", output, measure="degree", overwrite=True)
+        with open_artifact(output, Centrality) as found:
+            assert found.extra["vertices"] == made_from
 
 
 def test_centrality_reads_its_graph_from_a_pipe_and_prints_json(graph, tmp_path):
