@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import Any
 
-from rrtool.artifacts import digest_of_source, open_artifact
+from rrtool.artifacts import Graph, digest_of_source, open_artifact
 from rrtool.errors import RrtoolError, UsageError
 from rrtool.options import Options, declarations
 
@@ -70,7 +70,13 @@ def _readers_of_network(options: Options) -> dict[str, Callable[[str], str]]:
 
 
 def digest_of(path: str) -> str:
+    """Of an artifact's content, and for a graph of what its vertices are.
+
+    Other features may have an equal graph; what is made of it is of their rows all the same.
+    """
     with open_artifact(path) as artifact:
+        if artifact.kind == Graph.KIND:
+            return f"{artifact.digest} of {artifact.input('features').digest}"
         return artifact.digest
 
 
