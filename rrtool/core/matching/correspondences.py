@@ -8,7 +8,6 @@ from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.spatial_matching_numba import (
     AffineFrames,
     Correspondences,
-    count_correspondences,
     list_correspondences,
 )
 
@@ -129,11 +128,12 @@ def _tentative_correspondences(
     query_groups = np.tile(np.repeat(np.arange(n_scales[0]), n_scales[1]), n_candidates)
     by_candidate = np.arange(n_candidates * n_scales[1]).reshape(n_candidates, 1, n_scales[1])
     database_groups = by_candidate.repeat(n_scales[0], axis=1).reshape(-1)
-    counts = count_correspondences(query, database, query_groups, database_groups)
-    if np.any(counts > MAX_CORRESPONDENCES):
-        raise ValueError(f"{counts.max()} tentative correspondences, more than 2^20, in one pair")
-    offsets = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
-    query_rows, database_rows = list_correspondences(
-        query, database, query_groups, database_groups, offsets
-    )
+    offsets = np.zeros(len(query_groups) + 1, np.int64)
+    problems = query, database, query_groups, database_groups
+    list_correspondences(*problems, np.empty(0, np.int32), np.empty(0, np.int32), offsets)
+    largest = np.diff(offsets).max(initial=0)
+    if largest > MAX_CORRESPONDENCES:
+        raise ValueError(f"{largest} tentative correspondences, more than 2^20, in one pair")
+    query_rows, database_rows = np.empty((2, offsets[-1]), np.int32)
+    list_correspondences(*problems, query_rows, database_rows, offsets)
     return Correspondences(query_rows, database_rows, offsets, query_groups, database_groups)

@@ -19,14 +19,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from rrtool.core.blocks import in_blocks
 from rrtool.core.matching.mser_numba import (
     N_LEVELS,
     Limits,
     Output,
-    detect_channels,
+    detect_block,
+    make_scratch,
     quantize_values,
 )
 
@@ -35,6 +36,9 @@ DELTA_QUANTILE = 0.6
 
 # Rows first set aside for a channel's regions; a channel that finds more has all run again.
 _INITIAL_CAPACITY = 48
+
+# Activations whose levels are worth a thread.
+_FEWEST_VALUES = 1 << 16
 
 # Mantissa bits kept by ActivationHistogram: bins are at most 2^-9 of their value wide.
 _MANTISSA_BITS = 9
@@ -134,7 +138,12 @@ def quantize(activations: np.ndarray, scale: float) -> np.ndarray:
     if not (np.isfinite(scale) and scale > 0):
         raise ValueError(f"the level scale is {scale}, expected a positive finite number")
     flat = _plain(np.asarray(activations, np.float32)).reshape(-1)
-    levels, n_bad = quantize_values(flat, np.float32(scale))
+    levels = np.empty(flat.size, np.uint8)
+
+    def fill(start: int, stop: int) -> int:
+        return quantize_values(flat, np.float32(scale), levels, start, stop)
+
+    n_bad = sum(in_blocks(fill, flat.size, _FEWEST_VALUES))
     if n_bad:
         raise ValueError(_not_finite(n_bad, flat.size))
     return levels.reshape(np.shape(activations))
@@ -226,18 +235,25 @@ def _not_finite(n_bad: int, n_values: int) -> str:
 
 def _run(levels: np.ndarray, activations: np.ndarray, limits: Limits) -> tuple[Output, np.ndarray]:
     """Runs the kernel with room enough; returns its output and the regions of each channel."""
-    n_channels = len(levels)
-    capacity = _INITIAL_CAPACITY
-    counts = np.zeros(n_channels, np.int64)
-    # Several blocks a thread even out channels of unequal sparsity.
-    n_blocks = min(n_channels, 8 * numba.get_num_threads()) if levels.size else 0
-    while True:
-        out = _make_output(n_channels, capacity)
-        detect_channels(levels, activations, limits, n_blocks, out, counts)
-        needed = int(counts.max(initial=0))
-        if needed <= capacity:
-            return out, counts
-        capacity = needed
+    out, counts = _run_with(_INITIAL_CAPACITY, levels, activations, limits)
+    needed = int(counts.max(initial=0))
+    if needed <= _INITIAL_CAPACITY:
+        return out, counts
+    return _run_with(needed, levels, activations, limits)
+
+
+def _run_with(
+    capacity: int, levels: np.ndarray, activations: np.ndarray, limits: Limits
+) -> tuple[Output, np.ndarray]:
+    """Channels that have more regions than there is room for give their number only."""
+    out, counts = _make_output(len(levels), capacity), np.zeros(len(levels), np.int64)
+
+    def detect(start: int, stop: int) -> None:
+        scratch = make_scratch(*levels.shape[1:], capacity)
+        detect_block(levels, activations, limits, start, stop, scratch, out, counts)
+
+    in_blocks(detect, len(levels) if levels.size else 0)
+    return out, counts
 
 
 def _make_output(n_channels: int, capacity: int) -> Output:

@@ -1,4 +1,6 @@
-"""Compiled kernels of `core.matching.mser`, one channel at a time, channels in parallel.
+"""Compiled kernels of `core.matching.mser`, one channel at a time. Whoever calls them
+lets blocks of channels run in threads: numba's own parallel loops take seconds to compile. For the
+same reason functions that are called once are inlined, and nothing is allocated here.
 
 The map is handled with a frame one pixel wide, so that neighbours need no bounds check: pixel (x,
 y) is y' * stride + x' with x' = x + 1, y' = y + 1, stride = w + 2. Only pixels above the map's
@@ -53,9 +55,11 @@ class Limits(NamedTuple):
     max_area: np.float32
 
 
-class _Scratch(NamedTuple):
+class Scratch(NamedTuple):
     """One thread's buffers. Pixels are framed indices; nodes are numbered parents first."""
 
+    offsets: np.ndarray  # of the neighbours in _RING
+    ends: np.ndarray  # level -> where its next pixel goes in order
     nonzero: np.ndarray  # pixels in raster order
     order: np.ndarray  # pixels by falling level, raster order within a level
     climb: np.ndarray  # pixel -> shortened way to the root of its component, 0 outside
@@ -92,10 +96,12 @@ class Output(NamedTuple):
     boxes: np.ndarray
 
 
-@numba.njit(cache=True, nogil=True)
-def _make_scratch(height, width, capacity):
+def make_scratch(height: int, width: int, capacity: int) -> Scratch:
+    """For maps of one size, with room for ``capacity`` regions of a channel."""
     n_framed, n_nodes = (height + 2) * (width + 2), height * width + 1
-    return _Scratch(
+    return Scratch(
+        offsets=np.array([dy * (width + 2) + dx for dy, dx in _RING], np.int32),
+        ends=np.empty(N_LEVELS, np.int32),
         nonzero=np.empty(n_nodes, np.uint32),
         order=np.empty(n_nodes, np.uint32),
         climb=np.zeros(n_framed, np.uint32),
@@ -121,20 +127,11 @@ def _make_scratch(height, width, capacity):
     )
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
-def detect_channels(levels, activations, limits, n_blocks, out, counts):
-    n_channels = levels.shape[0]
-    for block in numba.prange(n_blocks):
-        start = block * n_channels // n_blocks
-        stop = (block + 1) * n_channels // n_blocks
-        _detect_block(levels, activations, limits, start, stop, out, counts)
-
-
-@numba.njit(cache=True, nogil=True)
-def _detect_block(levels, activations, limits, start, stop, out, counts):
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def detect_block(levels, activations, limits, start, stop, scratch, out, counts):
+    """Finds the regions of the channels ``start … stop - 1``."""
     height, width = levels.shape[1], levels.shape[2]
     capacity = out.seeds.shape[1]
-    scratch = _make_scratch(height, width, capacity)
     for channel in range(start, stop):
         background, n_nonzero, n_pixels = _sort_pixels(levels[channel], scratch)
         _grow_forest(scratch, n_pixels, width + 2)
@@ -147,7 +144,7 @@ def _detect_block(levels, activations, limits, start, stop, out, counts):
             counts[channel] = _emit(scratch, n_kept, width, out, channel)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _sort_pixels(levels, s):
     """Counting sort of the pixels above the smallest level, the background.
 
@@ -162,7 +159,9 @@ def _sort_pixels(levels, s):
             # A zero is written too, and overwritten by the next pixel: cheaper than a branch.
             s.nonzero[n_nonzero], s.value[first + x] = first + x, levels[y, x]
             n_nonzero += levels[y, x] != 0
-    ends = np.zeros(N_LEVELS, np.int32)
+    ends = s.ends
+    for level in range(N_LEVELS):
+        ends[level] = 0
     for i in range(n_nonzero):
         ends[s.value[s.nonzero[i]]] += 1
     background = 0
@@ -183,7 +182,7 @@ def _sort_pixels(levels, s):
     return background, n_nonzero, n_pixels
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _neighbors_inside(climb, pixel, stride):
     """Bit i tells whether ``_RING[i]`` around the pixel is in the forest."""
     # Unsigned indices spare numba's test for negative ones, a third of the whole loop's time.
@@ -201,7 +200,7 @@ def _neighbors_inside(climb, pixel, stride):
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _find(climb, pixel):
     """The root of the pixel's component; shortens the way for the next one."""
     root = climb[pixel]
@@ -212,17 +211,14 @@ def _find(climb, pixel):
     return root
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _grow_forest(s, n_pixels, stride):
     """Union-find over falling levels: the newest pixel always becomes its component's root.
 
     Without union by rank the roots stand in the order of the sort, which makes every later pass a
     plain scan; halving the climbs keeps them short.
     """
-    climb, parent, area = s.climb, s.parent, s.area
-    offsets = np.empty(8, np.int32)
-    for i in range(8):
-        offsets[i] = _RING[i][0] * stride + _RING[i][1]
+    climb, parent, area, offsets = s.climb, s.parent, s.area, s.offsets
     for i in range(n_pixels):
         pixel = s.order[i]
         inside = _neighbors_inside(climb, pixel, stride)
@@ -241,7 +237,7 @@ def _grow_forest(s, n_pixels, stride):
         climb[s.order[i]] = 0
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _number_nodes(s, n_pixels, background, n_elements):
     """Numbers the extremal regions, parents first; node 0 is the whole map."""
     s.node_parent[0], s.node_pixel[0] = 0, 0
@@ -261,7 +257,7 @@ def _number_nodes(s, n_pixels, background, n_elements):
     return n_nodes
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _measure_variation(s, n_nodes, delta):
     """Growth of each region over ``delta`` levels down; children first.
 
@@ -282,7 +278,7 @@ def _measure_variation(s, n_nodes, delta):
         s.node_top[outer] = min(s.node_top[outer], top)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _select(s, n_nodes, limits):
     """VLFeat's filters; fills ``node_kept`` and ``node_row`` and returns how many are kept."""
     for node in range(n_nodes):
@@ -305,7 +301,7 @@ def _select(s, n_nodes, limits):
     return n_kept
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _passes(s, node, around, limits):
     area, area_around = s.node_area[node], s.node_area[around]
     if s.node_variation[node] >= limits.max_variation:
@@ -319,14 +315,16 @@ def _passes(s, node, around, limits):
     return diversity >= limits.min_diversity
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _measure_regions(s, n_nonzero, n_nodes, n_kept, activations):
     """Sums each pixel into the smallest kept region around it, then regions into those outside."""
     stride = activations.shape[1] + 2
-    s.row_sums[:n_kept] = 0
-    s.row_box[:n_kept, :2] = stride * activations.shape[0]
-    s.row_box[:n_kept, 2:] = -1
-    s.row_strength[:n_kept] = -np.inf
+    for row in range(n_kept):
+        for column in range(5):
+            s.row_sums[row, column] = 0
+        s.row_box[row, 0] = s.row_box[row, 1] = stride * activations.shape[0]
+        s.row_box[row, 2] = s.row_box[row, 3] = -1
+        s.row_strength[row] = -np.inf
     y = -1
     row_start, row_end = 0, stride
     for i in range(n_nonzero):
@@ -343,7 +341,7 @@ def _measure_regions(s, n_nonzero, n_nodes, n_kept, activations):
             _add_row(s, s.node_row[outer], s.node_row[node])
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _add_pixel(s, row, x, y, activation):
     sums, box = s.row_sums[row], s.row_box[row]
     sums[0] += x
@@ -356,7 +354,7 @@ def _add_pixel(s, row, x, y, activation):
     s.row_strength[row] = max(s.row_strength[row], activation)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _add_row(s, row, inner):
     box, inner_box = s.row_box[row], s.row_box[inner]
     for column in range(5):
@@ -366,7 +364,7 @@ def _add_row(s, row, inner):
     s.row_strength[row] = max(s.row_strength[row], s.row_strength[inner])
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _emit(s, n_kept, width, out, channel):
     """Writes the channel's regions by falling strength, then seed, less lines; returns how many."""
     _sort_rows(s, n_kept, width)
@@ -386,15 +384,19 @@ def _emit(s, n_kept, width, out, channel):
         out.levels[channel, n_out] = s.node_level[node]
         out.seeds[channel, n_out] = s.row_seed[row]
         out.areas[channel, n_out] = area
-        out.means[channel, n_out] = (sums[0] / area, sums[1] / area)
-        out.covariances[channel, n_out] = (xx / square, xy / square, yy / square)
+        out.means[channel, n_out, 0] = sums[0] / area
+        out.means[channel, n_out, 1] = sums[1] / area
+        out.covariances[channel, n_out, 0] = xx / square
+        out.covariances[channel, n_out, 1] = xy / square
+        out.covariances[channel, n_out, 2] = yy / square
         out.strengths[channel, n_out] = s.row_strength[row]
-        out.boxes[channel, n_out] = s.row_box[row]
+        for side in range(4):
+            out.boxes[channel, n_out, side] = s.row_box[row, side]
         n_out += 1
     return n_out
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _sort_rows(s, n_kept, width):
     """Insertion sort: a channel keeps a handful of regions (those with more than 20 go unused)."""
     for row in range(n_kept):
@@ -407,7 +409,7 @@ def _sort_rows(s, n_kept, width):
         s.row_order[position] = row
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _goes_before(s, row, other):
     strength, other_strength = s.row_strength[row], s.row_strength[other]
     if strength != other_strength:
@@ -415,14 +417,14 @@ def _goes_before(s, row, other):
     return s.row_seed[row] < s.row_seed[other]
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
-def quantize_values(activations, scale):
-    levels = np.empty(activations.size, np.uint8)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def quantize_values(activations, scale, levels, start, stop):
+    """Fills ``levels[start:stop]``; returns how many of the activations are not finite."""
     n_bad = 0
     top = np.float32(N_LEVELS - 1)
-    for i in numba.prange(activations.size):
+    for i in range(start, stop):
         value = activations[i]
         n_bad += not np.isfinite(value)
         level = min(max(np.rint(value * scale), np.float32(0)), top)
         levels[i] = np.uint8(level)
-    return levels, n_bad
+    return n_bad

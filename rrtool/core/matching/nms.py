@@ -44,7 +44,7 @@ def _check(boxes: np.ndarray, strengths: np.ndarray, iou_threshold: float) -> No
         raise ValueError(f"the IoU threshold is {iou_threshold}, expected 0 to 1")
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
 def _suppress(boxes, iou_threshold):
     """Greedy pass over boxes in falling strength; returns the positions kept.
 

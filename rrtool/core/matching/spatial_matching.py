@@ -9,16 +9,16 @@ keeps the y direction, 5 dof); all are enumerated, promising ones refined to a f
 
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 
+from rrtool.core.blocks import in_blocks
 from rrtool.core.matching.correspondences import MatchingProblem, prepare
 from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.spatial_matching_numba import (
     Limits,
     keep_one_to_one,
     measure_inliers,
-    search_transforms,
+    search_block,
 )
 
 
@@ -104,10 +104,14 @@ def match(
             correspondences in one scale pair.
     """
     problem = prepare(query, query_image, database, candidate_ids)
-    with numba.parallel_chunksize(4):  # costs differ much: don't deal the problems out up front
-        transforms, scores = search_transforms(
-            problem.query, problem.database, problem.correspondences, search_limits(options)
-        )
+    n_problems, limits = len(problem.correspondences.query_groups), search_limits(options)
+    transforms, scores = np.full((n_problems, 6), np.nan), np.zeros(n_problems, np.int64)
+
+    def search(start: int, stop: int) -> None:
+        frames = problem.query, problem.database
+        search_block(*frames, problem.correspondences, limits, start, stop, transforms, scores)
+
+    in_blocks(search, n_problems, fewest_rows=4)
     return assemble(problem, transforms, scores, options)
 
 
@@ -161,9 +165,9 @@ def _find_inliers(
 ) -> np.ndarray:
     """Which correspondences agree with their problem's transform, ``(m,)`` bool."""
     query, database, correspondences = problem.query, problem.database, problem.correspondences
-    squared_errors = measure_inliers(
-        query, database, correspondences, transforms, search_limits(options).squared_threshold
-    )
+    squared_errors = np.empty(len(correspondences.query_rows))
+    squared_threshold = search_limits(options).squared_threshold
+    measure_inliers(query, database, correspondences, transforms, squared_threshold, squared_errors)
     is_inlier = squared_errors >= 0
     if not options.one_to_one:
         return is_inlier

@@ -1,5 +1,8 @@
 """Compiled kernels of spatial matching: merge join, hypothesis search, refinement, final inliers.
 
+What is called once is inlined, and whoever calls lets blocks run in threads: to compile functions
+one by one, and numba's parallel loops, takes several times as long.
+
 Everything here obeys one canonical arithmetic, which `spatial_matching_torch` repeats on a device:
 float64, the operation order written below, no fused multiply-add, and integers wherever a sum runs
 over correspondences (counts and the moments of the least squares). Integer sums don't depend on
@@ -11,7 +14,7 @@ A transform is ``(a, b, c, d, x, y)`` with ``M_1to2 = [[a, b, x], [c, d, y]]``.
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 
 BLOCK = 128  # correspondences evaluated between two looks at whether a hypothesis can still win
 COLLINEAR = 1e-8  # det(scatter) / trace(scatter)² at or below this: the inliers lie on a line
@@ -65,10 +68,12 @@ class Limits(NamedTuple):
     max_refinements: int
 
 
-@njit(cache=True, nogil=True)
-def _join(query, database, query_group, database_group, query_rows, database_rows):
-    """Enumerate same-channel pairs by a merge join; count only when the outputs are empty."""
-    count = 0
+@njit(inline="always")
+def _join(query, database, query_group, database_group, query_rows, database_rows, count):
+    """Enumerate same-channel pairs by a merge join, from row ``count``; returns the next one.
+
+    They are counted only, where there are no rows.
+    """
     start, end = database.offsets[database_group], database.offsets[database_group + 1]
     for row in range(query.offsets[query_group], query.offsets[query_group + 1]):
         channel = query.channels[row]
@@ -84,31 +89,23 @@ def _join(query, database, query_group, database_group, query_rows, database_row
     return count
 
 
-@njit(cache=True, nogil=True)
-def count_correspondences(query, database, query_groups, database_groups):
-    """Number of tentative correspondences of each problem, ``(p,)`` int64."""
-    n_problems = len(query_groups)
-    counts = np.zeros(n_problems, np.int64)
-    nothing = np.zeros(0, np.int32)
-    for p in range(n_problems):
-        counts[p] = _join(query, database, query_groups[p], database_groups[p], nothing, nothing)
-    return counts
+@njit(cache=True, nogil=True, error_model="numpy")
+def list_correspondences(
+    query, database, query_groups, database_groups, query_rows, database_rows, offsets
+):
+    """Rows of the tentative correspondences, ordered by (query feature, database feature).
 
-
-@njit(cache=True, nogil=True)
-def list_correspondences(query, database, query_groups, database_groups, offsets):
-    """Rows of the tentative correspondences, ordered by (query feature, database feature)."""
-    query_rows = np.empty(offsets[-1], np.int32)
-    database_rows = np.empty(offsets[-1], np.int32)
+    Fills ``offsets (p + 1,)`` of the problems, and the rows if there is place for any.
+    """
+    offsets[0] = 0
     for p in range(len(query_groups)):
-        part = slice(offsets[p], offsets[p + 1])
-        if offsets[p + 1] > offsets[p]:
-            outputs = query_rows[part], database_rows[part]
-            _join(query, database, query_groups[p], database_groups[p], *outputs)
-    return query_rows, database_rows
+        offsets[p + 1] = _join(
+            query, database, query_groups[p], database_groups[p], query_rows, database_rows,
+            offsets[p],
+        )  # fmt: skip
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def _scale_change_allowed(a, b, c, d, largest):
     """Whether det > 0 and both singular values lie in [1/s, s], ``largest`` = s².
 
@@ -127,7 +124,7 @@ def _scale_change_allowed(a, b, c, d, largest):
     )
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def _hypothesis(from_circle, to_circle, x, y, u, v):
     """``A = L₂ L₁⁻¹``, ``t = μ₂ − A μ₁``; lower triangular, so vertical lines stay vertical."""
     a = from_circle[0] * to_circle[0]
@@ -136,7 +133,7 @@ def _hypothesis(from_circle, to_circle, x, y, u, v):
     return a, c, d, u - a * x, v - (c * x + d * y)
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def _score_hypothesis(a, c, d, tx, ty, points, squared_threshold, to_beat):
     """Inliers of a hypothesis, or any number ≤ ``to_beat`` once it can't beat that."""
     n = points.shape[1]
@@ -155,7 +152,7 @@ def _score_hypothesis(a, c, d, tx, ty, points, squared_threshold, to_beat):
     return score
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def _mark_inliers(transform, points, squared_threshold, squared_errors):
     """Squared transfer errors where within the threshold, −1 elsewhere."""
     a, b, c, d, tx, ty = transform
@@ -167,7 +164,7 @@ def _mark_inliers(transform, points, squared_threshold, squared_errors):
         squared_errors[j] = error if error <= squared_threshold else -1.0
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def _count_inliers(squared_errors):
     count = 0
     for j in range(len(squared_errors)):
@@ -175,7 +172,7 @@ def _count_inliers(squared_errors):
     return count
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def _scatter(s_pq, s_p, s_q, n):
     """``Σ (p − p̄)(q − q̄)`` from integer sums: exact up to the last, small correction."""
     mean_p, mean_q = s_p // n, s_q // n
@@ -184,10 +181,11 @@ def _scatter(s_pq, s_p, s_q, n):
     return np.float64(whole) - np.float64(rest_p) * np.float64(rest_q) / np.float64(n)
 
 
-@njit(cache=True, nogil=True)
-def _moments(squared_errors, grid):
-    """First and second moments of the inliers' grid positions, ``(12,)`` int64."""
-    m = np.zeros(12, np.int64)
+@njit(inline="always")
+def _moments(squared_errors, grid, m):
+    """First and second moments of the inliers' grid positions, into ``m (12,)`` int64."""
+    for entry in range(12):
+        m[entry] = 0
     for j in range(len(squared_errors)):
         if squared_errors[j] >= 0.0:
             x, y, u, v = grid[0, j], grid[1, j], grid[2, j], grid[3, j]
@@ -203,10 +201,9 @@ def _moments(squared_errors, grid):
             m[9] += u * y
             m[10] += v * x
             m[11] += v * y
-    return m
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def _fit_affine(moments, query_scale, database_scale):
     """Least-squares affine transform (6 dof) of the inliers, and whether they determine one."""
     n, x, y, u, v = moments[0], moments[1], moments[2], moments[3], moments[4]
@@ -232,12 +229,12 @@ def _fit_affine(moments, query_scale, database_scale):
     return True, (a, b, c, d, tx, ty)
 
 
-@njit(cache=True, nogil=True)
-def _refine(transform, score, points, grid, scales, limits, squared_errors):
+@njit(inline="always")
+def _refine(transform, score, points, grid, scales, limits, squared_errors, moments):
     """LO: refit to the inliers while the score grows."""
     _mark_inliers(transform, points, limits.squared_threshold, squared_errors)
     for _ in range(limits.max_refinements):
-        moments = _moments(squared_errors, grid)
+        _moments(squared_errors, grid, moments)
         determined, fitted = _fit_affine(moments, scales[0], scales[1])
         a, b, c, d = fitted[0], fitted[1], fitted[2], fitted[3]
         if not determined or not _scale_change_allowed(a, b, c, d, limits.squared_scale_change):
@@ -250,7 +247,7 @@ def _refine(transform, score, points, grid, scales, limits, squared_errors):
     return transform, score
 
 
-@njit(cache=True, nogil=True)
+@njit(inline="always")
 def _gather(query, database, query_rows, database_rows):
     """Positions ``(x, y, u, v)`` of correspondences, as float64 cells and as int64 grid units."""
     n = len(query_rows)
@@ -265,8 +262,8 @@ def _gather(query, database, query_rows, database_rows):
     return points, grid
 
 
-@njit(cache=True, nogil=True)
-def _search(query, database, query_rows, database_rows, scales, limits):
+@njit(inline="always")
+def _search(query, database, query_rows, database_rows, scales, limits, moments):
     """Best transform of one problem and its inliers' number; 0 when there is none."""
     points, grid = _gather(query, database, query_rows, database_rows)
     squared_errors = np.empty(len(query_rows), np.float64)
@@ -285,18 +282,19 @@ def _search(query, database, query_rows, database_rows, scales, limits):
         if score > best_score:
             best, best_score = (a, 0.0, c, d, tx, ty), score
             best, best_score = _refine(
-                best, best_score, points, grid, scales, limits, squared_errors
+                best, best_score, points, grid, scales, limits, squared_errors, moments
             )
     return best, best_score
 
 
-@njit(cache=True, nogil=True, parallel=True)
-def search_transforms(query, database, correspondences, limits):
-    """Best transform ``(p, 6)`` float64 (NaN when none) and inliers ``(p,)`` int64 per problem."""
-    n_problems = len(correspondences.query_groups)
-    transforms = np.full((n_problems, 6), np.nan)
-    best_scores = np.zeros(n_problems, np.int64)
-    for p in prange(n_problems):
+@njit(cache=True, nogil=True, error_model="numpy")
+def search_block(query, database, correspondences, limits, start, stop, transforms, scores):
+    """Fills rows ``start … stop - 1`` of the best transforms ``(p, 6)`` and of their inliers.
+
+    Those of problems without correspondences stay as they are.
+    """
+    moments = np.empty(12, np.int64)
+    for p in range(start, stop):
         lo, hi = correspondences.offsets[p], correspondences.offsets[p + 1]
         if lo < hi:
             scales = (
@@ -305,18 +303,20 @@ def search_transforms(query, database, correspondences, limits):
             )
             query_rows = correspondences.query_rows[lo:hi]
             database_rows = correspondences.database_rows[lo:hi]
-            best, best_scores[p] = _search(
-                query, database, query_rows, database_rows, scales, limits
+            best, scores[p] = _search(
+                query, database, query_rows, database_rows, scales, limits, moments
             )
             for entry in range(6):
                 transforms[p, entry] = best[entry]
-    return transforms, best_scores
 
 
-@njit(cache=True, nogil=True)
-def measure_inliers(query, database, correspondences, transforms, squared_threshold):
-    """Squared transfer errors ``(m,)`` of the inliers of each problem's transform, else −1."""
-    squared_errors = np.full(len(correspondences.query_rows), -1.0)
+@njit(cache=True, nogil=True, error_model="numpy")
+def measure_inliers(
+    query, database, correspondences, transforms, squared_threshold, squared_errors
+):
+    """Fills the squared transfer errors ``(m,)`` of the inliers of each problem, −1 elsewhere."""
+    for row in range(len(squared_errors)):
+        squared_errors[row] = -1.0
     for p in range(len(correspondences.query_groups)):
         lo, hi = correspondences.offsets[p], correspondences.offsets[p + 1]
         if lo < hi and not np.isnan(transforms[p, 0]):
@@ -326,10 +326,9 @@ def measure_inliers(query, database, correspondences, transforms, squared_thresh
             t = transforms[p]
             transform = (t[0], t[1], t[2], t[3], t[4], t[5])
             _mark_inliers(transform, points, squared_threshold, squared_errors[lo:hi])
-    return squared_errors
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, error_model="numpy")
 def keep_one_to_one(order, correspondences, n_query, n_database):
     """Greedy assignment: of the correspondences in ``order``, those whose features are both free.
 

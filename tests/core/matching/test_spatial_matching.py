@@ -352,7 +352,8 @@ def test_fit_affine_integer_moments_do_not_overflow() -> None:
     rng = np.random.default_rng(0)
     grid = rng.integers(2**21 - 2000, 2**21 + 1, (2, 2**20))
     grid[:, 0] = -(2**21)
-    moments = _moments(np.zeros(2**20), np.concatenate([grid, grid]))
+    moments = np.empty(12, np.int64)
+    _moments(np.zeros(2**20), np.concatenate([grid, grid]), moments)
     determined, transform = _fit_affine(moments, 1.0, 1.0)
     assert determined
     np.testing.assert_allclose(transform[:4], [1, 0, 0, 1], atol=1e-9)
