@@ -1,6 +1,7 @@
 """Blocks of rows in threads: every row once, in order, errors told."""
 
 import threading
+from itertools import chain
 
 import numba
 import pytest
@@ -17,7 +18,7 @@ def test_in_blocks_covers_every_row_once_and_in_order(n_rows, fewest, n_threads)
         blocks = in_blocks(lambda start, stop: list(range(start, stop)), n_rows, fewest)
     finally:
         numba.set_num_threads(before)
-    assert sum(blocks, []) == list(range(n_rows))
+    assert list(chain.from_iterable(blocks)) == list(range(n_rows))
     assert all(len(block) >= min(fewest, n_rows) // 2 for block in blocks)
 
 

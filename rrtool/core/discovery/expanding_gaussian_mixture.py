@@ -18,20 +18,18 @@ Where the thesis leaves a choice:
 * A region reaches 2 standard deviations from the mean.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from rrtool.core.discovery.expanding_gaussian_mixture_numba import fit_map, fit_maps
+from rrtool.core.blocks import in_blocks
+from rrtool.core.discovery.expanding_gaussian_mixture_numba import fit_map
 from rrtool.core.discovery.saliency import check_values, unit_maximum
 
 SIGMA = 2.5
 OVERLAP_THRESHOLD = 0.55
 N_DEVIATIONS = 2.0
-
-# Cells that are fitted at a time: bounds the memory of a batch (40 bytes a cell).
-_BATCH_CELLS = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -92,7 +90,13 @@ def fit_mixtures(
         ValueError: a map is not two-dimensional or holds negative, NaN or infinite values.
     """
     maps = [_scaled(saliency_map, i) for i, saliency_map in enumerate(saliency_maps)]
-    return [mixture for batch in _batches(maps) for mixture in _fit_batch(batch, options)]
+    choices = (options.sigma, options.overlap_threshold, options.mean_tolerance)
+    numbers = (*map(float, choices), float(options.weigh_samples))
+
+    def fit(start: int, stop: int) -> list[Mixture]:
+        return [_fit(values, numbers, options.max_iterations) for values in maps[start:stop]]
+
+    return [mixture for block in in_blocks(fit, len(maps)) for mixture in block]
 
 
 def rectangles(
@@ -128,36 +132,11 @@ def _scaled(saliency_map: np.ndarray, index: int) -> np.ndarray:
     return unit_maximum(values)
 
 
-def _batches(maps: list[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    batch: list[np.ndarray] = []
-    n_cells = 0
-    for saliency_map in maps:
-        if batch and n_cells + saliency_map.size > _BATCH_CELLS:
-            yield batch
-            batch, n_cells = [], 0
-        batch.append(saliency_map)
-        n_cells += saliency_map.size
-    if batch:
-        yield batch
-
-
-def _fit_batch(maps: list[np.ndarray], options: MixtureOptions) -> list[Mixture]:
-    shapes = np.array([saliency_map.shape for saliency_map in maps], np.int64)
-    offsets = np.concatenate([[0], np.cumsum(shapes.prod(axis=1))])
-    components = np.empty((offsets[-1], 5))
-    counts = np.zeros((len(maps), options.max_iterations), np.int32)
-    choices = (options.sigma, options.overlap_threshold, options.mean_tolerance)
-    numbers = (*map(float, choices), float(options.weigh_samples))
-    if len(maps) == 1:  # waking threads would take longer than the map
-        plain = np.require(maps[0], requirements=["C", "W"])
-        n_iterations = [fit_map(plain, numbers, components, counts[0])]
-    else:
-        values = np.concatenate([saliency_map.ravel() for saliency_map in maps])
-        n_iterations = fit_maps(values, offsets, shapes, numbers, components, counts).tolist()
-    return [
-        _mixture(components[first:], counts[i, : abs(n)], n >= 0)
-        for i, (first, n) in enumerate(zip(offsets[:-1], n_iterations, strict=True))
-    ]
+def _fit(values: np.ndarray, numbers: tuple[float, ...], max_iterations: int) -> Mixture:
+    components, counts = np.empty((values.size, 5)), np.zeros(max_iterations, np.int32)
+    plain = np.require(values, requirements=["C", "W"])
+    n_iterations = fit_map(plain, numbers, components, counts)
+    return _mixture(components, counts[: abs(n_iterations)], n_iterations >= 0)
 
 
 def _mixture(components: np.ndarray, counts: np.ndarray, converged: bool) -> Mixture:

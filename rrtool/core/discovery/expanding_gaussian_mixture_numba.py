@@ -1,4 +1,4 @@
-"""Compiled kernels of :mod:`rrtool.core.discovery.expanding_gaussian_mixture`, maps in parallel.
+"""Compiled kernels of :mod:`rrtool.core.discovery.expanding_gaussian_mixture`.
 
 Samples lie on a grid and covariances are diagonal, so every sum over samples is separable: with
 ``e_κ(x)`` the one-dimensional Gaussians between component κ and column x, and ``R`` the samples'
@@ -26,30 +26,17 @@ _TIE = 1e9
 _NEGLIGIBLE = -40.0
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
-def fit_maps(values, offsets, shapes, options, components, counts):
-    """Fits every map; ``components (n, 5)`` and ``counts (maps, max_iterations)`` are filled.
+@numba.njit(cache=True, nogil=True)
+def fit_map(saliency, options, components, counts):
+    """Fits one map; ``components (h · w, 5)`` and ``counts (max_iterations,)`` are filled.
 
     Args:
-        values: ``(n,)`` float64, the maps one after the other, each of maximum 1 or all zero.
-        offsets: ``(maps + 1,)`` int64 into values and components.
-        shapes: ``(maps, 2)`` int64, height and width.
+        saliency: ``(h, w)`` float64 of maximum 1 or all zero.
         options: sigma, overlap threshold, tolerance, 1 to weigh samples or 0.
 
     Returns:
-        Iterations of each map, negative where it did not converge.
+        The number of iterations, negative where it did not converge.
     """
-    n_iterations = np.zeros(len(shapes), np.int64)
-    for i in numba.prange(len(shapes)):
-        first, last = offsets[i], offsets[i + 1]
-        saliency = values[first:last].reshape(shapes[i, 0], shapes[i, 1])
-        n_iterations[i] = fit_map(saliency, options, components[first:last], counts[i])
-    return n_iterations
-
-
-@numba.njit(cache=True, nogil=True)
-def fit_map(saliency, options, components, counts):
-    """Fits one map in this thread; see ``fit_maps``."""
     sigma, overlap_threshold, tolerance, weighs = options
     samples = saliency if weighs else np.where(saliency > 0, 1.0, 0.0)
     n = _initialize(saliency, sigma, components)

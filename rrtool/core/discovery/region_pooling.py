@@ -11,6 +11,7 @@ right to rounding; windows are separable and cost 2a additions a position.
 import numba
 import numpy as np
 
+from rrtool.core.blocks import in_blocks
 from rrtool.core.discovery.saliency import check_values
 
 GEM_EXPONENT = 3.0
@@ -41,7 +42,11 @@ def pool_regions(
     boxes = np.ascontiguousarray(rectangles, np.int64)
     pooled = np.zeros((len(maps), len(boxes)), np.float32)
     if boxes.size:
-        _pool_boxes(maps, boxes, float(exponent), pooled)
+
+        def pool(start: int, stop: int) -> None:
+            _pool_boxes(maps[start:stop], boxes, float(exponent), pooled[start:stop])
+
+        in_blocks(pool, len(maps))
     return np.ascontiguousarray(pooled.T)
 
 
@@ -69,7 +74,12 @@ def pool_windows(
     n_channels, height, width = maps.shape
     pooled = np.zeros((n_channels, height, width), np.float32)
     if maps.size:
-        _pool_around(maps, side // 2, (side - 1) // 2, float(exponent), pooled)
+        before, after = side // 2, (side - 1) // 2
+
+        def pool(start: int, stop: int) -> None:
+            _pool_around(maps[start:stop], before, after, float(exponent), pooled[start:stop])
+
+        in_blocks(pool, n_channels)
     return np.ascontiguousarray(pooled.reshape(n_channels, height * width).T)
 
 
@@ -119,9 +129,9 @@ def _check_rectangles(rectangles: np.ndarray, shape: tuple[int, ...]) -> None:
         raise ValueError(f"rectangle {bad} is empty or leaves the map of {width}×{height} cells")
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
+@numba.njit(cache=True, nogil=True)
 def _pool_boxes(maps, boxes, exponent, pooled):
-    for channel in numba.prange(len(maps)):
+    for channel in range(len(maps)):
         largest, powers = _scaled_powers(maps[channel], exponent)
         if largest > 0:
             for i in range(len(boxes)):
@@ -130,7 +140,7 @@ def _pool_boxes(maps, boxes, exponent, pooled):
                 pooled[channel, i] = largest * _root(value, exponent)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _pool_box(powers, exponent):
     if np.isinf(exponent):
         return powers.max()
@@ -141,10 +151,10 @@ def _pool_box(powers, exponent):
     return total / powers.size
 
 
-@numba.njit(cache=True, nogil=True, parallel=True)
+@numba.njit(cache=True, nogil=True)
 def _pool_around(maps, before, after, exponent, pooled):
     height, width = maps.shape[1:]
-    for channel in numba.prange(len(maps)):
+    for channel in range(len(maps)):
         largest, powers = _scaled_powers(maps[channel], exponent)
         if largest == 0:
             continue
@@ -160,7 +170,7 @@ def _pool_around(maps, before, after, exponent, pooled):
                 pooled[channel, y, x] = largest * _root(both[x, y] / n_cells, exponent)
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _combine_rows(values, before, after, takes_maximum, out):
     """Sum or maximum of the rows ``y − before … y + after`` of non-negative values."""
     for y in range(values.shape[0]):
@@ -173,7 +183,7 @@ def _combine_rows(values, before, after, takes_maximum, out):
                     out[y, x] += values[other, x]
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _scaled_powers(values, exponent):
     """The maximum, and the powers of the values over it."""
     largest = np.float64(values.max())
@@ -185,14 +195,14 @@ def _scaled_powers(values, exponent):
     return largest, powers
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _power(value, exponent):
     if exponent == 3:  # the default, twenty times faster than the general power
         return value * value * value
     return value if np.isinf(exponent) else value**exponent
 
 
-@numba.njit(cache=True, nogil=True)
+@numba.njit(inline="always")
 def _root(value, exponent):
     if exponent == 3:
         return np.cbrt(value)

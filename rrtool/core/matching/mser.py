@@ -247,9 +247,10 @@ def _run_with(
 ) -> tuple[Output, np.ndarray]:
     """Channels that have more regions than there is room for give their number only."""
     out, counts = _make_output(len(levels), capacity), np.zeros(len(levels), np.int64)
+    _, height, width = levels.shape
 
     def detect(start: int, stop: int) -> None:
-        scratch = make_scratch(*levels.shape[1:], capacity)
+        scratch = make_scratch(height, width, capacity)
         detect_block(levels, activations, limits, start, stop, scratch, out, counts)
 
     in_blocks(detect, len(levels) if levels.size else 0)

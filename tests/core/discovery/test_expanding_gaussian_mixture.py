@@ -205,7 +205,7 @@ def assert_equal(a: Mixture, b: Mixture) -> None:
     assert a.converged == b.converged
 
 
-def test_fit_mixtures_equals_one_by_one_whatever_the_threads(monkeypatch):
+def test_fit_mixtures_equals_one_by_one_whatever_the_threads():
     maps = [*MAPS.values(), np.zeros((3, 4)), *MAPS.values()]
     single = [fit_mixture(values) for values in maps]
     n_threads = numba.get_num_threads()
@@ -214,7 +214,6 @@ def test_fit_mixtures_equals_one_by_one_whatever_the_threads(monkeypatch):
         serial = fit_mixtures(maps)
     finally:
         numba.set_num_threads(n_threads)
-    monkeypatch.setattr("rrtool.core.discovery.expanding_gaussian_mixture._BATCH_CELLS", 900)
     for batch in (serial, fit_mixtures(maps)):
         assert len(batch) == len(maps)
         for mixture, expected in zip(batch, single, strict=True):
