@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.warm import warm_rrtool
+
 UNTRAINED = ("--network", "squeezenet1_1", "--weights", "none", "--max-size", "512")
 ROOT = Path(__file__).parents[1]
 
@@ -32,7 +34,9 @@ def photos(tmp_path: Path) -> Path:
 
 
 def run_example(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = os.environ | {
+        "PATH": f"{warm_rrtool().parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    }
     shell = subprocess.run(
         ["bash", str(ROOT / "examples" / name), *map(str, arguments)],
         env=environment,
@@ -69,7 +73,9 @@ def test_find_again_prints_both_rankings_and_read_artifact_reads_them(
 
 def test_discover_objects_ends_in_a_page(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    environment = os.environ | {
+        "PATH": f"{warm_rrtool().parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
+    }
     shell = subprocess.run(
         ["bash", str(ROOT / "examples" / "discover_objects.sh"), str(photos), str(out), *UNTRAINED],
         env=environment,

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 from rrtool.artifacts import open_artifact
+from tests.warm import warm_rrtool
 
 PIPELINES = Path(__file__).parents[2] / "pipelines"
-RRTOOL = f"{sys.executable} -m rrtool"
 
 
 def make(folder: Path, pipeline: str, *arguments: str) -> str:
     # The tests may be run by make themselves, which must not speak here.
     environment = {name: text for name, text in os.environ.items() if not name.startswith("MAKE")}
     done = subprocess.run(
-        ["make", "-j2", "-f", PIPELINES / pipeline, f"RRTOOL={RRTOOL}", "WEIGHTS=none",
+        ["make", "-j2", "-f", PIPELINES / pipeline, f"RRTOOL={warm_rrtool()}", "WEIGHTS=none",
          "NETWORK=squeezenet1_1", "OUT=out", *arguments],
         cwd=folder, capture_output=True, text=True, check=False, timeout=300,
         env=environment,

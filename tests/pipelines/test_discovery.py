@@ -9,8 +9,9 @@ import numpy as np
 from scipy.io import savemat
 
 from rrtool.artifacts.kinds import open_any
-from tests.pipelines.making import RRTOOL, make
+from tests.pipelines.making import make
 from tests.tiny import make_pictures, picture
+from tests.warm import warm_rrtool
 
 
 def test_discovery_pipeline_compares_whole_photos_with_their_regions(tmp_path: Path) -> None:
@@ -49,7 +50,7 @@ def test_discovery_pipeline_takes_lists_of_photos_and_a_whitening(tmp_path: Path
     arguments = ("PHOTOS=database.txt", "QUERIES=queries.txt")
     make(tmp_path, "discovery.mk", *arguments, "out/gem.h5")
     fit = ("whiten", "fit", "out/gem-features.h5", "--method", "pca", "-o", "w.h5")
-    subprocess.run([*RRTOOL.split(), *fit], cwd=tmp_path, check=True, capture_output=True)
+    subprocess.run([warm_rrtool(), *fit], cwd=tmp_path, check=True, capture_output=True)
     (tmp_path / "out/gem.h5").unlink()
     make(tmp_path, "discovery.mk", *arguments, "WHITENING=w.h5", "out/gem.h5")
     with open_any(tmp_path / "out/gem.h5") as ranking:

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from rrtool.artifacts.kinds import open_any
-from tests.pipelines.making import RRTOOL, make, uuids
+from tests.pipelines.making import make, uuids
 from tests.tiny import make_pictures, picture
+from tests.warm import warm_rrtool
 
 
 def test_folder_pipeline_ends_in_the_table_and_runs_again_only_for_new_photos(
@@ -68,7 +69,7 @@ def test_revisited_pipeline_on_ground_truth_in_its_format(tmp_path: Path, pipeli
 def test_whitened_rankings_come_from_whitened_features(tmp_path: Path) -> None:
     make_pictures(tmp_path / "photos", 10)
     make(tmp_path, "folder.mk", "PHOTOS=photos", "global")
-    command = [*RRTOOL.split(), "whiten", "fit", "out/database.h5", "--method", "pca", "-o", "w.h5"]
+    command = [warm_rrtool(), "whiten", "fit", "out/database.h5", "--method", "pca", "-o", "w.h5"]
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     (tmp_path / "out/global.h5").unlink()
     make(tmp_path, "folder.mk", "PHOTOS=photos", "WHITENING=w.h5", "global")

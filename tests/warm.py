@@ -1,0 +1,120 @@
+"""``rrtool`` as a process of its own, from one that has its imports behind it.
+
+Pipelines and examples run dozens of commands on tiny photos, each of which would import for seconds
+what it computes with for a tenth of one. Here a server imports once and forks for each command: its
+own process all the same, with its own arguments, folder, environment, streams and exit code.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import traceback
+from functools import cache
+from pathlib import Path
+
+_CLIENT = """#!{python} -ISE
+import json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as server:
+    server.connect({address!r})
+    socket.send_fds(server, [b"."], [0, 1, 2])
+    with server.makefile("rw") as stream:
+        json.dump([sys.argv[1:], os.getcwd(), dict(os.environ)], stream)
+        stream.write("\\n")
+        stream.flush()
+        sys.exit(int(stream.readline() or 1))
+"""
+
+
+@cache
+def warm_rrtool() -> Path:
+    """The path of a program that runs as ``rrtool`` does; its server ends with this process."""
+    folder = tempfile.TemporaryDirectory(prefix="rrtool-warm-")
+    address, program = f"{folder.name}/socket", Path(folder.name, "rrtool")
+    program.write_text(_CLIENT.format(python=sys.executable, address=address))
+    program.chmod(0o755)
+    server = subprocess.Popen(
+        [sys.executable, "-m", "tests.warm", address],
+        cwd=Path(__file__).parents[1],
+        stdout=subprocess.PIPE,
+    )
+    atexit.register(folder.cleanup)
+    atexit.register(server.wait)
+    atexit.register(server.terminate)
+    assert server.stdout is not None
+    assert server.stdout.readline() == b"ready\n"
+    return program
+
+
+def serve(address: str) -> None:
+    import faiss  # noqa: F401
+    import numba  # noqa: F401
+    import scipy.sparse.linalg  # noqa: F401
+    import torch  # noqa: F401
+    import torchvision  # noqa: F401
+
+    import rrtool.cli.app  # noqa: F401
+
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(address)
+        listening.listen(64)
+        print("ready", flush=True)
+        while True:
+            connection, _ = listening.accept()
+            if os.fork() == 0:
+                listening.close()
+                _answer(connection)
+            connection.close()
+            _bury()
+
+
+def _bury() -> None:
+    """Of the children that have ended; there may be none."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
+    except ChildProcessError:
+        pass
+
+
+def _answer(connection: socket.socket) -> None:
+    """Run one command in this fork, and end it."""
+    _, streams, _, _ = socket.recv_fds(connection, 1, 3)
+    stream = connection.makefile("rw")
+    arguments, folder, environment = json.loads(stream.readline())
+    for number, given in enumerate(streams):
+        os.dup2(given, number)
+        os.close(given)
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ.update(environment)
+    code = _run(arguments)
+    stream.write(f"{code}\n")
+    stream.flush()
+    os._exit(0)
+
+
+def _run(arguments: list[str]) -> int:
+    from rrtool.__main__ import main
+
+    sys.argv = ["rrtool", *arguments]
+    try:
+        main()
+        code = 0
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+    except BaseException:
+        traceback.print_exc()
+        code = 1
+    sys.stdout.flush()
+    sys.stderr.flush()
+    return code
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])
