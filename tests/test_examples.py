@@ -33,10 +33,13 @@ def photos(tmp_path: Path) -> Path:
     return folder
 
 
+def environment_of_examples() -> dict[str, str]:
+    programs = (warm_rrtool().parent, Path(sys.executable).parent, os.environ["PATH"])
+    return os.environ | {"PATH": ":".join(map(str, programs))}
+
+
 def run_example(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
-    environment = os.environ | {
-        "PATH": f"{warm_rrtool().parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    }
+    environment = environment_of_examples()
     shell = subprocess.run(
         ["bash", str(ROOT / "examples" / name), *map(str, arguments)],
         env=environment,
@@ -73,9 +76,7 @@ def test_find_again_prints_both_rankings_and_read_artifact_reads_them(
 
 def test_discover_objects_ends_in_a_page(photos: Path, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    environment = os.environ | {
-        "PATH": f"{warm_rrtool().parent}:{Path(sys.executable).parent}:{os.environ['PATH']}"
-    }
+    environment = environment_of_examples()
     shell = subprocess.run(
         ["bash", str(ROOT / "examples" / "discover_objects.sh"), str(photos), str(out), *UNTRAINED],
         env=environment,

@@ -108,7 +108,7 @@ def _run(arguments: list[str]) -> int:
         code = 0
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else int(end.code is not None)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - told as the interpreter does at the end of a process
         traceback.print_exc()
         code = 1
     sys.stdout.flush()
