@@ -27,7 +27,30 @@ needs_browser = pytest.mark.skipif(
     PROGRAM is None, reason="no browser is here to look at the pages (Debian: chromium)"
 )
 _PATIENCE_S = 60.0
-_KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32}
+_KEYS = {"Backspace": 8, "Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowLeft": 37,
+         "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}  # fmt: skip
+
+# The WCAG's ratio of the luminances of an element's text and of the ground that it is on.
+CONTRASTS = """((selector) => {
+  const light = (colour) => {
+    const parts = colour.match(/[\\d.]+/g).slice(0, 3).map((x) => x / 255)
+      .map((x) => (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4));
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
+  };
+  const ground = (e) => {
+    const colour = e ? getComputedStyle(e).backgroundColor : 'rgb(255, 255, 255)';
+    return colour === 'rgba(0, 0, 0, 0)' ? ground(e.parentElement) : colour;
+  };
+  return [...document.querySelectorAll(selector)].map((e) => {
+    const pair = [light(getComputedStyle(e).color), light(ground(e))].sort((a, b) => b - a);
+    return (pair[0] + 0.05) / (pair[1] + 0.05);
+  });
+})(%s)"""
+
+
+def each(selector: str, body: str) -> str:
+    """JavaScript: the value of ``body`` for each element ``e`` of a CSS selector."""
+    return f"[...document.querySelectorAll({json.dumps(selector)})].map((e) => {body})"
 
 
 class Browser:
@@ -121,13 +144,18 @@ class Browser:
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def press(self, key: str, *, shift: bool = False) -> None:
-        """Press a key and let it go."""
-        common = {"key": key, "code": key, "windowsVirtualKeyCode": _KEYS[key],
-                  "modifiers": 8 if shift else 0}  # fmt: skip
-        text = {"text": "\r"} if key == "Enter" else {}
-        self.call("Input.dispatchKeyEvent", type="keyDown", **common, **text)
+    def press(self, key: str, *, shift: bool = False, control: bool = False) -> None:
+        """Press a key, or that of a character, and let it go."""
+        common = {"key": key, "code": key, "modifiers": 8 * shift + 2 * control,
+                  "windowsVirtualKeyCode": _KEYS.get(key) or ord(key.upper())}  # fmt: skip
+        text = {"Enter": "\r"}.get(key, key if len(key) == 1 and not control else "")
+        self.call("Input.dispatchKeyEvent", type="keyDown", **common, text=text)
         self.call("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    def type(self, text: str) -> None:
+        """Press the key of each character."""
+        for character in text:
+            self.press(character)
 
     def click(self, selector: str) -> None:
         """Click on the middle of the first element of a CSS selector."""

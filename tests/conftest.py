@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.browser import Browser, open_browser
+
 # Test processes run side by side (pytest-xdist): threads of their own would only fight for cores,
 # and those that wait for others would do so spinning.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -21,3 +23,10 @@ def one_thread() -> Iterator[None]:
     numba.set_num_threads(1)
     yield
     numba.set_num_threads(before)
+
+
+@pytest.fixture(scope="session")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    """One for all tests of pages; they are marked with ``needs_browser``."""
+    with open_browser(tmp_path_factory.mktemp("profile")) as browser:
+        yield browser

@@ -1,10 +1,12 @@
 """What all pages share: templates that escape what they show, and pictures inlined."""
 
 import base64
+import hashlib
 import io
 from collections.abc import Iterator, Mapping
 from functools import cache
-from typing import Any
+from importlib.resources import files
+from typing import Any, NamedTuple
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -31,6 +33,20 @@ def render(template: str, *, generator: str = GENERATOR, **values: Any) -> Itera
     """
     common = {"generator": generator, "version": VERSION, "warning": "", "facts": {}}
     return _environment().get_template(template).generate({**common, **values})
+
+
+class Script(NamedTuple):
+    """A script of a page: its text, and the hash by which the page's policy allows it alone."""
+
+    text: Markup
+    hash: str
+
+
+def inline_script(name: str) -> Script:
+    """A script of ``templates``, to be written into a page as it is."""
+    text = (files("rrtool.reports") / "templates" / name).read_text(encoding="utf-8")
+    digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode("ascii")
+    return Script(Markup(text), f"sha256-{digest}")  # noqa: S704 - our own file
 
 
 @cache

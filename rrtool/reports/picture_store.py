@@ -43,6 +43,11 @@ class ShownPicture:
         return None if is_all or x1 <= x0 or y1 <= y0 else (x0, y0, x1, y1)
 
 
+def side_of(n: int, most: int = _MOST) -> int:
+    """The longer side, in pixels, of each of ``n`` pictures of a page."""
+    return round(min(max(math.sqrt(_PIXELS / max(n, 1)), _LEAST), most))
+
+
 class PictureStore:
     """Gives each picture of a page a number, and the picture itself when it is first shown.
 
@@ -51,7 +56,7 @@ class PictureStore:
     """
 
     def __init__(self, n: int) -> None:
-        self._size = round(min(max(math.sqrt(_PIXELS / max(n, 1)), _LEAST), _MOST))
+        self._size = side_of(n)
         self._shown: dict[tuple[int, str], ShownPicture | None] = {}
         self._new: list[tuple[int, Image.Image]] = []
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Iterable, Iterator
 from html.parser import HTMLParser
@@ -12,7 +14,8 @@ import pytest
 from PIL import Image
 
 from rrtool.errors import printable
-from rrtool.reports.contact_sheet import Card, render_sheet
+from rrtool.reports.contact_sheet import Card, LabelSheet, grouped
+from rrtool.reports.document import inline_script
 from rrtool.reports.drawing import Ellipses, ellipses_in_pixels
 from rrtool.reports.match_page import (
     NOT_COUNTED,
@@ -51,23 +54,38 @@ class Checker(HTMLParser):
         assert self.open.pop() == tag
 
 
-def test_render_sheet_is_balanced_and_escapes_names() -> None:
+def test_sheet_is_balanced_and_escapes_names() -> None:
     evil = '</li><script>alert("&")</script>\n\udcff.jpg'
-    cards = [
-        Card(0, evil, Image.new("RGB", (8, 8)), evil, 0.5),
-        Card(7, "a.png", Image.new("RGB", (80, 8))),
-        Card(8, "b.png", None),
-    ]
-    text = "".join(render_sheet(evil, "uuid", [evil], cards, evil))
+    cards = [Card(0, evil, evil, 0.5), Card(7, "a.png"), Card(8, "b.png")]
+    pictures = {0: Image.new("RGB", (8, 8)), 7: Image.new("RGB", (80, 8))}
+    sheet = LabelSheet(evil, [evil], cards, evil, evil)
+    text = "".join(sheet.render(lambda card: pictures.get(card.row)))
     text.encode("utf-8")
     checker = Checker()
     checker.feed(text)
     assert checker.open == []
     assert text.count("<script>") == text.count("</script>") == 1  # the page's own
-    assert checker.alternatives == [printable(evil), "a.png"]
+    assert checker.alternatives == ["a.png", printable(evil)]
     # A name that was changed to be shown must not come back as the name of an image.
     assert 'data-id="0" data-name=""' in text
     assert 'data-id="7" data-name="a.png"' in text
+
+
+def test_sheet_allows_its_own_script_alone() -> None:
+    text = "".join(LabelSheet("uuid", [], [Card(0, "a.png")], "", "").render(lambda card: None))
+    script = text.partition("<script>")[2].partition("</script>")[0]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src"
+    assert f"{policy} 'sha256-{digest}'" in text
+    assert "<!--" not in script
+
+
+def test_grouped_puts_the_largest_group_first_and_its_surest_card() -> None:
+    cards = [Card(0, "", "b", 0.5), Card(1, "", "a", 0.2), Card(2, "", "b", 0.9), Card(3, "")]
+    groups = grouped(cards, ["a", "b"])
+    assert [(group.label, [card.row for card in group.cards]) for group in groups] == [
+        (1, [2, 0]), (0, [1]), (None, [3]),
+    ]  # fmt: skip
 
 
 def hit_of(name: str, mark: str | None, n_inliers: int | None) -> ShownHit:
@@ -220,5 +238,5 @@ def test_crop_takes_any_box(tmp_path: Path) -> None:
 
 def test_sheet_saves_labels_as_other_tables_are_written() -> None:
     """What a spreadsheet would run gets an apostrophe (``rrtool.tables.table_lines``)."""
-    text = "".join(render_sheet("title", "uuid", [], [], ""))
+    text = inline_script("sheet.js").text
     assert """value.replace(/^(?='*[=+\\-@\\t\\r])/, "'")""" in text

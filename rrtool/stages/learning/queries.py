@@ -5,8 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 
@@ -16,13 +17,15 @@ from PIL import Image
 from rrtool.artifacts import AlState
 from rrtool.files import numbered, open_regular, read_regular, reclaim
 from rrtool.progress import Progress
-from rrtool.reports.contact_sheet import GENERATOR, Card, render_sheet
+from rrtool.reports.contact_sheet import GENERATOR, Card, LabelSheet
+from rrtool.reports.picture_store import side_of
 from rrtool.reports.pictures import Pictures
 from rrtool.stages.learning.options import AlCycleOptions
 from rrtool.stages.learning.study import Study
 from rrtool.stages.reports.text_output import is_page, write_text
 from rrtool.tables import table_lines
 
+_LARGEST = 1024  # pixels of the longer side of a picture that is zoomed
 TITLES = ("id", "name", "label", "score", "suggested", "confidence")
 
 
@@ -33,7 +36,7 @@ class Question:
     Attributes:
         uuid, path: of the state.
         class_names: known so far.
-        cards: one an image, without pictures.
+        cards: one an image.
         scores: what each was picked for.
     """
 
@@ -59,17 +62,15 @@ class Question:
             rows.append([card.row, card.name, None, float(f"{score:.6g}"), card.suggested, sure])
         return list(table_lines(rows))
 
-    def sheet(self, show: Callable[[Card], Image.Image | None]) -> Iterator[str]:
-        """The contact sheet, piece by piece."""
-        return render_sheet(
-            f"{len(self.cards)} images to label",
-            self.uuid,
-            self.class_names,
-            [replace(card, picture=show(card)) for card in self.cards],
-            "Type a class under each image, or click the suggestion; Enter goes on to the next. "
-            "Leave out what you cannot tell. Save the labels and give the file to the next cycle: "
-            f"rrtool al-cycle IMAGES --state {self.path} --labels labels.csv -o NEXT.h5",
-        )
+    def sheet(self, options: AlCycleOptions) -> LabelSheet:
+        """The contact sheet, with the command that takes its labels."""
+        labels = f"{Path(self.path).stem}.labels.csv"
+        words = [
+            "rrtool", "al-cycle", options.images, "--state", self.path, "--labels", labels,
+            "--budget", str(options.budget),
+        ]  # fmt: skip
+        command = f"{shlex.join(words)} -o NEXT.h5"
+        return LabelSheet(self.uuid, self.class_names, self.cards, labels, command)
 
 
 def cards_of(
@@ -80,11 +81,10 @@ def cards_of(
 ) -> list[Card]:
     """One a row, with what the model suggests, if there is one (``(n, c)`` probabilities)."""
     if probabilities is None:
-        return [Card(row, names[row], None) for row in rows.tolist()]
+        return [Card(row, names[row]) for row in rows.tolist()]
     best, certain = probabilities.argmax(axis=1), probabilities.max(axis=1)
     return [
-        Card(row, names[row], None, class_names[best[row]], float(certain[row]))
-        for row in rows.tolist()
+        Card(row, names[row], class_names[best[row]], float(certain[row])) for row in rows.tolist()
     ]
 
 
@@ -126,7 +126,7 @@ class QueryFiles:
             *self._write(
                 "sheet",
                 lambda path: _standing_sheet(path, question.uuid),
-                lambda: question.sheet(self._pictures(question)),
+                lambda: question.sheet(self.options).render(self._pictures(question)),
                 is_new,
             ),
         ]
@@ -164,11 +164,16 @@ class QueryFiles:
     def _pictures(self, question: Question) -> Callable[[Card], Image.Image | None]:
         """Photos are shown larger than they are trained on; standard data sets are as they are."""
         names = [card.name for card in question.cards]
-        if names and Path(self.options.images).exists():
-            pictures = Pictures(self.options.images, names)
-            return lambda card: pictures.thumbnail(card.name)
-        pixels = self.study.dataset.images
-        return lambda card: Image.fromarray(pixels[card.row].squeeze())
+        if not (names and Path(self.options.images).exists()):
+            pixels = self.study.dataset.images
+            return lambda card: Image.fromarray(pixels[card.row].squeeze())
+        pictures, side = Pictures(self.options.images, names), side_of(len(names), _LARGEST)
+
+        def show(card: Card) -> Image.Image | None:
+            loaded = pictures.load(card.name, side)
+            return None if loaded is None else loaded[0]
+
+        return show
 
 
 def _standing_list(path: Path, lines: Sequence[str]) -> _Standing:

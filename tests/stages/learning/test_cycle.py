@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import html
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -241,7 +243,10 @@ def test_contact_sheet_shows_every_image_that_is_asked_for(tmp_path):
     assert page.count("data:image/png;base64,") == 4
     for row in read(path, "acquired_ids")[0][0]:
         assert f'data-id="{row}" data-name="img/{row:03d}.png"' in page
-    assert '<option value="a&lt;b">' in page
+    classes = html.escape(json.dumps([["a<b", "a<b"], ["dog", "dog"]]))
+    assert f'data-classes="{classes.replace("&quot;", "&#34;")}"' in page
+    assert 'data-file="s.labels.csv"' in page
+    assert f"--state {path} --labels s.labels.csv --budget 4 -o NEXT.h5" in page
     assert "http:" not in page
     assert "https:" not in page
 

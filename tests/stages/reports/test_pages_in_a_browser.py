@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +12,8 @@ from PIL import Image
 
 from rrtool.errors import printable
 from rrtool.progress import Silent
-from rrtool.reports.contact_sheet import Card, render_sheet
 from rrtool.stages.reports.report_ranking import PageInputs, write_page
-from tests.browser import Browser, needs_browser, open_browser
+from tests.browser import CONTRASTS, Browser, each, needs_browser
 from tests.stages.reports.made_ranking import (
     FUSED,
     SIZE,
@@ -45,12 +42,6 @@ WIDTHS, SCHEMES = (400, 1400), (False, True)
 
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
-    with open_browser(tmp_path_factory.mktemp("profile")) as browser:
-        yield browser
-
-
-@pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two queries of six hits: a match, too few inliers, none at all, and not verified."""
     folder = tmp_path_factory.mktemp("page")
@@ -72,11 +63,6 @@ def page(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "page.html"
 
 
-def each(selector: str, body: str) -> str:
-    """JavaScript: the value of ``body`` for each element ``e`` of a CSS selector."""
-    return f"[...document.querySelectorAll({json.dumps(selector)})].map((e) => {body})"
-
-
 OPEN = "document.querySelector(':popover-open')?.id ?? null"
 # Words of an element that stand on more than one line.
 BROKEN = """(() => {
@@ -94,22 +80,6 @@ BROKEN = """(() => {
   }
   return broken;
 })()"""
-# The WCAG's ratio of the luminances of an element's text and of the ground that it is on.
-CONTRASTS = """((selector) => {
-  const light = (colour) => {
-    const parts = colour.match(/[\\d.]+/g).slice(0, 3).map((x) => x / 255)
-      .map((x) => (x <= 0.04045 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4));
-    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2];
-  };
-  const ground = (e) => {
-    const colour = e ? getComputedStyle(e).backgroundColor : 'rgb(255, 255, 255)';
-    return colour === 'rgba(0, 0, 0, 0)' ? ground(e.parentElement) : colour;
-  };
-  return [...document.querySelectorAll(selector)].map((e) => {
-    const pair = [light(getComputedStyle(e).color), light(ground(e))].sort((a, b) => b - a);
-    return (pair[0] + 0.05) / (pair[1] + 0.05);
-  });
-})(%s)"""
 
 
 @pytest.mark.parametrize("width", WIDTHS)
@@ -268,27 +238,3 @@ def test_page_says_what_matches_and_what_does_not(browser: Browser, page: Path) 
     places = browser.value(each("dl, ol", "e.tagName"))
     assert places == ["OL", "OL", "DL"]
     assert browser.value("document.querySelector('dl').checkVisibility()") is False
-
-
-def test_sheet_of_labels_works_under_its_policy(browser: Browser, tmp_path: Path) -> None:
-    cards = [Card(row, f"{row}.png", Image.new("RGB", (90, 60)), "cat", 0.5) for row in range(3)]
-    sheet = tmp_path / "sheet.html"
-    sheet.write_text("".join(render_sheet("", "uuid", ["cat"], cards, "")), encoding="utf-8")
-    browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
-    browser.show(sheet)
-    browser.click(".suggested button")
-    browser.value("document.querySelectorAll('li input')[1].focus()")
-    browser.call("Input.insertText", text="=dog")
-    assert browser.value("document.getElementById('count').textContent") == "2"
-    assert browser.value(each("li img", "e.naturalWidth")) == [90] * 3
-    browser.click("#save")
-    wait_for(tmp_path / "labels.csv")
-    expected = """id,name,label\n"0","0.png","cat"\n"1","1.png","'=dog"\n"""
-    assert (tmp_path / "labels.csv").read_text(encoding="utf-8") == expected
-    assert browser.complaints() == []
-
-
-def wait_for(path: Path) -> None:
-    deadline = time.monotonic() + 30
-    while not path.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
