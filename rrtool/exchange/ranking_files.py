@@ -10,6 +10,7 @@ from rrtool.errors import UsageError
 from rrtool.exchange.numpy_files import read_npy
 from rrtool.exchange.ranked import Entry, Lists, Ranked, by_score
 from rrtool.files import read_regular
+from rrtool.ground_truth.json_files import read_json
 from rrtool.tables import decode_text, read_table, split_lines, unreadable
 
 Entries = Mapping[str, list[Entry]]
@@ -33,7 +34,7 @@ def read_ranking(path: str, form: str, lists: Lists) -> Ranked:
 
 def _read_ilias(path: str) -> Entries:
     """``{query: {image: similarity}}``, in any order; the largest similarity is the best."""
-    content = _read_json(path)
+    content = read_json(path)
     if not isinstance(content, dict) or not all(isinstance(e, dict) for e in content.values()):
         expected = "{query: {image: similarity}}"
         raise UsageError("no similarities as ILIAS has them", where=path, expected=expected)
@@ -54,22 +55,6 @@ def _is_wrong(number: float) -> bool:
         return not math.isfinite(float(number))
     except OverflowError:
         return True
-
-
-def _read_json(path: str) -> Any:
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            raise ValueError("a name occurs twice in one table")
-        return found
-
-    try:
-        text = read_regular(path).decode("utf-8", "surrogateescape")
-        return json.loads(text, object_pairs_hook=unique)
-    except OSError as error:
-        raise unreadable(Path(path), error) from None
-    except (ValueError, RecursionError) as error:
-        raise UsageError("cannot read the JSON", where=path, found=error) from None
 
 
 def _read_csv(path: str) -> Entries:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rrtool.errors import UsageError
+from rrtool.ground_truth.coco import load_coco
 from rrtool.ground_truth.matching import match_names, spelling
 from rrtool.ground_truth.names import Box, first_few, require_alike
 from rrtool.ground_truth.oxford import load_oxford
@@ -35,9 +36,9 @@ def load_boxes(source: str) -> list[QueryBox]:
     """Reads query boxes in the order of the source.
 
     Args:
-        source: a CSV/TSV file `name,x0,y0,x1,y1`, a revisited or INSTRE `.pkl` or `.mat` file,
-            or a folder of Oxford5k text files (in the order of their names; an image may have
-            several boxes).
+        source: a CSV/TSV file `name,x0,y0,x1,y1`, a COCO `.json` file, a revisited or INSTRE
+            `.pkl` or `.mat` file, or a folder of Oxford5k text files (in the order of their
+            names; an image may have several boxes).
 
     Raises:
         UsageError: the source is missing or malformed.
@@ -47,6 +48,9 @@ def load_boxes(source: str) -> list[QueryBox]:
         return [QueryBox(query.image, query.box) for query in load_oxford(source).queries]
     if path.suffix.lower() in (".pkl", ".pickle", ".mat"):
         return _boxes_of(load_revisited(source))
+    if path.suffix.lower() == ".json":
+        found = [(one.image, one.box) for one in load_coco(source) if one.box is not None]
+        return [QueryBox(*one) for one in dict.fromkeys(found)]
     table = read_table(path, _COLUMNS)
     boxes: dict[tuple[str, Box], QueryBox] = {}  # a row that is there twice is one box
     for line, (name, *numbers) in table.rows:

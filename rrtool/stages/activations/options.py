@@ -61,7 +61,7 @@ class BoxesOptions(ImagesOptions):
     boxes: str | None = option(
         None,
         "Describe these boxes in place of whole images, as queries: a CSV name,x0,y0,x1,y1 in "
-        "pixels, a revisited or INSTRE ground truth, or an Oxford5k folder.",
+        "pixels, COCO's JSON, a revisited or INSTRE ground truth, or an Oxford5k folder.",
         role="file",
         panel="Images",
     )

@@ -1,11 +1,19 @@
-"""``rrtool export``: features, rankings, matches → files of other programs."""
+"""``rrtool export``: features, rankings, matches, labels, objects → files of other programs."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import Artifact, Features, LocalFeaturesFile, Ranking, open_artifact
+from rrtool.artifacts import (
+    AlState,
+    Artifact,
+    Features,
+    LocalFeaturesFile,
+    Objects,
+    Ranking,
+    open_artifact,
+)
 from rrtool.artifacts.foreign.hloc import hloc_bytes
 from rrtool.errors import UsageError
 from rrtool.exchange.names import list_of
@@ -13,9 +21,12 @@ from rrtool.exchange.numpy_files import npy_pieces, npz_bytes
 from rrtool.exchange.parquet import parquet_bytes
 from rrtool.files import is_same_file, open_regular, require_place, write_durably, write_failures
 from rrtool.progress import Progress
+from rrtool.stages.exchange.labels import files_of_labels, object_pieces
 from rrtool.stages.exchange.local_features import local_groups
 from rrtool.stages.exchange.options import ExportOptions
 from rrtool.stages.exchange.rankings import Files, Pieces, files_of_matches, files_of_ranking
+
+_KINDS = (Features, Ranking, LocalFeaturesFile, AlState, Objects)
 
 
 def run(options: ExportOptions, progress: Progress) -> Path:
@@ -27,8 +38,8 @@ def run(options: ExportOptions, progress: Progress) -> Path:
     Raises:
         RrtoolError: the artifact is of another kind or has no such form, or a file is in the way.
     """
-    with open_artifact(options.artifact, Features, Ranking, LocalFeaturesFile) as artifact:
-        files = _files_of(artifact, options.form_of(artifact.kind), Path(options.output), progress)
+    with open_artifact(options.artifact, *_KINDS) as artifact:
+        files = _files_of(artifact, options, progress)
         for path in files:
             require_place(path)
             if is_same_file(path, options.artifact):
@@ -45,18 +56,25 @@ def run(options: ExportOptions, progress: Progress) -> Path:
                 write_durably(path, files[path]())
     for path in files:
         if path != Path(options.output):
-            progress.message(f"names: {path}")
+            what = "labelling interface" if path.suffix == ".xml" else "names"
+            progress.message(f"{what}: {path}")
     if not fresh:
         progress.message(f"{options.output} is up to date")
     return Path(options.output)
 
 
-def _files_of(artifact: Artifact, form: str, output: Path, progress: Progress) -> Files:
+def _files_of(artifact: Artifact, options: ExportOptions, progress: Progress) -> Files:
+    form, output = options.form_of(artifact.kind), Path(options.output)
     if isinstance(artifact, Features):
         return _files_of_features(artifact, form, output, progress)
     if isinstance(artifact, LocalFeaturesFile):
         local = artifact
         return {output: lambda: [hloc_bytes(local_groups(local))]}
+    if isinstance(artifact, AlState):
+        return files_of_labels(artifact, form, output, options.image_prefix)
+    if isinstance(artifact, Objects):
+        objects = artifact
+        return {output: lambda: object_pieces(objects)}
     if not isinstance(artifact, Ranking):
         raise UsageError("this kind has no other form", where=artifact.path, found=artifact.kind)
     ranking = artifact

@@ -14,22 +14,29 @@ from rrtool.options import (
 )
 
 AUTO = "auto"
+# Of Label Studio, for what lies below its LABEL_STUDIO_LOCAL_FILES_DOCUMENT_ROOT.
+LOCAL_FILES = "/data/local-files/?d="
 FEATURES = ("npy", "npz", "parquet", "hloc")
 RANKINGS = ("csv", "ilias", "ranks", "pairs")
 # What a suffix stands for where it is features, a ranking, or local features.
 _OF_FEATURES = {".npy": "npy", ".npz": "npz", ".parquet": "parquet", ".h5": "hloc",
                 ".hdf5": "hloc"}  # fmt: skip
 _OF_RANKINGS = {".csv": "csv", ".tsv": "csv", ".json": "ilias", ".txt": "pairs"}
+LABELS = ("csv", "label-studio", "coco", "fiftyone")
 _OF_VERIFIED = {".npy": "ranks", ".h5": "hloc-matches", ".hdf5": "hloc-matches"}
 SUFFIXES = {
     "features": _OF_FEATURES,
     "ranking": {**_OF_RANKINGS, **_OF_VERIFIED},
     "local-features": {".h5": "hloc-local", ".hdf5": "hloc-local"},
+    "al-state": {".csv": "csv", ".tsv": "csv", ".json": "label-studio"},
+    "objects": {".json": "coco"},
 }
 FORMATS = {
     "features": FEATURES,
     "ranking": (*RANKINGS, "hloc-matches", "colmap"),
     "local-features": ("hloc-local",),
+    "al-state": LABELS,
+    "objects": ("coco",),
 }
 
 
@@ -94,12 +101,14 @@ class ImportOptions(OutputOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(OverwriteOptions):
-    """Give out features, a ranking or its matches in a form that other programs read."""
+    """Give out features, rankings, labels or objects in a form that other programs read."""
 
     COMMAND: ClassVar = Command(
         "export", "rrtool.stages.exchange.export", "§2.5", "docs/formats.md", quick=False
     )
-    artifact: str = argument("Features, a ranking, or local features.")
+    artifact: str = argument(
+        "Features, a ranking, local features, a state of al-cycle, or objects."
+    )
     output: str = option(
         MISSING, "The file to write; lists of names are written beside it where it has none.",
         role="output", shapes=False, panel="Output", flags=("--output", "-o"),
@@ -107,10 +116,17 @@ class ExportOptions(OverwriteOptions):
     format: str = option(
         AUTO,
         "What to write: features as npy, npz, parquet or hloc; a ranking as csv, ilias, ranks or "
-        "pairs, its matches as hloc-matches or colmap; local features as hloc-local; auto goes by "
-        "the suffix.",
-        choices=(AUTO, *FEATURES, *RANKINGS, "hloc-matches", "hloc-local", "colmap"),
+        "pairs, its matches as hloc-matches or colmap; local features as hloc-local; the labels "
+        "of a state, and the images it asks for, as csv, label-studio, coco or fiftyone; objects "
+        "as coco; auto goes by the suffix.",
+        choices=(AUTO, *FEATURES, *RANKINGS, "hloc-matches", "hloc-local", "colmap",
+                 *LABELS[1:]),
     )  # fmt: skip
+    image_prefix: str = option(
+        LOCAL_FILES,
+        "What stands before the name of an image in its address, for label-studio; by default "
+        "images lie where Label Studio may read local files.",
+    )
 
     def form_of(self, kind: str) -> str:
         """What to write of an artifact of a kind.

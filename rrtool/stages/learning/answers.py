@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rrtool.artifacts import AlState, InputRecord, file_input
+from rrtool.artifacts import AlState, InputRecord
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
-from rrtool.stages.learning.labels import UNLABELED, Mistake, TakenLabels, take_labels
+from rrtool.stages.learning.labels import UNLABELED, Mistake, TakenLabels, labels_input, take_labels
 from rrtool.stages.learning.options import OWN_LABELS, AlCycleOptions
 from rrtool.stages.learning.study import Study
 
@@ -133,7 +133,7 @@ class People:
         return labeling
 
     def _take(self, taken: TakenLabels, role: str, path: str) -> None:
-        self.mistakes, self.inputs = taken.mistakes, [file_input(role, path)]
+        self.mistakes, self.inputs = taken.mistakes, [labels_input(role, path)]
 
     def _tell_mistakes(self) -> None:
         for mistake in self.mistakes:

@@ -1,16 +1,22 @@
 """Labels that come back from people (each mistake is told, the rest is used), and true ones."""
 
 import difflib
+import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from rrtool.artifacts import InputRecord, file_input
+from rrtool.artifacts.provenance import image_input
 from rrtool.datasets import Dataset, is_standard, load_dataset
 from rrtool.errors import UsageError
+from rrtool.exchange.label_files import labels_path, read_labels
+from rrtool.exchange.labelled import LabelRow
 from rrtool.ground_truth.matching import match_names
+from rrtool.images.listing import list_images
 from rrtool.tables import in_words, read_table
 
 UNLABELED = -1
@@ -61,9 +67,9 @@ def take_labels(
     class_names: Sequence[str] = (),
     before: Mapping[int, str] | None = None,
 ) -> TakenLabels:
-    """Read ``name,label`` or ``id,label`` rows (``id,name,label`` checks one against the other).
+    """Read the labels of a file or folder of any form that ``read_labels`` knows.
 
-    Columns may come in any order with others among them, as in the list of images to label.
+    Where a row has both the id and the name of an image, one is checked against the other.
     Without known classes the labels themselves, sorted, are the classes. Two rows of one image
     that disagree are both left out, and so is a row that disagrees with a label of ``before``.
 
@@ -76,7 +82,7 @@ def take_labels(
         UsageError: the file cannot be read, or is no such table.
     """
     mistakes: list[Mistake] = []
-    answers = list(_located(Path(path), dataset, mistakes))
+    answers = list(_located(read_labels(str(path)), dataset, mistakes))
     class_names = list(class_names) or sorted({answer.label for answer in answers})
     spelled = {in_words(name): name for name in class_names}
     by_row: dict[int, list[_Answer]] = {}
@@ -104,14 +110,29 @@ def take_labels(
     return TakenLabels(rows, labels, class_names, mistakes)
 
 
-def _located(path: Path, dataset: Dataset, mistakes: list[Mistake]) -> Iterator[_Answer]:
+def labels_input(role: str, path: str) -> InputRecord:
+    """The record of a file of labels, by its bytes; of class folders, by what lies in them.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    path = labels_path(path)
+    if not os.path.isdir(path):
+        return file_input(role, path)
+    names = list_images(path).names
+    return replace(image_input(path, names, [(0, 0)] * len(names)), role=role, kind=role)
+
+
+def _located(
+    rows: Sequence[LabelRow], dataset: Dataset, mistakes: list[Mistake]
+) -> Iterator[_Answer]:
     """The rows that name an image that is there and a label."""
-    rows = list(_rows(path))
-    images_of = _images_of([name for _, _, name, _ in rows], dataset.names)
-    for line, id_text, name, label in rows:
-        where, image = f"{path}, line {line}", name or f"id {id_text}"
+    images_of = _images_of((name for row in rows for name in row.names), dataset.names)
+    for where, id_text, names, cell, problem in rows:
+        name = next((name for name in names if images_of[name]), next(iter(names), ""))
+        image, label = name or f"id {id_text}", in_words(cell.strip())
         try:
-            images = images_of[name]
+            images = images_of.get(name, [])
             row = _row_of_id(id_text, name, images, dataset.names, where) if id_text else None
             if row is None:
                 row = _only_row(images, name, dataset.names, where)
@@ -120,7 +141,8 @@ def _located(path: Path, dataset: Dataset, mistakes: list[Mistake]) -> Iterator[
                 raise UsageError(what, where=where, found=dataset.reasons[row])
             if not label:
                 what = f"no label for {image}"
-                raise UsageError(what, where=where, expected="a class", found="an empty label")
+                found = problem or "an empty label"
+                raise UsageError(what, where=where, expected="a class", found=found)
         except UsageError as error:
             mistakes.append(Mistake(image, str(error)))
         else:
@@ -146,16 +168,6 @@ def _only_row(images: Sequence[int], name: str, names: Sequence[str], where: str
             "no image of this name", where=where, expected=_few(names), found=name or "none"
         )
     return images[0]
-
-
-def _rows(path: Path) -> Iterator[tuple[int, str, str, str]]:
-    """Line number, id, name and label of every row; a column that is not there is empty."""
-    layouts = ("id", "name", "label"), ("id", "label"), ("name", "label")
-    table = read_table(path, *layouts, allow_empty=True)
-    for line, values in table.rows:
-        cells = dict(zip(table.columns, values, strict=True))
-        label = in_words(cells["label"].strip())
-        yield line, cells.get("id", "").strip(), cells.get("name", ""), label
 
 
 def _row_of_id(

@@ -148,7 +148,10 @@ class AlCycleOptions(
         None, "The state of the cycle before, from al-cycle; by default this is the first cycle."
     )
     labels: str | None = option(
-        None, "Labels that came back: a CSV with columns label and name or id.",
+        None,
+        "Labels that came back: a CSV with columns label and name or id, an export of Label "
+        "Studio, COCO's JSON, labels.json of FiftyOne, or a folder with a folder of images for "
+        "each class.",
         role="file", panel="Inputs",
     )  # fmt: skip
     pretrain: str | None = artifact(
@@ -159,7 +162,10 @@ class AlCycleOptions(
         shapes=False, names_file=True, panel="Inputs",
     )  # fmt: skip
     test_labels: str | None = option(
-        None, "The labels of --test: a CSV name,label.", role="file", panel="Inputs"
+        None,
+        "The labels of --test: a CSV name,label, or another form of --labels.",
+        role="file",
+        panel="Inputs",
     )
     to_label: str | None = option(
         None,

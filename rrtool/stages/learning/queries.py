@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from rrtool.artifacts import AlState
+from rrtool.exchange.labelled import TITLES
 from rrtool.files import numbered, open_regular, read_regular, reclaim
 from rrtool.progress import Progress
 from rrtool.reports.contact_sheet import GENERATOR, Card, LabelSheet
@@ -26,7 +27,6 @@ from rrtool.stages.reports.text_output import is_page, write_text
 from rrtool.tables import table_lines
 
 _LARGEST = 1024  # pixels of the longer side of a picture that is zoomed
-TITLES = ("id", "name", "label", "score", "suggested", "confidence")
 
 
 @dataclass(frozen=True)

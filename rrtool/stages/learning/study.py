@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from rrtool.artifacts import InputRecord, file_input
+from rrtool.artifacts import InputRecord
 from rrtool.datasets import Dataset, load_dataset
 from rrtool.errors import UsageError, WorkFailed
 from rrtool.progress import Progress
-from rrtool.stages.learning.labels import take_labels
+from rrtool.stages.learning.labels import labels_input, take_labels
 from rrtool.stages.learning.options import AlCycleOptions
 
 _SUBSET = 1  # stream of the seed
@@ -67,7 +67,7 @@ def open_study(options: AlCycleOptions, progress: Progress) -> Study:
     if options.test is not None and options.test_labels is not None:
         held_out = _load(options.test, options, progress)
         inputs += [replace(record, role="test") for record in held_out.inputs]
-        inputs.append(file_input("test-labels", options.test_labels))
+        inputs.append(labels_input("test-labels", options.test_labels))
         _require_some(held_out)
         taken = take_labels(options.test_labels, held_out)
         taken.require_some("no usable label of the held-out set", options.test_labels)
