@@ -1,21 +1,26 @@
 """Learning curves as one HTML page: the figure (thesis figs. 3.2–3.5) and the table (table 3.3)."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from rrtool.reports.document import render
-from rrtool.reports.line_chart import Line, Vertex, line_chart
+from rrtool.reports.line_chart import MARKERS, Line, Vertex, line_chart
 
 # Names as the thesis has them; the order of its tables.
 STRATEGY_TITLES = {
     "random": "Random", "entropy": "Uncertainty", "coreset": "CoreSet", "ceal": "CEAL",
-    "jlp": "jLP",
+    "jlp": "jLP", "margin": "Margin", "typiclust": "TypiClust", "probcover": "ProbCover",
+    "badge": "BADGE", "dropquery": "DropQuery",
 }  # fmt: skip
 PLAIN = "labels alone"
+_LEAST_SPAN = 5.0  # of the accuracies, in per cent: one point has no scale of its own
 VARIANTS = ("", "PRE", "SEMI", "PRE + SEMI")
 # Legible on light and dark ground, and apart for colour-blind eyes (Okabe and Ito).
 _COLOURS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9")
+# What all are compared with, in the colour of the text.
+_REFERENCE, _INK = "random", "var(--ink)"
 _DASHES = ("2 4", "8 4", "12 4 2 4", "")
 
 
@@ -28,6 +33,8 @@ class Point:
         n_labels: mean over seeds.
         mean, deviation: of the accuracy over seeds; the deviation of one seed is None.
         n_seeds: that got so far.
+        interval: one deviation to either side of the mean; of one seed, where its true accuracy
+            lies with 95 % by the number of held-out images (``wilson``).
     """
 
     cycle: int
@@ -35,6 +42,7 @@ class Point:
     mean: float
     deviation: float | None
     n_seeds: int
+    interval: tuple[float, float]
 
     def score(self, most: int) -> str:
         """Such as ``70.06±12.87``; fewer seeds than ``most`` are said in brackets."""
@@ -42,6 +50,23 @@ class Point:
         return f"{100 * self.mean:.2f}{deviation}" + (
             f" ({self.n_seeds})" if self.n_seeds < most else ""
         )
+
+
+def wilson(share: float, n: int) -> tuple[float, float]:
+    """The interval of Wilson's score that holds the share of a population with 95 %.
+
+    >>> [round(end, 3) for end in wilson(0.5, 100)]
+    [0.404, 0.596]
+
+    Args:
+        share: of a sample of ``n``; none says nothing.
+    """
+    if n < 1:
+        return 0.0, 1.0
+    z = 1.959964
+    centre = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z / (1 + z * z / n) * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n))
+    return centre - half, centre + half
 
 
 @dataclass(frozen=True)
@@ -131,6 +156,7 @@ def render_curves(
     made_columns = list(dict.fromkeys(key for made in curve_facts for key in made))
     return render(
         "curves.html", title=title, facts=facts, chart=_chart(curves), score_rows=rows,
+        has_reference=any(curve.strategy == _REFERENCE for curve in curves),
         variants=[variant or PLAIN for variant in variants], made_columns=["method", *made_columns],
         made_rows=[
             [curve.title, *(made.get(column, "") for column in made_columns)]
@@ -140,22 +166,31 @@ def render_curves(
 
 
 def _chart(curves: Sequence[Curve]) -> dict[str, Any]:
-    strategies = list(dict.fromkeys(curve.strategy for curve in curves))
+    strategies = list(dict.fromkeys(c.strategy for c in curves if c.strategy != _REFERENCE))
     lines = []
     for curve in curves:
-        colour = strategies.index(curve.strategy) % len(_COLOURS)
+        colour, marker = _INK, "circle"
+        if curve.strategy != _REFERENCE:  # those of one colour differ in their markers
+            turn, place = divmod(strategies.index(curve.strategy), len(_COLOURS))
+            colour, marker = _COLOURS[place], list(MARKERS)[turn % len(MARKERS)]
         vertices = [
-            Vertex(p.n_labels, 100 * p.mean, 100 * (p.deviation or 0.0), _tooltip(curve, p))
+            Vertex(
+                p.n_labels, 100 * p.mean, 100 * p.interval[0], 100 * p.interval[1],
+                _tooltip(curve, p),
+            )
             for p in curve.points
-        ]
+        ]  # fmt: skip
         dash = _DASHES[VARIANTS.index(curve.variant)]
-        lines.append(Line(curve.title, _COLOURS[colour], dash, vertices))
+        lines.append(Line(curve.title, colour, dash, marker, vertices))
     ticks = {p.n_labels: f"{p.n_labels:g}" for curve in curves for p in curve.points}
-    return line_chart(lines, ticks, ceiling=100.0)
+    return line_chart(lines, ticks, bounds=(0.0, 100.0), least_span=_LEAST_SPAN)
 
 
 def _tooltip(curve: Curve, point: Point) -> str:
     seeds = f"{point.n_seeds} seed" + ("s" if point.n_seeds > 1 else "")
+    low, high = (100 * end for end in point.interval)
+    between = f", {low:.1f} to {high:.1f}" if high > low and point.n_seeds == 1 else ""
     return (
-        f"{curve.title}, cycle {point.cycle}, {point.n_labels:g} labels: {point.score(0)} ({seeds})"
+        f"{curve.title}, cycle {point.cycle}, {point.n_labels:g} labels: {point.score(0)}{between} "
+        f"({seeds})"
     )

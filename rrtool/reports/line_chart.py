@@ -7,29 +7,45 @@ from typing import Any
 import numpy as np
 
 _WIDTH, _HEIGHT = 1040, 520
-_LEFT, _TOP, _RIGHT, _BOTTOM = 62, 18, 255, 54
+_LEFT, _TOP, _RIGHT, _BOTTOM = 78, 18, 255, 54
 _DODGE = 3.0  # pixels between lines at one abscissa, so that their error bars stay apart
 _LEGEND_STEP = 21
 
 
 @dataclass(frozen=True)
 class Vertex:
-    """A point of a line: its place, half the length of its bar, and what is said about it."""
+    """A point of a line.
+
+    Attributes:
+        x, y: its place.
+        low, high: ends of its bar; both ``y`` without one.
+        tooltip: what is said about it.
+    """
 
     x: float
     y: float
-    spread: float
+    low: float
+    high: float
     tooltip: str
 
 
 @dataclass(frozen=True)
 class Line:
-    """A line: its name in the legend, its CSS colour, its SVG dashes, its points."""
+    """A line: its name in the legend, its CSS colour, its SVG dashes, its markers, its points."""
 
     title: str
     colour: str
     dash: str
+    marker: str
     vertices: Sequence[Vertex]
+
+
+# Of one area, around the origin, as SVG paths.
+MARKERS: Mapping[str, str] = {
+    "circle": "M-4 0a4 4 0 1 0 8 0a4 4 0 1 0 -8 0z",
+    "square": "M-3.5 -3.5h7v7h-7z",
+    "diamond": "M0 -5l5 5l-5 5l-5 -5z",
+}
 
 
 @dataclass(frozen=True)
@@ -47,19 +63,23 @@ class _Scale:
 
 
 def line_chart(
-    lines: Sequence[Line], ticks: Mapping[float, str], ceiling: float = np.inf
+    lines: Sequence[Line],
+    ticks: Mapping[float, str],
+    *,
+    bounds: tuple[float, float] = (-np.inf, np.inf),
+    least_span: float = 0.0,
 ) -> dict[str, Any]:
     """The places of all that is drawn, in pixels; both axes fit the data, error bars included.
 
     Args:
         ticks: labels of the abscissa by value.
-        ceiling: no value lies over it, and error bars end there.
+        bounds: no value lies beyond them, and error bars end there.
+        least_span: of the ordinate, where the values differ by less.
     """
     vertices = [vertex for line in lines for vertex in line.vertices]
-    levels = _levels(
-        min((v.y - v.spread for v in vertices), default=0.0),
-        min(max((v.y + v.spread for v in vertices), default=1.0), ceiling),
-    )
+    low = max(min((v.low for v in vertices), default=0.0), bounds[0])
+    high = min(max((v.high for v in vertices), default=1.0), bounds[1])
+    levels = _levels(*_widened(low, high, least_span, bounds))
     height = max(_HEIGHT, _TOP + _LEGEND_STEP * len(lines) + _BOTTOM)
     margin = _DODGE * len(lines) / 2 + 8
     x = _Scale(
@@ -82,13 +102,14 @@ def line_chart(
                 "title": line.title,
                 "colour": line.colour,
                 "dash": line.dash,
+                "marker": MARKERS[line.marker],
                 "points": [
                     {
                         "x": x(v.x) + _DODGE * (i - (len(lines) - 1) / 2),
                         "y": y(v.y),
-                        "low": y(v.y - v.spread),
-                        "high": y(min(v.y + v.spread, ceiling)),
-                        "spread": v.spread,
+                        "low": y(max(v.low, bounds[0])),
+                        "high": y(min(v.high, bounds[1])),
+                        "has_bar": v.high > v.low,
                         "tooltip": v.tooltip,
                     }
                     for v in line.vertices
@@ -97,6 +118,16 @@ def line_chart(
             for i, line in enumerate(lines)
         ],
     }
+
+
+def _widened(
+    low: float, high: float, least: float, bounds: tuple[float, float]
+) -> tuple[float, float]:
+    """An interval at least so wide around the same middle, moved between the bounds."""
+    if high - low >= least:
+        return low, high
+    start = min(max((low + high - least) / 2, bounds[0]), bounds[1] - least)
+    return start, start + least
 
 
 def _levels(low: float, high: float) -> list[float]:

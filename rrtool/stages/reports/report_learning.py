@@ -20,6 +20,7 @@ from rrtool.reports.learning_curves import (
     Point,
     render_curves,
     score_rows,
+    wilson,
 )
 from rrtool.stages.reports.options import ReportOptions
 from rrtool.stages.reports.text_output import write_text
@@ -226,7 +227,11 @@ def _curve(method: tuple[str, str], group: Sequence[Run]) -> Curve:
         accuracies = [entry["accuracy"] for entry in found]
         deviation = float(np.std(accuracies, ddof=1)) if len(found) > 1 else None
         n_labels = float(np.mean([entry["n_labels"] for entry in found]))
-        points.append(Point(cycle, n_labels, float(np.mean(accuracies)), deviation, len(found)))
+        mean, n_test = float(np.mean(accuracies)), group[0].setting["number of test images"]
+        interval = wilson(mean, n_test)
+        if deviation is not None:
+            interval = mean - deviation, mean + deviation
+        points.append(Point(cycle, n_labels, mean, deviation, len(found), interval))
     return Curve(*method, points)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 
 import numpy as np
@@ -11,6 +12,8 @@ import rrtool
 from rrtool.artifacts import InputRecord, Provenance, create
 from rrtool.artifacts.kinds import AlState
 from rrtool.errors import ArtifactError, UsageError
+from rrtool.reports.learning_curves import STRATEGY_TITLES, Curve, Point, render_curves
+from rrtool.reports.line_chart import Line, Vertex, line_chart
 from tests.reports.test_reports import Checker
 
 ACCURACIES = {0: [0.5, 0.6, 0.7], 1: [0.7, 0.6, 0.8]}  # by seed
@@ -158,7 +161,7 @@ def test_page_is_balanced_and_keeps_other_files(tmp_path, states):
     report(states, tmp_path, overwrite=True)
 
 
-class Circles(HTMLParser):
+class Markers(HTMLParser):
     """Tooltips and heights of the markers of a chart."""
 
     def __init__(self):
@@ -166,8 +169,8 @@ class Circles(HTMLParser):
         self.heights, self.titles, self._in_title = [], [], False
 
     def handle_starttag(self, tag, attrs):
-        if tag == "circle":
-            self.heights.append(float(dict(attrs)["cy"]))
+        if dict(attrs).get("class") == "marker":
+            self.heights.append(float(dict(attrs)["transform"].split()[1].rstrip(")")))
         self._in_title = tag == "title"
 
     def handle_data(self, data):
@@ -177,12 +180,50 @@ class Circles(HTMLParser):
 
 
 def test_figure_puts_higher_accuracies_higher(tmp_path, states):
-    circles = Circles()
-    circles.feed(report(states, tmp_path)[0].read_text())
-    heights, titles = circles.heights[:5], circles.titles[1:]  # the page's own title first
+    markers = Markers()
+    markers.feed(report(states, tmp_path)[0].read_text())
+    heights, titles = markers.heights[:5], markers.titles[1:]  # the page's own title first
     assert len(titles) == 5
     assert "Random, cycle 0, 10 labels: 60.00±14.14 (2 seeds)" in titles[0]
     assert heights[0] == heights[1] > heights[2] > heights[3] > heights[4]
     # Equal differences of accuracy are equal differences of height; each is written to 0.1 px.
     rise = 3 * (heights[3] - heights[4])  # of 15 points, by three times that of 5
     assert heights[1] - heights[2] == pytest.approx(rise, abs=0.1 + 3 * 0.1)
+
+
+def test_interval_of_one_seed_is_that_of_the_held_out_images(tmp_path, states):
+    _, data = report(states, tmp_path)
+    random, jlp = data["methods"]
+    # One deviation to either side of the mean: 0.6 ± 0.1414.
+    assert random["cycles"][0]["interval"] == pytest.approx((0.458578644, 0.741421356))
+    for point in jlp["cycles"]:
+        share = point["mean"]
+        for end in point["interval"]:  # |p − p̂| = z √(p (1 − p) / n): where Wilson's score is 1.96
+            assert abs(end - share) == pytest.approx(1.959964 * (end * (1 - end) / 20) ** 0.5)
+    assert "95.00, 76.4 to 99.1 (1 seed)" in report(states, tmp_path)[0].read_text()
+
+
+def test_page_says_where_random_is_missing(tmp_path, states):
+    missing = "No run with random acquisition is among these"
+    assert missing not in report(states, tmp_path)[0].read_text()
+    assert missing in report(states[-1:], tmp_path, overwrite=True)[0].read_text()
+
+
+def test_axis_of_one_point_has_room_for_its_labels():
+    for value, ends in ((73.33, (70, 76)), (0.0, (0, 5)), (100.0, (95, 100))):
+        line = Line("", "", "", "circle", [Vertex(20, value, value, value, "")])
+        chart = line_chart([line], {20: "20"}, bounds=(0, 100), least_span=5)
+        levels = [level for _, level in chart["levels"]]
+        assert (levels[0], levels[-1]) == ends
+        heights = [height for height, _ in chart["levels"]]
+        assert min(np.abs(np.diff(heights))) > 20
+        assert len({f"{level:g}" for level in levels}) == len(levels)
+
+
+def test_methods_of_a_figure_look_different():
+    point = Point(0, 20, 0.5, None, 1, (0.4, 0.6))
+    curves = [Curve(name, "", [point]) for name in STRATEGY_TITLES]
+    page = "".join(render_curves("", curves, {}, [{} for _ in curves]))
+    looks = re.findall(r'class="marker" transform="[^"]*" d="([^"]*)" fill="([^"]*)"', page)
+    assert len(set(looks)) == len(STRATEGY_TITLES) == 10
+    assert looks[0][1] == "var(--ink)"  # random
