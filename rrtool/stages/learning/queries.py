@@ -62,14 +62,11 @@ class Question:
             rows.append([card.row, card.name, None, float(f"{score:.6g}"), card.suggested, sure])
         return list(table_lines(rows))
 
-    def sheet(self, options: AlCycleOptions) -> LabelSheet:
+    def sheet(self, images: str | None) -> LabelSheet:
         """The contact sheet, with the command that takes its labels."""
         labels = f"{Path(self.path).stem}.labels.csv"
-        words = [
-            "rrtool", "al-cycle", options.images, "--state", self.path, "--labels", labels,
-            "--budget", str(options.budget),
-        ]  # fmt: skip
-        command = f"{shlex.join(words)} -o NEXT.h5"
+        given = shlex.join(["--state", self.path, "--labels", labels])
+        command = f"rrtool al-cycle {shlex.quote(images) if images else ''} … {given} -o NEXT.h5"
         return LabelSheet(self.uuid, self.class_names, self.cards, labels, command)
 
 
@@ -126,7 +123,7 @@ class QueryFiles:
             *self._write(
                 "sheet",
                 lambda path: _standing_sheet(path, question.uuid),
-                lambda: question.sheet(self.options).render(self._pictures(question)),
+                lambda: question.sheet(self.options.images).render(self._pictures(question)),
                 is_new,
             ),
         ]

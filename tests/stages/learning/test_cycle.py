@@ -246,7 +246,7 @@ def test_contact_sheet_shows_every_image_that_is_asked_for(tmp_path):
     classes = html.escape(json.dumps([["a<b", "a<b"], ["dog", "dog"]]))
     assert f'data-classes="{classes.replace("&quot;", "&#34;")}"' in page
     assert 'data-file="s.labels.csv"' in page
-    assert f"--state {path} --labels s.labels.csv --budget 4 -o NEXT.h5" in page
+    assert f"--state {path} --labels s.labels.csv -o NEXT.h5" in page
     assert "http:" not in page
     assert "https:" not in page
 
