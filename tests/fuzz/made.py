@@ -184,6 +184,26 @@ def _checkpoint(path: Path) -> None:
     torch.save({"meta": meta, "state_dict": {**state, "pool.p": torch.tensor([2.5])}}, path)
 
 
+def _task(row: int, name: str) -> dict[str, object]:
+    """As Label Studio exports it."""
+    chosen = {"from_name": "label", "type": "choices", "value": {"choices": [name[0]]}}
+    return {
+        "id": 40 + row, "data": {"image": f"/data/local-files/?d=x/{name}", "row": row},
+        "annotations": [{"result": [chosen], "was_cancelled": row == 5}], "predictions": [],
+    }  # fmt: skip
+
+
+_COCO = {
+    "images": [{"id": row, "file_name": name} for row, name in enumerate(NAMES)],
+    "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "b"}],
+    "annotations": [
+        {"id": row, "image_id": row, "category_id": 1 + row % 2, "bbox": [2, 3, 50, 40]}
+        for row in range(6)
+    ],
+}
+_FIFTYONE = {"classes": ["a", "b"], "labels": {stem: row % 2 for row, stem in enumerate(_STEMS)}}
+
+
 def _vectors() -> np.ndarray:
     vectors = np.random.default_rng(6).normal(size=(len(NAMES), 6))
     return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
@@ -242,6 +262,9 @@ MAKERS: dict[str, Callable[[Path], object]] = {
     "own.npz": lambda path: np.savez_compressed(path, names=NAMES, descriptors=_vectors()),
     "own.parquet": _parquet,
     "own.hdf5": _hloc,
+    "tasks.json": _text(json.dumps([_task(row, name) for row, name in enumerate(NAMES)])),
+    "coco.json": _text(json.dumps(_COCO)),
+    "fiftyone.json": _text(json.dumps(_FIFTYONE)),
     "own.json": _text(json.dumps(_SIMILARITIES)),
     "own.csv": _lines(
         "query,image,score",
