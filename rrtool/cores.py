@@ -8,6 +8,7 @@ from that program: two threads took fifty times as long as one (docs/engines.md)
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 _STAT = "/proc/stat"
@@ -60,12 +61,27 @@ def n_free(before: Sample, now: Sample, n_cores: int) -> int:
     return min(n_cores, max(1, int(n_cores - used + _IDLE_NOISE)))
 
 
-class Threads:
-    """The threads of torch and numba, for as long as a network runs; at most what torch takes."""
+def threads_of_a_worker() -> int:
+    """Of each of several processes: what ``OMP_NUM_THREADS`` says, else one.
 
-    def __init__(self) -> None:
+    It depends neither on the cores nor on how many processes there are, for the last bits of what
+    torch sums up depend on it.
+    """
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return max(1, int(first)) if first.isascii() and first.isdigit() else 1
+
+
+class Threads:
+    """The threads of torch and numba, for as long as a network runs; at most what torch takes.
+
+    Args:
+        always: as many in any case.
+    """
+
+    def __init__(self, always: int | None = None) -> None:
         import torch
 
+        self._always = always
         self._most = torch.get_num_threads()
         self._before: dict[str, int] = {}
         self._last = _State.first or sample()
@@ -77,6 +93,9 @@ class Threads:
 
         What the user has set stays.
         """
+        if self._always is not None:
+            self._set(self._always)
+            return
         if self._last is None or self._most == 1 or "OMP_NUM_THREADS" in os.environ:
             return
         now = sample()
@@ -87,15 +106,20 @@ class Threads:
 
     def restore(self) -> None:
         """As they were."""
-        if self._before:
-            self._set(max(self._before.values()))
+        _put(self._before)
 
     def _set(self, n_threads: int) -> None:
         if "numba" in sys.modules:
             self._before.setdefault("numba", sys.modules["numba"].get_num_threads())
         self._before["torch"] = self._most
-        # numba first: where it starts its own threads, it sets torch's number to theirs.
-        for name, before in sorted(self._before.items()):
-            library, wanted = sys.modules[name], min(n_threads, before)
-            if library.get_num_threads() != wanted:
-                library.set_num_threads(wanted)
+        _put({name: min(n_threads, before) for name, before in self._before.items()})
+        if self._always is not None:
+            _put({"torch": n_threads})
+
+
+def _put(numbers: Mapping[str, int]) -> None:
+    # numba first: where it starts its own threads, it sets torch's number to theirs.
+    for name, wanted in sorted(numbers.items()):
+        library = sys.modules[name]
+        if library.get_num_threads() != wanted:
+            library.set_num_threads(wanted)

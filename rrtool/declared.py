@@ -29,6 +29,7 @@ class Option:
         names_file: whether the value may name a file that is read, where the role does not say so.
         file_prefix: what stands before the name in a value that names a file.
         replaces: whether it lets something be replaced that is there.
+        trusts: whether it names somebody who may then do whatever this user may.
         panel: heading under which the help lists it.
         flags: how it is typed, where that is not ``--`` and its name; the first is its name.
         positional: whether it is an argument, known by its place.
@@ -46,6 +47,7 @@ class Option:
     names_file: bool = False
     file_prefix: str = ""
     replaces: bool = False
+    trusts: bool = False
     panel: str = "Options"
     flags: tuple[str, ...] = ()
     positional: bool = False
@@ -124,9 +126,10 @@ class Declared:
         return value.removeprefix(prefix) if self.is_read and value.startswith(prefix) else None
 
     @property
-    def writes(self) -> bool:
-        """Whether it says what is written or replaced: for whoever types it, no file of others."""
-        return self.declared.role == "output" or self.declared.replaces
+    def is_risky(self) -> bool:
+        """Whether it says what is written or replaced, or who is trusted: for whoever types it, no
+        file of others."""
+        return self.declared.role == "output" or self.declared.replaces or self.declared.trusts
 
     @property
     def required(self) -> bool:

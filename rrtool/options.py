@@ -14,6 +14,7 @@ the artifact and its message about differences (``stages.driver``), and ``docs/c
 """
 
 import dataclasses
+import os
 import types
 from dataclasses import MISSING, dataclass
 from functools import cache
@@ -160,6 +161,20 @@ class Options:
     def written(self) -> dict[str, str]:
         """The files that it writes under names that are known at once, by option."""
         return self.of_role("output")
+
+    def from_anywhere(self: Other, **own: Any) -> Other:
+        """The same for a process in another folder: paths of what is there are absolute.
+
+        Args:
+            own: values that are others.
+        """
+        given = {name: getattr(self, name) for name in declarations(type(self))} | own
+        for name, declared in declarations(type(self)).items():
+            if isinstance(given[name], str) and (path := declared.file_in(given[name])):
+                before = given[name].removesuffix(path)
+                if os.path.exists(path):
+                    given[name] = before + os.path.abspath(path)
+        return dataclasses.replace(self, **given)
 
     @classmethod
     def typed(cls, name: str) -> str:

@@ -29,6 +29,7 @@ from rrtool.artifacts.kinds import (
     Whitening,
     open_any,
 )
+from rrtool.artifacts.output.parts import PartsFolder
 from rrtool.artifacts.output.skipped import skipped_list_path, write_skipped_list
 from rrtool.artifacts.output.writer import OutputFile, create
 from rrtool.artifacts.provenance import InputRecord, Provenance

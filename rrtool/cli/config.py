@@ -1,7 +1,8 @@
 """Defaults from ``rrtool.toml`` and from variables, and where each of them came from.
 
 The file has a table per subcommand, ``[whiten.fit]`` for ``whiten fit``, and ``[common]`` for all.
-It may come with a folder of somebody else's photos: it never says what is written or replaced.
+It may come with a folder of somebody else's photos: it never says what is written, replaced or
+trusted.
 A variable is ``RRTOOL_<COMMAND>_<OPTION>``; it wins over the file.
 """
 
@@ -127,7 +128,7 @@ def _take_table(path: Path, table: str, options: Any, known: Known, defaults: De
                 each.name
                 for command in commands
                 for each in known[command].values()
-                if not each.writes
+                if not each.is_risky
             }
             what = f"unknown key '{key}' in [{table}]"
             raise UsageError(what, where=path, expected=", ".join(sorted(fields)))
@@ -138,10 +139,10 @@ def _take_table(path: Path, table: str, options: Any, known: Known, defaults: De
 
 
 def _require_harmless(declared: Declared, key: str, value: Any, where: str) -> None:
-    if declared.writes:
+    if declared.is_risky:
         raise UsageError(
             f"'{key}' cannot stand in a file", where=where,
-            todo="say on the command line or by a variable what is written or replaced",
+            todo="say on the command line or by a variable what is written, replaced and trusted",
         )  # fmt: skip
     if isinstance(value, bool) and declared.type is not bool:
         raise UsageError(f"bad '{key}'", where=where, expected="no truth value", found=value)

@@ -8,7 +8,8 @@ size and the time of the old one set back is not noticed.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from copy import copy
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -55,6 +56,11 @@ class Plan:
     @property
     def keeps_any(self) -> bool:
         return bool((self.sources != COMPUTED).any())
+
+    def of_rows(self, rows: range) -> Plan:
+        """That of some rows, which count from zero."""
+        part = slice(rows.start, rows.stop)
+        return replace(self, sources=self.sources[part], digests=self.digests[part])
 
     def __str__(self) -> str:
         n, n_kept = len(self.sources), int((self.sources != COMPUTED).sum())
@@ -156,6 +162,12 @@ class Kept:
         self.old = old
         self.plan = plan
         self._table = RowTable(old)
+
+    def by(self, plan: Plan) -> Kept:
+        """The same artifact by another plan."""
+        other = copy(self)
+        other.plan = plan
+        return other
 
     @property
     def names(self) -> frozenset[str]:

@@ -3,13 +3,80 @@
 import os
 import re
 import stat
+import time
+from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from rrtool.files import in_the_way, open_regular, what_is, write_durably
+import numpy as np
+
+from rrtool.artifacts.digests import datasets_of
+from rrtool.artifacts.output.joining import SEAL, is_whole, seal_of
+from rrtool.artifacts.output.storage import new_hdf5
+from rrtool.errors import WorkFailed
+from rrtool.files import in_the_way, open_regular, what_is, write_durably, write_failures
 
 _KEY = "key"
 _OURS = re.compile(r"key|\d{7}\.h5|\.(key|\d{7}\.h5)\.[0-9a-f]{16}\.tmp")
+# A shared file system may show late what another machine has written.
+_PATIENCE_S = 10.0
+_SHARED = "let all workers see it under this path, on a file system that they share"
+
+
+@dataclass(frozen=True)
+class PartsFolder:
+    """The parts of an output, for whichever process writes some of them.
+
+    Attributes:
+        output: what the parts are of.
+        key: what they must agree in.
+    """
+
+    output: Path
+    key: str
+
+    @property
+    def path(self) -> Path:
+        return parts_path(self.output)
+
+    def require_here(self) -> None:
+        """Whether a worker sees the folder of the run that it works for.
+
+        Raises:
+            WorkFailed: there is none, or that of another run.
+        """
+        if not _has_key(self.path, self.key):
+            raise WorkFailed("a worker does not see this folder", where=self.path, todo=_SHARED)
+
+    def has(self, number: int) -> bool:
+        """Whether a part is there whole."""
+        return is_whole(part_path(self.path, number), self.key)
+
+    def require_part(self, number: int) -> None:
+        """Wait a little for a part that a worker has written.
+
+        Raises:
+            WorkFailed: it is not there, or not whole.
+        """
+        path, end = part_path(self.path, number), time.monotonic() + _PATIENCE_S
+        while not self.has(number):
+            if os.path.exists(path) or time.monotonic() > end:
+                what = "a worker says that it has written this part, and it is not there"
+                raise WorkFailed(what, where=path, todo=_SHARED)
+            time.sleep(0.2)
+            os.listdir(self.path)  # which lets NFS look again
+
+    def write_part(self, number: int, datasets: Mapping[str, np.ndarray]) -> None:
+        """Store one part; it is there whole, or not at all.
+
+        Raises:
+            WorkFailed: the disk is full or fails; the finished parts are kept.
+        """
+        with write_failures(self.output), new_hdf5(part_path(self.path, number)) as file:
+            for name, values in datasets.items():
+                file.create_dataset(name, data=values)
+            file.attrs[SEAL] = seal_of(datasets_of(file), self.key)
 
 
 def parts_path(output: Path) -> Path:
@@ -81,6 +148,13 @@ def _belongs(parts: Path, key: str) -> bool:
         entries = list(os.scandir(parts))
         if not all(is_of_parts(e.name) and e.is_file(follow_symlinks=False) for e in entries):
             return False
+    except OSError:
+        return False
+    return _has_key(parts, key)
+
+
+def _has_key(parts: Path, key: str) -> bool:
+    try:
         with open_regular(parts / _KEY) as file:  # which may be of any size
             return file.read(len(key) + 1) == key.encode()
     except OSError:

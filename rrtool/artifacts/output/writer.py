@@ -15,17 +15,15 @@ import numpy as np
 
 from rrtool.artifacts.digests import content_digest, datasets_of
 from rrtool.artifacts.output.current import NOT_THERE, Standing, standing_of
-from rrtool.artifacts.output.joining import (
-    SEAL,
-    Derived,
-    PartSource,
-    is_whole,
-    join_parts,
-    open_part,
-    seal_of,
-)
+from rrtool.artifacts.output.joining import Derived, PartSource, join_parts, open_part
 from rrtool.artifacts.output.lock import lock_path, output_lock
-from rrtool.artifacts.output.parts import claim_parts, part_path, parts_path, remove_parts
+from rrtool.artifacts.output.parts import (
+    PartsFolder,
+    claim_parts,
+    part_path,
+    parts_path,
+    remove_parts,
+)
 from rrtool.artifacts.output.skipped import skipped_list_path
 from rrtool.artifacts.output.storage import new_hdf5
 from rrtool.artifacts.provenance import Provenance
@@ -49,6 +47,7 @@ class OutputFile:
         is_current: the artifact is there already, made with the same options from the same
             inputs: there is nothing to do.
         is_update: the artifact is there and differs in its images alone: rows of it may be kept.
+        folder: of its parts.
     """
 
     def __init__(self, path: Path, provenance: Provenance, standing: Standing = NOT_THERE) -> None:
@@ -56,9 +55,9 @@ class OutputFile:
         self.is_current = standing.is_current
         self.is_update = standing.is_update
         self._provenance = provenance
-        self._parts = parts_path(path)
         # Parts with rows of one artifact are not continued with those of another.
-        self._key = provenance.resume_key() + (standing.digest if standing.is_update else "")
+        key = provenance.resume_key() + (standing.digest if standing.is_update else "")
+        self.folder = PartsFolder(path, key)
         self._kept: dict[int, PartSource] = {}
         self.uuid = str(uuid.uuid4())
 
@@ -72,11 +71,11 @@ class OutputFile:
             WorkFailed: the disk is full or fails.
         """
         with write_failures(self.path):
-            claim_parts(self._parts, self._key)
+            claim_parts(self.folder.path, self.folder.key)
         return [
             number
             for number in range(n_parts)
-            if number not in self._kept and not is_whole(self._part_path(number), self._key)
+            if number not in self._kept and not self.folder.has(number)
         ]
 
     def keep_part(self, number: int, rows: PartSource) -> None:
@@ -89,13 +88,11 @@ class OutputFile:
         Raises:
             WorkFailed: the disk is full or fails; the finished parts are kept.
         """
-        with write_failures(self.path), new_hdf5(self._part_path(number)) as file:
-            _add(file, datasets)
-            file.attrs[SEAL] = seal_of(datasets_of(file), self._key)
+        self.folder.write_part(number, datasets)
 
     def read_part(self, number: int) -> dict[str, np.ndarray] | None:
         """All datasets of one part by name, None if it is not there, or damaged."""
-        if not is_whole(self._part_path(number), self._key):
+        if not self.folder.has(number):
             return None
         try:
             with open_part(self._part_path(number)) as part:
@@ -138,7 +135,7 @@ class OutputFile:
             join_parts(parts, file, compress, derived or {})
             _add(file, datasets)
             self._describe(file, extra or {}, made_with or {})
-        remove_parts(self._parts)
+        remove_parts(self.folder.path)
         return self.path
 
     def _describe(
@@ -159,7 +156,7 @@ class OutputFile:
         return open_part(self._part_path(number))
 
     def _part_path(self, number: int) -> Path:
-        return part_path(self._parts, number)
+        return part_path(self.folder.path, number)
 
 
 def _add(file: h5py.File, datasets: Mapping[str, np.ndarray]) -> None:

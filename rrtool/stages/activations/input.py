@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rrtool.artifacts import ActivationMaps, Artifact, Features, open_artifact, require_same_names
+from rrtool.cores import Threads, threads_of_a_worker
 from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError
 from rrtool.images.collection import Collection, collect
@@ -18,6 +19,19 @@ from rrtool.stages.activations.engines import Backbone, choose_engine, engine_li
 from rrtool.stages.activations.kept import SampledSource
 from rrtool.stages.activations.options import ActivationsOptions, ImagesOptions, NetworkOptions
 from rrtool.stages.activations.sources import MapsSource, NetworkSource
+
+
+@dataclass(frozen=True)
+class Given:
+    """What a worker is told, and finds out for itself nowhere else.
+
+    Attributes:
+        collection: some of the images.
+        n_threads: for the network.
+    """
+
+    collection: Collection
+    n_threads: int
 
 
 @dataclass(frozen=True)
@@ -65,28 +79,40 @@ class ActivationInput:
         return choose_engine(source, set(kinds) == {Features}, progress)
 
 
-def open_activations(options: ActivationsOptions, stack: ExitStack) -> ActivationInput:
+def open_activations(
+    options: ActivationsOptions, stack: ExitStack, given: Given | None = None
+) -> ActivationInput:
     """List the images, and load the network or open the maps, until ``stack`` closes.
+
+    Args:
+        given: to a worker.
 
     Raises:
         RrtoolError: see ``open_network``; or the maps are of other images.
     """
     if options.maps is None:
-        return open_network(options)[1]
-    collection = _collect(options)
+        return open_network(options, given)[1]
+    collection = given.collection if given else _collect(options)
     maps = stack.enter_context(open_artifact(options.maps, ActivationMaps))
-    _check_maps(maps, options.images, collection)
+    if given is None:
+        _check_maps(maps, options.images, collection)
     source = SampledSource(MapsSource(maps), limit=0)  # they are read again in no time
     return ActivationInput(collection, source, maps.options, maps.network, maps.n_channels, "cpu")
 
 
-def open_network(options: NetworkOptions) -> tuple[Network, ActivationInput]:
+def open_network(
+    options: NetworkOptions, given: Given | None = None
+) -> tuple[Network, ActivationInput]:
     """The network that the options name, on its device, and what it gives of their images.
+
+    Args:
+        given: to a worker.
 
     Raises:
         RrtoolError: see ``collect`` and ``load_network``.
     """
-    collection, device = _collect(options), resolve_device(options.device)
+    collection = given.collection if given else _collect(options)
+    device = resolve_device(options.device)
     network = load_network(
         options.network, options.weights,
         upsample=options.upsample, seed=options.seed, device=device,
@@ -94,10 +120,16 @@ def open_network(options: NetworkOptions) -> tuple[Network, ActivationInput]:
     )  # fmt: skip
     require_engine(options, device)
     network = replace(network, backbone=Backbone(network.backbone))
-    source = SampledSource(NetworkSource(network, collection, options, device))
+    threads = Threads(given.n_threads if given else _n_threads(options))
+    source = SampledSource(NetworkSource(network, collection, options, device, threads))
     facts = options.inference(), network.describe(), network.n_channels
     notes = tuple(f"{network.weights} {note}" for note in network.notes)
     return network, ActivationInput(collection, source, *facts, device, notes)
+
+
+def _n_threads(options: NetworkOptions) -> int | None:
+    """As many as workers take where there are workers, for results may depend on the number."""
+    return threads_of_a_worker() if getattr(options, "workers_on", None) is not None else None
 
 
 def _collect(options: ImagesOptions) -> Collection:

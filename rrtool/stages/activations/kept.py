@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from rrtool.artifacts.sparse import Sparse
+from rrtool.images.collection import Collection
 from rrtool.stages.activations.sources import ActivationBatch, ActivationSource
 
 # Of a sample of 64 photos of 1024 pixels SqueezeNet's maps take about 110 MB.
@@ -62,6 +63,10 @@ class SampledSource:
         self.source = source
         self._limit = limit
         self._kept: dict[int, _KeptImage] = {}
+
+    def over(self, collection: Collection, first: int) -> ActivationSource:
+        """See ``ActivationSource``; nothing is kept of these."""
+        return self.source.over(collection, first)
 
     def sample(self, rows: Sequence[int]) -> Iterator[ActivationBatch]:
         """The batches of some rows, in advance."""

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
+from itertools import groupby
 from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
 
 from rrtool.artifacts import OutputFile, OverImages
 from rrtool.images.content import DIGEST_BYTES
-from rrtool.stages.activations.sources import ActivationBatch
+from rrtool.progress import Advance
+from rrtool.stages.activations.sources import ActivationBatch, ActivationSource
 from rrtool.stages.activations.task import Job, Part, Task
 from rrtool.stages.driver import Datasets, Wanted
 from rrtool.stages.over_images import FAILED
 from rrtool.stages.update import Kept
+
+
+class PartWriter(Protocol):
+    """What takes the parts of an output: the run's own, or a worker's."""
+
+    def write_part(self, number: int, datasets: Mapping[str, np.ndarray]) -> None: ...
 
 
 @dataclass(frozen=True)
@@ -28,8 +37,7 @@ class Making:
     """
 
     place: int
-    output: OutputFile
-    wanted: Wanted
+    output: PartWriter
     missing: Set[int]
     kept: Kept | None
 
@@ -46,16 +54,27 @@ class Making:
 
 @dataclass(frozen=True)
 class Started:
-    """A job that has something to do, and those of its outputs that are not current."""
+    """A job that has something to do, and those of its outputs that are not current.
 
+    Attributes:
+        place: among the jobs.
+        outputs: where this run publishes them, and what is wanted of each; none at a worker.
+    """
+
+    place: int
     task: Task
     making: Sequence[Making]
+    outputs: Sequence[tuple[OutputFile, Wanted]] = ()
 
     @staticmethod
     def of(
-        job: Job, outputs: Sequence[OutputFile], kept: Mapping[Path, Kept], parts: Sequence[range]
+        number: int,
+        job: Job,
+        outputs: Sequence[OutputFile],
+        kept: Mapping[Path, Kept],
+        parts: Sequence[range],
     ) -> Started:
-        task, making = job.prepare(), []
+        task, making, own_outputs = job.prepare(None), [], []
         failed = Part(range(1), common_columns(range(1), []), {})
         for place, (output, wanted) in enumerate(zip(outputs, job.wanted, strict=True)):
             if output.is_current:
@@ -65,8 +84,9 @@ class Started:
                 names = {*failed.common, *task.columns(failed)[place]}
                 _keep_whole_parts(output, own, parts, names)
             missing = frozenset(output.missing_parts(len(parts)))
-            making.append(Making(place, output, wanted, missing, own))
-        return Started(task, making)
+            making.append(Making(place, output, missing, own))
+            own_outputs.append((output, wanted))
+        return Started(number, task, making, own_outputs)
 
     def lacks(self, number: int) -> bool:
         return any(number in each.missing for each in self.making)
@@ -97,6 +117,43 @@ def to_compute(jobs: Sequence[Started], parts: Sequence[range]) -> tuple[int, di
         if lacking:
             waiting[number] = sorted({row for own in lacking for row in own})
     return n_rows, waiting
+
+
+def describe_parts(
+    source: ActivationSource,
+    jobs: Sequence[Started],
+    todo: Mapping[int, Sequence[int]],
+    parts: Mapping[int, range] | Sequence[range],
+    advance: Advance,
+) -> None:
+    """Write the parts that are missing; activations are let go as soon as they are worked on.
+
+    Args:
+        todo: the rows to work on, by the number of their part.
+        parts: all rows of a part, by its number.
+    """
+
+    def worked() -> Iterator[tuple[ActivationBatch, list[Sequence[Any]]]]:
+        for batch in source.batches(list(todo.items())):
+            is_good = batch.failure is None
+            results = [
+                job.task.describe(batch.maps) if is_good and job.lacks(batch.part) else ()
+                for job in jobs
+            ]
+            advance(len(batch.rows))
+            yield replace(batch, maps=[]), results
+
+    for number, members in groupby(worked(), key=lambda pair: pair[0].part):
+        done = list(members)
+        common = common_columns(parts[number], [batch for batch, _ in done])
+        for place, job in enumerate(jobs):
+            if job.lacks(number):
+                results = [
+                    pair
+                    for batch, found in done
+                    for pair in zip(batch.rows, found[place], strict=False)
+                ]
+                job.write(number, Part(parts[number], common, dict(results)))
 
 
 def common_columns(rows: range, batches: Sequence[ActivationBatch]) -> Datasets:

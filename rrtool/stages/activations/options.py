@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from rrtool.declared import MAX_SEED
+from rrtool.engine.options import WorkersOptions
 from rrtool.errors import OptionError
 from rrtool.networks.names import (
     AUTO,
@@ -82,8 +83,8 @@ class DecodingOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OverImagesOptions(ImagesOptions, DecodingOptions, OutputOptions):
-    """How an artifact over images follows them, and which of them it is of."""
+class OverImagesOptions(WorkersOptions, ImagesOptions, DecodingOptions, OutputOptions):
+    """How an artifact over images follows them, which of them it is of, and who makes it."""
 
     update: bool = option(
         False,

@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rrtool.artifacts import OutputFile, OverImages, open_any
+from rrtool.engine.crew import Crew
+from rrtool.engine.mapping import open_crew
 from rrtool.images.collection import Collection
 from rrtool.progress import Progress
+from rrtool.stages.activations.elsewhere import Opener, Run, describe_elsewhere
 from rrtool.stages.activations.input import ActivationInput
-from rrtool.stages.activations.making import Started, common_columns, to_compute
+from rrtool.stages.activations.making import Started, describe_parts, to_compute
 from rrtool.stages.activations.options import OverImagesOptions
-from rrtool.stages.activations.sources import ActivationBatch, ActivationSource
-from rrtool.stages.activations.task import Job, Part
+from rrtool.stages.activations.task import Job
 from rrtool.stages.driver import Wanted, make
 from rrtool.stages.over_images import Finish, publish_over_images
 from rrtool.stages.shares import own_parts, share_facts
 from rrtool.stages.update import Kept, engine_of, other_engine, plan_of, tell
 
 
-def describe_images(
-    options: OverImagesOptions,
-    activations: ActivationInput,
-    jobs: Sequence[Job],
-    progress: Progress,
-) -> Path:
+def describe_images(options: OverImagesOptions, opened: Opener, progress: Progress) -> Path:
     """Work on the activations of all images once, and publish every output that is not current.
+
+    Args:
+        opened: the activations that the options ask for, and what is made of them. A worker calls
+            the function of this name in the module of the command.
 
     Returns:
         The path of the first output.
 
     Raises:
-        WorkFailed: not one image was good.
+        WorkFailed: not one image was good; or there are no workers.
         ArtifactError: an output that is to be updated was made by another engine.
     """
+    with ExitStack() as stack:
+        activations, jobs = opened(options, stack, progress, None)
+        return _make_all(options, activations, jobs, progress)
 
+
+def _make_all(
+    options: OverImagesOptions,
+    activations: ActivationInput,
+    jobs: Sequence[Job],
+    progress: Progress,
+) -> Path:
     def work(outputs: list[OutputFile]) -> None:
         with ExitStack() as stack:
             parts = own_parts(len(collection), options.share)
@@ -53,13 +63,14 @@ def describe_images(
                 for path in anew:
                     progress.message(f"{path}: {len(own)} images are to be described")
                 return
+            crew = stack.enter_context(open_crew(options.crew))
             changing = [each for each in kept.values() if not each.plan.is_whole]
             if anew or changing:
                 engine = _choose_engine(activations, all_wanted, changing, progress)
             else:
                 engine = engine_of([*kept.values()])
             started = _start(jobs, outputs, kept, parts)
-            _describe(activations.source, started, parts, options.COMMAND.name, progress)
+            _describe(Run(options, activations, engine), started, parts, crew, progress)
             facts = engine | share_facts(options.share, parts, len(collection))
             _publish_all(started, own, len(parts), facts, progress)
 
@@ -120,49 +131,30 @@ def _start(
     remaining = iter(outputs)
     of_jobs = [(job, [next(remaining) for _ in job.wanted]) for job in jobs]
     return [
-        Started.of(job, own, kept, parts)
-        for job, own in of_jobs
+        Started.of(number, job, own, kept, parts)
+        for number, (job, own) in enumerate(of_jobs)
         if not all(output.is_current for output in own)
     ]
 
 
 def _describe(
-    source: ActivationSource,
-    jobs: Sequence[Started],
+    run: Run,
+    started: Sequence[Started],
     parts: Sequence[range],
-    label: str,
+    crew: Crew | None,
     progress: Progress,
 ) -> None:
-    """Write the parts that are missing; activations are let go as soon as they are worked on."""
-    n_rows, todo = to_compute(jobs, parts)
-    batches = source.batches(list(todo.items()))
+    """Write the parts that are missing."""
+    n_rows, todo = to_compute(started, parts)
     n_done = n_rows - sum(map(len, todo.values()))
     if n_done:
         progress.message(f"continuing an interrupted run: {n_done} of {n_rows} images are done")
-    with progress.task(label, n_rows, "images") as advance:
+    with progress.task(run.options.COMMAND.name, n_rows, "images") as advance:
         advance(n_done)
-
-        def worked() -> Iterator[tuple[ActivationBatch, list[Sequence[Any]]]]:
-            for batch in batches:
-                is_good = batch.failure is None
-                results = [
-                    job.task.describe(batch.maps) if is_good and job.lacks(batch.part) else ()
-                    for job in jobs
-                ]
-                advance(len(batch.rows))
-                yield replace(batch, maps=[]), results
-
-        for number, members in groupby(worked(), key=lambda pair: pair[0].part):
-            done = list(members)
-            common = common_columns(parts[number], [batch for batch, _ in done])
-            for place, job in enumerate(jobs):
-                if job.lacks(number):
-                    results = [
-                        pair
-                        for batch, found in done
-                        for pair in zip(batch.rows, found[place], strict=False)
-                    ]
-                    job.write(number, Part(parts[number], common, dict(results)))
+        if crew is None:
+            describe_parts(run.activations.source, started, todo, parts, advance)
+        else:
+            describe_elsewhere(run, started, todo, parts, crew, advance)
 
 
 def _publish_all(
@@ -173,15 +165,13 @@ def _publish_all(
     progress: Progress,
 ) -> None:
     if any(collection.boxes):
-        _tell_cut_boxes(started[0].making[0].output, collection, n_parts, progress)
+        _tell_cut_boxes(started[0].outputs[0][0], collection, n_parts, progress)
     for job in started:
-        for each in job.making:
-            read = partial(each.output.read_parts, n_parts=n_parts)
+        for output, wanted in job.outputs:
+            read = partial(output.read_parts, n_parts=n_parts)
             finish = job.task.finish(read) if job.task.finish else Finish()
             finish = replace(finish, facts={**job.task.facts, **facts, **finish.facts})
-            publish_over_images(
-                each.output, collection, n_parts, finish, each.wanted.digests_made()
-            )
+            publish_over_images(output, collection, n_parts, finish, wanted.digests_made())
 
 
 def _tell_cut_boxes(

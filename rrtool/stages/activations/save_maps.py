@@ -34,7 +34,7 @@ def maps_job(path: str, asks: Options, activations: ActivationInput) -> Job:
     task = Task(
         _describe, lambda part: [_columns(part, n_scales)], {"n_channels": activations.n_channels}
     )
-    return Job([wanted], lambda: task)
+    return Job([wanted], lambda known: task)
 
 
 def _describe(maps: Sequence[torch.Tensor]) -> list[list[_SavedMap]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import groupby
 from typing import Protocol
 
@@ -70,6 +70,15 @@ class _Decoded:
 class ActivationSource(Protocol):
     """Where activations come from."""
 
+    def over(self, collection: Collection, first: int) -> ActivationSource:
+        """The same of some rows alone, which count from zero.
+
+        Args:
+            collection: of these rows.
+            first: the row that it begins with.
+        """
+        ...
+
     def batches(self, parts: Sequence[tuple[int, Sequence[int]]]) -> Iterator[ActivationBatch]:
         """All rows of all ``(part number, rows)``, part by part."""
         ...
@@ -132,6 +141,10 @@ class NetworkSource:
     options: InferenceOptions
     device: str
     threads: Threads = field(default_factory=Threads)
+
+    def over(self, collection: Collection, first: int) -> NetworkSource:
+        """See ``ActivationSource``."""
+        return replace(self, collection=collection)
 
     def batches(self, parts: Sequence[tuple[int, Sequence[int]]]) -> Iterator[ActivationBatch]:
         """See ``ActivationSource``. Batches never span parts, so that a resumed run forms the
@@ -244,9 +257,19 @@ def _failed(photo: _Decoded, reason: str) -> ActivationBatch:
 
 @dataclass(frozen=True)
 class MapsSource:
-    """Reads the maps of an ``activation-maps`` artifact, one image at a time."""
+    """Reads the maps of an ``activation-maps`` artifact, one image at a time.
+
+    Attributes:
+        maps: the artifact.
+        first: its row that rows count from.
+    """
 
     maps: ActivationMaps
+    first: int = 0
+
+    def over(self, collection: Collection, first: int) -> MapsSource:
+        """See ``ActivationSource``."""
+        return MapsSource(self.maps, first)
 
     def batches(self, parts: Sequence[tuple[int, Sequence[int]]]) -> Iterator[ActivationBatch]:
         """See ``ActivationSource``."""
@@ -255,10 +278,11 @@ class MapsSource:
         digests = maps.file_digests if ActivationMaps.file_digests in maps else None
         for part, rows in parts:
             for row in rows:
-                one = slice(row, row + 1)
+                own = self.first + row
+                one = slice(own, own + 1)
                 digest = None if digests is None else digests[one]
-                if status[row]:
-                    yield ActivationBatch.failed(part, row, reasons[row], digest)
+                if status[own]:
+                    yield ActivationBatch.failed(part, row, reasons[own], digest)
                     continue
-                tensors = [torch.from_numpy(m[None]) for m in maps.of(row)]
+                tensors = [torch.from_numpy(m[None]) for m in maps.of(own)]
                 yield ActivationBatch(part, [row], sizes[one], boxes[one], tensors, digests=digest)

@@ -85,8 +85,9 @@ class Job:
 
     Attributes:
         wanted: the outputs, in the order of ``Task.columns``.
-        prepare: gives the task; called when there is something to do.
+        prepare: gives the task; called when there is something to do. A worker gives it the facts
+            of the run's own task, so that nothing is found out twice.
     """
 
     wanted: Sequence[Wanted]
-    prepare: Callable[[], Task]
+    prepare: Callable[[Mapping[str, Any] | None], Task]

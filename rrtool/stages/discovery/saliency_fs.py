@@ -7,7 +7,7 @@ from pathlib import Path
 from rrtool.artifacts import Features, Regions
 from rrtool.core.discovery.saliency import feature_saliency
 from rrtool.progress import Progress
-from rrtool.stages.activations.input import ActivationInput, open_activations
+from rrtool.stages.activations.input import ActivationInput, Given, open_activations
 from rrtool.stages.activations.run import describe_images
 from rrtool.stages.activations.task import Job
 from rrtool.stages.discovery.options import SaliencyFsOptions
@@ -22,9 +22,15 @@ def run(options: SaliencyFsOptions, progress: Progress) -> Path:
     Raises:
         RrtoolError: see ``open_activations`` and ``artifacts.create``.
     """
-    with ExitStack() as stack:
-        activations = open_activations(options, stack)
-        return describe_images(options, activations, [salient_job(options, activations)], progress)
+    return describe_images(options, opened, progress)
+
+
+def opened(
+    options: SaliencyFsOptions, stack: ExitStack, progress: Progress, given: Given | None
+) -> tuple[ActivationInput, list[Job]]:
+    """See ``describe_images``."""
+    activations = open_activations(options, stack, given)
+    return activations, [salient_job(options, activations)]
 
 
 def salient_job(options: SaliencyFsOptions, activations: ActivationInput) -> Job:
@@ -39,4 +45,4 @@ def salient_job(options: SaliencyFsOptions, activations: ActivationInput) -> Job
     describe = partial(describe_batch, options=options, saliency_of=saliency_of)
     kinds = [each.kind for each in wanted]
     task = saliency_task(activations, kinds, describe, keep_maps=options.keep_maps)
-    return Job(wanted, lambda: task)
+    return Job(wanted, lambda known: task)

@@ -1,7 +1,9 @@
 """``rrtool saliency os``: what repeats in a collection → saliency, features (§5.3.8–5.3.10)."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +19,7 @@ from rrtool.artifacts import (
 )
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
-from rrtool.stages.activations.input import ActivationInput, open_activations
+from rrtool.stages.activations.input import ActivationInput, Given, open_activations
 from rrtool.stages.activations.run import describe_images
 from rrtool.stages.activations.task import Job, Task
 from rrtool.stages.discovery.options import SaliencyOsOptions
@@ -34,31 +36,37 @@ def run(options: SaliencyOsOptions, progress: Progress) -> Path:
     Raises:
         RrtoolError: the artifacts do not belong together.
     """
-    with ExitStack() as stack:
-        regions = stack.enter_context(open_artifact(options.regions, Regions))
-        centrality = stack.enter_context(open_artifact(options.centrality, Centrality))
-        require_centrality_of_regions(centrality, regions)
-        activations = open_activations(options, stack)
-        _require_made_alike(regions, activations, options)
-        whitening = _whitening(regions, options, activations.n_channels, progress)
-        settings = {
-            **options.settings(),
-            **activations.options,
-            "method": search_method(options.method, regions.lengths["r"]),
-            "described_by": "OS.EGM",
-        }
-        kinds: list[type[Artifact]] = [Saliency, Features]
-        inputs = as_inputs(regions=regions, centrality=centrality)
-        wanted = [
-            Wanted(path, kind, settings, inputs=lambda opened: inputs)
-            for path, kind in zip((options.output, options.features), kinds, strict=True)
-        ]
+    return describe_images(options, opened, progress)
 
-        def task() -> Task:
-            mapper = Mapper.of(regions, centrality, whitening, options, progress)
-            return saliency_task(activations, kinds, mapper, keep_maps=True)
 
-        return describe_images(options, activations, [Job(wanted, task)], progress)
+def opened(
+    options: SaliencyOsOptions, stack: ExitStack, progress: Progress, given: Given | None
+) -> tuple[ActivationInput, list[Job]]:
+    """See ``describe_images``."""
+    regions = stack.enter_context(open_artifact(options.regions, Regions))
+    centrality = stack.enter_context(open_artifact(options.centrality, Centrality))
+    require_centrality_of_regions(centrality, regions)
+    activations = open_activations(options, stack, given)
+    _require_made_alike(regions, activations, options)
+    whitening = _whitening(regions, options, activations.n_channels, progress)
+    settings = {
+        **options.settings(),
+        **activations.options,
+        "method": search_method(options.method, regions.lengths["r"]),
+        "described_by": "OS.EGM",
+    }
+    kinds: list[type[Artifact]] = [Saliency, Features]
+    inputs = as_inputs(regions=regions, centrality=centrality)
+    wanted = [
+        Wanted(path, kind, settings, inputs=lambda opened: inputs)
+        for path, kind in zip((options.output, options.features), kinds, strict=True)
+    ]
+
+    def task(known: Mapping[str, Any] | None) -> Task:
+        mapper = Mapper.of(regions, centrality, whitening, options, progress)
+        return saliency_task(activations, kinds, mapper, keep_maps=True)
+
+    return activations, [Job(wanted, task)]
 
 
 def _require_made_alike(

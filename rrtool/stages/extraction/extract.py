@@ -1,11 +1,13 @@
 """``rrtool extract``: images → descriptors, local features, regions, maps: all from one pass."""
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from rrtool.progress import Progress
-from rrtool.stages.activations.input import open_network
+from rrtool.stages.activations.input import ActivationInput, Given, open_network
 from rrtool.stages.activations.run import describe_images
 from rrtool.stages.activations.save_maps import maps_job
+from rrtool.stages.activations.task import Job
 from rrtool.stages.discovery.saliency_fs import salient_job
 from rrtool.stages.extraction.options import OnePassOptions
 from rrtool.stages.matching.detect_local import local_job
@@ -18,7 +20,14 @@ def run(options: OnePassOptions, progress: Progress) -> Path:
     Raises:
         RrtoolError: see ``collect``, ``load_network`` and ``artifacts.create``.
     """
-    network, activations = open_network(options)
+    return describe_images(options, opened, progress)
+
+
+def opened(
+    options: OnePassOptions, stack: ExitStack, progress: Progress, given: Given | None
+) -> tuple[ActivationInput, list[Job]]:
+    """See ``describe_images``."""
+    network, activations = open_network(options, given)
     descriptors, salient = options.descriptors(), options.salient_regions()
     jobs = [descriptors_job(descriptors, network, activations, progress)]
     if options.save_maps is not None:
@@ -27,4 +36,4 @@ def run(options: OnePassOptions, progress: Progress) -> Path:
         jobs.append(local_job(local, activations, progress))
     if salient is not None:
         jobs.append(salient_job(salient, activations))
-    return describe_images(options, activations, jobs, progress)
+    return activations, jobs

@@ -1,9 +1,10 @@
 """``rrtool detect-local``: images or activation maps → local features in activation maps (DSM)."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,13 +14,14 @@ from rrtool.core.matching.detection import DetectionOptions, concatenate, detect
 from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.mser import ActivationHistogram
 from rrtool.progress import Progress
-from rrtool.stages.activations.input import ActivationInput, open_activations
+from rrtool.stages.activations.input import ActivationInput, Given, open_activations
 from rrtool.stages.activations.run import describe_images
 from rrtool.stages.activations.task import Job, Part, Task
 from rrtool.stages.driver import Datasets, Wanted
 from rrtool.stages.matching.options import DetectLocalOptions
 
 CALIBRATION_IMAGES = 64
+_SCALE, _DELTA = "level_scale", "delta"  # facts
 # How activations become 8-bit levels, the same for a whole data set (§4.4.1): levels per unit of
 # activation, and MSER's step in levels.
 Levels = tuple[float, int]
@@ -31,10 +33,15 @@ def run(options: DetectLocalOptions, progress: Progress) -> Path:
     Raises:
         RrtoolError: see ``open_activations`` and ``artifacts.create``.
     """
-    with ExitStack() as stack:
-        activations = open_activations(options, stack)
-        job = local_job([options], activations, progress)
-        return describe_images(options, activations, [job], progress)
+    return describe_images(options, opened, progress)
+
+
+def opened(
+    options: DetectLocalOptions, stack: ExitStack, progress: Progress, given: Given | None
+) -> tuple[ActivationInput, list[Job]]:
+    """See ``describe_images``."""
+    activations = open_activations(options, stack, given)
+    return activations, [local_job([options], activations, progress)]
 
 
 def local_job(
@@ -54,7 +61,7 @@ def local_job(
     wanted = [_wanted(first, activations, levels.given)]
     made_with = ("levels_from",) if first.levels_from is None else ()
     wanted += [_wanted(each, activations, levels.of_first, made_with) for each in others]
-    return Job(wanted, lambda: _task(levels.find(), activations, selections))
+    return Job(wanted, lambda known: _task(levels.find(known), activations, selections))
 
 
 def _wanted(
@@ -97,8 +104,10 @@ class _CommonLevels:
             self._record = [_record_of(self.find(), opened[-1])]
         return self._record
 
-    def find(self) -> Levels:
-        """Read or calibrated."""
+    def find(self, known: Mapping[str, Any] | None = None) -> Levels:
+        """Read or calibrated; to a worker they are known."""
+        if known is not None:
+            return known[_SCALE], known[_DELTA]
         if self._levels is None:
             self._levels = _calibrated(self._activations, self._first.delta, self._progress)
         return self._levels
@@ -145,7 +154,7 @@ def _task(
         return [_columns(part, place, n_scales) for place in range(len(rules))]
 
     n_scales = activations.n_scales
-    return Task(describe, columns, {"level_scale": scale, "delta": delta, "n_scales": n_scales})
+    return Task(describe, columns, {_SCALE: scale, _DELTA: delta, "n_scales": n_scales})
 
 
 def _detection(options: DetectLocalOptions) -> DetectionOptions:

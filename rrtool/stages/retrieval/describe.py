@@ -44,7 +44,7 @@ def descriptors_job(
         settings["regions"], kind = f"uniform, {options.regions} levels", Regions
         task = extract_regions.task(describer, options.regions, facts)
     wanted = Wanted(options.output, kind, settings, options, lambda opened: inputs)
-    return Job([wanted], lambda: task)
+    return Job([wanted], lambda known: task)
 
 
 def _center_for(describer: Describer, network: Network, database: Features) -> np.ndarray | None:
