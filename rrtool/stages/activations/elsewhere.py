@@ -237,6 +237,8 @@ class _Bench:
         for place, plan in part.plans.items():
             target = self.order.targets[place]
             target.folder.require_here()
+            if target.folder.has(part.number):  # dask forgets what a worker had done that died
+                continue
             kept = None if plan is None else self._kept[place].by(plan)
             making = Making(target.place, target.folder, frozenset({part.number}), kept)
             by_job.setdefault(target.job, []).append(making)

@@ -1,0 +1,172 @@
+"""Stages whose parts workers make: the data are those of one process, to the last bit."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+import rrtool
+from rrtool.artifacts import PartsFolder
+from rrtool.artifacts.output import parts as parts_module
+from rrtool.artifacts.provenance import library_versions
+from rrtool.errors import WorkFailed
+from rrtool.images.collection import collect
+from rrtool.progress import Silent
+from rrtool.stages.activations import elsewhere
+from rrtool.stages.driver import parts_of
+from rrtool.stages.retrieval.options import ExtractOptions
+from tests.stages.update_sequences import NETWORK, describe, differences, one_thread
+from tests.tiny import leftovers, make_pictures, picture
+
+N = 12
+
+
+@pytest.fixture(autouse=True)
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Of three photos, of which four make the collection; by one thread as the workers."""
+    monkeypatch.setattr(parts_of, "__defaults__", (3,))
+    with one_thread():
+        yield
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Photos, one of them broken, and all that one process makes of them."""
+    folder = tmp_path_factory.mktemp("made")
+    make_pictures(folder / "photos", N)
+    (folder / "photos" / "004.png").write_bytes(b"no picture")
+    with one_thread(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts_of, "__defaults__", (3,))
+        describe(folder / "photos", folder / "here")
+    return folder
+
+
+class AfterTheFirst(Silent):
+    """Does something when the first part is done, and remembers the files of all parts."""
+
+    def __init__(self, action: Callable[[], object], folder: Path) -> None:
+        self.action: Callable[[], object] | None = action
+        self._folder = folder
+        self.seen: list[dict[str, int]] = []
+
+    @contextmanager
+    def task(self, description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        def advance(n: int) -> None:
+            found = {path.name: path.stat().st_ino for path in self._folder.glob("0*.h5")}
+            self.seen.append(found)
+            if n and self.action:
+                action, self.action = self.action, None
+                action()
+
+        yield advance
+
+
+def same(one: Path, two: Path) -> bool:
+    with rrtool.open(one) as first, rrtool.open(two) as second:
+        return first.digest == second.digest and first.identity() == second.identity()
+
+
+def test_one_pass_by_workers_equals_one_process(made, tmp_path, cluster):
+    describe(made / "photos", tmp_path / "there", workers_on=cluster.option)
+    assert differences(made / "here", tmp_path / "there") == []
+    assert same(made / "here" / "f.h5", tmp_path / "there" / "f.h5")
+    assert leftovers(tmp_path / "there") == []
+
+
+def test_process_beside_this_one_gives_what_this_one_gives(made, tmp_path):
+    rrtool.extract(made / "photos", tmp_path / "f.h5", **NETWORK, workers_on="local:1")
+    assert same(made / "here" / "f.h5", tmp_path / "f.h5")
+    assert leftovers(tmp_path) == []
+
+
+def test_update_by_workers_equals_one_process(made, tmp_path, cluster):
+    photos = Path(shutil.copytree(made / "photos", tmp_path / "photos"))
+    for folder in ("here", "there"):
+        shutil.copytree(made / "here", tmp_path / folder)
+    os.rename(photos / "001.png", photos / "zz.png")
+    os.remove(photos / "007.png")
+    picture(77).save(photos / "009.png")
+    describe(photos, tmp_path / "here", update=True)
+    describe(photos, tmp_path / "there", update=True, workers_on=cluster.option)
+    assert differences(tmp_path / "here", tmp_path / "there") == []
+
+
+def test_share_by_workers_equals_one_process(made, tmp_path, cluster, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    options = {**NETWORK, "shard": "2/2", "regions": 2}
+    rrtool.extract(made / "photos", "here.h5", **options)
+    rrtool.extract(made / "photos", "there.h5", **options, workers_on=cluster.option)
+    assert same(Path("here.h5"), Path("there.h5"))
+
+
+def test_saved_maps_serve_workers_too(made, tmp_path, cluster, monkeypatch):
+    monkeypatch.chdir(made)  # where the workers are not
+    photos, maps, regions = "photos", "here/m.h5", "here/r.h5"
+    graph, central = tmp_path / "g.h5", tmp_path / "c.h5"
+    rrtool.build_graph(regions, graph, k=2)
+    rrtool.centrality(graph, central, measure="katz")
+    for name, more in (("here", {}), ("there", {"workers_on": cluster.option})):
+        (tmp_path / name).mkdir()
+        local, saliency, features = (tmp_path / name / file for file in ("l", "s", "f"))
+        rrtool.detect_local(photos, local, maps=maps, **more)
+        rrtool.saliency_os(
+            photos, saliency, maps=maps, regions=regions, centrality=central, features=features,
+            **more,
+        )  # fmt: skip
+    for file in "lsf":
+        assert same(tmp_path / "here" / file, tmp_path / "there" / file)
+
+
+def test_worker_of_another_version_is_told(made, tmp_path):
+    options = ExtractOptions(images=str(made / "photos"), output=str(tmp_path / "f.h5"))
+    versions = {**library_versions(), "torch": "0.1"}
+    order = elsewhere.Order(options, collect(options.images), {}, {}, [], {}, versions=versions)
+    with pytest.raises(WorkFailed, match=r"another versions \(torch\) \(expected 0.1, found"):
+        elsewhere.describe_part(order, None)
+
+
+def test_worker_that_sees_no_folder_is_told(tmp_path, monkeypatch):
+    folder = PartsFolder(tmp_path / "f.h5", "key")
+    with pytest.raises(WorkFailed, match=r"f\.h5\.parts: a worker does not see this folder"):
+        folder.require_here()
+    folder.path.mkdir()
+    (folder.path / "key").write_text("another")
+    with pytest.raises(WorkFailed, match="does not see this folder"):
+        folder.require_here()
+    monkeypatch.setattr(parts_module, "_PATIENCE_S", 0.1)
+    with pytest.raises(WorkFailed, match="says that it has written this part, and it is not there"):
+        folder.require_part(3)
+
+
+# What follows ends processes that others need: it comes last.
+
+
+def test_killed_worker_costs_its_part_alone(made, tmp_path, cluster, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    watching = AfterTheFirst(lambda: os.kill(cluster.busy_pid(), 9), Path(".f.h5.parts"))
+    rrtool.extract(made / "photos", "f.h5", **NETWORK, workers_on=cluster.option, progress=watching)
+    assert watching.action is None
+    assert same(made / "here" / "f.h5", Path("f.h5"))
+    files = [set(found.items()) for found in watching.seen]
+    assert all(before <= after for before, after in pairwise(files))
+    assert [worker.wait(5) for worker in cluster.workers if worker.poll() is not None] == [-9]
+
+
+def test_run_whose_scheduler_goes_away_is_gone_on_with(made, tmp_path, one_worker, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    going = AfterTheFirst(one_worker.stop, Path(".f.h5.parts"))
+    with pytest.raises(WorkFailed, match="the dask scheduler has gone away; run the same command"):
+        rrtool.extract(
+            made / "photos", "f.h5", **NETWORK, workers_on=one_worker.option, progress=going
+        )
+    going_on = AfterTheFirst(lambda: None, Path(".f.h5.parts"))
+    rrtool.extract(made / "photos", "f.h5", **NETWORK, progress=going_on)
+    assert 1 <= len(going_on.seen[0]) < N // 3
+    assert going_on.seen[0].items() <= going_on.seen[-1].items()
+    assert same(made / "here" / "f.h5", Path("f.h5"))
