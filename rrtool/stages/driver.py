@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,12 +20,15 @@ from rrtool.artifacts import (
 )
 from rrtool.artifacts.output.current import is_as_asked
 from rrtool.artifacts.output.writer import foresee, renew
+from rrtool.engine.crew import Crew
+from rrtool.engine.mapping import map_parts
 from rrtool.interrupts import working
 from rrtool.options import Options, OutputOptions
 from rrtool.progress import Progress
 from rrtool.stages.activations.options import OverImagesOptions
 from rrtool.stages.asked import Digests, asked_of, digest_of, typed_names
 from rrtool.stages.places import check_places, require_no_input
+from rrtool.stages.workers import Compute, RowsOrder, RowsPart, located, write_rows
 
 # Each part is a file that is written durably: of a million rows at 32 a part, 31,250.
 _FEWEST_ROWS, _MOST_PARTS = 32, 1000
@@ -180,6 +184,7 @@ def fill(
     label: str,
     unit: str,
     rows_per_part: int | None = None,
+    hands: tuple[Crew, Callable[[], Compute]] | None = None,
 ) -> int:
     """Write the parts of an output that an earlier, interrupted run has not finished.
 
@@ -187,15 +192,27 @@ def fill(
         compute: from the rows of a part to its datasets.
         label, unit: of the progress.
         rows_per_part: see ``parts_of``.
+        hands: those who work in place of this process, and what gives them ``compute``.
 
     Returns:
         The number of parts in all.
+
+    Raises:
+        RrtoolError: see ``map_parts``; or a part that was made is not there.
     """
     parts = parts_of(n_rows, rows_per_part)
     missing = output.missing_parts(len(parts))
     with progress.task(label, n_rows, unit) as advance:
         advance(n_rows - sum(len(parts[number]) for number in missing))
-        for number in missing:
-            output.write_part(number, compute(parts[number]))
+        if hands is None:
+            for number in missing:
+                output.write_part(number, compute(parts[number]))
+                advance(len(parts[number]))
+            return len(parts)
+        crew, opener = hands
+        order = RowsOrder(opener, located(output.folder))
+        rows = (RowsPart(number, parts[number]) for number in missing)
+        for number in map_parts(partial(write_rows, order), rows, crew):
+            order.folder.require_part(number)
             advance(len(parts[number]))
     return len(parts)

@@ -9,18 +9,21 @@ from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import rrtool
 from rrtool.artifacts import PartsFolder
 from rrtool.artifacts.output import parts as parts_module
 from rrtool.artifacts.provenance import library_versions
-from rrtool.errors import WorkFailed
+from rrtool.errors import OptionError, WorkFailed
 from rrtool.images.collection import collect
 from rrtool.progress import Silent
 from rrtool.stages.activations import elsewhere
+from rrtool.stages.diffusion import build_graph
 from rrtool.stages.driver import parts_of
 from rrtool.stages.retrieval.options import ExtractOptions
+from tests.stages.made_features import write_features
 from tests.stages.update_sequences import NETWORK, describe, differences, one_thread
 from tests.tiny import leftovers, make_pictures, picture
 
@@ -123,10 +126,33 @@ def test_saved_maps_serve_workers_too(made, tmp_path, cluster, monkeypatch):
         assert same(tmp_path / "here" / file, tmp_path / "there" / file)
 
 
+@pytest.mark.parametrize("method", ["exact", "ivf"])
+def test_graph_by_workers_equals_one_process(tmp_path, cluster, monkeypatch, method):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(build_graph, "_ROWS_PER_PART", 100)
+    vectors = np.random.default_rng(5).normal(size=(450, 16))
+    vectors[:30] = vectors[30:60]  # ties
+    write_features(Path("f.h5"), [f"{i}.jpg" for i in range(450)], vectors, failed=[7, 120])
+    watching = AfterTheFirst(lambda: None, Path(".there.h5.parts"))
+    options = {"k": 9, "method": method, "device": "cpu"}
+    rrtool.build_graph("f.h5", "here.h5", **options)
+    more = {"workers_on": cluster.option, "progress": watching}
+    rrtool.build_graph("f.h5", "there.h5", **options, **more)
+    assert same(Path("here.h5"), Path("there.h5"))
+    assert len(watching.seen) == 1 + 5
+
+
+def test_small_world_index_is_of_one_process():
+    with pytest.raises(OptionError, match="one process builds the index of --method hnsw"):
+        rrtool.build_graph("f.h5", "g.h5", method="hnsw", workers_on="local:2")
+
+
 def test_worker_of_another_version_is_told(made, tmp_path):
     options = ExtractOptions(images=str(made / "photos"), output=str(tmp_path / "f.h5"))
     versions = {**library_versions(), "torch": "0.1"}
-    order = elsewhere.Order(options, collect(options.images), {}, {}, [], {}, versions=versions)
+    order = elsewhere.ImagesOrder(
+        options, collect(options.images), {}, {}, [], {}, versions=versions
+    )
     with pytest.raises(WorkFailed, match=r"another versions \(torch\) \(expected 0.1, found"):
         elsewhere.describe_part(order, None)
 

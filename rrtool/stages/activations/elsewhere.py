@@ -8,25 +8,21 @@ such as levels or the engine, is told too.
 from __future__ import annotations
 
 import os
-import socket
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 import numpy as np
 
 from rrtool.artifacts import PartsFolder, open_any
-from rrtool.artifacts.provenance import library_versions
-from rrtool.cores import Threads, threads_of_a_worker
+from rrtool.cores import Threads
 from rrtool.engine.crew import Crew
 from rrtool.engine.mapping import map_parts
-from rrtool.errors import WorkFailed
+from rrtool.engine.worker import at_work
 from rrtool.images.collection import Collection
 from rrtool.progress import Advance, Progress, Silent
 from rrtool.stages.activations.input import ActivationInput, Given
@@ -34,6 +30,7 @@ from rrtool.stages.activations.making import Making, Started, describe_parts
 from rrtool.stages.activations.options import OverImagesOptions
 from rrtool.stages.activations.task import Job, Task
 from rrtool.stages.update import Kept, Plan
+from rrtool.stages.workers import Order, located, require_alike
 
 # Photos by which an engine is compared with torch (``engines.choose_engine``).
 _SAMPLE = 16
@@ -70,8 +67,8 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Order:
-    """What a worker is told of a run.
+class ImagesOrder(Order):
+    """What a worker is told of a run over images.
 
     Attributes:
         options: with absolute paths.
@@ -79,9 +76,6 @@ class Order:
         network: what the network must be.
         engine: what must run it.
         facts: of each job that has something to do.
-        n_threads: to compute with.
-        versions: that a worker must have of libraries.
-        token: tells runs apart.
     """
 
     options: OverImagesOptions
@@ -90,9 +84,6 @@ class Order:
     engine: Mapping[str, str]
     targets: Sequence[Target]
     facts: Mapping[int, Mapping[str, Any]]
-    n_threads: int = field(default_factory=threads_of_a_worker)
-    versions: Mapping[str, str] = field(default_factory=library_versions)
-    token: str = field(default_factory=lambda: str(uuid.uuid4()))
 
 
 @dataclass(frozen=True)
@@ -132,10 +123,10 @@ def describe_elsewhere(
     """
     making = [(job, each) for job in started for each in zip(job.making, job.outputs, strict=True)]
     targets = [
-        Target(job.place, each.place, _absolute(output.folder), each.kept is not None)
+        Target(job.place, each.place, located(output.folder), each.kept is not None)
         for job, (each, (output, _)) in making
     ]
-    order = Order(
+    order = ImagesOrder(
         options=run.options.from_anywhere(device=run.activations.device),
         sample=_located(run.activations.collection, range(_SAMPLE)),
         network=run.activations.network,
@@ -170,10 +161,6 @@ def _part_orders(
         yield PartOrder(number, part.start, _located(collection, part), own, plans)
 
 
-def _absolute(folder: PartsFolder) -> PartsFolder:
-    return replace(folder, output=Path(os.path.abspath(folder.output)))
-
-
 def _located(collection: Collection, rows: range) -> Collection:
     """Some rows, with paths that hold wherever a worker is."""
     own = collection.share(slice(rows.start, rows.stop))
@@ -182,15 +169,7 @@ def _located(collection: Collection, rows: range) -> Collection:
     )
 
 
-class _State:
-    """Of a worker: numba and torch have one number of threads a process, so it works on one part at
-    a time; and the network is loaded once a run."""
-
-    lock = Lock()
-    bench: _Bench | None = None
-
-
-def describe_part(order: Order, part: PartOrder) -> int:
+def describe_part(order: ImagesOrder, part: PartOrder) -> int:
     """On a worker: write a part of every output that lacks it.
 
     Raises:
@@ -198,29 +177,26 @@ def describe_part(order: Order, part: PartOrder) -> int:
             seen.
         RrtoolError: what the stage raises.
     """
-    with _State.lock:
-        if _State.bench is None or _State.bench.order.token != order.token:
-            _State.bench = None  # its memory is needed
-            _State.bench = _Bench(order)
-        _State.bench.describe(part)
+    for target in order.targets:
+        target.folder.require_here()
+    with at_work(order.run, lambda: _Bench(order)) as bench:
+        bench.describe(part)
     return part.number
 
 
 class _Bench:
     """What a worker has open for a run."""
 
-    def __init__(self, order: Order) -> None:
-        for target in order.targets:
-            target.folder.require_here()
-        _require_equal("versions", order.versions, library_versions())
-        self.order = order
+    def __init__(self, order: ImagesOrder) -> None:
+        order.require_same_versions()
+        self._order = order
         stage = import_module(order.options.COMMAND.runs)
         given = Given(order.sample, order.n_threads)
         activations, jobs = stage.opened(order.options, ExitStack(), Silent(), given)
-        _require_equal("network", order.network, activations.network)
+        require_alike("network", order.network, activations.network)
         kinds = [wanted.kind for job in jobs for wanted in job.wanted]
         engine = activations.choose_engine(kinds, Silent(), order.engine)
-        _require_equal("engine", order.engine, engine)
+        require_alike("engine", order.engine, engine)
         self._source = activations.source
         self._tasks: dict[int, Task] = {
             number: jobs[number].prepare(facts) for number, facts in order.facts.items()
@@ -235,8 +211,7 @@ class _Bench:
     def describe(self, part: PartOrder) -> None:
         by_job: dict[int, list[Making]] = {}
         for place, plan in part.plans.items():
-            target = self.order.targets[place]
-            target.folder.require_here()
+            target = self._order.targets[place]
             if target.folder.has(part.number):  # dask forgets what a worker had done that died
                 continue
             kept = None if plan is None else self._kept[place].by(plan)
@@ -256,13 +231,3 @@ def _kept(path: Path) -> Kept:
     old: Any = open_any(path)
     nothing = np.zeros(0, np.int64), np.zeros((0, 0), np.uint8)
     return Kept(old, Plan(*nothing, n_renamed=0, n_changed=0, n_new=0, n_gone=0))
-
-
-def _require_equal(what: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
-    for key in sorted({*expected, *found}):
-        if expected.get(key) != found.get(key):
-            raise WorkFailed(
-                f"a worker has another {what} ({key})", where=socket.gethostname(),
-                expected=expected.get(key), found=found.get(key),
-                todo="give all workers the same installation",
-            )  # fmt: skip

@@ -1,6 +1,9 @@
 """``rrtool build-graph``: features → k-nearest-neighbour graph (thesis §2.4)."""
 
+import os
+from collections.abc import Callable
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +19,14 @@ from rrtool.core.diffusion.graph import (
 )
 from rrtool.core.diffusion.neighbors import default_k, is_too_many
 from rrtool.devices import resolve_device
+from rrtool.engine.crew import Crew
+from rrtool.engine.mapping import open_crew
 from rrtool.errors import ArtifactError, OptionError, WorkFailed
-from rrtool.progress import Progress
+from rrtool.progress import Progress, Silent
 from rrtool.stages.diffusion.options import BuildGraphOptions
 from rrtool.stages.driver import Datasets, Wanted, as_inputs, fill, make
 from rrtool.stages.retrieval.descriptors import Described, open_described, read_descriptors
+from rrtool.stages.workers import Compute
 
 _ROWS_PER_PART = 8192
 _RECALL_SAMPLE = 1000
@@ -60,7 +66,9 @@ def _build(
     search = _within(search, options.k, len(vertices), source.path)
     if len(vertices) == 1:
         progress.message(f"{source.path}: only one photo, or region, has a descriptor")
-    n_parts, recall = _find_neighbors(found.vectors, vertices, search, output, progress)
+    with open_crew(options.crew) as crew:
+        hands = None if crew is None else (crew, _opener(source, search))
+        n_parts, recall = _find_neighbors(found.vectors, vertices, search, output, progress, hands)
     neighbor_ids = np.concatenate(list(output.read_parts(Graph.neighbor_ids, n_parts)))
     similarities = np.concatenate(list(output.read_parts(Graph.similarities, n_parts)))
     adjacency = build_adjacency(neighbor_ids, similarities, options.gamma, options.symmetrize)
@@ -117,6 +125,7 @@ def _find_neighbors(
     search: knn.KnnOptions,
     output: OutputFile,
     progress: Progress,
+    hands: tuple[Crew, Callable[[], Compute]] | None,
 ) -> tuple[int, float]:
     """Write the lists of neighbours; the number of parts, and the recall, 1 if exact."""
     if search.method != "exact":
@@ -124,11 +133,24 @@ def _find_neighbors(
     searcher = searcher_of(_rows(vectors, vertices), search)
     n_parts = fill(
         output, len(vectors), lambda rows: _part(rows, vertices, searcher, search.k), progress,
-        label="build-graph", unit="vertices", rows_per_part=_ROWS_PER_PART,
+        label="build-graph", unit="vertices", rows_per_part=_ROWS_PER_PART, hands=hands,
     )  # fmt: skip
     if search.method == "exact":
         return n_parts, 1.0
     return n_parts, _measured_recall(_rows(vectors, vertices), searcher, search)
+
+
+def _opener(source: Described, search: knn.KnnOptions) -> Callable[[], Compute]:
+    return partial(lists_of, os.path.abspath(source.path), search)
+
+
+def lists_of(path: str, search: knn.KnnOptions) -> Compute:
+    """On a worker: what finds the lists of neighbours of some rows."""
+    with open_described(path) as source:
+        found = read_descriptors(source, Silent())
+    vertices = found.vertices
+    searcher = searcher_of(_rows(found.vectors, vertices), search)
+    return lambda rows: _part(rows, vertices, searcher, search.k)
 
 
 def searcher_of(vectors: np.ndarray, search: knn.KnnOptions) -> knn.Searcher:

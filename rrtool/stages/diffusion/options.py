@@ -3,7 +3,8 @@
 from dataclasses import MISSING, dataclass
 from typing import Any, ClassVar
 
-from rrtool.errors import UsageError
+from rrtool.engine.options import WorkersOptions
+from rrtool.errors import OptionError, UsageError
 from rrtool.options import (
     Command,
     DeviceOptions,
@@ -20,7 +21,7 @@ MAX_ITERATIONS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuildGraphOptions(SeedOptions, DeviceOptions, OutputOptions):
+class BuildGraphOptions(WorkersOptions, SeedOptions, DeviceOptions, OutputOptions):
     """Connect descriptors with their nearest neighbours (graph)."""
 
     COMMAND: ClassVar = Command("build-graph", "rrtool.stages.diffusion.build_graph", "§2.4")
@@ -46,6 +47,14 @@ class BuildGraphOptions(SeedOptions, DeviceOptions, OutputOptions):
         "directions.",
         choices=SYMMETRIZATIONS,
     )
+
+    def check(self) -> None:
+        super().check()
+        if self.workers_on is not None and self.method == "hnsw":
+            raise OptionError(
+                "one process builds the index of --method hnsw", option="workers_on",
+                found="--workers-on", todo="leave it out, or use --method exact or ivf",
+            )  # fmt: skip
 
     def settings(self) -> dict[str, Any]:
         """The exact search knows no chance."""
