@@ -1,6 +1,7 @@
 """Random changes of a folder of photos, each followed by an update and by a run from nothing.
 
-``python -m tests.stages.update_sequences 200`` follows 200 sequences and says how many were equal.
+``python -m tests.stages.update_sequences 200`` follows 200 sequences and says how many were equal;
+with a second number, those from that seed on.
 """
 
 from __future__ import annotations
@@ -152,10 +153,10 @@ def _interrupt(photos: Path, kept: Path, n_writes: int) -> None:
         pass
 
 
-def main(n_sequences: int) -> None:
+def main(n_sequences: int, first_seed: int = 0) -> None:
     """Say what differed, and count."""
     n_equal = 0
-    for seed in range(n_sequences):
+    for seed in range(first_seed, first_seed + n_sequences):
         with tempfile.TemporaryDirectory() as folder:
             found = follow(Path(folder), seed, 3)
         n_equal += not found
@@ -165,4 +166,4 @@ def main(n_sequences: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:]))
