@@ -13,6 +13,7 @@ from rrtool.errors import UsageError
 from rrtool.files import open_regular
 
 _BLOCK_ROWS = 1 << 16
+_TIMES = "file_signatures"
 
 
 def digest_of_file(path: str | Path) -> str:
@@ -66,10 +67,17 @@ def datasets_of(file: h5py.File) -> dict[str, h5py.Dataset]:
     return found
 
 
-def content_digest(datasets: Mapping[str, h5py.Dataset]) -> str:
-    """BLAKE2b-128 of the names, types, shapes and bytes of datasets."""
+def content_digest(datasets: Mapping[str, h5py.Dataset], *, with_times: bool = False) -> str:
+    """BLAKE2b-128 of the names, types, shapes and bytes of datasets.
+
+    Args:
+        with_times: whether those of the images' files belong to it; then what is made of an
+            artifact has to be made anew when somebody has but touched a photo.
+    """
     digest = hashlib.blake2b(digest_size=16)
     for name, dataset in sorted(datasets.items()):
+        if name == _TIMES and not with_times:
+            continue
         digest.update(f"{name}\0{dataset.dtype.str}\0{dataset.shape}\0".encode())
         if dataset.ndim == 0:
             digest.update(np.ascontiguousarray(dataset[()]).tobytes())

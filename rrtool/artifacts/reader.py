@@ -23,8 +23,8 @@ from rrtool.tables import table_lines
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-FORMAT_VERSION = 2
-FIRST_WITH_CHECKSUMS = 2
+FORMAT_VERSION = 3
+FIRST_WITH_CHECKSUMS, FIRST_WITHOUT_TIMES = 2, 3
 
 
 class Artifact:
@@ -36,7 +36,7 @@ class Artifact:
         path: as the user wrote it.
         kind: artifact kind.
         uuid: of this very file.
-        digest: of all its datasets; equal digests mean equal contents.
+        digest: of all its datasets but the times of files; equal digests mean equal contents.
         options, network: as in ``Provenance``.
         asked: the options as they were asked for; empty in files of older versions.
         inputs: the records of its inputs.
@@ -212,8 +212,9 @@ class Artifact:
 
     def computed_digest(self) -> str:
         """The digest of the datasets as they are now (reads everything)."""
+        with_times = self.attributes.number("format_version") < FIRST_WITHOUT_TIMES
         with self._file.damage_told():
-            return content_digest(self._file.datasets)
+            return content_digest(self._file.datasets, with_times=with_times)
 
     def _dataset(self, name: str) -> h5py.Dataset:
         if name not in self._file.datasets:

@@ -107,6 +107,27 @@ def test_touched_renamed_and_copied_photos_need_no_network(
     _require_equal(here)
 
 
+def test_what_is_made_of_the_rows_is_not_made_anew_after_a_touch(here: Path) -> None:
+    kept = here / "kept"
+
+    def make_all() -> list[tuple[int, bytes]]:
+        rrtool.build_graph(kept / "r.h5", here / "g.h5", k=2)
+        rrtool.centrality(here / "g.h5", here / "c.h5", measure="katz")
+        rrtool.search(kept / "f.h5", kept / "f.h5", here / "s.h5")
+        made = [here / name for name in ("g.h5", "c.h5", "s.h5")]
+        return [(path.stat().st_ino, path.read_bytes()) for path in made]
+
+    before, times = make_all(), {}
+    os.utime(here / "photos" / "000.png")
+    _update(here)
+    assert make_all() == before
+    for folder in (kept, _fresh(here)):
+        with open_any(folder / "r.h5") as regions:
+            assert regions.digest == regions.computed_digest()
+            times[folder] = regions.file_signatures[0, 1]
+    assert len(set(times.values())) == 1
+
+
 def test_new_and_changed_photos_alone_go_through_the_network(
     here: Path, forwards: list[int]
 ) -> None:
