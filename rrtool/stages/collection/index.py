@@ -17,7 +17,7 @@ from rrtool.files import write_failures
 from rrtool.progress import Progress
 from rrtool.stages.collection.layout import Index, wanted_index
 from rrtool.stages.collection.options import IndexOptions
-from rrtool.stages.collection.plan import Work, work_of
+from rrtool.stages.collection.plan import Work, has_saliency, work_of
 
 _FEWEST = 3  # photos that a graph is of
 
@@ -95,8 +95,9 @@ def _bring_up_to_date(
         start = time.monotonic()
         stage()
         seconds = time.monotonic() - start
-        if work.n_computed:
-            rates[name] = round(seconds / work.n_computed if name == "photo" else seconds, 4)
+        each = {"photo": work.n_computed, "saliency": work.n_mapped}.get(name, 1)
+        if work.n_computed and each:
+            rates[name] = round(seconds / each, 4)
     return rates
 
 
@@ -131,6 +132,7 @@ def _stages(
     yield "graph", lambda: _graph(index, device=options.device, **common)
     if discovers:
         yield "objects", lambda: _objects(index, options.device, common)
+        yield "saliency", lambda: _saliency(index, options, progress)
 
 
 def _graph(index: Index, **more: Any) -> None:
@@ -149,3 +151,13 @@ def _objects(index: Index, device: str, common: dict[str, Any]) -> None:
     rrtool.build_graph(index.regions, graph, device=device, **common)
     rrtool.centrality(graph, centrality, measure="katz", device=device, **common)
     rrtool.discover(index.regions, index.objects, graph=graph, centrality=centrality, **common)
+
+
+def _saliency(index: Index, options: IndexOptions, progress: Progress) -> None:
+    """Where each photo shows what repeats in all of them: kept only while that is the same."""
+    replacing = {"update" if has_saliency(index) else "overwrite": True}
+    rrtool.saliency_os(
+        index.images, index.saliency, regions=index.regions, centrality=index.centrality,
+        features=index.object_features, progress=progress,
+        **index.network(), **options.running(), **replacing,
+    )  # fmt: skip

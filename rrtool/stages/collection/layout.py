@@ -44,6 +44,8 @@ class Index:
     region_graph = property(lambda self: self.folder / "region-graph.h5")
     centrality = property(lambda self: self.folder / "centrality.h5")
     objects = property(lambda self: self.folder / "objects.h5")
+    saliency = property(lambda self: self.folder / "saliency.h5")
+    object_features = property(lambda self: self.folder / "object-features.h5")
 
     @property
     def record(self) -> Path:

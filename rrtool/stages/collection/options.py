@@ -55,7 +55,9 @@ class IndexOptions(RunningOptions):
         least=1, panel="Images",
     )  # fmt: skip
     discover: bool | None = option(
-        None, "Find what repeats in the photos too; by default as the index does, a new one not.",
+        None,
+        "Find what repeats in the photos too, where each shows it, and describe each by that; by "
+        "default as the index does, a new one not.",
         panel="Index",
     )  # fmt: skip
     dry_run: bool = option(

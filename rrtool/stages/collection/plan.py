@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rrtool.artifacts import Features, open_artifact
+from rrtool.artifacts import Features, Saliency, open_artifact
+from rrtool.errors import RrtoolError
 from rrtool.images.collection import collect
+from rrtool.stages.asked import digest_of
 from rrtool.stages.collection.layout import Index
 from rrtool.stages.update import COMPUTED, plan_of
 
@@ -19,27 +21,30 @@ class Work:
 
     Attributes:
         n_photos: of the index as it will be.
-        n_computed: of these, how many go through the network.
-        told: in words, what came, went and changed; empty where nothing did.
+        n_computed: of these, how many are described.
+        n_mapped: of how many the object saliency is computed, which takes the network once more.
+        told: in words, what came, went and changed; empty where nothing is to be done.
     """
 
     n_photos: int
     n_computed: int
+    n_mapped: int
     told: str
 
     def lines(self, rates: Mapping[str, float]) -> list[str]:
         """For people.
 
         Args:
-            rates: seconds that earlier runs took: ``photo`` for each, ``graph`` and ``objects``
-                for all.
+            rates: seconds that earlier runs took: ``photo`` and ``saliency`` for each photo,
+                ``graph`` and ``objects`` for all.
         """
         if not self.told:
             return []
         if "photo" not in rates:
             return [self.told]
-        others = sum(seconds for name, seconds in rates.items() if name != "photo")
-        seconds = self.n_computed * rates["photo"] + others
+        each = {"photo": self.n_computed, "saliency": self.n_mapped}
+        known = {"saliency": rates["photo"], **rates}  # of indexes that had none yet
+        seconds = sum(each.get(name, 1) * rate for name, rate in known.items())
         return [f"{self.told}; this takes about {_duration(seconds)}"]
 
 
@@ -50,14 +55,34 @@ def work_of(index: Index, max_pixels: int) -> Work:
         RrtoolError: the photos cannot be listed, or the index is damaged.
     """
     collection = collect(index.images)
-    n = len(collection)
-    if not index.features.exists():
-        return Work(n, n, f"a new index of {n} photos")
-    with open_artifact(index.features, Features) as old:
-        plan = plan_of(collection, old, max_pixels)
-        is_same = old.lengths["n"] == n and plan.is_whole and not plan.n_renamed
-    n_computed = int((plan.sources == COMPUTED).sum())
-    return Work(n, n_computed, "" if is_same else str(plan))
+    n, told = len(collection), ""
+    n_computed = n
+    if index.features.exists():
+        with open_artifact(index.features, Features) as old:
+            plan = plan_of(collection, old, max_pixels)
+            n_computed = int((plan.sources == COMPUTED).sum())
+            if n_computed or plan.n_renamed or old.lengths["n"] != n:
+                told = str(plan)
+    else:
+        told = f"a new index of {n} photos"
+    is_mapped = index.options["discover"] and (bool(told) or not has_saliency(index))
+    if is_mapped:
+        mapped = f"the object saliency of all {n} is computed, as each depends on all"
+        told = f"{told}; {mapped}" if told else mapped
+    return Work(n, n_computed, n if is_mapped else 0, told)
+
+
+def has_saliency(index: Index) -> bool:
+    """Whether the object saliency is there, of the regions and the centrality that are there."""
+    made_of = {"regions": index.regions, "centrality": index.centrality}
+    try:
+        with open_artifact(index.saliency, Saliency) as saliency:
+            known = {role: saliency.input(role).digest for role in made_of}
+        return index.object_features.exists() and known == {
+            role: digest_of(path) for role, path in made_of.items()
+        }
+    except RrtoolError:
+        return False
 
 
 def _duration(seconds: float) -> str:

@@ -123,12 +123,73 @@ def test_dry_run_says_what_would_be_done_and_writes_nothing(here):
     assert not (here / "other").exists()
 
 
-def test_objects_are_discovered_where_asked(tmp_path):
-    make_pictures(tmp_path / "photos", 5)
-    rrtool.index(tmp_path / "photos", tmp_path / "index", discover=True, **SMALL)
-    assert {"objects.h5", "regions.h5"} <= _digests(tmp_path / "index").keys()
+@pytest.fixture(scope="module")
+def discovered(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("discovered")
+    make_pictures(folder / "photos", 4)
+    rrtool.index(folder / "photos", folder / "index", discover=True, **SMALL)
+    return folder
+
+
+def test_what_repeats_is_found_as_by_the_commands_themselves(discovered, tmp_path):
+    photos, index = discovered / "photos", discovered / "index"
+    of = {name: tmp_path / f"{name}.h5" for name in ("regions", "region-graph", "centrality")}
+    rrtool.saliency_fs(photos, of["regions"], **SMALL)
+    rrtool.build_graph(of["regions"], of["region-graph"])
+    rrtool.centrality(of["region-graph"], of["centrality"], measure="katz")
+    rrtool.saliency_os(
+        photos, tmp_path / "saliency.h5", features=tmp_path / "object-features.h5",
+        regions=of["regions"], centrality=of["centrality"], **SMALL,
+    )  # fmt: skip
+    made, expected = _digests(index), _digests(tmp_path)
+    assert {name: made[name] for name in expected} == expected
+    assert made.keys() == {*MADE, *expected, "objects.h5"}
     with pytest.raises(UsageError, match="made with another --discover"):
-        rrtool.index(tmp_path / "photos", tmp_path / "index", discover=False)
+        rrtool.index(photos, index, discover=False)
+
+
+def test_what_repeats_follows_the_photos(discovered, tmp_path, forwards):
+    photos, index = discovered / "photos", discovered / "index"
+    os.utime(photos / "000.png")
+    before = _digests(index)
+    assert rrtool.index(photos, index).work.told == ""
+    assert _digests(index) == before
+    assert forwards == []  # neither for a touch
+    picture(40).save(photos / "new.png")
+    said = command("index", photos, "-o", index, "--dry-run").stderr
+    assert "1 new, 0 gone; the object saliency of all 5 is computed, as each depends on" in said
+    assert rrtool.index(photos, index).work.n_mapped == 5
+    assert sum(forwards) == 1 + 5
+    rrtool.index(photos, tmp_path / "fresh", discover=True, **SMALL)
+    found, fresh = _digests(index), _digests(tmp_path / "fresh")
+    of_levels = ("local.h5", "query-local.h5")  # an update keeps those of the first run
+    assert {**found, **dict.fromkeys(of_levels)} == {**fresh, **dict.fromkeys(of_levels)}
+    (found,) = rrtool.find(index, [photos / "new.png"]).found
+    assert len(found.hits) == 4
+
+
+def test_object_saliency_that_is_missing_or_of_other_regions_is_made(
+    discovered, monkeypatch, forwards
+):
+    photos, index = discovered / "photos", discovered / "index"
+    (index / "object-features.h5").unlink()
+    assert rrtool.index(photos, index).work.told.startswith("the object saliency of all")
+    assert (index / "object-features.h5").exists()
+    picture(41).save(photos / "000.png")
+
+    def interrupted(*arguments, **more):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(index_stage, "_saliency", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            rrtool.index(photos, index)
+    n_photos = len(list(photos.iterdir()))
+    forwards.clear()
+    assert rrtool.index(photos, index).work.n_mapped == n_photos
+    assert sum(forwards) == n_photos
+    with open_artifact(index / "saliency.h5") as saliency:
+        assert saliency.input("regions").digest == _digests(index)["regions.h5"]
 
 
 def test_another_run_at_the_same_index_is_told(here):
