@@ -13,7 +13,7 @@ from pathlib import Path
 
 from rrtool.artifacts import open_artifact
 from rrtool.errors import RrtoolError
-from tests.kills.chain import outputs_of
+from tests.kills.chain import EARLIER, UPDATED, copy_index, outputs_of
 from tests.kills.faults import Fault
 from tests.stages.damaging import edited
 
@@ -96,9 +96,14 @@ class Case:
         for path in base.iterdir():
             if path.name not in self.outputs:
                 (folder / path.name).symlink_to(path)
-        self.words = [*words, "--overwrite"] if older else words
+        is_index = words[0] == "index"
+        self.words = [*words, "--overwrite"] if older and not is_index else words
+        self.ending = UPDATED if older and is_index else ""
         for name in self.outputs if older else ():
-            _make_older(base / name, folder / name)
+            if is_index:
+                copy_index(base / (name + EARLIER), folder / name, folder / "images")
+            else:
+                _make_older(base / name, folder / name)
         self.before = {name: self.content(name) for name in self.outputs}
 
     def close(self) -> None:
@@ -108,13 +113,23 @@ class Case:
         """What must be equal of a file: an artifact's digest and options, or bytes."""
         return content_of(self.folder / name)
 
+    def wanted(self, name: str) -> object:
+        """The same of what an undisturbed run leaves."""
+        return content_of(self.base / (name + self.ending))
+
     def complaints_after_kill(self) -> list[str]:
         """Old or new, and whole."""
         found = []
         for name in self.outputs:
-            allowed = [self.before[name], content_of(self.base / name)]
-            if self.content(name) not in allowed:
-                found.append(f"{name} is neither the old one nor the new one")
+            now, *allowed = (
+                _files(name, content)
+                for content in (self.content(name), self.before[name], self.wanted(name))
+            )
+            found += [
+                f"{file} is neither the old one nor the new one"
+                for file in set().union(*allowed)
+                if now.get(file) not in [each.get(file) for each in allowed]
+            ]
         return found
 
     def complaints_after_rerun(self) -> list[str]:
@@ -127,7 +142,7 @@ class Case:
                 names.add(place)
                 if self.content(name) != FILLED.encode():
                     found.append(f"the labels in {name} are gone")
-            if self.content(place) != content_of(self.base / name):
+            if self.content(place) != self.wanted(name):
                 found.append(f"{place} differs from that of an undisturbed run")
         left = sorted(set(os.listdir(self.folder)) - set(os.listdir(self.base)) - names)
         if left:
@@ -135,10 +150,21 @@ class Case:
         return found
 
 
+def _files(name: str, content: object) -> dict[str, object]:
+    """Content by the file that has it: of a folder, of each file in it."""
+    if not isinstance(content, dict):
+        return {name: content}
+    return {f"{name}/{file}": each for file, each in content.items()}
+
+
 def content_of(path: Path) -> object:
-    """None where there is no file."""
+    """None where there is no file; of a folder that of each file by its name."""
     if not path.exists():
         return None
+    if path.is_dir():
+        return {file.name: content_of(file) for file in path.iterdir()}
+    if path.name == "index.json":
+        return json.loads(path.read_text())["options"]  # places and rates are of one run
     if path.suffix == ".h5":
         try:
             with open_artifact(path) as artifact:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterable
@@ -9,7 +10,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from tests.made_chain import COMMANDS, GROUPS, command_of, make_inputs, output_flags
-from tests.tiny import make_pictures, rrtool
+from tests.tiny import make_pictures, picture, rrtool
 
 _QUICK = ("--epochs", "1", "--width", "0.0625", "--device", "cpu")
 # Calls beside those of the chain, in words.
@@ -36,6 +37,10 @@ MORE: dict[str, tuple[str, ...]] = {
         *("al-cycle", "images", "-o", "pe.h5", "--state", "lb.h5", "--labels", "labels.csv"),
         *("--budget", "2", *_QUICK),
     ),
+    "index": (
+        *("index", "images", "-o", "ix", "--network", "squeezenet1_1", "--weights", "none"),
+        *("--max-size", "64", "--device", "cpu", "--discover"),
+    ),
     "export npy": ("export", "f.h5", "-o", "ef.npy"),
     "export ilias": ("export", "v.h5", "-o", "ev.json"),
     "report ranking": (
@@ -46,6 +51,8 @@ CALLS: dict[str, list[str]] = {
     **{name: command_of(name) for name in COMMANDS},
     **{name: list(words) for name, words in MORE.items()},
 }
+# What follows the name of an index in that of one of earlier photos, and of that one updated.
+EARLIER, UPDATED = " earlier", " updated"
 _BESIDE = (".to_label.csv", ".to_label.html", ".skipped.tsv", ".names.txt")
 
 
@@ -60,6 +67,33 @@ def make_base(folder: Path, names: Iterable[str]) -> None:
         result = rrtool(*CALLS[name])
         if result.exit_code not in (0, 3):
             raise RuntimeError(f"{name}: {result.stderr} {result.exception!r}")
+        if CALLS[name][0] == "index":
+            _make_updated(folder, CALLS[name])
+
+
+def _make_updated(folder: Path, words: list[str]) -> None:
+    """An index of the photos as they once were, and what becomes of it by the same call."""
+    earlier = Path(shutil.copytree(folder / "images", folder / "images earlier"))
+    (earlier / "a_0.png").rename(earlier / "renamed.png")
+    (earlier / "b_1.png").unlink()
+    for name, seed in (("a_2.png", 90), ("gone.png", 91)):
+        picture(seed).save(earlier / name)
+    name = words[words.index("-o") + 1]
+    for photos, output in (("images earlier", name + EARLIER), ("images", name + UPDATED)):
+        if photos == "images":
+            copy_index(folder / (name + EARLIER), folder / output, folder / photos)
+        swapped = {"images": photos, name: output}
+        result = rrtool(*(swapped.get(word, word) for word in words))
+        if result.exit_code:
+            raise RuntimeError(f"{output}: {result.stderr} {result.exception!r}")
+
+
+def copy_index(source: Path, target: Path, photos: Path) -> None:
+    """The same index, said to be of photos that lie elsewhere."""
+    shutil.copytree(source, target)
+    record = target / "index.json"
+    content = json.loads(record.read_text())
+    record.write_text(json.dumps({**content, "images": str(photos)}))
 
 
 def _with_needed(names: Iterable[str]) -> list[str]:
