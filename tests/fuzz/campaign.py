@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 
 from tests.fuzz.cases import Case, Cases
 from tests.fuzz.child import Limits, Outcome
-from tests.fuzz.corpus import Corpus, outputs_of, words_of
+from tests.fuzz.corpus import Corpus, words_of
+from tests.fuzz.indexes import files_of
 from tests.fuzz.verdict import Finding, judge, results, snapshot
 from tests.made_chain import output_flags
 
@@ -79,7 +80,7 @@ class Campaign:
         if call not in self._expected:
             self._corpus.fresh(call)
             outcome = self._corpus.run(words_of(call), {})
-            outputs = outputs_of(call)
+            outputs = typed_outputs(words_of(call))
             self._expected[call] = results(self._corpus.case, outputs, outcome.stdout)
             if outcome.code not in (0, 3):
                 raise RuntimeError(f"{call} fails on good inputs: {outcome.stderr.decode()}")
@@ -87,9 +88,11 @@ class Campaign:
 
 
 def typed_outputs(words: list[str]) -> list[str]:
-    """The files that are to be written, as paths from the working folder."""
+    """The files that are to be written, as paths from the working folder; of an index its folder
+    too."""
     flags = output_flags(" ".join(words[:2]))
-    return [os.path.normpath(word) for flag, word in itertools.pairwise(words) if flag in flags]
+    typed = [os.path.normpath(word) for flag, word in itertools.pairwise(words) if flag in flags]
+    return [*typed, *files_of(typed[0])] if words[0] == "index" else typed
 
 
 def run_cases(campaign: Campaign, count: int, seconds: float) -> Tally:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
-from tests.fuzz import made
+from tests.fuzz import indexes, made
+from tests.fuzz.case import Case, Unfit, apply
 from tests.fuzz.corpus import CALLS, Corpus, copy, inputs_of, outputs_of, words_of
 from tests.fuzz.mutators import (
     Mutator,
@@ -31,27 +32,6 @@ class Target:
 
     call: str
     name: str
-
-
-@dataclass
-class Case:
-    """A case that is ready to run: the files lie in the folder of the corpus.
-
-    Attributes:
-        kind: of what is changed, as ``--only`` names it.
-        call: of the command; ``words`` are what is typed.
-        mutator: what was done.
-        environment: variables that are set.
-        told: whether a checksum tells the change, so that a run either refuses or gives what it
-            gives without.
-    """
-
-    kind: str
-    call: str
-    mutator: str
-    words: list[str]
-    environment: dict[str, str] = field(default_factory=dict)
-    told: bool = False
 
 
 def _targets(*suffixes: str, calls: Sequence[str] = ()) -> list[Target]:
@@ -103,19 +83,6 @@ class Cases:
         raise RuntimeError(f"no change fits: {self._seed}:{number}, {kind}")
 
 
-class Unfit(Exception):
-    """A mutator that does not go with its file."""
-
-
-def _apply(mutators: Mapping[str, Mutator], path: Path, rng: Random) -> str:
-    title = rng.choice(list(mutators))
-    try:
-        mutators[title](path, rng)
-    except Exception as error:  # whatever a library says of a change that cannot be
-        raise Unfit(title) from error
-    return title
-
-
 def _files(kind: str, targets: Sequence[Target], *tables: Mapping[str, Mutator]) -> _Maker:
     """Cases that change one of the targets by a mutator of one of the tables."""
 
@@ -125,7 +92,7 @@ def _files(kind: str, targets: Sequence[Target], *tables: Mapping[str, Mutator])
             target = rng.choice(targets)
         path = _member(corpus.fresh(target.call) / target.name, rng)
         table = rng.choice(tables)
-        title = _apply(table, path, rng)
+        title = apply(table, path, rng)
         name = f"{target.name}: {title}"
         is_told = table is raw.MUTATORS and path.suffix in _TELLING
         return Case(kind, target.call, name, words_of(target.call), told=is_told)
@@ -142,7 +109,7 @@ def _photo(corpus: Corpus, rng: Random) -> Case:
     call = rng.choice(("al-cycle photos",) * 5 + ("extract photos",) * 2
                       + ("report photos", "saliency fs photos", "detect-local photos"))  # fmt: skip
     folder = corpus.fresh(call) / "photos"
-    title = _apply(images.MUTATORS, folder, rng)
+    title = apply(images.MUTATORS, folder, rng)
     if call == "report photos":  # which looks for those of its ranking
         for path, name in zip(sorted(folder.glob("p?.*")), made.NAMES[1:], strict=False):
             path.rename(folder / name)
@@ -172,7 +139,7 @@ def _place(corpus: Corpus, rng: Random) -> Case:
     call = rng.choice(list(CALLS) if rng.random() < 0.5 else _CHEAP)
     work = corpus.fresh(call)
     name = rng.choice(inputs_of(call))
-    title = _apply(places.REPLACED, work / name, rng)
+    title = apply(places.REPLACED, work / name, rng)
     return Case("place", call, f"{name}: {title}", words_of(call))
 
 
@@ -189,7 +156,7 @@ def _around(corpus: Corpus, rng: Random) -> Case:
                  for before, word in zip(("", *words), words, strict=False)]  # fmt: skip
         title = f"output {typed[:20]!r}"
     else:
-        title = _apply(places.AROUND, work / output, rng)
+        title = apply(places.AROUND, work / output, rng)
     if "photos" in call and rng.random() < 0.5:
         (work / "photos" / "bad.png").write_bytes(b"no photo")  # so that there is a skipped list
     if rng.random() < 0.3:
@@ -206,7 +173,7 @@ def _earlier(corpus: Corpus, rng: Random) -> Case:
     copy(earlier, work / output)
     name = rng.choice((output, *(name for name in inputs_of(call) if name.endswith(".h5"))))
     table = rng.choice((raw.MUTATORS, hdf5.MUTATORS))
-    title = _apply(table, work / name, rng)
+    title = apply(table, work / name, rng)
     words = words_of(call)
     if rng.random() < 0.5:
         words.append("--overwrite")
@@ -228,7 +195,7 @@ def _parts(corpus: Corpus, rng: Random) -> Case:
     path = work / rng.choice([folder.name for folder in parts])
     file = rng.choice(sorted(each for each in path.rglob("*") if each.is_file()))
     table = rng.choice((raw.MUTATORS, raw.MUTATORS, raw.MUTATORS, hdf5.MUTATORS, places.REPLACED))
-    title = _apply(table, file, rng)
+    title = apply(table, file, rng)
     is_told = table is raw.MUTATORS
     return Case("parts", call, f"{file.name}: {title}", words_of(call), told=is_told)
 
@@ -238,7 +205,7 @@ def _list(corpus: Corpus, rng: Random) -> Case:
     target = rng.choice(_targets("list.txt", "list.csv", "list.zero"))
     work = corpus.fresh(target.call)
     table = rng.choice((text.MUTATORS, text.MUTATORS, raw.MUTATORS))
-    title = _apply(table, work / target.name, rng)
+    title = apply(table, work / target.name, rng)
     words = words_of(target.call)
     if rng.random() < 0.3:
         shutil.move(work / target.name, corpus.case / "stdin")
@@ -294,6 +261,8 @@ KINDS: dict[str, tuple[float, _Maker]] = {
         _files("exchange", _targets("own.csv", "own.txt", "names.txt"), text.MUTATORS,
                raw.MUTATORS),
     )),
+    "index": (4, _one_of(indexes.new, indexes.again, indexes.again, indexes.half_made)),
+    "find": (4, indexes.find),
     "config": (5, _config),
     "parts": (4, _parts),
     "place": (4, _place),

@@ -22,7 +22,8 @@ from tests.made_chain import COMMANDS, command_name, output_flags
 from tests.tiny import rrtool
 
 _SMALL = ("--max-size", "64", "--scales", "1", "--device", "cpu")
-_NETWORK = ("--network", "squeezenet1_1", "--weights", "none", *_SMALL)
+_INDEX = ("--network", "squeezenet1_1", "--weights", "none", "--max-size", "64", "--device", "cpu")
+_NETWORK = (*_INDEX, "--scales", "1")
 _WEIGHTS = ("--network", "squeezenet1_1", *_SMALL)
 _START = ("-o", "x.h5", "--budget", "2", "--classes", "a,b", "--image-size", "16")
 
@@ -106,15 +107,23 @@ MORE: dict[str, tuple[str, ...]] = {
     "export ilias": ("r.h5", "-o", "x.json"),
     "export matches": ("v.h5", "-o", "x.txt", "--format", "colmap"),
     "export local": ("d.h5", "-o", "x.hdf5"),
+    "index": ("images", "-o", "index", "--discover", *_INDEX),
+    "index photos": ("photos", "-o", "x.index", *_INDEX),
+    "find": ("index", "images/a_0.png", "--top", "3", "--device", "cpu"),
+    "find page": ("index", "images/a_0.png", "--rerank", "diffusion", "--page", "x.html",
+                  "--device", "cpu"),
     "inspect": ("f.h5",),
     "inspect verify": ("f.h5", "--verify"),
     "inspect json": ("f.h5", "--json"),
 }  # fmt: skip
 CALLS = {**COMMANDS, **MORE, "whiten export made": ("ckpt.pth", "--set", "made", "-o", "we.h5")}
 # What a call reads that its words do not name.
-_LISTED = dict.fromkeys(("extract list", "extract list csv", "extract list zero"), ("images",))
-# These start threads, with which autograd refuses to work in a forked child.
-_TRAINING = ("al-cycle", "al-pretrain")
+_LISTED = dict.fromkeys(
+    ("extract list", "extract list csv", "extract list zero", "find", "find page"), ("images",)
+)
+# Training starts threads, with which autograd refuses to work in a forked child; an index remembers
+# where its photos are.
+_APART = ("al-cycle", "al-pretrain", "index")
 
 
 def words_of(call: str) -> list[str]:
@@ -184,7 +193,7 @@ class Corpus:
         if not folder.exists():
             work = self.fresh(call)
             outputs = outputs_of(call)
-            self.run(words_of(call), {}, lambda program: _stopped(program, outputs))
+            self.run(words_of(call), {}, lambda program: stopped(program, outputs))
             folder.mkdir()
             for path in work.glob(".*.parts"):
                 copy(path, folder / path.name)
@@ -225,7 +234,7 @@ class Corpus:
         """Make an input by a command, in this process where that can be: what it loads stays."""
         for name in inputs_of(call):
             self.require(name)
-        if call.startswith(_TRAINING):
+        if call.startswith(_APART):
             self._in_child(call)
             return
         before = Path.cwd()
@@ -249,7 +258,7 @@ class Corpus:
 Program = Callable[[], None]
 
 
-def _stopped(program: Program, outputs: list[str]) -> Program:
+def stopped(program: Program, outputs: list[str]) -> Program:
     """The same program, killed at the moment when it would put an output in its place."""
 
     def run() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from rrtool.artifacts import open_artifact
 from rrtool.errors import RrtoolError
+from rrtool.files import is_new_file
 from tests.fuzz.child import MIB, Limits, Outcome
 from tests.fuzz.made import SECRET
 from tests.fuzz.mutators.places import NOTES
@@ -155,7 +156,8 @@ def _changes(
         if path not in before and not _may_appear(path, outputs, is_done):
             yield Finding("left behind", _sort(path, outputs))
     lists = [path for path in after if ".skipped" in path and path not in before]
-    if outcome.code == 3 and not lists and "--overwrite" not in words:
+    tells = not {"--overwrite", "find"}.isdisjoint(words)  # find says it in its own table
+    if outcome.code == 3 and not lists and not tells and words[0] != "index":
         yield Finding("message", "exit code 3 without a list of what was skipped")
 
 
@@ -167,18 +169,25 @@ def _may_change(
     if where in ("stdin", "stdout", "stderr"):
         return True
     for output in outputs:
-        own = (f".{output}.tmp", f".{output}.lock", f".{output}.parts")
-        is_part = inner.startswith(f".{output}.parts/")
-        if where == "work" and (is_part or (inner.startswith(own) and entry[0] != "link")):
+        own = (_hidden(output, "tmp"), _hidden(output, "lock"), _hidden(output, "parts"))
+        is_part = inner.startswith(_hidden(output, "parts/"))
+        is_own = is_part or (inner.startswith(own) and entry[0] != "link")
+        is_half = entry[0] == "file" and is_new_file(os.path.basename(inner))
+        if where == "work" and (is_own or (is_half and inner.startswith(_hidden(output, "")))):
             return True
-        if where == "work" and inner == output and is_done:
-            is_foreign = entry == _content(NOTES.encode())
+        if where == "work" and inner == output and (is_done or words[0] == "index"):
+            is_foreign = entry == _content(NOTES.encode()) or entry[0] != "file"
             return (
                 entry[0] == "link"
                 or words[0] == "report"
-                or (not is_foreign and "--overwrite" in words)
+                or (not is_foreign and (words[0] == "index" or "--overwrite" in words))
             )
     return False
+
+
+def _hidden(output: str, ending: str) -> str:
+    folder, name = os.path.split(output)
+    return os.path.join(folder, f".{name}.{ending}")
 
 
 def _may_appear(path: str, outputs: list[str], is_done: bool) -> bool:
@@ -196,7 +205,8 @@ def _may_appear(path: str, outputs: list[str], is_done: bool) -> bool:
         ):
             return True
         # Finished parts of a run that failed are for the next.
-        if not is_done and inner.startswith(f".{output}.parts") and not inner.endswith(".tmp"):
+        is_part = inner.startswith(_hidden(output, "parts"))
+        if not is_done and is_part and not inner.endswith(".tmp"):
             return True
     return False
 
