@@ -1,12 +1,14 @@
 """A trained network θ of Algorithm 1: what it says about the images, and what follows from it."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
+from rrtool.core.learning.few_labels import fitted_k
 from rrtool.core.learning.label_propagation import PseudoLabels, feature_graph, propagate_labels
 from rrtool.stages.learning.propagation_options import PropagationOptions
 
@@ -21,6 +23,7 @@ class Model:
         probabilities: ``(n, c)`` float32; empty in the midst of training.
         parameters: by name.
         accuracy: on the held-out set; None without one.
+        facts: more for the history, JSON-compatible.
     """
 
     features: np.ndarray
@@ -28,15 +31,28 @@ class Model:
     probabilities: np.ndarray = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     parameters: Mapping[str, np.ndarray] = field(default_factory=dict)
     accuracy: float | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
     @cached_property
     def graph(self) -> sparse.csr_array:
         """W: reciprocal nearest neighbours (2.1–2.2)."""
         options = self.options
+        k = options.k or fitted_k(len(self.features), 0)
         return feature_graph(
-            self.features, k=options.k, gamma=options.gamma, symmetrize=options.symmetrize,
+            self.features, k=k, gamma=options.gamma, symmetrize=options.symmetrize,
             device=options.device,
         )  # fmt: skip
+
+    @property
+    def n_classes(self) -> int | None:
+        """None where nothing is known of classes."""
+        return self.probabilities.shape[1] or None
+
+    @property
+    def classify(self) -> Callable[[np.ndarray], np.ndarray]:
+        """The last layer: from features ``(m, d)`` to scores ``(m, c)``."""
+        weights, bias = (self.parameters[f"classifier.{name}"] for name in ("weight", "bias"))
+        return lambda features: features @ weights.T + bias
 
     def propagate(
         self, labeled_ids: np.ndarray, labels: np.ndarray, n_classes: int, *, max_iter: int = 20

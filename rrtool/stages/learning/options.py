@@ -23,7 +23,10 @@ from rrtool.training.options import PretrainingOptions, TrainingOptions, again
 _PAGE = "docs/active-learning.md"
 # The names of the table in ``strategies``; those that al-agree compares (CEAL picks as entropy
 # does) are numbered by their place, for their seeds.
-STRATEGIES = ("random", "entropy", "coreset", "ceal", "jlp")
+STRATEGIES = (
+    "random", "entropy", "coreset", "ceal", "jlp", "typiclust", "probcover", "badge", "dropquery",
+    "margin",
+)  # fmt: skip
 COMPARED = ("random", "entropy", "coreset", "jlp")
 # The rows of table 3.1, where they differ from the defaults.
 PRESETS: Mapping[str, Mapping[str, Any]] = {

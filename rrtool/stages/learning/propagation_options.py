@@ -13,7 +13,7 @@ LABEL_MASSES = ("class", "one")  # of core, which takes time to import
 class PropagationOptions(DeviceOptions):
     """The graph of features, and label propagation on it (thesis §3.3)."""
 
-    k: int = option(
+    k: int | None = option(
         50, "Neighbours of an image in the graph of --semi and of jlp.", least=1, panel=_GRAPH
     )
     gamma: float = option(

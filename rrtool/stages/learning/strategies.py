@@ -17,10 +17,16 @@ from rrtool.core.learning.acquisition import (
     entropy,
     nearest_labeled_distance,
 )
+from rrtool.core.learning.by_classifier import (
+    acquire_badge,
+    acquire_by_dropout,
+    acquire_by_margin,
+)
 from rrtool.core.learning.joint_label_propagation import (
     acquire_joint_propagation,
     manifold_similarity,
 )
+from rrtool.core.learning.typical import acquire_covering, acquire_typical
 from rrtool.stages.learning.model import Model
 
 
@@ -33,11 +39,13 @@ class Strategy:
             model (random needs none), L, U, b and a source of ties (and of chance) to the images
             picked, in order.
         first_scores: from the model, L, U and the same source to the scores ``(u,)`` of U before
-            the first pick, the largest first.
+            the first pick, the largest first; al-agree compares those that have them.
     """
 
     acquire: Callable[[Any, np.ndarray, np.ndarray, int, np.random.Generator], Acquisition]
-    first_scores: Callable[[Model, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
+    first_scores: Callable[[Model, np.ndarray, np.ndarray, np.random.Generator], np.ndarray] = (
+        lambda *_: np.zeros(0)
+    )
 
 
 _UNCERTAIN = Strategy(  # (3.6)
@@ -65,5 +73,28 @@ STRATEGIES: Mapping[str, Strategy] = {
         lambda model, labeled, pool, draw: (
             -manifold_similarity(model.graph, labeled, alpha=model.options.alpha)[pool]
         ),
+    ),
+    "typiclust": Strategy(
+        lambda model, labeled, pool, b, draw: acquire_typical(
+            model.features, labeled, pool, b, draw
+        )
+    ),
+    "probcover": Strategy(
+        lambda model, labeled, pool, b, draw: acquire_covering(
+            model.features, labeled, pool, b, draw, n_clusters=model.n_classes or max(b, 2)
+        )
+    ),
+    "badge": Strategy(
+        lambda model, labeled, pool, b, draw: acquire_badge(
+            model.features, model.probabilities, pool, b, draw
+        )
+    ),
+    "dropquery": Strategy(
+        lambda model, labeled, pool, b, draw: acquire_by_dropout(
+            model.features, model.classify, pool, b, draw
+        )
+    ),
+    "margin": Strategy(
+        lambda model, labeled, pool, b, draw: acquire_by_margin(model.probabilities, pool, b, draw)
     ),
 }

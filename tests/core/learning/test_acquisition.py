@@ -23,8 +23,14 @@ from rrtool.core.learning.acquisition import (
     nearest_labeled_distance,
     normalized_entropy,
 )
+from rrtool.core.learning.by_classifier import (
+    acquire_badge,
+    acquire_by_dropout,
+    acquire_by_margin,
+)
 from rrtool.core.learning.joint_label_propagation import acquire_joint_propagation
 from rrtool.core.learning.label_propagation import feature_graph
+from rrtool.core.learning.typical import acquire_covering, acquire_typical
 
 Strategy = Callable[..., Acquisition]
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -55,7 +61,29 @@ def joint(features, probabilities, labeled, pool, budget, generator):
     return acquire_joint_propagation(graph, labeled, pool, budget, generator)
 
 
-STRATEGIES = [uncertain, at_random, coreset, joint]
+def by_margin(features, probabilities, labeled, pool, budget, generator):
+    return acquire_by_margin(probabilities, pool, budget, generator)
+
+
+def badge(features, probabilities, labeled, pool, budget, generator):
+    return acquire_badge(features, probabilities, pool, budget, generator)
+
+
+def dropout(features, probabilities, labeled, pool, budget, generator):
+    return acquire_by_dropout(features, lambda x: x, pool, budget, generator)
+
+
+def typical(features, probabilities, labeled, pool, budget, generator):
+    return acquire_typical(features, labeled, pool, budget, generator)
+
+
+def covering(features, probabilities, labeled, pool, budget, generator):
+    return acquire_covering(features, labeled, pool, budget, generator, n_clusters=3)
+
+
+STRATEGIES = [
+    uncertain, at_random, coreset, joint, by_margin, badge, dropout, typical, covering,
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
@@ -82,7 +110,8 @@ def test_strategies_keep_to_pool_and_budget_and_depend_on_the_seed_alone(
     again = strategy(*inputs, labeled, np.flip(pool), budget, np.random.default_rng(seed))
     np.testing.assert_array_equal(again.ids, found.ids)
     np.testing.assert_array_equal(again.scores, found.scores)
-    if strategy is not joint:  # whose block of columns, and so its rounding, follows the budget
+    # The block of columns, and so the rounding, of jLP follows the budget, as others' clusters do.
+    if strategy not in (joint, typical, dropout):
         fewer = strategy(*inputs, labeled, pool, budget // 2, np.random.default_rng(seed))
         np.testing.assert_array_equal(fewer.ids, found.ids[: budget // 2])
     for before, after in zip(copies, (*inputs, labeled, pool), strict=True):
@@ -98,7 +127,7 @@ def test_strategies_refuse_a_budget_or_a_pool_that_does_not_fit(strategy, pool, 
         strategy(*made(5), np.array([0]), np.array(pool), budget, np.random.default_rng(0))
 
 
-@pytest.mark.parametrize("strategy", [coreset, joint])
+@pytest.mark.parametrize("strategy", [coreset, joint, typical, covering])
 def test_strategies_refuse_a_labelled_image_in_the_pool(strategy) -> None:
     with pytest.raises(ValueError, match="labelled"):
         strategy(*made(5), np.array([0, 3]), np.array([3, 4]), 1, np.random.default_rng(0))

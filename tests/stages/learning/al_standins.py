@@ -111,7 +111,8 @@ class NearestMean:
         return float((self.predict(images).probabilities.argmax(1) == labels).mean())
 
     def parameters(self) -> dict[str, np.ndarray]:
-        return {"means": self._means}
+        weights = {"weight": self._means, "bias": -0.5 * (self._means**2).sum(axis=1)}
+        return {"means": self._means} | {f"classifier.{k}": v for k, v in weights.items()}
 
     def _pixels(self, images: np.ndarray) -> np.ndarray:
         return images.reshape(len(images), -1) / 255.0

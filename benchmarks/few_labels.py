@@ -1,0 +1,107 @@
+"""Accuracy on held-out photos by number of labels, strategy and classifier, on frozen features.
+
+python benchmarks/few_labels.py FEATURES.h5 --groups 'prefix:^(.*)_' [--labels 16,40,80,160]
+
+Halves are drawn by the sorted names and the number of the draw. Labels are acquired on one half,
+in as many steps as numbers are given; the first step of what needs a model is TypiClust's. No
+photo of the other half is ever seen before it is told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterator
+
+import numpy as np
+
+from rrtool.artifacts import Features, open_artifact
+from rrtool.core.learning.few_labels import (
+    FewLabels,
+    expected_calibration_error,
+    fit_ridges,
+    joined,
+)
+from rrtool.core.learning.out_of_sample import propagate_to
+from rrtool.ground_truth.groups import load_groups
+from rrtool.stages.learning.frozen import center_of, directions, learn, unlabeled_model
+from rrtool.stages.learning.options import STRATEGIES as NAMES
+from rrtool.stages.learning.propagation_options import PropagationOptions
+from rrtool.stages.learning.strategies import STRATEGIES
+
+_COLD = ("random", "typiclust", "probcover", "coreset")
+_COLUMNS = (
+    "classifier on labels alone", "on pseudo-labels too", "propagation", "both (reported)",
+    "calibration error",
+)  # fmt: skip
+_OPTIONS = PropagationOptions(k=None, alpha=0.9, symmetrize="sum", device="cpu")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("features")
+    parser.add_argument("--groups", required=True)
+    parser.add_argument("--labels", default="16,40,80,160")
+    parser.add_argument("--draws", type=int, default=10)
+    parser.add_argument("--strategies", default=",".join(n for n in NAMES if n != "ceal"))
+    arguments = parser.parse_args()
+    with open_artifact(arguments.features, Features) as features:
+        names, descriptors = features.names, features.descriptors
+    order = np.argsort(names)
+    descriptors = descriptors[order]
+    groups = load_groups(arguments.groups).labels([names[i] for i in order])
+    truth = np.unique(groups, return_inverse=True)[1]
+    counts = [int(n) for n in arguments.labels.split(",")]
+    print("| strategy | labels | " + " | ".join(_COLUMNS) + " | seconds a cycle |")
+    for strategy in arguments.strategies.split(","):
+        runs = (_run(strategy, descriptors, truth, counts, n) for n in range(arguments.draws))
+        found = np.array([list(run) for run in runs])
+        for count, column in zip(counts, found.transpose(1, 2, 0), strict=True):
+            cells = [f"{v.mean():.1f} ± {v.std(ddof=1):.1f}" for v in 100 * column[:-1]]
+            row = [strategy, str(count), *cells, f"{column[-1].mean():.2f}"]
+            print(f"| {' | '.join(row)} |", flush=True)
+
+
+def _run(
+    strategy: str, descriptors: np.ndarray, truth: np.ndarray, counts: list[int], draw: int
+) -> Iterator[list[float]]:
+    order = np.random.default_rng([15, draw]).permutation(len(truth))
+    own, other = np.sort(order[: len(order) // 2]), np.sort(order[len(order) // 2 :])
+    center = center_of(descriptors, own)
+    vectors, asked = (directions(descriptors[ids], center) for ids in (own, other))
+    known, n_classes = truth[own], int(truth.max()) + 1
+    generator, labeled = np.random.default_rng([16, draw]), np.zeros(0, np.int64)
+    model = unlabeled_model(vectors, _OPTIONS)
+    for step, count in enumerate(counts):
+        start = time.perf_counter()
+        name = strategy if step or strategy in _COLD else "typiclust"
+        pool = np.setdiff1d(np.arange(len(own)), labeled)
+        budget = min(count - len(labeled), len(pool))
+        picked = STRATEGIES[name].acquire(model, labeled, pool, budget, generator).ids
+        labeled = np.sort(np.concatenate([labeled, picked]))
+        model, found = learn(vectors, labeled, known[labeled], n_classes, _OPTIONS)
+        seconds = time.perf_counter() - start
+        told = _told(found, vectors, asked, labeled, known, model.options.k or 1)
+        right = [float((scores.argmax(axis=1) == truth[other]).mean()) for scores in told]
+        yield [*right, expected_calibration_error(told[-1], truth[other]), seconds]
+
+
+def _told(
+    found: FewLabels,
+    vectors: np.ndarray,
+    asked: np.ndarray,
+    labeled: np.ndarray,
+    known: np.ndarray,
+    k: int,
+) -> list[np.ndarray]:
+    """What each part says of the other half."""
+    alike = np.ones(len(labeled))
+    n_classes = found.probabilities.shape[1]
+    (plain,) = fit_ridges(vectors, labeled, known[labeled], alike, n_classes, (0.3,))
+    near = propagate_to(asked, vectors, found.pseudo.probabilities, k)
+    scores = asked @ found.weights
+    return [asked @ plain, scores, near, joined(scores, near, found.exponents)]
+
+
+if __name__ == "__main__":
+    main()
