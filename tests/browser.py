@@ -66,7 +66,7 @@ class Browser:
             "--disable-background-networking", "--disable-component-update",
             f"--user-data-dir={profile}", "about:blank",
         )  # fmt: skip
-        null = os.open(os.devnull, os.O_RDWR)
+        null = _high(os.open(os.devnull, os.O_RDWR))
         self._process = os.posix_spawn(
             words[0], words, os.environ,
             file_actions=[

@@ -145,8 +145,8 @@ def _variant(entry: Mapping[str, Any]) -> str:
 
 
 def _setting(state: AlState) -> dict[str, Any]:
-    images = state.input("images")
     inputs = {record.role: record for record in state.inputs}
+    images = inputs.get("features") or state.input("images")  # what is learnt from
     test = [record.digest for role, record in sorted(inputs.items()) if role.startswith("test")]
     return {
         "images": images.digest,

@@ -26,7 +26,9 @@ def entry(cycle, accuracy, strategy="random", **more):
     } | more  # fmt: skip
 
 
-def make_state(path, accuracies, *, seed=0, strategy="random", images="d", test=None, **options):
+def make_state(
+    path, accuracies, *, seed=0, strategy="random", images="d", features=None, test=None, **options
+):
     """A state with what the report reads, and nothing else."""
     variant = {name: options.pop(name, False) for name in ("semi", "pretrained")}
     history = options.pop("history", None) or [
@@ -37,6 +39,8 @@ def make_state(path, accuracies, *, seed=0, strategy="random", images="d", test=
         "epochs": 3, "semi_epochs": 2, "width": 1.0, "classes": [],
     } | options  # fmt: skip
     inputs = [InputRecord("images", "mnist:data", "images", "", images)]
+    if features is not None:
+        inputs.append(InputRecord("features", "f.h5", "features", "", features))
     if test is not None:
         inputs.append(InputRecord("test images", "t", "images", "", test))
     facts = {"cycle": len(history), "history": history, "n_images": 60, "n_test_images": 20}
@@ -99,6 +103,7 @@ def test_run_takes_the_last_state_of_each_run(tmp_path, states):
     ("difference", "what"),
     [
         ({"images": "e"}, "another images"),
+        ({"features": "f"}, "another images"),
         ({"test": "t"}, "another test set"),
         ({"budget": 20}, "another budget"),
         ({"subset": 50}, "another subset"),
