@@ -19,8 +19,9 @@ training=(--epochs 10 --semi-epochs 5 --width 0.25 --batch-size 4 --semi-batch-s
 # Exit code 3 says that some photos or labels could not be used; they are listed beside the output.
 run() { "$@" || test $? -eq 3; }
 
-# People open OUT/<cycle>.to_label.html, look at each photo, type its class and save labels.csv; or
-# they fill in the column "label" of OUT/<cycle>.to_label.csv. Here a table of answers does it.
+# People open OUT/<cycle>.to_label.html, look at each photo, give it its class and save
+# <cycle>.labels.csv; or they fill in the column "label" of OUT/<cycle>.to_label.csv. Here a table
+# of answers does it.
 label() {
   awk -F, 'NR == FNR { answer[$1] = $2; next }
     FNR == 1 { print "name,label"; next }
