@@ -171,9 +171,10 @@ class Options:
         given = {name: getattr(self, name) for name in declarations(type(self))} | own
         for name, declared in declarations(type(self)).items():
             if isinstance(given[name], str) and (path := declared.file_in(given[name])):
-                before = given[name].removesuffix(path)
-                if os.path.exists(path):
-                    given[name] = before + os.path.abspath(path)
+                # What may also be a word, such as a kind of weights, is no folder.
+                is_there = os.path.isfile if declared.declared.names_file else os.path.exists
+                if is_there(path):
+                    given[name] = given[name].removesuffix(path) + os.path.abspath(path)
         return dataclasses.replace(self, **given)
 
     @classmethod

@@ -90,12 +90,14 @@ class _Processes:
 def _death(ticket: int, part: object, connection: Connection, process: SpawnProcess) -> Done:
     connection.close()
     process.join(_END_S)
+    process.kill()  # it has closed its end, and should have ended
+    process.join()
     code = process.exitcode
     found = f"exit code {code}"
     if code is not None and code < 0:
         found = signal.Signals(-code).name
     what = f"the process that worked on {part} has died"
-    return Done(ticket, failure=WorkFailed(what, found=found, todo="is there enough memory?"))
+    return Done(ticket, failure=WorkFailed(what, found=found, todo="see whether memory is enough"))
 
 
 def _work(connection: Connection, n_threads: int) -> None:

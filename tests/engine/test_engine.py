@@ -71,7 +71,10 @@ def test_map_hands_out_each_part_once(tmp_path, workers_on):
 def test_map_does_the_part_of_a_killed_worker_again(tmp_path, workers_on):
     assert results(workers_on, tasks.die_once, tmp_path) == [part**2 for part in range(8)]
     again = {path.name for path in tmp_path.iterdir()} - {f"{part}-0" for part in range(8)}
-    assert again == {"3-1"}
+    assert "3-1" in again
+    # dask forgets what the worker had done just before, too; stages look what is there first
+    # (``test_killed_worker_costs_its_part_alone``).
+    assert len(again) <= (1 if workers_on.startswith("local") else 2)
 
 
 def test_map_gives_up_a_part_that_kills_its_workers(tmp_path):
