@@ -15,14 +15,17 @@ the artifact and its message about differences (``stages.driver``), and ``docs/c
 
 import dataclasses
 import os
+import re
 import types
 from dataclasses import MISSING, dataclass
 from functools import cache
 from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from rrtool.declared import Declared, Option, Role
+from rrtool.errors import OptionError
 
 _KEY = "rrtool.option"
+_SHARD = re.compile(r"[1-9]\d{0,5}/[1-9]\d{0,5}")
 Other = TypeVar("Other", bound="Options")
 
 
@@ -41,6 +44,11 @@ def argument(help: str, default: Any = MISSING, *, role: Role = "artifact") -> A
 def artifact(default: Any, help: str, **more: Any) -> Any:
     """An option that names an artifact to read; ``-`` stands for a path on standard input."""
     return option(default, help, role="artifact", **{"panel": "Inputs", **more})
+
+
+def again(options: "type[Options]", name: str, default: Any, **changed: Any) -> Any:
+    """An option of a base class, with another default and perhaps another help."""
+    return option(default, **{**vars(declarations(options)[name].declared), **changed})
 
 
 def declarations(options: "type[Options]") -> dict[str, Declared]:
@@ -208,6 +216,65 @@ class OutputOptions(OverwriteOptions):
         panel="Output",
         flags=("--output", "-o"),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class UpdateOptions(OutputOptions):
+    """Whether an output follows inputs that have changed; commands say in their help what stays."""
+
+    update: bool = option(
+        False,
+        "Bring an output up to date whose inputs have changed: what they did not change is kept.",
+        shapes=False, replaces=True, panel="Output",
+    )  # fmt: skip
+
+    def check(self) -> None:
+        super().check()
+        if self.update and self.overwrite:
+            raise OptionError(
+                "--update keeps what --overwrite would replace", option="update",
+                todo="leave out one of the two",
+            )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShareOptions(UpdateOptions):
+    """Which share of the rows to work on."""
+
+    shard: str | None = option(
+        None,
+        "Work on one of so many shares of the rows, such as 2/8; rrtool merge joins the shares.",
+        shapes=False, panel="Output",
+    )  # fmt: skip
+
+    def check(self) -> None:
+        super().check()
+        if self.shard is None:
+            return
+        if not _SHARD.fullmatch(self.shard) or not 1 <= self.share[0] <= self.share[1]:
+            raise OptionError(
+                "bad --shard", option="shard", expected="a number of so many, such as 2/8",
+                found=self.shard,
+            )  # fmt: skip
+        if self.update:
+            raise OptionError(
+                "--update is for whole collections", option="update", found="--shard",
+                todo="leave out one of the two",
+            )  # fmt: skip
+
+    @property
+    def share(self) -> tuple[int, int]:
+        """Which one of how many."""
+        number, _, n_shares = (self.shard or "1/1").partition("/")
+        return int(number), int(n_shares)
+
+    def asked(self) -> dict[str, Any]:
+        """See ``Options``. The whole is asked for in the same words by all versions."""
+        return {**super().asked(), **self.share_setting()}
+
+    def share_setting(self) -> dict[str, str]:
+        """What tells a share from the whole."""
+        return {} if self.share[1] == 1 else {"shard": "/".join(map(str, self.share))}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from rrtool.artifacts import open_artifact
 from rrtool.cli.app import app
+from rrtool.progress import Silent
 
 NETWORK = ("--network", "squeezenet1_1", "--weights", "none", "--scales", "1")
 CPU = ("--device", "cpu", "--max-size", "96")
@@ -49,6 +50,16 @@ def make_digits(folder: Path, n: int, n_test: int) -> Path:
                 gzip.compress(header + array.tobytes(), 1)
             )
     return folder
+
+
+class Told(Silent):
+    """The messages of a run."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def message(self, text: str) -> None:
+        self.lines.append(text)
 
 
 def rrtool(*args: object, stdin: bytes | None = None) -> Result:

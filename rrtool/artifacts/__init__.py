@@ -18,6 +18,7 @@ from rrtool.artifacts.kinds import (
     Evaluation,
     Features,
     Graph,
+    GraphShare,
     LocalFeaturesFile,
     Objects,
     OfflineDiffusion,

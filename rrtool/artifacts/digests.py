@@ -13,6 +13,7 @@ from rrtool.errors import UsageError
 from rrtool.files import open_regular
 
 _BLOCK_ROWS = 1 << 16
+_DIGEST = 16  # bytes
 _TIMES = "file_signatures"
 
 
@@ -56,6 +57,32 @@ def file_input(role: str, path: str) -> InputRecord:
 def source_input(role: str, source: str) -> InputRecord:
     """The record of a ground truth, by ``digest_of_source``."""
     return InputRecord(role, source, role, "", digest_of_source(source))
+
+
+def digests_of_rows(rows: np.ndarray, used: np.ndarray) -> np.ndarray:
+    """BLAKE2b-128 of the bytes of each row, ``(n, 16)`` uint8; zero where it is not used."""
+    digests = np.zeros((len(rows), _DIGEST), dtype=np.uint8)
+    rows = np.ascontiguousarray(rows)
+    for row in np.flatnonzero(used):
+        digest = hashlib.blake2b(rows[row].data, digest_size=_DIGEST).digest()
+        digests[row] = np.frombuffer(digest, np.uint8)
+    return digests
+
+
+def match_rows(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """For each new row an old one of the same digest, ``(n,)`` int64, −1 where there is none.
+
+    An old row serves once: of equal rows the first for the first. Zero is no digest.
+
+    Args:
+        old, new: ``(n, 16)`` uint8.
+    """
+    waiting: dict[bytes, list[int]] = {}
+    for row in range(len(old))[::-1]:
+        waiting.setdefault(old[row].tobytes(), []).append(row)
+    waiting.pop(bytes(_DIGEST), None)
+    rows = (waiting.get(digest.tobytes()) for digest in new)
+    return np.array([row.pop() if row else -1 for row in rows], dtype=np.int64)
 
 
 def datasets_of(file: h5py.File) -> dict[str, h5py.Dataset]:

@@ -48,6 +48,8 @@ class Provenance:
         asked: options and inputs as they were asked for, where ``options`` has what became of
             them. Equal requests need no closer look.
         typed: how the user types each option, for messages.
+        follows: inputs, and options that are found from them, in which an artifact that is
+            updated may differ.
     """
 
     kind: str
@@ -57,6 +59,7 @@ class Provenance:
     device: str = "cpu"
     asked: dict[str, Any] = field(default_factory=dict)
     typed: Mapping[str, str] = field(default_factory=dict)
+    follows: tuple[str, ...] = ("images",)
 
     def identity(self) -> dict[str, Any]:
         """What two runs must share for one's output to serve as the other's."""

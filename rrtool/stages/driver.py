@@ -23,7 +23,7 @@ from rrtool.artifacts.output.writer import foresee, renew
 from rrtool.engine.crew import Crew
 from rrtool.engine.mapping import map_parts
 from rrtool.interrupts import working
-from rrtool.options import Options, OutputOptions
+from rrtool.options import Options, OutputOptions, ShareOptions
 from rrtool.progress import Progress
 from rrtool.stages.activations.options import OverImagesOptions
 from rrtool.stages.asked import Digests, asked_of, digest_of, typed_names
@@ -92,6 +92,7 @@ class Wanted:
         asks: the options in whose words it is asked for, where they are not the command's.
         inputs: beside those of all outputs of the run; asked when the outputs before it are open.
         made_with: the inputs among ``asks`` that the run makes itself, before this output.
+        follows: see ``Provenance``.
     """
 
     path: str
@@ -100,6 +101,7 @@ class Wanted:
     asks: Options | None = None
     inputs: Callable[[Sequence[OutputFile]], Sequence[InputRecord]] = lambda outputs: ()
     made_with: tuple[str, ...] = ()
+    follows: tuple[str, ...] = ("images",)
 
     def digests_made(self) -> dict[str, str]:
         """Of the inputs that the run has made itself."""
@@ -136,7 +138,7 @@ def make(
     for each in all_wanted:  # some have names that only the stage knows
         require_no_input(options, Path(each.path))
     known: Digests = {}
-    share = options.share_setting() if isinstance(options, OverImagesOptions) else {}
+    share = options.share_setting() if isinstance(options, ShareOptions) else {}
     replacing = {name: getattr(options, name, False) for name in ("overwrite", "update")}
     with ExitStack() as stack:
         outputs: list[OutputFile] = []
@@ -148,6 +150,7 @@ def make(
             provenance = Provenance(
                 each.kind.KIND, {**each.settings, **share}, records, dict(network or {}), device,
                 asked_of(asks, known, without=each.made_with) or {}, typed_names(asks),
+                each.follows,
             )  # fmt: skip
             if is_dry(options):
                 outputs.append(foresee(each.path, provenance, **replacing))
@@ -184,6 +187,20 @@ def fill(
     label: str,
     unit: str,
     rows_per_part: int | None = None,
+) -> int:
+    """As ``fill_parts``, of all rows; for ``rows_per_part`` see ``parts_of``."""
+    parts = parts_of(n_rows, rows_per_part)
+    return fill_parts(output, parts, compute, progress, label=label, unit=unit)
+
+
+def fill_parts(
+    output: OutputFile,
+    parts: Sequence[range],
+    compute: Callable[[range], Datasets],
+    progress: Progress,
+    *,
+    label: str,
+    unit: str,
     hands: tuple[Crew, Callable[[], Compute]] | None = None,
 ) -> int:
     """Write the parts of an output that an earlier, interrupted run has not finished.
@@ -191,7 +208,6 @@ def fill(
     Args:
         compute: from the rows of a part to its datasets.
         label, unit: of the progress.
-        rows_per_part: see ``parts_of``.
         hands: those who work in place of this process, and what gives them ``compute``.
 
     Returns:
@@ -200,10 +216,9 @@ def fill(
     Raises:
         RrtoolError: see ``map_parts``; or a part that was made is not there.
     """
-    parts = parts_of(n_rows, rows_per_part)
     missing = output.missing_parts(len(parts))
-    with progress.task(label, n_rows, unit) as advance:
-        advance(n_rows - sum(len(parts[number]) for number in missing))
+    with progress.task(label, sum(map(len, parts)), unit) as advance:
+        advance(sum(map(len, parts)) - sum(len(parts[number]) for number in missing))
         if hands is None:
             for number in missing:
                 output.write_part(number, compute(parts[number]))

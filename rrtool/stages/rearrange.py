@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from rrtool.artifacts import OverImages, Provenance, create, open_any
-from rrtool.artifacts.output.current import without_images
+from rrtool.artifacts.output.current import without
 from rrtool.errors import RrtoolError
 from rrtool.images.collection import Collection, collect
 from rrtool.options import Options
@@ -78,7 +78,8 @@ def _asked_alike(path: str, asked: dict[str, Any] | None, stack: ExitStack) -> O
         return None
     if asked is None or not isinstance(old, OverImages) or not old.asked:
         return None
-    return old if without_images(asked) == without_images(old.asked) else None
+    of_any = [without(each, ("images",)) for each in (asked, old.asked)]
+    return old if of_any[0] == of_any[1] else None
 
 
 def _may_move(kept: Kept) -> bool:

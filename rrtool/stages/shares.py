@@ -4,22 +4,27 @@ from collections.abc import Sequence
 from typing import Any
 
 from rrtool.errors import UsageError
-from rrtool.stages.driver import parts_of
 from rrtool.stages.over_images import SHARE
 
 
-def own_parts(n_rows: int, share: tuple[int, int]) -> list[range]:
+def own_parts(
+    parts: Sequence[range], share: tuple[int, int], unit: str = "images"
+) -> Sequence[range]:
     """The parts of a share, by the number of it and of all.
+
+    Args:
+        parts: of all rows.
+        unit: what a row is, for the message.
 
     Raises:
         UsageError: it has none.
     """
-    parts, (number, n_shares) = parts_of(n_rows), share
+    number, n_shares = share
     if n_shares > len(parts):
         raise UsageError(
-            f"a share is of {len(parts[0])} images at least",
+            f"a share is of {len(parts[0])} {unit} at least",
             where="--shard",
-            expected=f"at most {len(parts)} shares of {n_rows} images",
+            expected=f"at most {len(parts)} shares of {parts[-1].stop} {unit}",
             found=n_shares,
         )
     first, end = ((number - more) * len(parts) // n_shares for more in (1, 0))

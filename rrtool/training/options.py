@@ -1,17 +1,12 @@
 """How the network is trained (METHODS §8): options of al-cycle and of al-pretrain."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rrtool.errors import OptionError
-from rrtool.options import DeviceOptions, Options, declarations, option
+from rrtool.options import DeviceOptions, again, option
 
 _PANEL = "Training"
-
-
-def again(options: type[Options], name: str, default: Any, **changed: Any) -> Any:
-    """An option of a base class, with another default and perhaps another help."""
-    return option(default, **{**vars(declarations(options)[name].declared), **changed})
 
 
 @dataclass(frozen=True, kw_only=True)

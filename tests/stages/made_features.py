@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from rrtool.artifacts import Provenance, create
-from rrtool.artifacts.kinds import Features
+from rrtool.artifacts.kinds import Features, Regions
 
 OPTIONS = {
     "boxes": False,
@@ -55,5 +55,27 @@ def write_features(
                 descriptors=np.where(good[:, None], descriptors, 0).astype(np.float32),
             ),
             extra={"n_channels": 9, "n_skipped": len(failed), "n_failed_rows": len(failed)},
+        )
+    return path
+
+
+def write_regions(path: Path, descriptors: np.ndarray, counts: Sequence[int]) -> Path:
+    """Regions of images that have so many each."""
+    n, r = len(counts), len(descriptors)
+    provenance = Provenance("regions", {**OPTIONS, "regions": "made"}, [], NETWORK)
+    with create(path, provenance, overwrite=True) as target:
+        target.publish(
+            Regions.columns(
+                names=[f"{i}.png" for i in range(n)],
+                reasons=[""] * n,
+                status=np.zeros(n, np.uint8),
+                image_sizes=np.full((n, 2), 100, np.int32),
+                boxes=np.tile(np.float32([0, 0, 100, 100]), (n, 1)),
+                file_signatures=np.zeros((n, 2), np.int64),
+                descriptors=descriptors.astype(np.float32),
+                region_boxes=np.tile(np.float32([0, 0, 40, 40]), (r, 1)),
+                offsets=np.concatenate([[0], np.cumsum(counts)]),
+            ),
+            extra={"n_channels": 9},
         )
     return path

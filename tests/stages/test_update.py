@@ -13,7 +13,6 @@ import pytest
 import rrtool
 from rrtool.artifacts import OverImages, Provenance, create, open_any
 from rrtool.errors import ArtifactError, OptionError
-from rrtool.progress import Silent
 from rrtool.stages.driver import parts_of
 from tests import tiny
 from tests.stages.update_sequences import (
@@ -25,7 +24,7 @@ from tests.stages.update_sequences import (
     interrupted_at,
     one_thread,
 )
-from tests.tiny import make_pictures, picture
+from tests.tiny import Told, make_pictures, picture
 
 SMALL = {"max_size": 64, "scales": (1.0,), "engine": "torch"}  # of the default network
 
@@ -53,16 +52,6 @@ def here(made: Path, tmp_path: Path) -> Path:
     for name in ("photos", "kept"):
         shutil.copytree(made / name, tmp_path / name)
     return tmp_path
-
-
-class Told(Silent):
-    """The messages of a run."""
-
-    def __init__(self) -> None:
-        self.lines: list[str] = []
-
-    def message(self, text: str) -> None:
-        self.lines.append(text)
 
 
 def _fresh(folder: Path) -> Path:

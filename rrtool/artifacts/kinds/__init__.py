@@ -6,7 +6,7 @@ from rrtool.artifacts.kinds.activation_maps import ActivationMaps
 from rrtool.artifacts.kinds.centrality import Centrality
 from rrtool.artifacts.kinds.evaluation import Evaluation
 from rrtool.artifacts.kinds.features import Features
-from rrtool.artifacts.kinds.graph import Graph
+from rrtool.artifacts.kinds.graph import Graph, GraphShare
 from rrtool.artifacts.kinds.images import OverImages
 from rrtool.artifacts.kinds.learning import AlAgreement, AlPretraining, AlState
 from rrtool.artifacts.kinds.local_features import LocalFeaturesFile
@@ -19,7 +19,8 @@ from rrtool.artifacts.reader import Artifact, open_artifact
 
 KINDS: tuple[type[Artifact], ...] = (
     Features, ActivationMaps, LocalFeaturesFile, Regions, Saliency, Objects, Whitening, Graph,
-    Centrality, OfflineDiffusion, Ranking, Evaluation, AlState, AlPretraining, AlAgreement,
+    GraphShare, Centrality, OfflineDiffusion, Ranking, Evaluation, AlState, AlPretraining,
+    AlAgreement,
 )  # fmt: skip
 
 

@@ -20,6 +20,10 @@ class Graph(Artifact):
     names = Texts("n", "of the images")
     status = Column("uint8", "v", "1: failed, zero or not finite; no edges")
     offsets = Column("int64", "n+1", "vertices of each image", offsets_of="status")
+    descriptor_digests = Column(
+        "uint8", "v 16", "BLAKE2b-128 of each descriptor in float32; zero where there is none",
+        optional=True,
+    )  # fmt: skip
     neighbor_ids = Column(
         "int32", "v k", "the k nearest vertices, best first; −1 for none", ids_of="v"
     )
@@ -74,3 +78,17 @@ class Graph(Artifact):
         if not np.array_equal(np.sort(order), np.arange(len(order))):
             raise self.damaged("an ordering that has not every vertex once")
         return order
+
+
+class GraphShare(Artifact):
+    """The neighbours of some vertices of a graph, from ``build-graph --shard``; for ``merge``."""
+
+    KIND = "graph-share"
+    FACTS = {"share": dict, "description": dict}
+    OPTIONS = {"k": int, "gamma": (int, float), "symmetrize": str}
+    names = Texts("n", "of the images")
+    status = Column("uint8", "v", "of all vertices, as in the graph")
+    offsets = Column("int64", "n+1", "vertices of each image", offsets_of="status")
+    descriptor_digests = Column("uint8", "v 16", "of all vertices, as in the graph")
+    neighbor_ids = Column("int32", "s k", "as in the graph, of the share's vertices", ids_of="v")
+    similarities = Column("float32", "s k", "of the neighbours; 0 where there is none")

@@ -1,7 +1,7 @@
 """Whether an artifact that is there is the one that is wanted, and what differs if it isn't."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ class Standing:
 
     Attributes:
         is_current: it was made with the same options from the same inputs.
-        is_update: it was made so from other images, and may be updated.
+        is_update: it was made so from other inputs of those that an update follows.
         digest: of it, where it is one of the two.
     """
 
@@ -67,17 +67,30 @@ def standing_of(
         before, wanted = existing.identity(), provenance.identity()
         if before == wanted:
             return Standing(is_current=True, digest=existing.digest)
-        if update and without_images(before) == without_images(wanted):
+        if update and _may_follow(existing, provenance):
             return Standing(is_update=True, digest=existing.digest)
         if not overwrite:
             raise _made_otherwise(existing, provenance)
         return NOT_THERE
 
 
-def without_images(identity: Mapping[str, Any]) -> dict[str, Any]:
-    """An identity, or what was asked, of whichever images."""
-    others = {role: digest for role, digest in identity["inputs"].items() if role != "images"}
-    return {**identity, "inputs": others}
+def _may_follow(existing: Artifact, wanted: Provenance) -> bool:
+    """Whether an artifact differs in nothing but what an update follows."""
+    before, now = (without(each.identity(), wanted.follows) for each in (existing, wanted))
+    asked = [each.asked.get("options", {}) for each in (existing, wanted)]
+    # An option that was found from the inputs is another one that was given.
+    return before == now and all(
+        asked[0].get(name) == asked[1].get(name) for name in wanted.follows
+    )
+
+
+def without(identity: Mapping[str, Any], names: Collection[str]) -> dict[str, Any]:
+    """An identity, or what was asked, but for some inputs and options."""
+    parts = {
+        part: {name: value for name, value in identity[part].items() if name not in names}
+        for part in ("inputs", "options")
+    }
+    return {**identity, **parts}
 
 
 def _may_be_ours(path: Path) -> bool:
@@ -93,6 +106,8 @@ def _may_be_ours(path: Path) -> bool:
 
 def _made_otherwise(existing: Artifact, wanted: Provenance) -> ArtifactError:
     todo = "use --overwrite to replace it, or choose another -o"
+    if "update" in wanted.typed and _may_follow(existing, wanted):
+        todo = f"use --update to keep what has not changed, {todo.removeprefix('use ')}"
     before, now = existing.identity(), wanted.identity()
     asked = {"asked": existing.asked.get("options", {})}, {"asked": wanted.asked.get("options", {})}
     difference = first_difference(before | asked[0], now | asked[1], wanted.typed)
@@ -104,7 +119,5 @@ def _made_otherwise(existing: Artifact, wanted: Provenance) -> ArtifactError:
     changed = [role for role in roles if before["inputs"].get(role) != now["inputs"].get(role)]
     names = [wanted.typed.get(role.replace("-", "_"), role) for role in sorted(changed)]
     others = f"other {' and '.join(names)}, or they have changed since"
-    if changed == ["images"] and "update" in wanted.typed:
-        todo = f"use --update to keep what has not changed, {todo.removeprefix('use ')}"
     what = f"the output exists and was made from {others}"
     return ArtifactError(what, where=existing.path, todo=todo)

@@ -46,7 +46,8 @@ class OutputFile:
         uuid: what it will be known by.
         is_current: the artifact is there already, made with the same options from the same
             inputs: there is nothing to do.
-        is_update: the artifact is there and differs in its images alone: rows of it may be kept.
+        is_update: the artifact is there and differs in nothing but what an update follows, such
+            as its images: rows of it may be kept.
         folder: of its parts.
     """
 
@@ -172,8 +173,8 @@ def create(
 
     An artifact that is there already is left alone if it was made with the same options from the
     same inputs (its time of change is renewed, for make); otherwise it is replaced on
-    ``overwrite``, or on ``update`` if it is of other images only, and only when the new one is
-    complete. What killed runs have left of it is removed.
+    ``overwrite``, or on ``update`` if it differs in what that follows only, and only when the new
+    one is complete. What killed runs have left of it is removed.
 
     Raises:
         UsageError: nothing can be written there.

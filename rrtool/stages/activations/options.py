@@ -1,8 +1,7 @@
 """Options of every command that runs a network over images (METHODS §1)."""
 
-import re
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from rrtool.declared import MAX_SEED
 from rrtool.engine.options import WorkersOptions
@@ -19,7 +18,9 @@ from rrtool.options import (
     Command,
     DeviceOptions,
     Options,
-    OutputOptions,
+    ShareOptions,
+    UpdateOptions,
+    again,
     argument,
     artifact,
     option,
@@ -35,7 +36,6 @@ _WEIGHTS = (
     "once; or none, for seeded random weights."
 )
 MAX_PIXELS = 150_000_000
-_SHARD = re.compile(r"[1-9]\d{0,5}/[1-9]\d{0,5}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,62 +83,31 @@ class DecodingOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OverImagesOptions(WorkersOptions, ImagesOptions, DecodingOptions, OutputOptions):
+class OverImagesOptions(WorkersOptions, ImagesOptions, DecodingOptions, ShareOptions):
     """How an artifact over images follows them, which of them it is of, and who makes it."""
 
-    update: bool = option(
-        False,
-        "Bring an output up to date whose images have changed: rows of unchanged and of renamed "
-        "images are kept, new and changed ones are computed, those of images that are gone are "
-        "dropped.",
-        shapes=False, replaces=True, panel="Output",
+    update: bool = again(
+        UpdateOptions, "update", False,
+        help="Bring an output up to date whose images have changed: rows of unchanged and of "
+        "renamed images are kept, new and changed ones are computed, those of images that are gone "
+        "are dropped.",
     )  # fmt: skip
     dry_run: bool = option(
         False, "Say what would be done, and write nothing.", shapes=False, panel="Output"
     )
-    shard: str | None = option(
-        None,
-        "Work on one of so many shares of the images, such as 2/8; rrtool merge joins the shares.",
-        shapes=False, panel="Output",
+    shard: str | None = again(
+        ShareOptions, "shard", None,
+        help="Work on one of so many shares of the images, such as 2/8; rrtool merge joins the "
+        "shares.",
     )  # fmt: skip
 
     def check(self) -> None:
         super().check()
-        if self.shard is not None:
-            if not _SHARD.fullmatch(self.shard) or not 1 <= self.share[0] <= self.share[1]:
-                raise OptionError(
-                    "bad --shard", option="shard", expected="a number of so many, such as 2/8",
-                    found=self.shard,
-                )  # fmt: skip
-            if self.update:
-                raise OptionError(
-                    "--update is for whole collections", option="update", found="--shard",
-                    todo="leave out one of the two",
-                )  # fmt: skip
-        if self.update and self.overwrite:
-            raise OptionError(
-                "--update keeps what --overwrite would replace", option="update",
-                todo="leave out one of the two",
-            )  # fmt: skip
         if self.update and getattr(self, "boxes", None) is not None:
             raise OptionError(
                 "--update is for whole images", option="update", found="--boxes",
                 todo="leave out --update",
             )  # fmt: skip
-
-    @property
-    def share(self) -> tuple[int, int]:
-        """Which one of how many."""
-        number, _, n_shares = (self.shard or "1/1").partition("/")
-        return int(number), int(n_shares)
-
-    def asked(self) -> dict[str, Any]:
-        """See ``Options``. The whole is asked for in the same words by all versions."""
-        return {**super().asked(), **self.share_setting()}
-
-    def share_setting(self) -> dict[str, str]:
-        """What tells a share from the whole."""
-        return {} if self.share[1] == 1 else {"shard": "/".join(map(str, self.share))}
 
 
 @dataclass(frozen=True, kw_only=True)

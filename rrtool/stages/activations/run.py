@@ -21,7 +21,7 @@ from rrtool.stages.activations.input import ActivationInput
 from rrtool.stages.activations.making import Started, describe_parts, to_compute
 from rrtool.stages.activations.options import OverImagesOptions
 from rrtool.stages.activations.task import Job
-from rrtool.stages.driver import Wanted, make
+from rrtool.stages.driver import Wanted, make, parts_of
 from rrtool.stages.over_images import Finish, publish_over_images
 from rrtool.stages.shares import own_parts, share_facts
 from rrtool.stages.update import Kept, engine_of, other_engine, plan_of, tell
@@ -54,7 +54,7 @@ def _make_all(
 ) -> Path:
     def work(outputs: list[OutputFile]) -> None:
         with ExitStack() as stack:
-            parts = own_parts(len(collection), options.share)
+            parts = own_parts(parts_of(len(collection)), options.share)
             own = collection.share(slice(parts[0].start, parts[-1].stop))
             kept = _kept(options, own, outputs, stack)
             tell(kept, progress)

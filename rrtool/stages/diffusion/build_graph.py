@@ -1,34 +1,35 @@
 """``rrtool build-graph``: features → k-nearest-neighbour graph (thesis §2.4)."""
 
+from __future__ import annotations
+
 import os
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import Graph, OutputFile
+from rrtool.artifacts import Graph, GraphShare, OutputFile
 from rrtool.core.diffusion import knn
-from rrtool.core.diffusion.diffusion import diffusion_spread
-from rrtool.core.diffusion.graph import (
-    GraphStatistics,
-    build_adjacency,
-    graph_statistics,
-    locality_ordering,
-)
-from rrtool.core.diffusion.neighbors import default_k, is_too_many
+from rrtool.core.diffusion.neighbors import default_k
 from rrtool.devices import resolve_device
-from rrtool.engine.crew import Crew
 from rrtool.engine.mapping import open_crew
 from rrtool.errors import ArtifactError, OptionError, WorkFailed
 from rrtool.progress import Progress, Silent
+from rrtool.stages.diffusion.finish_graph import Vertices, publish_graph
+from rrtool.stages.diffusion.graph_update import KeptLists, kept_lists
 from rrtool.stages.diffusion.options import BuildGraphOptions
-from rrtool.stages.driver import Datasets, Wanted, as_inputs, fill, make
-from rrtool.stages.retrieval.descriptors import Described, open_described, read_descriptors
+from rrtool.stages.driver import Datasets, Wanted, as_inputs, fill_parts, make, parts_of
+from rrtool.stages.retrieval.descriptors import (
+    Described,
+    Descriptors,
+    open_described,
+    read_descriptors,
+)
+from rrtool.stages.shares import own_parts, share_facts
 from rrtool.stages.workers import Compute
 
-_ROWS_PER_PART = 8192
+_ROWS_PER_PART = 1024
 _RECALL_SAMPLE = 1000
 
 
@@ -45,8 +46,12 @@ def run(options: BuildGraphOptions, progress: Progress) -> Path:
         n_images = source.lengths["n"]
         k = options.k or default_k(n_images, source.lengths.get("r", n_images))
         search = knn.KnnOptions(k, options.method, device, options.seed)
+        settings = {**options.settings(), "k": k}
+        kind = Graph if options.share[1] == 1 else GraphShare
+        # A k that is found from the number of images may follow it.
+        follows = ("features", "k") if options.k is None else ("features",)
         return make(
-            options, Wanted(options.output, Graph, {**options.settings(), "k": k}),
+            options, Wanted(options.output, kind, settings, follows=follows),
             lambda outputs: _build(source, outputs[0], options, search, progress), progress,
             inputs=as_inputs(features=source), network=source.network, device=device,
         )  # fmt: skip
@@ -60,45 +65,47 @@ def _build(
     progress: Progress,
 ) -> None:
     found = read_descriptors(source, progress)
-    vertices = found.vertices
-    status = np.ones(len(found.vectors), dtype=np.uint8)
-    status[vertices] = 0
-    search = _within(search, options.k, len(vertices), source.path)
-    if len(vertices) == 1:
+    ids = found.vertices
+    search = _within(search, options.k, len(ids), source.path)
+    if len(ids) == 1:
         progress.message(f"{source.path}: only one photo, or region, has a descriptor")
+    vertices = Vertices.of(source, found, ids)
+    updated = str(output.path) if output.is_update else None
+    parts = own_parts(parts_of(len(found.vectors), _ROWS_PER_PART), options.share, "vertices")
+    if search.method != "exact":
+        progress.message(f"building the {search.method} index of {len(ids)} vectors")
+    neighbors = _neighbors_of(found, search, updated, progress)
     with open_crew(options.crew) as crew:
-        hands = None if crew is None else (crew, _opener(source, search))
-        n_parts, recall = _find_neighbors(found.vectors, vertices, search, output, progress, hands)
-    neighbor_ids = np.concatenate(list(output.read_parts(Graph.neighbor_ids, n_parts)))
-    similarities = np.concatenate(list(output.read_parts(Graph.similarities, n_parts)))
-    adjacency = build_adjacency(neighbor_ids, similarities, options.gamma, options.symmetrize)
-    statistics = graph_statistics(adjacency, neighbor_ids)
-    ordering = locality_ordering(adjacency)
-    spread = diffusion_spread(adjacency, ordering, search.device)
-    _tell(statistics, spread, recall, options.method, progress)
-    if is_too_many(search.k, source.lengths["n"], len(found.vectors)):
-        progress.message(
-            f"k = {search.k} neighbours are many for {source.lengths['n']} images: those that do "
-            "not belong together are joined"
-        )
-    output.publish(
-        Graph.columns(
-            indptr=adjacency.indptr.astype(np.int64),
-            indices=adjacency.indices.astype(np.int32),
-            weights=adjacency.data,
-            ordering=ordering,
-            status=status,
-            offsets=found.offsets,
-            names=source.names,
-        ),
-        n_parts=n_parts,
-        extra={
-            "statistics": asdict(statistics) | {"diffusion_spread": spread},
-            "recall": recall,
-            # How the vertices were described; what a ranking on this graph has to carry.
-            "description": {**source.options, "network": source.network},
-        },
-    )
+        opener = partial(lists_of, os.path.abspath(source.path), search, updated)
+        n_parts = fill_parts(
+            output, parts, neighbors, progress, label="build-graph", unit="vertices",
+            hands=None if crew is None else (crew, opener),
+        )  # fmt: skip
+    if facts := share_facts(options.share, parts, len(found.vectors)):
+        columns = GraphShare.columns(**vertices.columns())
+        extra = {**facts, "description": vertices.description}
+        output.publish(columns, n_parts=n_parts, extra=extra)
+        return
+    recall = 1.0 if search.method == "exact" else neighbors.measured_recall()
+    made = {**options.settings(), "k": search.k, "recall": recall}
+    publish_graph(output, vertices, n_parts, made, search.device, progress)
+
+
+def lists_of(path: str, search: knn.KnnOptions, updated: str | None) -> Compute:
+    """On a worker: what finds the lists of neighbours of some rows."""
+    with open_described(path) as source:
+        found = read_descriptors(source, Silent())
+    return _neighbors_of(found, search, updated, Silent())
+
+
+def _neighbors_of(
+    found: Descriptors, search: knn.KnnOptions, updated: str | None, progress: Progress
+) -> _Neighbors:
+    """What finds them, with what serves again of the graph that is updated."""
+    vertices, kept = found.vertices, None
+    if updated is not None:
+        kept = kept_lists(updated, found, search, progress)
+    return _Neighbors(found.vectors, vertices, search, kept)
 
 
 def _within(
@@ -119,40 +126,6 @@ def _within(
     return search
 
 
-def _find_neighbors(
-    vectors: np.ndarray,
-    vertices: np.ndarray,
-    search: knn.KnnOptions,
-    output: OutputFile,
-    progress: Progress,
-    hands: tuple[Crew, Callable[[], Compute]] | None,
-) -> tuple[int, float]:
-    """Write the lists of neighbours; the number of parts, and the recall, 1 if exact."""
-    if search.method != "exact":
-        progress.message(f"building the {search.method} index of {len(vertices)} vectors")
-    searcher = searcher_of(_rows(vectors, vertices), search)
-    n_parts = fill(
-        output, len(vectors), lambda rows: _part(rows, vertices, searcher, search.k), progress,
-        label="build-graph", unit="vertices", rows_per_part=_ROWS_PER_PART, hands=hands,
-    )  # fmt: skip
-    if search.method == "exact":
-        return n_parts, 1.0
-    return n_parts, _measured_recall(_rows(vectors, vertices), searcher, search)
-
-
-def _opener(source: Described, search: knn.KnnOptions) -> Callable[[], Compute]:
-    return partial(lists_of, os.path.abspath(source.path), search)
-
-
-def lists_of(path: str, search: knn.KnnOptions) -> Compute:
-    """On a worker: what finds the lists of neighbours of some rows."""
-    with open_described(path) as source:
-        found = read_descriptors(source, Silent())
-    vertices = found.vertices
-    searcher = searcher_of(_rows(found.vectors, vertices), search)
-    return lambda rows: _part(rows, vertices, searcher, search.k)
-
-
 def searcher_of(vectors: np.ndarray, search: knn.KnnOptions) -> knn.Searcher:
     """Finds nearest vectors.
 
@@ -168,46 +141,60 @@ def searcher_of(vectors: np.ndarray, search: knn.KnnOptions) -> knn.Searcher:
         ) from None
 
 
-def _rows(vectors: np.ndarray, vertices: np.ndarray) -> np.ndarray:
-    """Without a copy where every row is a vertex."""
-    return vectors if len(vertices) == len(vectors) else vectors[vertices]
+class _Neighbors:
+    """Finds the lists of neighbours of the rows of a part.
 
+    Args:
+        vectors: ``(n, d)`` of all rows.
+        vertices: ids of those that have lists.
+        kept: lists that serve again.
 
-def _part(rows: range, vertices: np.ndarray, searcher: knn.Searcher, k: int) -> Datasets:
-    """Lists of the rows of a part, as row ids; rows that are no vertices have empty ones."""
-    first, last = np.searchsorted(vertices, [rows.start, rows.stop])
-    ids = np.full((len(rows), k), -1, dtype=np.int32)
-    similarities = np.zeros((len(rows), k), dtype=np.float32)
-    if len(vertices) == 1:  # it has no neighbour
+    Raises:
+        WorkFailed: see ``searcher_of``.
+    """
+
+    def __init__(
+        self,
+        vectors: np.ndarray,
+        vertices: np.ndarray,
+        search: knn.KnnOptions,
+        kept: KeptLists | None = None,
+    ) -> None:
+        # Without a copy where every row is a vertex.
+        self._vectors = vectors if len(vertices) == len(vectors) else vectors[vertices]
+        self._vertices = vertices
+        self._search = search
+        self._kept = kept
+        self._searcher = searcher_of(self._vectors, search)
+
+    def __call__(self, rows: range) -> Datasets:
+        """Ids and similarities ``(rows, k)``; rows that are no vertices have empty lists."""
+        places = np.arange(*np.searchsorted(self._vertices, [rows.start, rows.stop]))
+        ids = np.full((len(rows), self._search.k), -1, dtype=np.int32)
+        similarities = np.zeros(ids.shape, dtype=np.float32)
+        if len(self._vertices) > 1:  # an only one has no neighbour
+            own = self._vertices[places] - rows.start
+            ids[own], similarities[own] = self._lists(places)
         return Graph.columns(neighbor_ids=ids, similarities=similarities)
-    found, values = searcher.neighbors(np.arange(first, last))
-    places = vertices[first:last] - rows.start
-    ids[places] = np.where(found >= 0, vertices[found], -1)
-    similarities[places] = values
-    return Graph.columns(neighbor_ids=ids, similarities=similarities)
 
+    def _lists(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Of some vertices, by their places among all."""
+        if self._kept is None:
+            return self._searched(places)
+        rows, vectors = self._vertices[places], self._vectors[places]
+        ids, similarities, is_right = self._kept.neighbors(rows, vectors, self._search.k)
+        ids[~is_right], similarities[~is_right] = self._searched(places[~is_right])
+        return ids, similarities
 
-def _measured_recall(vectors: np.ndarray, searcher: knn.Searcher, search: knn.KnnOptions) -> float:
-    """Of the exact neighbours of a sample of vertices, how many the approximate search finds."""
-    generator = np.random.default_rng(search.seed)
-    n_sample = min(len(vectors), _RECALL_SAMPLE)
-    sample = np.sort(generator.choice(len(vectors), n_sample, replace=False))
-    exact = knn.Searcher(vectors, knn.KnnOptions(search.k))
-    ids, found = searcher.neighbors(sample)
-    return knn.recall(np.where(ids < 0, -np.inf, found), exact.neighbors(sample)[1])
+    def _searched(self, places: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        found, similarities = self._searcher.neighbors(places)
+        return np.where(found >= 0, self._vertices[found], -1), similarities
 
-
-def _tell(
-    statistics: GraphStatistics, spread: float, recall: float, method: str, progress: Progress
-) -> None:
-    progress.message(
-        f"{statistics.n_vertices} vertices, {statistics.n_edges} edges, mean degree "
-        f"{statistics.mean_degree:.1f}, {statistics.n_components} components "
-        f"(largest {statistics.largest_component}), {statistics.n_isolated} isolated, "
-        f"{100 * statistics.mutual_fraction:.0f} % of neighbours mutual, "
-        f"a diffusion spreads over {100 * spread:.1f} % of them"
-    )
-    if method != "exact":
-        progress.message(f"recall of --method {method}: {recall:.4f} on a sample")
-    if not statistics.n_edges:
-        progress.message("the graph has no edges: no two descriptors are mutual neighbours")
+    def measured_recall(self) -> float:
+        """Of the exact neighbours of a sample of vertices, how many the search finds."""
+        generator = np.random.default_rng(self._search.seed)
+        n_sample = min(len(self._vectors), _RECALL_SAMPLE)
+        sample = np.sort(generator.choice(len(self._vectors), n_sample, replace=False))
+        exact = knn.Searcher(self._vectors, knn.KnnOptions(self._search.k))
+        ids, found = self._searcher.neighbors(sample)
+        return knn.recall(np.where(ids < 0, -np.inf, found), exact.neighbors(sample)[1])

@@ -10,6 +10,9 @@ from rrtool.options import (
     DeviceOptions,
     OutputOptions,
     SeedOptions,
+    ShareOptions,
+    UpdateOptions,
+    again,
     argument,
     artifact,
     option,
@@ -21,7 +24,7 @@ MAX_ITERATIONS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class BuildGraphOptions(WorkersOptions, SeedOptions, DeviceOptions, OutputOptions):
+class BuildGraphOptions(WorkersOptions, SeedOptions, DeviceOptions, ShareOptions):
     """Connect descriptors with their nearest neighbours (graph)."""
 
     COMMAND: ClassVar = Command("build-graph", "rrtool.stages.diffusion.build_graph", "§2.4")
@@ -48,6 +51,18 @@ class BuildGraphOptions(WorkersOptions, SeedOptions, DeviceOptions, OutputOption
         choices=SYMMETRIZATIONS,
     )
 
+    update: bool = again(
+        UpdateOptions, "update", False,
+        help="Bring a graph up to date whose descriptors have changed: lists of neighbours are "
+        "kept of descriptors that are the same to the last bit, new ones are searched against "
+        "all and all against new ones, and lists that have lost a neighbour are searched anew.",
+    )  # fmt: skip
+    shard: str | None = again(
+        ShareOptions, "shard", None,
+        help="Search the neighbours of one of so many shares of the vertices, such as 2/8; rrtool "
+        "merge joins the shares (graph-share).",
+    )  # fmt: skip
+
     def check(self) -> None:
         super().check()
         if self.workers_on is not None and self.method == "hnsw":
@@ -55,6 +70,12 @@ class BuildGraphOptions(WorkersOptions, SeedOptions, DeviceOptions, OutputOption
                 "one process builds the index of --method hnsw", option="workers_on",
                 found="--workers-on", todo="leave it out, or use --method exact or ivf",
             )  # fmt: skip
+        for name in ("update", "shard"):
+            if getattr(self, name) and self.method != "exact":
+                raise OptionError(
+                    f"{self.typed(name)} is for exact lists of neighbours", option=name,
+                    found=f"--method {self.method}", todo=f"leave {self.typed(name)} out",
+                )  # fmt: skip
 
     def settings(self) -> dict[str, Any]:
         """The exact search knows no chance."""

@@ -14,6 +14,7 @@ from rrtool.artifacts import (
     require_equal,
     require_same_network,
 )
+from rrtool.artifacts.digests import digests_of_rows
 from rrtool.core.retrieval.ranking import ROWS_PER_BLOCK
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
@@ -41,6 +42,12 @@ class Descriptors:
     def vertices(self) -> np.ndarray:
         """``(m,)`` int32, the vectors that are usable and not zero."""
         return np.flatnonzero(self.usable & self.vectors.any(axis=1)).astype(np.int32)
+
+    def digests(self) -> np.ndarray:
+        """BLAKE2b-128 of each vector, ``(r, 16)`` uint8; zero for those that are no vertices."""
+        is_vertex = np.zeros(len(self.vectors), dtype=bool)
+        is_vertex[self.vertices] = True
+        return digests_of_rows(self.vectors, is_vertex)
 
     @property
     def usable_images(self) -> np.ndarray:

@@ -53,6 +53,7 @@ def test_diffuse_refuses_a_graph_of_fewer_vertices(made: Path, tmp_path: Path) -
         assert isinstance(graph, Graph)
         first = {
             "status": graph.status[:-1],
+            "descriptor_digests": graph.descriptor_digests[:-1],
             "neighbor_ids": np.minimum(graph.neighbor_ids[:-1], N - 2),
             "similarities": graph.similarities[:-1],
             "indptr": np.zeros(N, np.int64),
