@@ -1,5 +1,7 @@
 """Graphs of nearest neighbours."""
 
+from __future__ import annotations
+
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -35,7 +37,7 @@ class Graph(Artifact):
         "int32", "v", "order in which neighbours lie close (reverse Cuthill–McKee)", ids_of="v"
     )
 
-    def adjacency(self) -> "csr_array":
+    def adjacency(self) -> csr_array:
         """W ``(v, v)`` float32, its rows and columns all the rows.
 
         Raises:
@@ -92,3 +94,20 @@ class GraphShare(Artifact):
     descriptor_digests = Column("uint8", "v 16", "of all vertices, as in the graph")
     neighbor_ids = Column("int32", "s k", "as in the graph, of the share's vertices", ids_of="v")
     similarities = Column("float32", "s k", "of the neighbours; 0 where there is none")
+
+
+def require_lists(artifact: Graph | GraphShare, neighbor_ids: np.ndarray, first: int) -> None:
+    """No vertex may be in its own list, or twice in one.
+
+    Args:
+        neighbor_ids: ``(n, k)``, of an artifact.
+        first: the vertex that the first of them is of.
+
+    Raises:
+        ArtifactError: one is.
+    """
+    own = np.arange(first, first + len(neighbor_ids))[:, None]
+    ordered = np.sort(neighbor_ids, axis=1)
+    is_twice = (ordered[:, 1:] == ordered[:, :-1]) & (ordered[:, 1:] >= 0)
+    if is_twice.any() or (neighbor_ids == own).any():
+        raise artifact.damaged("one that lists itself, or another twice", "neighbours of a vertex")

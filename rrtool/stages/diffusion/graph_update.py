@@ -8,6 +8,7 @@ import numpy as np
 
 from rrtool.artifacts import Graph, open_artifact
 from rrtool.artifacts.digests import match_rows
+from rrtool.artifacts.kinds.graph import require_lists
 from rrtool.core.diffusion.knn import KnnOptions, Searcher
 from rrtool.core.retrieval.list_update import update_lists
 from rrtool.progress import Progress
@@ -91,6 +92,7 @@ def _moved(old: Graph, sources: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.
     kept = np.flatnonzero(sources >= 0)
     places[sources[kept]] = kept
     old_ids, old_similarities = old.neighbor_ids, old.similarities
+    require_lists(old, old_ids, 0)
     ids = np.full((len(sources), old_ids.shape[1]), -1, dtype=np.int32)
     similarities = np.zeros(ids.shape, dtype=np.float32)
     bounds = np.full(len(sources), np.inf, dtype=np.float32)

@@ -3,69 +3,30 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from rrtool.artifacts import (
     Features,
+    Graph,
+    GraphShare,
     OutputFile,
-    OverImages,
-    Provenance,
     create,
     open_any,
     skipped_list_path,
 )
 from rrtool.artifacts.rows import RowTable, TakenRows
-from rrtool.errors import ArtifactError, UsageError
+from rrtool.errors import UsageError
 from rrtool.files import read_regular
 from rrtool.images.collection import Collection
 from rrtool.progress import Progress
 from rrtool.stages.driver import parts_of
 from rrtool.stages.extraction.options import MergeOptions
-from rrtool.stages.over_images import COUNTS, SHARE, Finish, publish_over_images
+from rrtool.stages.over_images import Finish, publish_over_images
 from rrtool.stages.retrieval.center import own_whitening, whiten_about
-
-# Facts that are of the rows of a share alone.
-_OWN = (*COUNTS, SHARE, "centred_on")
-
-
-@dataclass(frozen=True)
-class _Share:
-    """An artifact over some rows of a collection.
-
-    Attributes:
-        first, end: its rows.
-        n_images: of the collection.
-    """
-
-    artifact: OverImages
-    first: int
-    end: int
-    n_images: int
-
-    @staticmethod
-    def of(artifact: Any) -> _Share:
-        share = artifact.extra.get(SHARE) if isinstance(artifact, OverImages) else None
-        if not isinstance(share, dict):
-            raise ArtifactError(
-                "this is no share", where=artifact.path, expected="what --shard has made",
-                found=f"a whole {artifact.kind}",
-            )  # fmt: skip
-        numbers: list[Any] = [share.get(key) for key in ("first", "end", "images")]
-        n_rows = artifact.lengths["n"]
-        if not all(type(each) is int for each in numbers) or numbers[1] - numbers[0] != n_rows:
-            raise artifact.damaged(share, "a share of other rows than it has")
-        return _Share(artifact, *numbers)
-
-    def made_of(self) -> dict[str, Any]:
-        """What all shares have in common."""
-        identity = self.artifact.identity()
-        facts = {key: fact for key, fact in self.artifact.extra.items() if key not in _OWN}
-        options = {key: value for key, value in identity["options"].items() if key != "shard"}
-        return {**identity, "options": options, "facts": facts, "images": self.n_images}
+from rrtool.stages.shares import Share, provenance_of_whole, require_whole
 
 
 def run(options: MergeOptions, progress: Progress) -> Path:
@@ -76,59 +37,30 @@ def run(options: MergeOptions, progress: Progress) -> Path:
         ArtifactError: they are not the shares of one collection, made alike, each once.
     """
     with ExitStack() as stack:
-        shares = [_Share.of(stack.enter_context(open_any(path))) for path in options.shares]
-        shares.sort(key=lambda share: share.first)
-        _require_whole(shares)
-        with create(options.output, _provenance(shares), overwrite=options.overwrite) as output:
+        files = [stack.enter_context(open_any(path)) for path in options.shares]
+        if not files:
+            raise UsageError("no share to merge")
+        shares = sorted(map(Share.of, files), key=lambda share: share.first)
+        require_whole(shares)
+        of_graph = isinstance(files[0], GraphShare)
+        provenance = provenance_of_whole(shares, Graph if of_graph else type(files[0]))
+        with create(options.output, provenance, overwrite=options.overwrite) as output:
             if output.is_current:
                 progress.message(f"{output.path} is up to date")
+            elif of_graph:
+                from rrtool.stages.diffusion.graph_shares import join_graph  # takes its time
+
+                join_graph([share.artifact for share in shares], output, progress)
             else:
                 _join(shares, output)
             return output.path
 
 
-def _require_whole(shares: list[_Share]) -> None:
-    if not shares:
-        raise UsageError("no share to merge")
-    reached, first = 0, shares[0]
-    for share in shares:
-        for key, value in first.made_of().items():
-            if share.made_of()[key] != value:
-                raise ArtifactError(
-                    f"this share was made otherwise ({key})", where=share.artifact.path,
-                    expected=f"as {first.artifact.path}", todo="make all by the same command",
-                )  # fmt: skip
-        if share.first != reached:
-            what = "a share is missing before this one"
-            if share.first < reached:
-                what = "another share has some of the rows of this one"
-            raise ArtifactError(
-                what, where=share.artifact.path, expected=f"rows from {reached}",
-                found=f"{share.first} to {share.end - 1}",
-            )  # fmt: skip
-        reached = share.end
-    if reached != first.n_images:
-        raise ArtifactError(
-            "the last share is missing", where=shares[-1].artifact.path,
-            expected=f"rows up to {first.n_images - 1}", found=f"up to {reached - 1}",
-        )  # fmt: skip
-
-
-def _provenance(shares: list[_Share]) -> Provenance:
-    """That of one run over all images."""
-    first = shares[0].artifact
-    asked = dict(first.asked)
-    if "options" in asked:
-        asked["options"] = {k: v for k, v in asked["options"].items() if k != "shard"}
-    options = shares[0].made_of()["options"]
-    return Provenance(first.kind, options, first.inputs, first.network, first.device, asked)
-
-
-def _join(shares: list[_Share], output: OutputFile) -> None:
+def _join(shares: list[Share], output: OutputFile) -> None:
     tables = [RowTable(share.artifact) for share in shares]
     has_own_mean = Features.unwhitened.name in tables[0].names
     names = tables[0].content - ({Features.descriptors.name} if has_own_mean else set())
-    parts = parts_of(shares[0].n_images)
+    parts = parts_of(shares[0].n_rows)
     place = 0
     for number, rows in enumerate(parts):
         while rows.start >= shares[place].end:
@@ -145,7 +77,7 @@ def _join(shares: list[_Share], output: OutputFile) -> None:
     publish_over_images(output, _collection(shares), len(parts), finish)
 
 
-def _collection(shares: list[_Share]) -> Collection:
+def _collection(shares: list[Share]) -> Collection:
     """The list of images; what has no row is on the list beside the first share, if it is there."""
     files = [share.artifact for share in shares]
     first = files[0].extra

@@ -113,7 +113,7 @@ class OnePassOptions(ExtractOptions, LocalOptions, FeatureSaliencyOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class MergeOptions(OutputOptions):
-    """Join the shares of --shard into what one run makes of all images."""
+    """Join the shares of --shard into what one run makes of all rows."""
 
     COMMAND: ClassVar = Command(
         "merge", "rrtool.stages.extraction.merge", "§2.5", "docs/artifacts.md", quick=False
