@@ -64,9 +64,16 @@ def digests_of_rows(rows: np.ndarray, used: np.ndarray) -> np.ndarray:
     digests = np.zeros((len(rows), _DIGEST), dtype=np.uint8)
     rows = np.ascontiguousarray(rows)
     for row in np.flatnonzero(used):
-        digest = hashlib.blake2b(rows[row].data, digest_size=_DIGEST).digest()
-        digests[row] = np.frombuffer(digest, np.uint8)
+        digests[row] = digest_of_values(rows[row])
     return digests
+
+
+def digest_of_values(*arrays: np.ndarray) -> np.ndarray:
+    """BLAKE2b-128 of the bytes of some arrays, ``(16,)`` uint8."""
+    digest = hashlib.blake2b(digest_size=_DIGEST)
+    for values in arrays:
+        digest.update(np.ascontiguousarray(values).data)
+    return np.frombuffer(digest.digest(), np.uint8)
 
 
 def match_rows(old: np.ndarray, new: np.ndarray) -> np.ndarray:

@@ -70,6 +70,11 @@ class Ranking(Artifact):
     offsets = Column(
         "int64", "qs+1", "of rerank: inliers of each entry", optional=True, offsets_of="inliers"
     )
+    query_digests = Column(
+        "uint8", "q 16", "of search --update: BLAKE2b-128 of the descriptors of each query; zero "
+        "where there is none", optional=True,
+    )  # fmt: skip
+    database_digests = Column("uint8", "n 16", "of search --update: likewise", optional=True)
     n_iterations = Column("int32", "q", "of diffuse: of the solver", optional=True)
     residuals = Column("float64", "q", "of diffuse: ‖b − Ax‖/‖b‖", optional=True)
 

@@ -4,7 +4,16 @@ from dataclasses import MISSING, dataclass
 from typing import ClassVar
 
 from rrtool.errors import OptionError, UsageError
-from rrtool.options import Command, OutputOptions, SeedOptions, argument, artifact, option
+from rrtool.options import (
+    Command,
+    OutputOptions,
+    SeedOptions,
+    UpdateOptions,
+    again,
+    argument,
+    artifact,
+    option,
+)
 from rrtool.stages.activations.options import BoxesOptions, NetworkOptions, OverImagesOptions
 
 # A class token takes the place of pooling.
@@ -70,7 +79,7 @@ class ExtractOptions(BoxesOptions, NetworkOptions, OverImagesOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SearchOptions(OutputOptions):
+class SearchOptions(UpdateOptions):
     """Rank the database by cosine similarity to each query (ranking)."""
 
     COMMAND: ClassVar = Command("search", "rrtool.stages.retrieval.search", "§2.5")
@@ -97,6 +106,13 @@ class SearchOptions(OutputOptions):
     regional: bool = option(
         False, "Accept nothing but regions on both sides; the ranking is the same without.",
         shapes=False,
+    )  # fmt: skip
+
+    update: bool = again(
+        UpdateOptions, "update", False,
+        help="Bring a ranking up to date whose queries or database have changed: queries that are "
+        "the same are compared with new descriptors of the database alone, and searched anew where "
+        "they have lost a hit. Keeps a digest of each descriptor in the ranking for it.",
     )  # fmt: skip
 
     def check(self) -> None:

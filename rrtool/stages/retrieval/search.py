@@ -1,15 +1,17 @@
 """``rrtool search``: query and database features → ranking."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from rrtool.artifacts import Features, OutputFile, Ranking, Regions
+from rrtool.artifacts.digests import digests_of_rows
 from rrtool.core.retrieval.ranking import Nearest, in_blocks, top_rows
 from rrtool.core.retrieval.regional import cross_match
 from rrtool.errors import ArtifactError, UsageError
-from rrtool.progress import Progress
+from rrtool.progress import Progress, Silent
 from rrtool.stages.driver import Wanted, as_inputs, make
 from rrtool.stages.retrieval.descriptors import (
     DESCRIPTION,
@@ -23,6 +25,12 @@ from rrtool.stages.retrieval.descriptors import (
     require_comparable,
 )
 from rrtool.stages.retrieval.options import SearchOptions
+from rrtool.stages.retrieval.search_update import (
+    Search,
+    digests_of_images,
+    ranked,
+    updated_ranking,
+)
 
 
 def run(options: SearchOptions, progress: Progress) -> Path:
@@ -48,14 +56,18 @@ def run(options: SearchOptions, progress: Progress) -> Path:
         def work(outputs: list[OutputFile]) -> None:
             if top != options.top:
                 progress.message(f"each ranking keeps the first {top} of {n_images} images (--top)")
+            search: Search
             if isinstance(queries, Features) and isinstance(database, Features):
-                ids, similarities = _rank(queries, database, asked, progress)
+                search = _ImageSearch(queries, database, asked, progress)
             else:
-                ids, similarities = _cross_match(queries, database, asked, progress)
+                search = _RegionSearch(queries, database, asked, progress)
+            if options.update:
+                columns = updated_ranking(outputs[0], search, queries, database, asked, progress)
+            else:
+                columns = ranked(search, queries.lengths["n"])
             outputs[0].publish(
                 Ranking.columns(
-                    ids=ids,
-                    similarities=similarities,
+                    **columns,
                     query_names=queries.names,
                     database_names=database.names,
                     query_boxes=queries.boxes,
@@ -66,7 +78,11 @@ def run(options: SearchOptions, progress: Progress) -> Path:
         n_images = database.lengths["n"]
         top = options.top_of(n_images)
         asked = replace(options, top=top)
-        wanted = Wanted(str(options.output), Ranking, asked.settings(), asks=options)
+        # A number of entries that is found from the number of images may follow it.
+        follows = ("queries", "database", *(("top",) if options.top is None else ()))
+        wanted = Wanted(
+            str(options.output), Ranking, asked.settings(), asks=options, follows=follows
+        )
         inputs = as_inputs(queries=queries, database=database)
         return make(options, wanted, work, progress, inputs=inputs, network=database.network)
 
@@ -82,24 +98,37 @@ def _require_regions(artifact: Described) -> None:
         )
 
 
-def _cross_match(
-    queries: Described, database: Described, options: SearchOptions, progress: Progress
-) -> tuple[np.ndarray, np.ndarray]:
-    if options.expand or options.augment:
-        raise UsageError("--expand and --augment average descriptors of images, not of regions")
-    q, d = read_descriptors(queries, progress), read_descriptors(database, progress)
-    n_queries, n_images = len(q.offsets) - 1, int(d.usable_images.sum())
-    top = min(options.top or n_images, n_images)
-    ids = np.full((n_queries, top), -1, dtype=np.int32)
-    similarities = np.full((n_queries, top), -np.inf, dtype=np.float32)
-    with progress.task("search", n_queries, "queries") as advance:
-        for query in range(n_queries):
-            scores = match_regions(q, query, d)
-            found = top_rows(scores, top)
-            ids[query, : len(found)] = found
-            similarities[query, : len(found)] = scores[found]
-            advance(1)
-    return ids, similarities
+class _RegionSearch:
+    """Ranks images by cross-matching; see ``run``."""
+
+    def __init__(
+        self, queries: Described, database: Described, options: SearchOptions, progress: Progress
+    ) -> None:
+        if options.expand or options.augment:
+            raise UsageError("--expand and --augment average descriptors of images, not of regions")
+        self._queries = read_descriptors(queries, progress)
+        self._database = read_descriptors(database, progress)
+        self._top, self._progress = options.top, progress
+
+    def digests(self) -> tuple[np.ndarray, np.ndarray]:
+        return digests_of_images(self._queries), digests_of_images(self._database)
+
+    def __call__(
+        self, rows: np.ndarray, chosen: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        images = self._database.usable_images
+        chosen = images if chosen is None else images & chosen
+        top = int(chosen.sum()) if self._top is None else min(self._top, int(chosen.sum()))
+        ids = np.full((len(rows), top), -1, dtype=np.int32)
+        similarities = np.full((len(rows), top), -np.inf, dtype=np.float32)
+        with self._progress.task("search", len(rows), "queries") as advance:
+            for place, query in enumerate(rows):
+                scores = match_regions(self._queries, int(query), self._database)
+                found = top_rows(np.where(chosen, scores, -np.inf), top)
+                ids[place, : len(found)] = found
+                similarities[place, : len(found)] = scores[found]
+                advance(1)
+        return ids, similarities
 
 
 def match_regions(queries: Descriptors, query: int, database: Descriptors) -> np.ndarray:
@@ -138,28 +167,54 @@ def _vectors_per_image(artifact: Described) -> float:
     return artifact.lengths["r"] / n_images
 
 
-def _rank(
-    queries: Features, database: Features, options: SearchOptions, progress: Progress
-) -> tuple[np.ndarray, np.ndarray]:
-    query_vectors, query_usable = read_usable(queries, progress)
-    rows, n_images = np.flatnonzero(query_usable), database.lengths["n"]
-    searched, blocks = query_vectors[rows], read_blocks(database, progress)
-    if options.augment or options.expand:
-        names = [queries.names[row] for row in rows]
-        images = _image_ids(names, database.names)
-        held = read_usable(database, progress)
-        searched, vectors = _average(searched, *held, images, options, progress)
-        blocks = in_blocks(vectors, held[1])
-    nearest = Nearest(searched, min(options.top or n_images, n_images))
-    with progress.task("search", n_images, "images") as advance:
-        for vectors, usable in blocks:
-            nearest.add(vectors, usable)
-            advance(len(vectors))
-    found, values = nearest.ranking()
-    ids = np.full((len(query_vectors), found.shape[1]), -1, dtype=np.int32)
-    similarities = np.full(ids.shape, -np.inf, dtype=np.float32)
-    ids[rows], similarities[rows] = found, values
-    return ids, similarities
+class _ImageSearch:
+    """Ranks images by their one descriptor, after what the options average."""
+
+    def __init__(
+        self, queries: Features, database: Features, options: SearchOptions, progress: Progress
+    ) -> None:
+        self._vectors, self._usable = read_usable(queries, progress)
+        self._names, self._database = queries.names, database
+        self._options, self._progress = options, progress
+        self._telling = progress  # of the database, when it is read for the first time
+
+    def _blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        telling, self._telling = self._telling, Silent()
+        return read_blocks(self._database, telling)
+
+    def digests(self) -> tuple[np.ndarray, np.ndarray]:
+        database = [digests_of_rows(*block) for block in self._blocks()]
+        return digests_of_rows(self._vectors, self._usable), np.concatenate(database)
+
+    def __call__(
+        self, rows: np.ndarray, chosen: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        places = np.flatnonzero(self._usable[rows])
+        searched, n_images = self._vectors[rows[places]], self._database.lengths["n"]
+        options = self._options
+        if options.augment or options.expand:
+            names = [self._names[row] for row in rows[places]]
+            images = _image_ids(names, self._database.names)
+            held = read_usable(self._database, self._telling)
+            searched, vectors = _average(searched, *held, images, options, self._progress)
+            blocks = in_blocks(vectors, held[1])
+        else:
+            blocks = self._blocks()
+        of_all = np.arange(n_images) if chosen is None else np.flatnonzero(chosen)
+        nearest = Nearest(searched, min(options.top or n_images, len(of_all)))
+        with self._progress.task("search", n_images, "images") as advance:
+            start = 0
+            for vectors, usable in blocks:
+                own = slice(None) if chosen is None else chosen[start : start + len(vectors)]
+                nearest.add(vectors[own], usable[own])
+                start += len(vectors)
+                advance(len(vectors))
+        found, values = nearest.ranking()
+        ids = np.full((len(rows), found.shape[1]), -1, dtype=np.int32)
+        similarities = np.full(ids.shape, -np.inf, dtype=np.float32)
+        ids[places] = np.where(found < 0, -1, of_all[found])
+        similarities[places] = values
+        return ids, similarities
 
 
 def _average(

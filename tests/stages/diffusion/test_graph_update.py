@@ -15,6 +15,7 @@ from rrtool.core.diffusion.knn import Searcher
 from rrtool.errors import ArtifactError, OptionError
 from rrtool.stages.diffusion import build_graph as stage
 from tests.core.diffusion.test_graph import unit_vectors
+from tests.stages.changing_rows import ChangingRows
 from tests.stages.damaging import damaged
 from tests.stages.diffusion.test_build_graph import build, names_of
 from tests.stages.made_features import write_features, write_regions
@@ -45,62 +46,12 @@ def require_right(graph: Graph, vectors: np.ndarray, k: int) -> None:
     np.testing.assert_array_equal(graph.adjacency().toarray(), expected.toarray())
 
 
-class Rows:
-    """Descriptors that change at random, under names."""
-
-    def __init__(self, generator: np.random.Generator) -> None:
-        self.generator = generator
-        self.n_made = 0
-        self.rows: list[tuple[str, np.ndarray]] = []
-        for _ in range(14):
-            self.add()
-
-    def add(self) -> None:
-        # Small whole numbers: similarities tie, and rows recur.
-        vector = self.generator.integers(-1, 2, 5).astype(np.float32)
-        vector /= max(1, np.linalg.norm(vector))
-        self.n_made += 1
-        self.rows.append((f"{self.n_made}.png", vector))
-
-    def change(self) -> None:
-        kind = self.generator.choice(
-            ["add", "add", "remove", "change", "zero", "copy", "order", "rename", "whiten", "none"],
-            p=[0.2, 0.1, 0.2, 0.15, 0.05, 0.1, 0.05, 0.05, 0.05, 0.05],
-        )
-        place = int(self.generator.integers(len(self.rows)))
-        name, vector = self.rows[place]
-        if kind in ("remove", "zero") and sum(row.any() for _, row in self.rows) < 2 * K:
-            self.add()  # for that k neighbours are left
-        elif kind == "remove":
-            del self.rows[place]
-        elif kind == "change":
-            self.add()
-            self.rows[place] = name, self.rows.pop()[1]
-        elif kind == "zero":
-            self.rows[place] = name, np.zeros_like(vector)
-        elif kind == "copy":
-            self.rows.insert(0, (f"copy-{self.n_made}-{name}", vector))
-        elif kind == "order":
-            self.rows = [self.rows[i] for i in self.generator.permutation(len(self.rows))]
-        elif kind == "rename":
-            self.rows[place] = f"renamed-{self.n_made}-{name}", vector
-        elif kind == "whiten":
-            self.rows = [(name, np.roll(vector, 1)) for name, vector in self.rows]
-        elif kind != "none":
-            self.add()
-
-    def write(self, path: Path) -> np.ndarray:
-        vectors = np.stack([vector for _, vector in self.rows])
-        write_features(path, [name for name, _ in self.rows], vectors)
-        return vectors
-
-
 @pytest.mark.parametrize("seed", range(6))
 def test_updated_graph_is_that_of_a_build_from_nothing(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(stage, "_ROWS_PER_PART", 8)
-    rows = Rows(np.random.default_rng(seed))
+    rows = ChangingRows(np.random.default_rng(seed), least=2 * K)
     for _ in range(4):
         vectors = rows.write(tmp_path / "f.h5")
         _update(tmp_path)
