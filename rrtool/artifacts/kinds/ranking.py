@@ -75,6 +75,14 @@ class Ranking(Artifact):
         "where there is none", optional=True,
     )  # fmt: skip
     database_digests = Column("uint8", "n 16", "of search --update: likewise", optional=True)
+    shortlist_places = Column(
+        "int32", "q s", "of rerank --update: where each of the first s entries stood before it, "
+        "from 0; −1 = none", optional=True,
+    )  # fmt: skip
+    verification_digests = Column(
+        "uint8", "q 16", "of rerank --update: BLAKE2b-128 of the local features of each query and "
+        "of its shortlist, and of their similarities", optional=True,
+    )  # fmt: skip
     n_iterations = Column("int32", "q", "of diffuse: of the solver", optional=True)
     residuals = Column("float64", "q", "of diffuse: ‖b − Ax‖/‖b‖", optional=True)
 

@@ -7,7 +7,8 @@ from rrtool.options import (
     Command,
     DeviceOptions,
     Options,
-    OutputOptions,
+    UpdateOptions,
+    again,
     argument,
     artifact,
     option,
@@ -83,7 +84,7 @@ class DetectLocalOptions(BoxesOptions, ActivationsOptions, LocalOptions, OverIma
 
 
 @dataclass(frozen=True, kw_only=True)
-class RerankOptions(DeviceOptions, OutputOptions):
+class RerankOptions(DeviceOptions, UpdateOptions):
     """Verify the head of each ranking spatially and re-order it (ranking)."""
 
     COMMAND: ClassVar = Command("rerank", "rrtool.stages.matching.rerank", "§4.3.5–4.3.6")
@@ -104,4 +105,10 @@ class RerankOptions(DeviceOptions, OutputOptions):
     max_scale_change: float = option(
         3.0, "Largest factor by which a match may grow or shrink the object.",
         least=1, most=1_000_000,
+    )  # fmt: skip
+    update: bool = again(
+        UpdateOptions, "update", False,
+        help="Bring a ranking up to date whose inputs have changed: a query is kept whose own "
+        "local features are the same and those and the similarities of its whole shortlist. Keeps "
+        "a digest of these in the ranking for it.",
     )  # fmt: skip

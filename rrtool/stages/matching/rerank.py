@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,9 +25,10 @@ from rrtool.core.retrieval.ranking import reorder_shortlist
 from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
-from rrtool.stages.driver import Datasets, as_inputs, fill, make
+from rrtool.stages.driver import Datasets, Wanted, as_inputs, fill, make
 from rrtool.stages.matching.local_features import Excerpt, LocalFeaturesReader
 from rrtool.stages.matching.options import RerankOptions
+from rrtool.stages.matching.rerank_update import Digests, KeptQueries, kept_queries, padded
 from rrtool.stages.retrieval.descriptors import require_same_options
 
 # Shortlisted images whose features are held at once, 11 kB each, but for those of one query.
@@ -49,11 +51,16 @@ def run(options: RerankOptions, progress: Progress) -> Path:
 
         def work(outputs: list[OutputFile]) -> None:
             readers = LocalFeaturesReader(queries), LocalFeaturesReader(database)
-            _verify_all(_Verification(ranking, *readers, options, device), outputs[0], progress)
+            with ExitStack() as stack:
+                kept = kept_queries(outputs[0], stack, progress) if options.update else None
+                verification = _Verification(ranking, *readers, options, device, kept)
+                _verify_all(verification, outputs[0], progress)
 
         inputs = as_inputs(ranking=ranking, query_local=queries, database_local=database)
+        follows = ("ranking", "query-local", "database-local")
+        wanted = Wanted(options.output, Ranking, options.settings(), follows=follows)
         return make(
-            options, Ranking, work, progress, inputs=inputs, network=ranking.network, device=device
+            options, wanted, work, progress, inputs=inputs, network=ranking.network, device=device
         )
 
 
@@ -87,6 +94,12 @@ def _verify_all(verification: _Verification, output: OutputFile, progress: Progr
             ) from None
 
     n_parts = fill(output, len(query_names), verified, progress, label="rerank", unit="queries")
+    kept = verification.kept
+    if output.is_update and kept is not None:
+        progress.message(
+            f"update of {output.path}: {kept.n_kept} queries are kept, {kept.n_others} were "
+            "verified anew"
+        )
     before = ranking.extra["description"]
     method = {
         "method": f"{before.get('method')} + DSM",
@@ -112,6 +125,7 @@ class _Verification:
     database: LocalFeaturesReader
     options: RerankOptions
     device: str
+    kept: KeptQueries | None  # with --update
 
     def results(
         self, rows: range, query_names: list[str], database_names: list[str]
@@ -129,8 +143,9 @@ class _Verification:
                 self.queries.read(asked), self.database.read(np.concatenate(shortlists)),
                 query_names, database_names, self.options, self.device,
             )  # fmt: skip
+            verified = verifier if self.kept is None else verifier.keeping(self.kept)
             for query, *columns in zip(asked.tolist(), ids, similarities, strict=True):
-                yield verifier(query, *columns)
+                yield verified(query, *columns)
 
 
 def _shortlist(ids: np.ndarray, size: int) -> np.ndarray:
@@ -163,19 +178,42 @@ class _Verifier:
             [np.arange(start, start + counts[i]) for start, i in zip(starts, verified, strict=True)]
             or [np.zeros(0, dtype=np.int64)]
         )
-        return {
+        columns = {
             "ids": ids[order],
             "similarities": similarities[order],
             "scores": np.concatenate([scores[verified], similarities[len(shortlist) :]]).astype(
                 np.float32
             ),
-            "n_inliers": _padded(matches.n_inliers[verified], size, 0),
-            "n_tentative": _padded(matches.n_tentative[verified], size, 0),
-            "scale_pairs": _padded(matches.scale_pairs[verified], size, -1),
-            "transforms": _padded(matches.M_1to2[verified].astype(np.float32), size, np.nan),
-            "inlier_counts": _padded(counts[verified], size, 0),
+            "n_inliers": padded(matches.n_inliers[verified], size, 0),
+            "n_tentative": padded(matches.n_tentative[verified], size, 0),
+            "scale_pairs": padded(matches.scale_pairs[verified], size, -1),
+            "transforms": padded(matches.M_1to2[verified].astype(np.float32), size, np.nan),
+            "inlier_counts": padded(counts[verified], size, 0),
             "inliers": matches.inliers[picked.astype(np.int64)],
         }
+        if self.options.update:
+            columns["shortlist_places"] = padded(verified.astype(np.int32), size, -1)
+        return columns
+
+    def keeping(self, kept: KeptQueries) -> Callable[[int, np.ndarray, np.ndarray], Datasets]:
+        """The same, but for queries that need not be verified again; with their digests."""
+        digest_of = Digests(self.queries, self.database)
+
+        def verified(query: int, ids: np.ndarray, similarities: np.ndarray) -> Datasets:
+            size = min(self.options.shortlist, len(ids))
+            shortlist = _shortlist(ids, size)
+            n = len(shortlist)
+            is_copy = self._is_copy(query, shortlist)
+            digest = digest_of(query, shortlist, similarities[:n], is_copy)
+            found = kept.find(digest, ids, similarities, (n, size))
+            columns = self(query, ids, similarities) if found is None else found
+            return {**columns, "verification_digests": digest}
+
+        return verified
+
+    def _is_copy(self, query: int, shortlist: np.ndarray) -> np.ndarray:
+        name = self.query_names[query]
+        return np.array([self.database_names[row] == name for row in shortlist], dtype=bool)
 
     def _scores(
         self, query: int, shortlist: np.ndarray, similarities: np.ndarray, matches: Matches
@@ -183,9 +221,7 @@ class _Verifier:
         if self.options.score == "inliers":
             return matches.n_inliers.astype(np.float64)
         agreements = strength_agreement(matches, *self._pair(query, shortlist))
-        name = self.query_names[query]
-        is_copy = np.array([self.database_names[row] == name for row in shortlist], dtype=bool)
-        return fuse(similarities, agreements, is_copy)
+        return fuse(similarities, agreements, self._is_copy(query, shortlist))
 
     def _pair(
         self, query: int, shortlist: np.ndarray
@@ -206,13 +242,6 @@ class _Verifier:
         from rrtool.core.matching import spatial_matching_torch
 
         return spatial_matching_torch.match(*arguments, device=self.device)
-
-
-def _padded(values: np.ndarray, size: int, filler: float) -> np.ndarray:
-    """``(size, …)`` with ``values`` first; rankings shorter than the shortlist leave a rest."""
-    padded = np.full((size, *values.shape[1:]), filler, dtype=values.dtype)
-    padded[: len(values)] = values
-    return padded
 
 
 def _stack(results: list[Datasets]) -> Datasets:

@@ -81,7 +81,8 @@ def updated_ranking(
     )
     if not len(kept):
         return {**ranked(search, len(own)), **digests}
-    return {**lists.updated(kept, own.any(axis=1), search, progress), **digests}
+    usable = np.flatnonzero(own.any(axis=1))
+    return {**lists.updated(kept, (usable, len(own)), search, progress), **digests}
 
 
 def _is_same_average(
@@ -135,19 +136,21 @@ class _Lists:
         )
 
     def updated(
-        self, rows: np.ndarray, usable: np.ndarray, search: Search, progress: Progress
+        self, rows: np.ndarray, queries: tuple[np.ndarray, int], search: Search, progress: Progress
     ) -> dict[str, Any]:
         """Columns of the ranking of all queries, of which those in ``rows`` have these lists.
 
-        Lists that have lost a hit, and those of all other usable queries, are searched anew.
+        Args:
+            queries: rows of those that are usable, and how many there are in all.
         """
-        ids = np.full((len(usable), self.length), -1, dtype=np.int32)
+        usable, n_queries = queries
+        ids = np.full((n_queries, self.length), -1, dtype=np.int32)
         similarities = np.full(ids.shape, -np.inf, dtype=np.float32)
         nothing = np.zeros((len(rows), 0), np.int32), np.zeros((len(rows), 0), np.float32)
         new = search(rows, self.is_new) if self.is_new.any() else nothing
         kept = self.ids, self.similarities
         ids[rows], similarities[rows], is_right = update_lists(kept, self.bounds, new, self.length)
-        anew = np.setdiff1d(np.flatnonzero(usable), rows[is_right])
+        anew = np.setdiff1d(usable, rows[is_right])
         if n_lost := int((~is_right).sum()):
             progress.message(f"{n_lost} of these queries have lost a hit and are searched anew")
         if len(anew):
