@@ -94,6 +94,15 @@ class Searcher:
             similarities = np.pad(similarities, ((0, 0), (0, missing)))
         return ids, similarities
 
+    def sampled_recall(self, n: int = 1000) -> float:
+        """Of the exact neighbours of a sample of ``n`` rows, how many are found; see ``recall``."""
+        generator = np.random.default_rng(self._options.seed)
+        n_sample = min(len(self._vectors), n)
+        sample = np.sort(generator.choice(len(self._vectors), n_sample, replace=False))
+        exact = Searcher(self._vectors, KnnOptions(self._options.k))
+        ids, found = self.neighbors(sample)
+        return recall(np.where(ids < 0, -np.inf, found), exact.neighbors(sample)[1])
+
 
 def recall(found: np.ndarray, exact: np.ndarray) -> float:
     """What part of the exact neighbours was found, by similarity so that ties count.

@@ -1,5 +1,6 @@
 """Transductive label propagation on the graph of features (thesis §3.2, eq. 3.8–3.10)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,17 +42,25 @@ def feature_graph(
     gamma: float = 3.0,
     symmetrize: str = "mutual",
     device: str = "cpu",
+    method: str = "exact",
+    tell_recall: Callable[[float], object] = lambda recall: None,
 ) -> sparse.csr_array:
     """The reciprocal k-nearest-neighbour graph of l2-normalised features (eq. 2.1–2.2).
 
     Args:
         features: ``(n, d)`` float32, finite; a zero row is an isolated vertex.
-        k: exact neighbours of each; at most ``n − 1`` are taken.
+        k: neighbours of each; at most ``n − 1`` are taken.
         symmetrize: see ``build_adjacency``.
-        device: of the search.
+        device: of the exact search.
+        method: see ``KnnOptions``.
+        tell_recall: is called with the recall of an approximate search on a sample of the rows.
 
     Returns:
         The adjacency W ``(n, n)``, as ``build_adjacency``.
+
+    Raises:
+        ValueError: a feature is not finite.
+        ImportError: an approximate method without faiss.
     """
     vectors = np.asarray(features, dtype=np.float32)
     if not np.isfinite(vectors).all():
@@ -59,8 +68,10 @@ def feature_graph(
     n = len(vectors)
     if n < 2:
         return sparse.csr_array((n, n), dtype=np.float32)
-    searcher = Searcher(l2_normalize(vectors), KnnOptions(k=min(k, n - 1), device=device))
+    searcher = Searcher(l2_normalize(vectors), KnnOptions(min(k, n - 1), method, device))
     neighbor_ids, similarities = searcher.neighbors(np.arange(n))
+    if method != "exact":
+        tell_recall(searcher.sampled_recall())
     return build_adjacency(neighbor_ids, similarities, gamma, symmetrize)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import rrtool
 from rrtool.artifacts import Features, open_artifact
 from rrtool.artifacts.output.lock import output_lock
-from rrtool.errors import UsageError
+from rrtool.errors import ArtifactError, UsageError
 from rrtool.files import write_failures
 from rrtool.progress import Progress
 from rrtool.stages.collection.layout import Index, wanted_index
@@ -140,15 +140,23 @@ def _graph(index: Index, **more: Any) -> None:
     with open_artifact(index.features, Features) as features:
         n_good = int((features.status == 0).sum())
     if n_good >= _FEWEST:
-        rrtool.build_graph(index.features, index.graph, **more)
+        _updated_graph(index.features, index.graph, **more)
     else:
         index.graph.unlink(missing_ok=True)
+
+
+def _updated_graph(features: Path, graph: Path, *, overwrite: bool, **more: Any) -> None:
+    """A graph, by what serves again of the one that is there, unless that was made otherwise."""
+    try:
+        rrtool.build_graph(features, graph, update=True, **more)
+    except ArtifactError:
+        rrtool.build_graph(features, graph, overwrite=overwrite, **more)
 
 
 def _objects(index: Index, device: str, common: dict[str, Any]) -> None:
     """What repeats in the photos."""
     graph, centrality = index.region_graph, index.centrality
-    rrtool.build_graph(index.regions, graph, device=device, **common)
+    _updated_graph(index.regions, graph, device=device, **common)
     rrtool.centrality(graph, centrality, measure="katz", device=device, **common)
     rrtool.discover(index.regions, index.objects, graph=graph, centrality=centrality, **common)
 

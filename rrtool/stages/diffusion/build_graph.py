@@ -30,7 +30,6 @@ from rrtool.stages.shares import own_parts, share_facts
 from rrtool.stages.workers import Compute
 
 _ROWS_PER_PART = 1024
-_RECALL_SAMPLE = 1000
 
 
 def run(options: BuildGraphOptions, progress: Progress) -> Path:
@@ -70,7 +69,7 @@ def _build(
     if len(ids) == 1:
         progress.message(f"{source.path}: only one photo, or region, has a descriptor")
     vertices = Vertices.of(source, found, ids)
-    updated = str(output.path) if output.is_update else None
+    updated = os.path.abspath(output.path) if output.is_update else None
     parts = own_parts(parts_of(len(found.vectors), _ROWS_PER_PART), options.share, "vertices")
     if search.method != "exact":
         progress.message(f"building the {search.method} index of {len(ids)} vectors")
@@ -86,8 +85,7 @@ def _build(
         extra = {**facts, "description": vertices.description}
         output.publish(columns, n_parts=n_parts, extra=extra)
         return
-    recall = 1.0 if search.method == "exact" else neighbors.measured_recall()
-    made = {**options.settings(), "k": search.k, "recall": recall}
+    made = {**options.settings(), "k": search.k, "recall": neighbors.measured_recall()}
     publish_graph(output, vertices, n_parts, made, search.device, progress)
 
 
@@ -191,10 +189,5 @@ class _Neighbors:
         return np.where(found >= 0, self._vertices[found], -1), similarities
 
     def measured_recall(self) -> float:
-        """Of the exact neighbours of a sample of vertices, how many the search finds."""
-        generator = np.random.default_rng(self._search.seed)
-        n_sample = min(len(self._vectors), _RECALL_SAMPLE)
-        sample = np.sort(generator.choice(len(self._vectors), n_sample, replace=False))
-        exact = knn.Searcher(self._vectors, knn.KnnOptions(self._search.k))
-        ids, found = self._searcher.neighbors(sample)
-        return knn.recall(np.where(ids < 0, -np.inf, found), exact.neighbors(sample)[1])
+        """Of an approximate search, on a sample of the vertices; 1 if it is exact."""
+        return 1.0 if self._search.method == "exact" else self._searcher.sampled_recall()

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from rrtool.core.diffusion.knn import has_faiss
 from rrtool.core.learning.few_labels import fitted_k
 from rrtool.core.learning.label_propagation import PseudoLabels, feature_graph, propagate_labels
-from rrtool.stages.learning.propagation_options import PropagationOptions
+from rrtool.errors import WorkFailed
+from rrtool.stages.learning.propagation_options import EXACT_UP_TO, PropagationOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,7 @@ class Model:
         parameters: by name.
         accuracy: on the held-out set; None without one.
         facts: more for the history, JSON-compatible.
+        recalls: that of the approximate search of the graph's neighbours, when it has been built.
     """
 
     features: np.ndarray
@@ -32,16 +35,42 @@ class Model:
     parameters: Mapping[str, np.ndarray] = field(default_factory=dict)
     accuracy: float | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
+    recalls: list[float] = field(default_factory=list)
 
     @cached_property
     def graph(self) -> sparse.csr_array:
-        """W: reciprocal nearest neighbours (2.1–2.2)."""
+        """W: reciprocal nearest neighbours (2.1–2.2).
+
+        Raises:
+            WorkFailed: they are to be searched approximately, and faiss is not there.
+        """
         options = self.options
         k = options.k or fitted_k(len(self.features), 0)
-        return feature_graph(
-            self.features, k=k, gamma=options.gamma, symmetrize=options.symmetrize,
-            device=options.device,
-        )  # fmt: skip
+        try:
+            return feature_graph(
+                self.features, k=k, gamma=options.gamma, symmetrize=options.symmetrize,
+                device=options.device, method=self.method, tell_recall=self.recalls.append,
+            )  # fmt: skip
+        except ImportError:
+            raise WorkFailed(
+                f"--neighbors {self.method} needs faiss",
+                todo="pip install faiss-cpu, or use --neighbors exact",
+            ) from None
+
+    @property
+    def method(self) -> str:
+        """How neighbours are searched."""
+        options = self.options
+        if options.neighbors != "auto":
+            return options.neighbors
+        is_large = len(self.features) > EXACT_UP_TO and options.device == "cpu"
+        return "hnsw" if is_large and has_faiss() else "exact"
+
+    def graph_facts(self) -> dict[str, Any]:
+        """What the graph is, where its neighbours were not searched exactly; JSON-compatible."""
+        if not self.recalls:
+            return {}
+        return {"graph": {"neighbors": self.method, "recall": self.recalls[0]}}
 
     @property
     def n_classes(self) -> int | None:

@@ -6,6 +6,8 @@ from rrtool.options import DeviceOptions, option
 from rrtool.stages.diffusion.options import SYMMETRIZATIONS
 
 _GRAPH = "Graph and label propagation"
+# Up to so many images a graph of exact neighbours takes no longer than an approximate one.
+EXACT_UP_TO = 20_000
 LABEL_MASSES = ("class", "one")  # of core, which takes time to import
 
 
@@ -16,6 +18,13 @@ class PropagationOptions(DeviceOptions):
     k: int | None = option(
         50, "Neighbours of an image in the graph of --semi and of jlp.", least=1, panel=_GRAPH
     )
+    neighbors: str = option(
+        "auto",
+        "How neighbours are searched: exact, or hnsw, approximately and faster, whose recall is "
+        f"measured; auto takes hnsw above {EXACT_UP_TO:,} images, but exact on a GPU and where "
+        "faiss is not installed.",
+        choices=("auto", "exact", "hnsw"), panel=_GRAPH,
+    )  # fmt: skip
     gamma: float = option(
         3.0, "Exponent γ of the similarity in the weight of an edge.",
         above=0, most=100, panel=_GRAPH,

@@ -183,6 +183,20 @@ def test_feature_graph_isolates_zero_rows_and_keeps_duplicates(symmetrize) -> No
     np.testing.assert_allclose(found[np.ix_([1, 2, 4], [1, 2, 4])], weight * (1 - np.eye(3)))
 
 
+def test_feature_graph_of_approximate_neighbors_has_the_recall_that_it_tells() -> None:
+    pytest.importorskip("faiss")
+    features, recalls = np.random.default_rng(0).normal(size=(800, 12)), []
+    exact = feature_graph(features, k=10, symmetrize="sum")
+    found = feature_graph(
+        features, k=10, symmetrize="sum", method="hnsw", tell_recall=recalls.append
+    )
+    shared = found.multiply(exact.astype(bool)).nnz / exact.nnz
+    assert 0.9 < recalls[0] <= 1
+    assert shared == pytest.approx(recalls[0], abs=0.03)
+    feature_graph(features, k=10, tell_recall=recalls.append)
+    assert len(recalls) == 1
+
+
 @pytest.mark.parametrize("n", [0, 1])
 def test_feature_graph_of_less_than_two(n: int) -> None:
     assert feature_graph(np.ones((n, 3), np.float32)).shape == (n, n)

@@ -132,6 +132,17 @@ def test_al_agree_propagates_as_its_options_say(made: Path, given: dict[str, obj
     assert np.abs(stored - by_default[1]).max() > 1e-2
 
 
+def test_al_agree_keeps_the_recall_of_an_approximate_graph(made: Path) -> None:
+    pytest.importorskip("faiss")
+    for neighbors in ("auto", "hnsw"):
+        options = ("--budget", 7, "--neighbors", neighbors)
+        assert_done(agree(made, *options, output=f"{neighbors}.h5"))
+        with open_artifact(made / f"{neighbors}.h5", AlAgreement) as study:
+            graph = study.extra.get("graph")
+        expected = None if neighbors == "auto" else {"neighbors": "hnsw", "recall": 1.0}
+        assert graph == expected  # of sixty images all are found
+
+
 def test_al_agree_is_deterministic_by_seed_and_up_to_date(made: Path) -> None:
     assert_done(agree(made, "--budget", 4))
     before = (made / "a.h5").read_bytes()
