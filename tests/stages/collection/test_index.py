@@ -7,6 +7,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import rrtool
@@ -14,7 +15,7 @@ from rrtool.artifacts import Features, Graph, open_artifact
 from rrtool.artifacts.output.lock import output_lock
 from rrtool.errors import ArtifactError, RrtoolError, UsageError, WorkFailed
 from rrtool.stages.collection import index as index_stage
-from tests.tiny import assert_done, assert_fails, make_pictures, picture
+from tests.tiny import Told, assert_done, assert_fails, make_pictures, picture
 from tests.tiny import rrtool as command
 
 SMALL = {"network": "squeezenet1_1", "weights": "none", "max_size": 64, "device": "cpu"}
@@ -76,7 +77,23 @@ def test_changes_give_what_a_new_index_has(here, tmp_path):
     found, fresh = _digests(here / "index"), _digests(tmp_path / "fresh")
     # Levels of detection are those of the first run, which an update keeps.
     assert found["features.h5"] == fresh["features.h5"]
-    assert found["graph.h5"] == fresh["graph.h5"]
+    graphs = (here / "index" / "graph.h5", tmp_path / "fresh" / "graph.h5")
+    # Equal up to ties and rounding.
+    with open_artifact(graphs[0], Graph) as one, open_artifact(graphs[1], Graph) as other:
+        assert one.names == other.names
+        np.testing.assert_allclose(one.similarities, other.similarities, atol=2e-6)
+
+
+def test_graph_is_updated_or_made_anew_where_it_cannot_be(here):
+    picture(41).save(here / "photos" / "new.png")
+    told = Told()
+    rrtool.index(here / "photos", here / "index", progress=told)
+    assert "6 of 7 descriptors are kept, 1 are new" in "\n".join(told.lines)
+    options = {"k": 1, "device": "cpu", "overwrite": True}
+    rrtool.build_graph(here / "index" / "features.h5", here / "index" / "graph.h5", **options)
+    rrtool.index(here / "photos", here / "index")
+    with open_artifact(here / "index" / "graph.h5", Graph) as graph:
+        assert graph.lengths["k"] == 3
 
 
 def test_a_run_that_was_interrupted_goes_on(here, monkeypatch):
