@@ -50,6 +50,7 @@ class Provenance:
         typed: how the user types each option, for messages.
         follows: inputs, and options that are found from them, in which an artifact that is
             updated may differ.
+        parts: what tells unfinished parts from those of another form, if anything does.
     """
 
     kind: str
@@ -60,6 +61,7 @@ class Provenance:
     asked: dict[str, Any] = field(default_factory=dict)
     typed: Mapping[str, str] = field(default_factory=dict)
     follows: tuple[str, ...] = ("images",)
+    parts: str = ""
 
     def identity(self) -> dict[str, Any]:
         """What two runs must share for one's output to serve as the other's."""
@@ -71,7 +73,7 @@ class Provenance:
             "identity": self.identity(),
             "device": self.device,
             "versions": library_versions(),
-            "format": VERSION,
+            "format": VERSION + self.parts,
         }
         return hashlib.blake2b(canonical_json(content).encode(), digest_size=16).hexdigest()
 

@@ -92,7 +92,7 @@ class Wanted:
         asks: the options in whose words it is asked for, where they are not the command's.
         inputs: beside those of all outputs of the run; asked when the outputs before it are open.
         made_with: the inputs among ``asks`` that the run makes itself, before this output.
-        follows: see ``Provenance``.
+        follows, parts: see ``Provenance``.
     """
 
     path: str
@@ -102,6 +102,7 @@ class Wanted:
     inputs: Callable[[Sequence[OutputFile]], Sequence[InputRecord]] = lambda outputs: ()
     made_with: tuple[str, ...] = ()
     follows: tuple[str, ...] = ("images",)
+    parts: str = ""
 
     def digests_made(self) -> dict[str, str]:
         """Of the inputs that the run has made itself."""
@@ -150,7 +151,7 @@ def make(
             provenance = Provenance(
                 each.kind.KIND, {**each.settings, **share}, records, dict(network or {}), device,
                 asked_of(asks, known, without=each.made_with) or {}, typed_names(asks),
-                each.follows,
+                each.follows, each.parts,
             )  # fmt: skip
             if is_dry(options):
                 outputs.append(foresee(each.path, provenance, **replacing))

@@ -142,6 +142,23 @@ def test_graph_by_workers_equals_one_process(tmp_path, cluster, monkeypatch, met
     assert len(watching.seen) == 1 + 5
 
 
+def test_update_and_share_of_a_graph_by_workers_equal_one_process(tmp_path, cluster, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(build_graph, "_ROWS_PER_PART", 100)
+    vectors = np.random.default_rng(5).normal(size=(460, 16))
+    names = [f"{i}.jpg" for i in range(460)]
+    workers = {"here.h5": {}, "there.h5": {"workers_on": cluster.option}}
+    for start in (0, 10):
+        write_features(Path("f.h5"), names[start : start + 450], vectors[start : start + 450])
+        for output, more in workers.items():
+            rrtool.build_graph("f.h5", output, k=9, device="cpu", update=True, **more)
+    assert same(Path("here.h5"), Path("there.h5"))
+    for output, more in workers.items():
+        options = {"k": 9, "device": "cpu", "shard": "2/3", "overwrite": True, **more}
+        rrtool.build_graph("f.h5", output, **options)
+    assert same(Path("here.h5"), Path("there.h5"))
+
+
 def test_small_world_index_is_of_one_process():
     with pytest.raises(OptionError, match="one process builds the index of --method hnsw"):
         rrtool.build_graph("f.h5", "g.h5", method="hnsw", workers_on="local:2")

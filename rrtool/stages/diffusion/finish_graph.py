@@ -45,7 +45,7 @@ class Vertices:
         status = np.ones(len(found.vectors), dtype=np.uint8)
         status[vertices] = 0
         description = {**source.options, "network": source.network}
-        return Vertices(source.names, found.offsets, status, found.digests(), description)
+        return Vertices(source.names, found.offsets, status, found.digests, description)
 
     @staticmethod
     def of_share(share: GraphShare) -> Vertices:

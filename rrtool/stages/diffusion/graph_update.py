@@ -62,7 +62,7 @@ def kept_lists(
         found: the descriptors as they are now.
         search: how neighbours are found.
     """
-    digests = found.digests()
+    digests = found.digests
     with open_artifact(path, Graph) as old:
         if Graph.descriptor_digests not in old:
             progress.message(

@@ -58,7 +58,8 @@ def run(options: RerankOptions, progress: Progress) -> Path:
 
         inputs = as_inputs(ranking=ranking, query_local=queries, database_local=database)
         follows = ("ranking", "query-local", "database-local")
-        wanted = Wanted(options.output, Ranking, options.settings(), follows=follows)
+        parts = "with digests" if options.update else ""
+        wanted = Wanted(options.output, Ranking, options.settings(), follows=follows, parts=parts)
         return make(
             options, wanted, work, progress, inputs=inputs, network=ranking.network, device=device
         )

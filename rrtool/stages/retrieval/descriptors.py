@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ class Descriptors:
         """``(m,)`` int32, the vectors that are usable and not zero."""
         return np.flatnonzero(self.usable & self.vectors.any(axis=1)).astype(np.int32)
 
+    @cached_property
     def digests(self) -> np.ndarray:
         """BLAKE2b-128 of each vector, ``(r, 16)`` uint8; zero for those that are no vertices."""
         is_vertex = np.zeros(len(self.vectors), dtype=bool)

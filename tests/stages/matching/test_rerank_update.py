@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import rrtool
-from rrtool.artifacts import Provenance, Ranking, create, open_any, open_artifact
+from rrtool.artifacts import OutputFile, Provenance, Ranking, create, open_any, open_artifact
 from rrtool.artifacts.kinds import LocalFeaturesFile
 from rrtool.artifacts.ragged import offsets_of
 from rrtool.errors import ArtifactError, OptionError
@@ -232,3 +232,23 @@ def test_damaged_order_of_a_shortlist_is_refused(here: Path) -> None:
     write_all(here, QUERIES[1:], DATABASE)
     with pytest.raises(ArtifactError, match="damaged ranking: shortlist_places"):
         _rerank(here)
+
+
+def test_parts_of_a_run_without_update_are_none_of_one_with_it(
+    here: Path, monkeypatch: pytest.MonkeyPatch, matched: list[int]
+) -> None:
+    monkeypatch.setattr(parts_of, "__defaults__", (2,))
+    (here / "v.h5").unlink()
+
+    def interrupted(*arguments: object, **more: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(OutputFile, "publish", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _rerank(here, update=False)
+    matched.clear()
+    _rerank(here)
+    assert len(matched) == len(QUERIES)
+    require_fresh(here)
+    assert leftovers(here) == []
