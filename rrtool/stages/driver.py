@@ -138,7 +138,10 @@ def make(
     all_wanted = [wanted] if isinstance(wanted, Wanted) else wanted
     for each in all_wanted:  # some have names that only the stage knows
         require_no_input(options, Path(each.path))
-    known: Digests = {}
+    # As they were listed: a photo that comes meanwhile must not count as worked on.
+    known: Digests = {
+        (each.role, each.path): each.digest for each in inputs if each.role == "images"
+    }
     share = options.share_setting() if isinstance(options, ShareOptions) else {}
     replacing = {name: getattr(options, name, False) for name in ("overwrite", "update")}
     with ExitStack() as stack:

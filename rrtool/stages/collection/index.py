@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import rrtool
-from rrtool.artifacts import Features, open_artifact
+from rrtool.artifacts import Features, Graph, open_artifact
 from rrtool.artifacts.output.lock import output_lock
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.files import write_failures
@@ -80,7 +80,7 @@ def _index(options: IndexOptions) -> Index:
 
 
 def _told(index: Index, options: IndexOptions, progress: Progress) -> Work:
-    work = work_of(index, options.max_pixels)
+    work = work_of(index, options)
     for line in work.lines(index.rates):
         progress.message(line)
     return work
@@ -141,8 +141,11 @@ def _graph(index: Index, **more: Any) -> None:
         n_good = int((features.status == 0).sum())
     if n_good >= _FEWEST:
         _updated_graph(index.features, index.graph, **more)
-    else:
-        index.graph.unlink(missing_ok=True)
+    elif index.graph.exists():
+        with open_artifact(index.graph, Graph):  # nothing else is removed
+            pass
+        with write_failures(index.graph):
+            index.graph.unlink()
 
 
 def _updated_graph(features: Path, graph: Path, *, overwrite: bool, **more: Any) -> None:

@@ -14,6 +14,7 @@ import rrtool
 from rrtool.artifacts import Features, Graph, open_artifact
 from rrtool.artifacts.output.lock import output_lock
 from rrtool.errors import ArtifactError, RrtoolError, UsageError, WorkFailed
+from rrtool.images.collection import collect
 from rrtool.stages.collection import index as index_stage
 from tests.tiny import Told, assert_done, assert_fails, make_pictures, picture
 from tests.tiny import rrtool as command
@@ -127,6 +128,41 @@ def test_one_photo_has_no_graph_and_more_have(tmp_path):
         path.rename(tmp_path / "photos" / f"more-{path.name}")
     rrtool.index(tmp_path / "photos", tmp_path / "index")
     assert (tmp_path / "index" / "graph.h5").exists()
+
+
+def test_graph_goes_with_the_photos_and_nothing_else_does(tmp_path):
+    photos = make_pictures(tmp_path / "photos", 3)
+    rrtool.index(photos, tmp_path / "index", **SMALL)
+    graph = tmp_path / "index" / "graph.h5"
+    (photos / "000.png").unlink()
+    rrtool.index(photos, tmp_path / "index")
+    assert not graph.exists()
+    graph.write_text("notes")
+    with pytest.raises(ArtifactError, match=r"graph\.h5: damaged"):
+        rrtool.index(photos, tmp_path / "index")
+    assert graph.read_text() == "notes"
+
+
+def test_photos_that_come_and_go_while_it_runs_are_those_of_the_next(here, tmp_path, monkeypatch):
+    photos = here / "photos"
+    picture(50).save(photos / "new.png")
+
+    def collected(*arguments):
+        found = collect(*arguments)
+        for name in ("new.png", "000.png"):
+            (photos / name).unlink(missing_ok=True)
+        picture(51).save(photos / "late.png")
+        return found
+
+    with monkeypatch.context() as patched:
+        patched.setattr("rrtool.stages.activations.input.collect", collected)
+        assert rrtool.index(photos, here / "index").n_skipped == 1
+    with open_artifact(here / "index" / "features.h5", Features) as features:
+        assert features.reasons[features.names.index("new.png")] == "No such file or directory"
+    assert rrtool.index(photos, here / "index").work.n_computed == 1
+    rrtool.index(photos, tmp_path / "fresh", **SMALL)
+    found, fresh = _digests(here / "index"), _digests(tmp_path / "fresh")
+    assert found["features.h5"] == fresh["features.h5"]
 
 
 def test_dry_run_says_what_would_be_done_and_writes_nothing(here):
