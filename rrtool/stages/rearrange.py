@@ -16,7 +16,7 @@ from rrtool.progress import Progress
 from rrtool.stages.activations.options import OverImagesOptions
 from rrtool.stages.asked import asked_of, typed_names
 from rrtool.stages.over_images import COUNTS, Finish, publish_over_images
-from rrtool.stages.update import Kept, plan_of, tell
+from rrtool.stages.update import Kept, plan_of, reading, tell
 
 _ROWS = 1024  # that are copied together
 
@@ -53,11 +53,12 @@ def _found(
         return None
     collection = collect(options.images, None, options.gallery)
     kept: dict[Path, Kept] = {}
+    digest_of = reading(options)
     for path, asks in asking.items():
         old = _asked_alike(path, _asked(asks, collection), stack)
         if old is None:
             return None
-        own = Kept(old, plan_of(collection, old, options.max_pixels))
+        own = Kept(old, plan_of(collection, old, options, digest_of))
         if not own.plan.is_whole or not _may_move(own):
             return None
         kept[Path(path)] = own

@@ -7,10 +7,10 @@ size and the time of the old one set back is not noticed.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -22,11 +22,14 @@ from rrtool.images.collection import Collection
 from rrtool.images.content import UNKNOWN, as_row, digest_of_photo
 from rrtool.images.formats import suffix_of
 from rrtool.progress import Progress
+from rrtool.stages.activations.options import WORTH_IT, DecodingOptions, EngineOptions
 from rrtool.stages.over_images import FAILED
 
 COMPUTED = -1
 _NO_FILE = (-1, -1)
 _ENGINE = ("engine", "precision")  # facts
+_OF_FEW = {"engine": "torch", "precision": "float32"}  # where no other is worth its preparation
+DigestOf = Callable[[str], bytes]
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,7 @@ class Plan:
         n_renamed: kept rows of images that had another name.
         n_changed, n_new: computed rows of names that were there, and that were not.
         n_gone: rows of the old artifact whose name and content are in none.
+        is_outgrown: the rows were those of few images, and none of them is kept.
     """
 
     sources: np.ndarray
@@ -47,6 +51,7 @@ class Plan:
     n_changed: int
     n_new: int
     n_gone: int
+    is_outgrown: bool = False
 
     @property
     def is_whole(self) -> bool:
@@ -64,6 +69,8 @@ class Plan:
 
     def __str__(self) -> str:
         n, n_kept = len(self.sources), int((self.sources != COMPUTED).sum())
+        if self.is_outgrown:
+            return f"all {n} images are computed: {WORTH_IT} and more are worth a faster engine"
         kept = f"{n_kept} of {n} images are kept"
         if self.n_renamed:
             kept += f", {self.n_renamed} of them under a new name"
@@ -75,7 +82,7 @@ class _OldRows:
     """What an artifact knows of the files of its rows."""
 
     artifact: OverImages
-    max_pixels: int
+    digest_of: DigestOf
 
     @cached_property
     def by_name(self) -> dict[str, int]:
@@ -111,7 +118,7 @@ class _OldRows:
             return row, self.digests[row]
         if signature[0] not in self.sizes:
             return COMPUTED, UNKNOWN  # no file that was there had this content
-        digest = digest_of_photo(path, self.max_pixels)
+        digest = self.digest_of(path)
         if row != COMPUTED and self.digests[row] == digest != UNKNOWN:
             return row, digest
         if digest == UNKNOWN:  # which could not be read before, either
@@ -119,16 +126,31 @@ class _OldRows:
         return self.by_content.get((digest, suffix_of(name)), COMPUTED), digest
 
 
-def plan_of(collection: Collection, old: OverImages, max_pixels: int) -> Plan:
+def reading(options: DecodingOptions) -> DigestOf:
+    """The digest of a photo's file, which is read once for all outputs."""
+    return cache(partial(digest_of_photo, max_pixels=options.max_pixels))
+
+
+def plan_of(
+    collection: Collection, old: OverImages, options: EngineOptions, digest_of: DigestOf
+) -> Plan:
     """Compare the files of a collection with those that an artifact was made of.
 
-    Of an artifact of an older version, without digests, nothing is kept.
+    Nothing is kept of an artifact of an older version, without digests, and of one of so few images
+    that torch ran the network, where they have become as many as another engine is worth to.
+
+    Args:
+        digest_of: see ``reading``.
     """
-    if OverImages.file_digests not in old:
-        n = len(collection)
+    n = len(collection)
+    is_outgrown = _is_outgrown(old, n, options)
+    if is_outgrown or OverImages.file_digests not in old:
         nothing = np.full(n, COMPUTED), np.zeros((n, len(UNKNOWN)), np.uint8)
-        return Plan(*nothing, n_renamed=0, n_changed=0, n_new=n, n_gone=old.lengths["n"])
-    known, signatures = _OldRows(old, max_pixels), collection.signatures.tolist()
+        n_old = old.lengths["n"]
+        return Plan(
+            *nothing, n_renamed=0, n_changed=0, n_new=n, n_gone=n_old, is_outgrown=is_outgrown
+        )
+    known, signatures = _OldRows(old, digest_of), collection.signatures.tolist()
     found = [
         known.find(name, path, tuple(signature))
         for name, path, signature in zip(
@@ -148,6 +170,11 @@ def plan_of(collection: Collection, old: OverImages, max_pixels: int) -> Plan:
         n_new=int((~is_kept & ~was_there).sum()),
         n_gone=len(known.by_name) - len(in_use),
     )
+
+
+def _is_outgrown(old: OverImages, n: int, options: EngineOptions) -> bool:
+    by_torch = all(old.extra.get(key) == value for key, value in _OF_FEW.items())
+    return by_torch and options.engine == "auto" and old.lengths["n"] < WORTH_IT <= n
 
 
 class Kept:

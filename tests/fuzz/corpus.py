@@ -113,16 +113,14 @@ MORE: dict[str, tuple[str, ...]] = {
     "find page": ("index", "images/a_0.png", "--rerank", "diffusion", "--page", "x.html",
                   "--device", "cpu"),
     "inspect": ("f.h5",),
-    "inspect verify": ("f.h5", "--verify"),
-    "inspect json": ("f.h5", "--json"),
+    "inspect verify": ("f.h5", "--verify"), "inspect json": ("f.h5", "--json"),
 }  # fmt: skip
 CALLS = {**COMMANDS, **MORE, "whiten export made": ("ckpt.pth", "--set", "made", "-o", "we.h5")}
 # What a call reads that its words do not name.
 _LISTED = dict.fromkeys(
     ("extract list", "extract list csv", "extract list zero", "find", "find page"), ("images",)
 )
-# Training starts threads, with which autograd refuses to work in a forked child; an index remembers
-# where its photos are.
+# Training starts threads, with which autograd refuses a child; an index is of photos in one place.
 _APART = ("al-cycle", "al-pretrain", "index")
 
 
@@ -232,7 +230,8 @@ class Corpus:
 
     def _perform(self, call: str) -> None:
         """Make an input by a command, in this process where that can be: what it loads stays."""
-        for name in inputs_of(call):
+        # What these compile here no child has to compile for itself.
+        for name in (*inputs_of(call), *(("v.h5", "os.h5", "ob.h5") if call == "index" else ())):
             self.require(name)
         if call.startswith(_APART):
             self._in_child(call)

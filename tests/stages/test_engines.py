@@ -11,8 +11,9 @@ from rrtool.artifacts import Features, LocalFeaturesFile, open_artifact
 from rrtool.networks import engines as network_engines
 from rrtool.networks.engines import BFLOAT16, Engine, Unavailable
 from rrtool.networks.engines import engine as engine_module
+from rrtool.stages import update
 from rrtool.stages.activations import engines
-from tests.tiny import assert_done, assert_fails, detect_local, extract, make_pictures
+from tests.tiny import assert_done, assert_fails, detect_local, extract, make_pictures, picture
 
 
 class _Off(nn.Module):
@@ -155,3 +156,28 @@ def test_descriptors_of_engines_are_those_of_torch(photos, tmp_path, name):
         with open_artifact(output, Features) as features:
             vectors.append(features.descriptors[:])
     np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-5)
+
+
+def test_rows_of_few_photos_are_made_anew_when_there_are_many(tmp_path, machine, monkeypatch):
+    machine({FIRST: 1.001})
+    monkeypatch.setattr(update, "WORTH_IT", 4)
+    photos, updated = make_pictures(tmp_path / "p", 3), tmp_path / "f.h5"
+
+    def made(output, *options):
+        result = extract(photos, output, *options)
+        assert_done(result)
+        with open_artifact(output, Features) as features:
+            return result.stderr, features.extra["engine"], features.digest
+
+    assert made(updated, "--update")[1] == "torch"
+    picture(3).save(photos / "3.png")
+    assert made(updated, "--update", "--engine", "torch")[0].count("3 of 4 images are kept") == 1
+    photos.joinpath("3.png").unlink()
+    assert made(updated, "--update")[1] == "torch"
+    picture(3).save(photos / "3.png")
+    told, engine, digest = made(updated, "--update")
+    assert "all 4 images are computed" in told
+    assert (engine, digest) == made(tmp_path / "new.h5")[1:]
+    assert engine == "openvino"
+    picture(4).save(photos / "4.png")
+    assert "4 of 5 images are kept" in made(updated, "--update")[0]

@@ -13,6 +13,8 @@ import pytest
 import rrtool
 from rrtool.artifacts import OverImages, Provenance, create, open_any
 from rrtool.errors import ArtifactError, OptionError
+from rrtool.images.content import digest_of_photo
+from rrtool.progress import Silent
 from rrtool.stages.driver import parts_of
 from tests import tiny
 from tests.stages.update_sequences import (
@@ -115,6 +117,21 @@ def test_what_is_made_of_the_rows_is_not_made_anew_after_a_touch(here: Path) -> 
             assert regions.digest == regions.computed_digest()
             times[folder] = regions.file_signatures[0, 1]
     assert len(set(times.values())) == 1
+
+
+def test_touched_photos_are_read_once_for_all_outputs(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+
+    def counted(path: str, max_pixels: int) -> bytes:
+        read.append(path)
+        return digest_of_photo(path, max_pixels)
+
+    monkeypatch.setattr("rrtool.stages.update.digest_of_photo", counted)
+    os.utime(here / "photos" / "000.png")
+    _update(here)
+    assert read == [str(here / "photos" / "000.png")]
 
 
 def test_new_and_changed_photos_alone_go_through_the_network(

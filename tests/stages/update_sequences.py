@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from unittest.mock import patch
 
-import numba
 import numpy as np
 import torch
 
@@ -40,6 +39,8 @@ def one_thread() -> Iterator[None]:
 
     numba first: where it starts its own threads, it sets torch's number to theirs.
     """
+    import numba  # after rrtool, which sets how many threads it has
+
     before = numba.get_num_threads(), torch.get_num_threads()
     numba.set_num_threads(1)
     torch.set_num_threads(1)

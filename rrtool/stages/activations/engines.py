@@ -18,14 +18,12 @@ from rrtool.networks.engines import (
     candidates,
 )
 from rrtool.progress import Progress
-from rrtool.stages.activations.options import InferenceOptions
+from rrtool.stages.activations.options import WORTH_IT, InferenceOptions
 from rrtool.stages.activations.sources import NetworkSource
 
 # Of the descriptors of photos, to those of torch in float32: what counts as the same network.
 LEAST_COSINE = 0.9999
 _N_PHOTOS, _MOST_TRIED = 3, 16
-# Preparing and comparing an engine takes seconds, which fewer photos do not give back.
-WORTH_IT = 64
 
 
 class Backbone(nn.Module):

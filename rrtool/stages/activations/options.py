@@ -36,6 +36,8 @@ _WEIGHTS = (
     "once; or none, for seeded random weights."
 )
 MAX_PIXELS = 150_000_000
+# Preparing and comparing an engine takes seconds, which fewer photos do not give back.
+WORTH_IT = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +85,19 @@ class DecodingOptions(Options):
 
 
 @dataclass(frozen=True, kw_only=True)
-class OverImagesOptions(WorkersOptions, ImagesOptions, DecodingOptions, ShareOptions):
+class EngineOptions(DecodingOptions, DeviceOptions):
+    """How photos are read, and what runs the network."""
+
+    engine: str = option(
+        "auto",
+        "What runs the network on a CPU; auto takes the fastest that is installed and gives the "
+        "descriptors of torch.",
+        choices=("auto", "torch", "openvino", "onnxruntime"), shapes=False, panel="Running",
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class OverImagesOptions(WorkersOptions, ImagesOptions, EngineOptions, ShareOptions):
     """How an artifact over images follows them, which of them it is of, and who makes it."""
 
     update: bool = again(
@@ -108,18 +122,6 @@ class OverImagesOptions(WorkersOptions, ImagesOptions, DecodingOptions, ShareOpt
                 "--update is for whole images", option="update", found="--boxes",
                 todo="leave out --update",
             )  # fmt: skip
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineOptions(DecodingOptions, DeviceOptions):
-    """How photos are read, and what runs the network."""
-
-    engine: str = option(
-        "auto",
-        "What runs the network on a CPU; auto takes the fastest that is installed and gives the "
-        "descriptors of torch.",
-        choices=("auto", "torch", "openvino", "onnxruntime"), shapes=False, panel="Running",
-    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

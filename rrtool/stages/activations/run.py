@@ -24,7 +24,7 @@ from rrtool.stages.activations.task import Job
 from rrtool.stages.driver import Wanted, make, parts_of
 from rrtool.stages.over_images import Finish, publish_over_images
 from rrtool.stages.shares import own_parts, share_facts
-from rrtool.stages.update import Kept, engine_of, other_engine, plan_of, tell
+from rrtool.stages.update import Kept, engine_of, other_engine, plan_of, reading, tell
 
 
 def describe_images(options: OverImagesOptions, opened: Opener, progress: Progress) -> Path:
@@ -89,12 +89,12 @@ def _kept(
     stack: ExitStack,
 ) -> dict[Path, Kept]:
     """What each output that is updated keeps, open until ``stack`` closes."""
-    found = {}
+    found, digest_of = {}, reading(options)
     for output in outputs:
         if output.is_update:
             old = stack.enter_context(open_any(output.path))
             if isinstance(old, OverImages):  # as it is of the kind that is wanted
-                found[output.path] = Kept(old, plan_of(collection, old, options.max_pixels))
+                found[output.path] = Kept(old, plan_of(collection, old, options, digest_of))
     return found
 
 

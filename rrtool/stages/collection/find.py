@@ -12,9 +12,16 @@ from typing import Any
 import numpy as np
 
 import rrtool
-from rrtool.artifacts import Features, Ranking, open_artifact, skipped_list_path
+from rrtool.artifacts import (
+    Features,
+    Graph,
+    LocalFeaturesFile,
+    Ranking,
+    open_artifact,
+    skipped_list_path,
+)
 from rrtool.artifacts.kinds.ranking import Hit
-from rrtool.errors import UsageError, WorkFailed
+from rrtool.errors import ArtifactError, UsageError, WorkFailed
 from rrtool.images.collection import collect
 from rrtool.progress import Progress
 from rrtool.stages.collection.layout import Index, open_index
@@ -80,17 +87,42 @@ def run(options: FindOptions, progress: Progress) -> Findings:
         RrtoolError: there is no index or none of the photos can be used.
     """
     index = open_index(options.index)
-    if not (index.features.exists() and index.local.exists()):
-        raise UsageError(
-            "the index is not finished", where=options.index,
-            todo=f"run rrtool index {index.images} -o {options.index}",
-        )  # fmt: skip
+    _require_finished(index, options.rerank)
     with tempfile.TemporaryDirectory(prefix="rrtool-find-") as name:
         asked = _Asked(index, options, Path(name))
         asked.describe()
         rankings = asked.rank()
         asked.write_page(rankings, progress)
         return Findings(asked.found(rankings), options.csv, options.page)
+
+
+def _require_finished(index: Index, rerank: str) -> None:
+    """Its artifacts must be of the same photos: between the first and the last they are not.
+
+    Raises:
+        UsageError: some are missing, or the index is too small for what is asked for.
+        ArtifactError: they are not of the same.
+    """
+    again = f"run rrtool index {index.images} -o {index.folder}"
+    if not (index.features.exists() and index.local.exists()):
+        raise UsageError("the index is not finished", where=index.folder, todo=again)
+    with (
+        open_artifact(index.features, Features) as features,
+        open_artifact(index.local, LocalFeaturesFile) as local,
+    ):
+        is_whole = features.input("images").digest == local.input("images").digest
+    if rerank == "diffusion":
+        if not index.graph.exists():
+            raise UsageError(
+                "the index is too small for a graph", where=index.folder, todo="use --rerank dsm"
+            )
+        with open_artifact(index.graph, Graph) as graph:
+            is_whole &= graph.input("features").digest == features.digest
+    if not is_whole:
+        raise ArtifactError(
+            "an update of the index is not finished", where=index.folder,
+            todo=f"wait for it, or {again}",
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -144,11 +176,6 @@ class _Asked:
                 device=self.options.device,
             ))  # fmt: skip
         if self.options.rerank == "diffusion":
-            if not index.graph.exists():
-                raise UsageError(
-                    "the index is too small for a graph", where=index.folder,
-                    todo="use --rerank dsm",
-                )  # fmt: skip
             made.append(rrtool.diffuse(
                 folder / "d.h5", graph=index.graph, queries=pair[0], database=pair[1],
                 seeds=made[-1], device=self.options.device,

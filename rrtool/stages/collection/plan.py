@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from rrtool.artifacts import Features, Saliency, open_artifact
 from rrtool.errors import RrtoolError
 from rrtool.images.collection import collect
+from rrtool.stages.activations.options import EngineOptions
 from rrtool.stages.asked import digest_of
 from rrtool.stages.collection.layout import Index
-from rrtool.stages.update import COMPUTED, plan_of
+from rrtool.stages.update import COMPUTED, plan_of, reading
 
 _GROUPED = 60  # seconds a minute, minutes an hour
 
@@ -48,7 +49,7 @@ class Work:
         return [f"{self.told}; this takes about {_duration(seconds)}"]
 
 
-def work_of(index: Index, max_pixels: int) -> Work:
+def work_of(index: Index, options: EngineOptions) -> Work:
     """Compare the photos with those that are in the index.
 
     Raises:
@@ -59,7 +60,7 @@ def work_of(index: Index, max_pixels: int) -> Work:
     n_computed = n
     if index.features.exists():
         with open_artifact(index.features, Features) as old:
-            plan = plan_of(collection, old, max_pixels)
+            plan = plan_of(collection, old, options, reading(options))
             n_computed = int((plan.sources == COMPUTED).sum())
             if n_computed or plan.n_renamed or old.lengths["n"] != n:
                 told = str(plan)

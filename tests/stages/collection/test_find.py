@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 import rrtool
-from rrtool.errors import UsageError
+from rrtool.errors import ArtifactError, UsageError
 from rrtool.scenes.scenes import Look, make_scenes
 from rrtool.stages.reports.match_rule import MatchRule
+from tests.stages.damaging import edited
 from tests.tiny import assert_done, assert_fails
 from tests.tiny import rrtool as command
 
@@ -112,6 +113,17 @@ def test_an_index_that_is_not_finished_is_told(made, tmp_path):
     (tmp_path / "index" / "local.h5").unlink()
     with pytest.raises(UsageError, match="is not finished; run rrtool index"):
         rrtool.find(tmp_path / "index", [made / "images" / VIEW])
+
+
+@pytest.mark.parametrize(("file", "role"), [("local.h5", "images"), ("graph.h5", "features")])
+def test_an_update_that_is_not_finished_is_told(made, tmp_path, file, role):
+    shutil.copytree(made / "index", tmp_path / "index")
+    with edited(tmp_path / "index" / file) as content:
+        inputs = json.loads(content.attrs["inputs"])
+        others = [{**each, "digest": "0" * 32} if each["role"] == role else each for each in inputs]
+        content.attrs["inputs"] = json.dumps(others)
+    with pytest.raises(ArtifactError, match="update of the index is not finished; wait for it, or"):
+        rrtool.find(tmp_path / "index", [made / "images" / VIEW], rerank="diffusion")
 
 
 def test_similarity_counts_with_inliers_where_the_whitening_is_ours():
