@@ -27,9 +27,8 @@ _QUERIES = ("images", ".", "index", "index/features.h5", "nowhere.png", "", "-",
 
 def files_of(folder: str) -> list[str]:
     """The places of the files of an index in a folder."""
-    index = Index(Path(folder), "", {})
-    names = [name for name, each in vars(Index).items() if isinstance(each, property)]
-    return [str(path) for name in names if isinstance(path := getattr(index, name), Path)]
+    index = Index(Path(folder), "", {"discover": True})
+    return [str(path) for path in (index.record, *index.of_photos(), *index.of_all())]
 
 
 def new(corpus: Corpus, rng: Random) -> Case:

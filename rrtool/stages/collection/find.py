@@ -24,10 +24,11 @@ from rrtool.artifacts.kinds.ranking import Hit
 from rrtool.errors import ArtifactError, UsageError, WorkFailed
 from rrtool.images.collection import collect
 from rrtool.progress import Progress
-from rrtool.stages.collection.layout import Index, open_index
+from rrtool.stages.collection.layout import Index, mendable, open_index
 from rrtool.stages.collection.options import FindOptions
 from rrtool.stages.reports.match_rule import MatchRule
 from rrtool.stages.reports.report_ranking import PageInputs, write_page
+from rrtool.stages.reports.text_output import checked_page
 from rrtool.tables import table_lines
 
 
@@ -87,7 +88,18 @@ def run(options: FindOptions, progress: Progress) -> Findings:
         RrtoolError: there is no index or none of the photos can be used.
     """
     index = open_index(options.index)
+    with mendable(index, _again(index)):
+        return _findings(index, options, progress)
+
+
+def _again(index: Index) -> str:
+    return f"run rrtool index {index.images} -o {index.folder}"
+
+
+def _findings(index: Index, options: FindOptions, progress: Progress) -> Findings:
     _require_finished(index, options.rerank)
+    if options.page is not None:
+        checked_page(options.page)
     with tempfile.TemporaryDirectory(prefix="rrtool-find-") as name:
         asked = _Asked(index, options, Path(name))
         asked.describe()
@@ -103,7 +115,7 @@ def _require_finished(index: Index, rerank: str) -> None:
         UsageError: some are missing, or the index is too small for what is asked for.
         ArtifactError: they are not of the same.
     """
-    again = f"run rrtool index {index.images} -o {index.folder}"
+    again = _again(index)
     if not (index.features.exists() and index.local.exists()):
         raise UsageError("the index is not finished", where=index.folder, todo=again)
     with (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,11 +16,11 @@ from rrtool.artifacts.output.lock import output_lock
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.files import write_failures
 from rrtool.progress import Progress
-from rrtool.stages.collection.layout import Index, wanted_index
+from rrtool.stages.collection.layout import Index, mendable, wanted_index
 from rrtool.stages.collection.options import IndexOptions
-from rrtool.stages.collection.plan import Work, has_saliency, work_of
+from rrtool.stages.collection.plan import Work, bears_graph, has_saliency, work_of
 
-_FEWEST = 3  # photos that a graph is of
+_AGAIN = "run the same command again"
 
 
 @dataclass(frozen=True)
@@ -48,10 +49,12 @@ def run(options: IndexOptions, progress: Progress) -> Indexed:
             "an index is of photos that stay", expected="a folder, or a list in a file",
             found="standard input",
         )  # fmt: skip
+    folder = Path(options.output)
+    _require_place(folder)
     if options.dry_run:
         index = _index(options)
-        return Indexed(index.folder, _told(index, options, progress))
-    folder = Path(options.output)
+        with mendable(index, _AGAIN):
+            return Indexed(folder, _told(index, options, progress))
     with write_failures(folder):
         folder.mkdir(exist_ok=True)
     try:
@@ -61,13 +64,25 @@ def run(options: IndexOptions, progress: Progress) -> Indexed:
             folder.rmdir()  # where nothing came into it
 
 
+def _require_place(folder: Path) -> None:
+    if not folder.parent.is_dir():
+        raise UsageError(
+            "there is no such folder for the index", where=folder.parent, todo="make it first"
+        )
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UsageError(
+            "an index is a folder", where=folder, found="something else", todo="name another"
+        )
+
+
 def _indexed(folder: Path, options: IndexOptions, progress: Progress) -> Indexed:
     with output_lock(folder / Index.FILE):
         index = _index(options)
-        work = _told(index, options, progress)
-        if not index.record.exists():
-            index = index.kept()
-        rates = _bring_up_to_date(index, work, options, progress)
+        with mendable(index, _AGAIN):
+            work = _told(index, options, progress)
+            if not index.record.exists():
+                index = index.kept()
+            rates = _bring_up_to_date(index, work, options, progress)
         if rates != index.rates:
             index.kept(rates=rates)
         with open_artifact(index.features, Features) as features:
@@ -137,9 +152,7 @@ def _stages(
 
 def _graph(index: Index, **more: Any) -> None:
     """The graph, where there are enough photos to make one of."""
-    with open_artifact(index.features, Features) as features:
-        n_good = int((features.status == 0).sum())
-    if n_good >= _FEWEST:
+    if bears_graph(index):
         _updated_graph(index.features, index.graph, **more)
     elif index.graph.exists():
         with open_artifact(index.graph, Graph):  # nothing else is removed

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rrtool.errors import ArtifactError, UsageError
+from rrtool.errors import ArtifactError, UsageError, printable
 from rrtool.files import read_regular, write_durably, write_failures
 from rrtool.networks.names import AUTO, DEFAULT, ONNX
 
@@ -51,6 +53,17 @@ class Index:
     def record(self) -> Path:
         """What it remembers."""
         return self.folder / self.FILE
+
+    def of_photos(self) -> list[Path]:
+        """The artifacts that are made in one pass over the photos."""
+        regions = [self.regions] if self.options["discover"] else []
+        return [self.features, self.local, self.query_local, *regions]
+
+    def of_all(self) -> list[Path]:
+        """The artifacts that are made of those, in the order in which they are."""
+        made = [self.region_graph, self.centrality, self.objects]
+        mapped = [self.saliency, self.object_features]
+        return [self.graph, *(made + mapped if self.options["discover"] else [])]
 
     def network(self) -> dict[str, Any]:
         """The options of the network, for the commands that run it."""
@@ -109,6 +122,24 @@ def _damaged(path: Path, found: str) -> ArtifactError:
         "damaged, or of another version of rrtool", where=path, expected=f"format {_FORMAT}",
         found=found, todo="make the index again in another folder",
     )  # fmt: skip
+
+
+@contextmanager
+def mendable(index: Index, again: str) -> Iterator[None]:
+    """Errors of artifacts of the index say how they are made again.
+
+    Args:
+        again: what to do when they are gone.
+    """
+    try:
+        yield
+    except ArtifactError as error:
+        if error.where not in [printable(path) for path in index.of_photos() + index.of_all()]:
+            raise
+        raise ArtifactError(
+            error.what, where=error.where, expected=error.expected, found=error.found,
+            todo=f"remove it and {again}",
+        ) from None  # fmt: skip
 
 
 def wanted_index(folder: str, images: str, asked: dict[str, Any]) -> Index:

@@ -1,5 +1,6 @@
 """Options of index and find."""
 
+import math
 from dataclasses import MISSING, dataclass
 from typing import Any, ClassVar
 
@@ -108,3 +109,10 @@ class FindOptions(RunningOptions):
             raise UsageError("--box is of one photo", found=f"{len(self.queries)} photos")
         if self.box is not None and len(self.box) != 4:
             raise UsageError("bad --box", expected="x0,y0,x1,y1", found=f"{len(self.box)} numbers")
+        if self.box is not None and not _is_box(*self.box):
+            found = ",".join(f"{side:g}" for side in self.box)
+            raise UsageError("bad --box", expected="x0 < x1 and y0 < y1", found=found)
+
+
+def _is_box(x0: float, y0: float, x1: float, y1: float) -> bool:
+    return x0 < x1 < math.inf and y0 < y1 < math.inf

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 from rrtool.artifacts import Features, Saliency, open_artifact
 from rrtool.errors import RrtoolError
@@ -13,6 +14,7 @@ from rrtool.stages.asked import digest_of
 from rrtool.stages.collection.layout import Index
 from rrtool.stages.update import COMPUTED, plan_of, reading
 
+_FEWEST = 3  # photos that a graph is of
 _GROUPED = 60  # seconds a minute, minutes an hour
 
 
@@ -56,21 +58,36 @@ def work_of(index: Index, options: EngineOptions) -> Work:
         RrtoolError: the photos cannot be listed, or the index is damaged.
     """
     collection = collect(index.images)
-    n, told = len(collection), ""
-    n_computed = n
+    n = len(collection)
+    n_computed, told = n, [f"a new index of {n} photos"]
     if index.features.exists():
         with open_artifact(index.features, Features) as old:
             plan = plan_of(collection, old, options, reading(options))
             n_computed = int((plan.sources == COMPUTED).sum())
-            if n_computed or plan.n_renamed or old.lengths["n"] != n:
-                told = str(plan)
-    else:
-        told = f"a new index of {n} photos"
+            is_same = not n_computed and not plan.n_renamed and old.lengths["n"] == n
+        told = [] if is_same else [str(plan)]
     is_mapped = index.options["discover"] and (bool(told) or not has_saliency(index))
+    if index.features.exists() and (missing := _missing(index)):
+        told.append(f"{', '.join(path.name for path in missing)} missing and made anew")
+        n_computed = n if {*missing} & {*index.of_photos()} else n_computed
     if is_mapped:
-        mapped = f"the object saliency of all {n} is computed, as each depends on all"
-        told = f"{told}; {mapped}" if told else mapped
-    return Work(n, n_computed, n if is_mapped else 0, told)
+        told.append(f"the object saliency of all {n} is computed, as each depends on all")
+    return Work(n, n_computed, n if is_mapped else 0, "; ".join(told))
+
+
+def _missing(index: Index) -> list[Path]:
+    """Artifacts that are gone, but for object saliency, of which more is said."""
+    known = {index.saliency, index.object_features}
+    if not bears_graph(index):
+        known.add(index.graph)
+    wanted = index.of_photos() + index.of_all()
+    return [path for path in wanted if path not in known and not path.exists()]
+
+
+def bears_graph(index: Index) -> bool:
+    """Whether there are enough photos for a graph."""
+    with open_artifact(index.features, Features) as features:
+        return int((features.status == 0).sum()) >= _FEWEST
 
 
 def has_saliency(index: Index) -> bool:

@@ -9,19 +9,22 @@ from rrtool.files import open_regular, write_durably, write_failures
 from rrtool.reports.document import GENERATOR
 
 
-def checked_page(output: str | Path, overwrite: bool) -> Path:
+def checked_page(output: str | Path, overwrite: bool | None = None) -> Path:
     """The path of a page to be; a page of an earlier run may be replaced, other files are not.
+
+    Args:
+        overwrite: whether they are; None where a command has no such option.
 
     Raises:
         UsageError: no page can go there.
     """
     output = Path(output)
     if os.path.exists(output) and not overwrite and not is_page(output):
+        todo = "use --overwrite to replace it, or choose another -o"
         raise UsageError(
-            f"the output exists and is no page of {GENERATOR}",
-            where=output,
-            todo="use --overwrite to replace it, or choose another -o",
-        )
+            f"the output exists and is no page of {GENERATOR}", where=output,
+            todo="choose another" if overwrite is None else todo,
+        )  # fmt: skip
     return output
 
 

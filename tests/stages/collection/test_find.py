@@ -94,7 +94,12 @@ def test_wrong_use_is_told(made, tmp_path):
     for more, text in (
         ({"box": (1, 2, 3)}, "bad --box"),
         ({"box": (9000, 9000, 9100, 9100)}, "can be used"),
+        ({"box": (9, 9, 5, 5)}, "bad --box .expected x0 < x1 and y0 < y1, found 9,9,5,5"),
+        ({"box": (0, 0, float("inf"), 5)}, "bad --box"),
+        ({"box": (0, 0, float("nan"), 5)}, "bad --box"),
         ({"top": 0}, "bad --top"),
+        ({"page": made / "index" / "features.h5"}, "is no page of rrtool report; choose another"),
+        ({"page": made / "images" / "object_01_view_0.jpg"}, "is no page of rrtool"),
     ):
         with pytest.raises(UsageError, match=text):
             rrtool.find(made / "index", [photo], **more)

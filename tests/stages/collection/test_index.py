@@ -13,7 +13,7 @@ import pytest
 import rrtool
 from rrtool.artifacts import Features, Graph, open_artifact
 from rrtool.artifacts.output.lock import output_lock
-from rrtool.errors import ArtifactError, RrtoolError, UsageError, WorkFailed
+from rrtool.errors import ArtifactError, UsageError, WorkFailed
 from rrtool.images.collection import collect
 from rrtool.stages.collection import index as index_stage
 from tests.tiny import Told, assert_done, assert_fails, make_pictures, picture
@@ -128,6 +128,27 @@ def test_one_photo_has_no_graph_and_more_have(tmp_path):
         path.rename(tmp_path / "photos" / f"more-{path.name}")
     rrtool.index(tmp_path / "photos", tmp_path / "index")
     assert (tmp_path / "index" / "graph.h5").exists()
+
+
+def test_artifacts_that_are_gone_or_damaged_are_told(here):
+    photos, index = here / "photos", here / "index"
+    before = _digests(index)
+    for name in ("local.h5", "graph.h5"):
+        (index / name).unlink()
+    said = command("index", photos, "-o", index, "--dry-run").stderr
+    assert "local.h5, graph.h5 missing and made anew" in said
+    done = rrtool.index(photos, index)
+    assert done.work.n_computed == len(list(photos.iterdir()))
+    assert _digests(index) == before
+    for name in ("local.h5", "query-local.h5"):
+        content = (index / name).read_bytes()
+        (index / name).write_bytes(content[:900])
+        with pytest.raises(ArtifactError, match=rf"{name}: .*remove it and run the same command"):
+            rrtool.index(photos, index)
+        (index / name).write_bytes(content)
+    (index / "features.h5").write_bytes(b"")
+    with pytest.raises(ArtifactError, match=rf"remove it and run rrtool index .*photos -o {index}"):
+        rrtool.find(index, [photos / "000.png"])
 
 
 def test_graph_goes_with_the_photos_and_nothing_else_does(tmp_path):
@@ -276,8 +297,12 @@ def test_other_options_photos_or_folders_are_refused(here, tmp_path):
     with pytest.raises(UsageError, match="photos that stay"):
         rrtool.index("-", here / "index")
     (tmp_path / "file").touch()
-    with pytest.raises(RrtoolError):
-        rrtool.index(here / "photos", tmp_path / "file")
+    (tmp_path / "link").symlink_to("nowhere")
+    for name in ("file", "link"):
+        with pytest.raises(UsageError, match="an index is a folder"):
+            rrtool.index(here / "photos", tmp_path / name)
+    with pytest.raises(UsageError, match="no such folder for the index; make it first"):
+        rrtool.index(here / "photos", tmp_path / "no" / "index")
     assert_fails(command("index", tmp_path / "nothing", "-o", tmp_path / "i"), 2)
     assert not (tmp_path / "i").exists()
 
