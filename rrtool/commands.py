@@ -48,6 +48,7 @@ GROUPS: Mapping[str, tuple[type[Options], ...]] = {
         learning.AlPretrainOptions,
         learning.AlCycleOptions,
         learning.AlAgreeOptions,
+        learning.PredictOptions,
     ),
     "See what came out": (
         evaluation.EvaluateOptions,

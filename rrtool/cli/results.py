@@ -13,6 +13,7 @@ from rrtool.progress import Progress
 if TYPE_CHECKING:
     from rrtool.stages.collection.find import Findings
     from rrtool.stages.collection.index import Indexed
+    from rrtool.stages.learning.frozen.predict import Predictions
     from rrtool.stages.reports.demo import Demo
     from rrtool.stages.reports.report import Page
 
@@ -113,6 +114,18 @@ def show_file(path: Path, console: Progress, as_json: bool) -> None:
     emit_path(path, as_json, dict)
 
 
+def show_predictions(made: "Predictions", console: Progress, as_json: bool) -> None:
+    """The path of the table; exit code 3 if some photos could not be used."""
+    if made.n_skipped:
+        from rrtool.artifacts import skipped_list_path
+
+        list_path = skipped_list_path(made.path)
+        console.message(f"{made.n_skipped} inputs were skipped: see {list_path}")
+    emit_path(made.path, as_json, lambda: {"n_skipped": made.n_skipped})
+    if made.n_skipped:
+        raise typer.Exit(EXIT_SKIPPED)
+
+
 def show_demo(made: "Demo", console: Progress, as_json: bool) -> None:
     """The scores, and the path of the page."""
     if made.scores and not as_json:
@@ -152,6 +165,7 @@ def show_found(findings: "Findings", console: Progress, as_json: bool) -> None:
 
 # Commands that show more than a path.
 SHOWN: dict[str, Show] = {
+    "predict": show_predictions,
     "al-agree": show_agreement,
     "demo": show_demo,
     "doctor": show_diagnosis,

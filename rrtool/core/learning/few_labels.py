@@ -65,6 +65,26 @@ class HeldOut:
 
 
 @dataclass(frozen=True)
+class Suspects:
+    """Labels that classifier and propagation contradict together, where they were held out.
+
+    Attributes:
+        ids: ``(s,)`` int64, the surest first.
+        labels: ``(s,)`` int64, what both say.
+        confidences: ``(s,)`` float32, probabilities of that.
+    """
+
+    ids: np.ndarray
+    labels: np.ndarray
+    confidences: np.ndarray
+
+    @staticmethod
+    def none() -> Suspects:
+        nothing = np.zeros(0, np.int64)
+        return Suspects(nothing, nothing, nothing.astype(np.float32))
+
+
+@dataclass(frozen=True)
 class FewLabels:
     """What has been learnt.
 
@@ -75,6 +95,8 @@ class FewLabels:
         pseudo: what propagation says of all images.
         probabilities: ``(n, c)`` float32 of all images, both joined.
         held_out: None where no class has two labels.
+        suspects: labels for a second look; those that are alone in their class are never among
+            them.
     """
 
     weights: np.ndarray
@@ -83,6 +105,7 @@ class FewLabels:
     pseudo: PseudoLabels
     probabilities: np.ndarray
     held_out: HeldOut | None
+    suspects: Suspects
 
 
 def learn_few_labels(
@@ -102,7 +125,7 @@ def learn_few_labels(
         labels: ``(m,)`` in ``0 … n_classes − 1``.
         propagate: from ids and labels to the pseudo-labels of all images.
     """
-    truth, evidence = [], []
+    held_ids, truth, evidence = [], [], []
     n_folds = 2 if len(vectors) * n_classes > _LARGE else _FOLDS
     for held in held_out_folds(labels, n_folds):
         kept = np.setdiff1d(np.arange(len(labels)), held)
@@ -112,17 +135,37 @@ def learn_few_labels(
         fits = fit_ridges(vectors, *training_set(pseudo, *known, semi=semi), n_classes)
         scores = np.stack([vectors[asked] @ weights for weights in fits])
         evidence.append((scores, pseudo.probabilities[asked]))
+        held_ids.append(asked)
         truth.append(labels[held])
     place, exponents, held_out = STRENGTHS.index(0.3), _USUAL_EXPONENTS, None
+    suspects = Suspects.none()
     if truth:
         scores = np.concatenate([score for score, _ in evidence], axis=1)
         propagated = np.concatenate([probability for _, probability in evidence])
-        place, exponents, held_out = _choose(scores, propagated, np.concatenate(truth))
+        true = np.concatenate(truth)
+        place, exponents, held_out = _choose(scores, propagated, true)
+        suspects = _suspects(np.concatenate(held_ids), true, scores[place], propagated, exponents)
     pseudo = propagate(labeled_ids, labels)
     chosen = training_set(pseudo, labeled_ids, labels, semi=semi)
     (weights,) = fit_ridges(vectors, *chosen, n_classes, STRENGTHS[place : place + 1])
     probabilities = joined(vectors @ weights, pseudo.probabilities, exponents)
-    return FewLabels(weights, STRENGTHS[place], exponents, pseudo, probabilities, held_out)
+    return FewLabels(
+        weights, STRENGTHS[place], exponents, pseudo, probabilities, held_out, suspects
+    )
+
+
+def _suspects(
+    ids: np.ndarray,
+    labels: np.ndarray,
+    scores: np.ndarray,
+    propagated: np.ndarray,
+    exponents: tuple[float, float],
+) -> Suspects:
+    told, spread = scores.argmax(axis=1), propagated.argmax(axis=1)
+    confidences = joined(scores, propagated, exponents)[np.arange(len(ids)), told]
+    doubted = (told == spread) & (told != labels) & propagated.any(axis=1) & (confidences > 0.5)
+    order = np.flatnonzero(doubted)[np.argsort(-confidences[doubted], kind="stable")]
+    return Suspects(ids[order], told[order], confidences[order])
 
 
 def held_out_folds(labels: np.ndarray, n_folds: int = _FOLDS) -> list[np.ndarray]:

@@ -39,12 +39,12 @@ class Labeling:
     @staticmethod
     def before(previous: AlState | None, n: int, class_names: list[str]) -> Labeling:
         """That of a finished cycle; without one of ``n`` images that have no label."""
+        labels, since = np.full(n, UNLABELED, np.int32), np.full(n, UNLABELED, np.int16)
         if previous is None:
-            none = np.full(n, UNLABELED)
-            return Labeling(_COLD_START, class_names, none.astype(np.int32), none.astype(np.int16))
-        return Labeling(
-            previous.extra["cycle"], previous.class_names, previous.labels, previous.labeled_cycle
-        )
+            return Labeling(_COLD_START, class_names, labels, since)
+        known = previous.lengths["n"]  # images that have come since have rows behind
+        labels[:known], since[:known] = previous.labels, previous.labeled_cycle
+        return Labeling(previous.extra["cycle"], previous.class_names, labels, since)
 
     def extended(
         self, rows: np.ndarray, labels: np.ndarray, class_names: list[str], asked: np.ndarray
@@ -180,6 +180,8 @@ class Oracle(People):
         """
         truth, class_names = self.truth, self._class_names
         before = Labeling.before(previous, len(truth), class_names)
+        if previous is None and self._options.on_features:
+            return before  # the first images are acquired, as where people label
         if previous is None:
             rows = asked = self._first_ids()
         else:
@@ -191,7 +193,9 @@ class Oracle(People):
                     expected=", ".join(class_names), found=", ".join(before.class_names),
                 )  # fmt: skip
         n_known = int((truth != UNLABELED).sum() - len(before.labeled_ids))
-        n_wanted = len(rows) + (cycles_left - 1) * self._options.budget
+        coming = range(before.cycle + 1, before.cycle + cycles_left)
+        steps = (self._options.step(cycle, has_model=True) for cycle in coming)
+        n_wanted = len(rows) + sum(step.budget for step in steps)
         if n_wanted > n_known:
             raise UsageError(
                 "the oracle knows too few labels for so many cycles",
@@ -204,26 +208,23 @@ class Oracle(People):
         return labeling
 
     def _first_ids(self) -> np.ndarray:
-        """L₀: as many rows of every class, increasing.
+        """L₀: as many rows of every class, or one more, increasing.
 
         Raises:
-            UsageError: the budget does not divide, or a class has too few images.
+            UsageError: a class has too few images.
         """
-        budget, n_classes = self._options.budget, len(self._class_names)
-        if budget % n_classes:
-            raise UsageError(
-                "the first labels are balanced over classes", where="--budget",
-                expected=f"a multiple of the {n_classes} classes", found=budget,
-            )  # fmt: skip
-        share = budget // n_classes
+        budget, n_classes = self._options.step(-1, has_model=True).budget, len(self._class_names)
         generator = np.random.default_rng([self._options.seed, _FIRST_LABELS])
+        shares = np.full(n_classes, budget // n_classes)
+        if budget % n_classes:  # the rest goes to classes drawn, one each
+            shares[generator.permutation(n_classes)[: budget % n_classes]] += 1
         rows = []
         for label, name in enumerate(self._class_names):
             members = np.flatnonzero(self.truth == label)
-            if len(members) < share:
+            if len(members) < shares[label]:
                 what = f"too few images of class {name}"
-                raise UsageError(what, expected=f"at least {share}", found=len(members))
-            rows.append(generator.choice(members, share, replace=False))
+                raise UsageError(what, expected=f"at least {shares[label]}", found=len(members))
+            rows.append(generator.choice(members, shares[label], replace=False))
         return np.sort(np.concatenate(rows))
 
 

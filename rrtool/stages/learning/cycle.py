@@ -37,6 +37,9 @@ from rrtool.images.folder import kinds_of
 from rrtool.progress import Progress
 from rrtool.stages.driver import Wanted, make
 from rrtool.stages.learning.answers import Labeling, Oracle, People
+from rrtool.stages.learning.frozen.outlook import outlook
+from rrtool.stages.learning.frozen.review import Review, write_review
+from rrtool.stages.learning.frozen.study import FrozenStudy, open_frozen_study
 from rrtool.stages.learning.model import Model, PseudoLabels
 from rrtool.stages.learning.options import AlCycleOptions
 from rrtool.stages.learning.queries import QueryFiles, Question, cards_of
@@ -62,19 +65,21 @@ def run(options: AlCycleOptions, progress: Progress) -> Path:
         RrtoolError: no label can be used, an input does not fit, or see ``artifacts.create``.
     """
     options = replace(options, device=resolve_device(options.device))
-    study = open_study(options, progress)
+    study: Study = (open_frozen_study if options.on_features else open_study)(options, progress)
     queries = QueryFiles(options, study, progress)
     answers = (People if options.oracle is None else Oracle)(options, study, progress)
     pretrain, state, output = options.pretrain, options.state, Path(options.output)
     with open_artifact(pretrain, AlPretraining) if pretrain else nullcontext() as start:  # 2
-        for left in range(options.cycles, 0, -1):  # 3
+        cycles = options.cycles + (options.on_features and bool(options.oracle) and not state)
+        for left in range(cycles, 0, -1):  # 3
             with open_artifact(state, AlState) if state else nullcontext() as previous:
-                if previous is not None:
+                if previous is not None and not options.on_features:
                     require_same_names(
                         previous.names, previous.path, study.dataset.names, "the images"
                     )
                 labeling = answers.label(previous, left)  # 11, 12 of the cycle before
-                name = f"{output.stem}-c{labeling.cycle}.h5" if left > 1 else output.name
+                number = "start" if labeling.cycle < 0 else f"c{labeling.cycle}"
+                name = f"{output.stem}-{number}.h5" if left > 1 else output.name
                 state = str(output.with_name(name))
                 cycle = Cycle(
                     options, study, labeling, previous, answers, start,
@@ -82,7 +87,7 @@ def run(options: AlCycleOptions, progress: Progress) -> Path:
                 )  # fmt: skip
                 make(
                     options, Wanted(state, AlState, options.settings()), cycle.work, progress,
-                    inputs=cycle.inputs(), device=options.device,
+                    inputs=cycle.inputs(), network=study.network, device=options.device,
                 )  # fmt: skip
     if not cycle.is_new:
         with open_artifact(output, AlState) as there:
@@ -119,7 +124,9 @@ class Cycle:
 
     def __post_init__(self) -> None:
         labels = self.labeling.labels
-        self.labeled_ids = self.labeling.labeled_ids  # L: (|L|,) int64, increasing
+        ids = self.labeling.labeled_ids
+        # L: (|L|,) int64, increasing; an image that has gone keeps its label for when it is back.
+        self.labeled_ids = ids[self.study.dataset.status[ids] == 0]
         self.labels = labels[self.labeled_ids]  # y: (|L|,) int32
         self.pool_ids = np.flatnonzero((self.study.dataset.status == 0) & (labels < 0))  # 1: U
         self.n_classes = len(self.labeling.class_names)
@@ -147,10 +154,17 @@ class Cycle:
             if self.options.semi:
                 pseudo = model.propagate(self.labeled_ids, self.labels, self.n_classes)
                 sure = self.pool_ids, pseudo.labels[self.pool_ids]
-            history.append(self.entry(model, *sure) | {"seconds": seconds})
+            history.append(self.entry(model, *sure) | {"seconds": seconds, **model.facts})
+            n_next = self.options.step(self.labeling.cycle, has_model=True).budget
+            n_twice = self.study.n_tested_twice(self.labeled_ids)
+            for text in outlook(history, len(self.study.test_classes), n_twice, n_next):
+                self.progress.message(text)
         acquisition = self.acquire(model)
         skipped = [*self.study.skipped, *self.answers.mistakes]
         write_skipped_list(output.path, skipped + self.study.dataset.passed_over)
+        if self.options.review and model:
+            review = Review(self.study.dataset.names, self.labeling, model.suspects)
+            write_review(Path(output.path), review, self.options.review, self.progress)
         if self.queries:
             self.queries.write(self.question(output, model, acquisition), is_new=True)
         output.publish(
@@ -158,6 +172,7 @@ class Cycle:
             extra={
                 "cycle": self.labeling.cycle,
                 **self.method,
+                **self.study.facts(),
                 "seed": self.options.seed,
                 "n_images": len(self.study.dataset),
                 "n_labeled": len(self.labeled_ids),
@@ -177,13 +192,18 @@ class Cycle:
         if options.strategy != "ceal" or previous is None or AlState.probabilities not in previous:
             return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int32)
         threshold = ceal_threshold(self.labeling.cycle, options.epsilon, options.epsilon_decay)
-        return confident_pseudo_labels(previous.probabilities, self.pool_ids, threshold)
+        pool_ids = self.pool_ids[self.pool_ids < previous.lengths["n"]]
+        return confident_pseudo_labels(previous.probabilities, pool_ids, threshold)
 
     def train(self, training: TrainingRun, sure_ids: np.ndarray, sure_labels: np.ndarray) -> Model:
         """Lines 4–7: SUP on L (and on what CEAL is sure of), then SEMI on L ∪ U."""
+        options, study, labeled = self.options, self.study, (self.labeled_ids, self.labels)
+        ids = np.concatenate([self.labeled_ids, sure_ids])
+        known = np.concatenate([self.labels, sure_labels])
+        if isinstance(study, FrozenStudy):
+            return study.learn(ids, known, self.labeling.class_names, options)
         from rrtool.training.learner import Learner  # late: a state that is there needs no torch
 
-        options, study, labeled = self.options, self.study, (self.labeled_ids, self.labels)
         test_labels = study.test_labels(self.labeling.class_names)
         n_epochs = options.epochs + (options.semi_epochs if options.semi else 0)
 
@@ -200,10 +220,7 @@ class Cycle:
                 checkpoint=training,
                 on_epoch=training.recorder(advance),
             )
-            learner.fit_supervised(  # 4
-                np.concatenate([self.labeled_ids, sure_ids]),
-                np.concatenate([self.labels, sure_labels]),
-            )
+            learner.fit_supervised(ids, known)  # 4
             if options.semi:  # 5–7: the pseudo-labels are renewed in the course of the epochs
                 learner.fit_semi_supervised(*labeled, propagate)
         found = learner.predict()
@@ -217,12 +234,15 @@ class Cycle:
 
     def acquire(self, model: Model | None) -> Acquisition:
         """Lines 8–10: S, b images of U, or all where there are fewer; at random without a θ."""
-        pool_ids, truth, budget = self.pool_ids, self.answers.truth, self.options.budget
+        pool_ids, truth = self.pool_ids, self.answers.truth
+        name, budget = self.options.step(self.labeling.cycle, has_model=model is not None)
+        if isinstance(self.study, FrozenStudy):
+            model = model or self.study.unlabeled(self.options)
         if truth is not None:
             pool_ids = pool_ids[truth[pool_ids] >= 0]
         if len(pool_ids) < budget:
             self.progress.message(f"only {len(pool_ids)} images are left to acquire")
-        strategy = STRATEGIES[self.options.strategy if model else "random"]
+        strategy = STRATEGIES[name if model else "random"]
         return strategy.acquire(
             model, self.labeled_ids, pool_ids, min(budget, len(pool_ids)),
             self.generator(_ACQUISITION),

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import sparse
 
 from rrtool.core.diffusion.knn import has_faiss
-from rrtool.core.learning.few_labels import fitted_k
+from rrtool.core.learning.few_labels import Suspects, fitted_k
 from rrtool.core.learning.label_propagation import PseudoLabels, feature_graph, propagate_labels
 from rrtool.errors import WorkFailed
 from rrtool.stages.learning.propagation_options import EXACT_UP_TO, PropagationOptions
@@ -27,6 +27,7 @@ class Model:
         accuracy: on the held-out set; None without one.
         facts: more for the history, JSON-compatible.
         recalls: that of the approximate search of the graph's neighbours, when it has been built.
+        suspects: labels that look wrong, on frozen features.
     """
 
     features: np.ndarray
@@ -36,6 +37,7 @@ class Model:
     accuracy: float | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)
     recalls: list[float] = field(default_factory=list)
+    suspects: Suspects = field(default_factory=Suspects.none)
 
     @cached_property
     def graph(self) -> sparse.csr_array:

@@ -17,17 +17,13 @@ from rrtool.options import (
     option,
 )
 from rrtool.stages.activations.options import MAX_PIXELS, DecodingOptions
+from rrtool.stages.learning.acquisition_options import COMPARED, AcquisitionOptions
+from rrtool.stages.learning.frozen.options import FrozenOptions, PredictOptions
 from rrtool.stages.learning.propagation_options import PropagationOptions
 from rrtool.training.options import PretrainingOptions, TrainingOptions, again
 
+__all__ = ["AlAgreeOptions", "AlCycleOptions", "AlPretrainOptions", "PredictOptions"]
 _PAGE = "docs/active-learning.md"
-# The names of the table in ``strategies``; those that al-agree compares (CEAL picks as entropy
-# does) are numbered by their place, for their seeds.
-STRATEGIES = (
-    "random", "entropy", "coreset", "ceal", "jlp", "typiclust", "probcover", "badge", "dropquery",
-    "margin",
-)  # fmt: skip
-COMPARED = ("random", "entropy", "coreset", "jlp")
 # The rows of table 3.1, where they differ from the defaults.
 PRESETS: Mapping[str, Mapping[str, Any]] = {
     "mnist": {
@@ -87,29 +83,18 @@ def _by_preset(name: str) -> Any:
 
 @dataclass(frozen=True, kw_only=True)
 class AlCycleOptions(
-    PropagationOptions, TrainingOptions, _ImagesOptions, SeedOptions, OutputOptions
+    FrozenOptions, AcquisitionOptions, TrainingOptions, _ImagesOptions, SeedOptions, OutputOptions
 ):
     """Learn from the labels so far, and ask for those that help most (al-state)."""
 
     COMMAND: ClassVar = Command(
         "al-cycle", "rrtool.stages.learning.cycle", "§3.3, Algorithm 1", _PAGE, quick=False
     )
-    strategy: str = option(
-        "random", "How to pick the images to label.", choices=STRATEGIES, panel="Acquisition"
-    )
-    budget: int = option(
-        None, "Images to acquire a cycle; by default as --preset has it.",
-        least=1, panel="Acquisition",
-    )  # fmt: skip
-    epsilon: float = option(
-        0.1,
-        "Entropy up to which CEAL trusts its own labels in cycle 0, as a share of the entropy of "
-        "a guess: 1 trusts all.",
-        least=0, most=1, panel="Acquisition",
-    )  # fmt: skip
-    epsilon_decay: float = option(
-        0.00033, "By how much --epsilon falls each cycle.",
-        least=0, most=1, panel="Acquisition",
+    images: str = again(
+        _ImagesOptions, "images", None,
+        help="A folder of images (with its subfolders), a text or CSV list of them, or a standard "
+        "data set: mnist:FOLDER, cifar10:FOLDER, cifar100:FOLDER or svhn:FOLDER. With --features "
+        "they may be left out: then the sheet to label from shows no pictures.",
     )  # fmt: skip
     classes: tuple[str, ...] = option(
         (), "Classes to add to those that are known: names, or a file with one name a line.",
@@ -133,7 +118,10 @@ class AlCycleOptions(
         choices=tuple(PRESETS), shapes=False, panel="Training",
     )  # fmt: skip
     semi: bool = option(
-        False, "Train on the unlabelled images too, by propagated labels.", panel="Training"
+        False,
+        "Train on the unlabelled images too, by propagated labels; on frozen features it is always "
+        "so, but with CEAL.",
+        panel="Training",
     )
     batch_size: int = _by_preset("batch_size")
     semi_batch_size: int = _by_preset("semi_batch_size")
@@ -190,6 +178,8 @@ class AlCycleOptions(
                 known = declarations(TrainingOptions).get(name)
                 default = None if known is None else known.default
                 object.__setattr__(self, name, preset.get(name, default))
+        if self.on_features and self.strategy != "ceal":  # which has pseudo-labels of its own
+            object.__setattr__(self, "semi", True)
         super().__post_init__()
 
     def written(self) -> dict[str, str]:
@@ -204,8 +194,10 @@ class AlCycleOptions(
 
     def check(self) -> None:
         super().check()
-        if self.budget is None:
-            raise UsageError("how many images to acquire?", expected="--budget or --preset")
+        if self.images is None and self.features is None:
+            raise UsageError("no images to learn from", expected="IMAGES or --features")
+        if self.on_features and self.pretrain is not None:
+            raise UsageError("--pretrain is for a network that is trained", found="frozen features")
         if self.semi and self.strategy == "ceal":
             raise UsageError(
                 "--semi and --strategy ceal do not go together",

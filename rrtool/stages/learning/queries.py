@@ -161,6 +161,8 @@ class QueryFiles:
     def _pictures(self, question: Question) -> Callable[[Card], Image.Image | None]:
         """Photos are shown larger than they are trained on; standard data sets are as they are."""
         names = [card.name for card in question.cards]
+        if self.options.images is None:  # features alone
+            return lambda card: None
         if not (names and Path(self.options.images).exists()):
             pixels = self.study.dataset.images
             return lambda card: Image.fromarray(pixels[card.row].squeeze())

@@ -1,6 +1,6 @@
 """Which images to ask for: one entry a strategy (thesis 3.4–3.6, 3.11–3.12).
 
-A new strategy is an entry of ``STRATEGIES`` here, and its name in ``options``.
+A new strategy is an entry of ``STRATEGIES`` here, and its name in ``acquisition_options``.
 """
 
 from collections.abc import Callable, Mapping

@@ -1,7 +1,8 @@
 """The images of a study and what is known about them outside of any cycle."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,25 @@ class Study:
     test_classes: list[str]
     skipped: list[tuple[str, str]]
     inputs: list[InputRecord]
+
+    @property
+    def network(self) -> Mapping[str, Any]:
+        """That describes the images; none where one is trained."""
+        return {}
+
+    def facts(self) -> dict[str, Any]:
+        """More for the state, JSON-compatible."""
+        return {}
+
+    def rows_of(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """What is learnt from of some images, and of those held out, a row each."""
+        return self.dataset.images[ids], self.test_images
+
+    def n_tested_twice(self, labeled_ids: np.ndarray) -> int:
+        """Held-out images that are learnt from, too."""
+        learnt, tested = self.rows_of(labeled_ids)
+        known = {row.tobytes() for row in learnt}
+        return sum(row.tobytes() in known for row in tested)
 
     def test_labels(self, class_names: Sequence[str]) -> np.ndarray:
         """``(m,)`` int32, labels of the held-out images.

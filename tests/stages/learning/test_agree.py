@@ -18,7 +18,7 @@ from rrtool.core.diffusion.graph import normalize
 from rrtool.core.learning.acquisition import entropy
 from rrtool.core.learning.label_propagation import feature_graph
 from rrtool.errors import ArtifactError, UsageError
-from rrtool.stages.learning.options import COMPARED
+from rrtool.stages.learning.acquisition_options import COMPARED
 from tests.reports.test_reports import Checker
 from tests.stages.damaging import edited
 from tests.stages.learning.made_state import CLASSES, made_images, write_state, write_truth

@@ -16,7 +16,8 @@ from rrtool.core.learning.label_propagation import feature_graph, propagate_labe
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Silent
 from rrtool.stages.driver import perform
-from rrtool.stages.learning.options import STRATEGIES, AlCycleOptions
+from rrtool.stages.learning.acquisition_options import STRATEGIES
+from rrtool.stages.learning.options import AlCycleOptions
 from tests.stages.learning.al_standins import CLASSES, NearestMean, made_dataset
 from tests.tiny import digest_of, leftovers, skipped_rows
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from rrtool.errors import OptionError, UsageError
-from rrtool.stages.learning.options import COMPARED, PRESETS, STRATEGIES, AlCycleOptions
+from rrtool.stages.learning.acquisition_options import COMPARED, STRATEGIES
+from rrtool.stages.learning.options import PRESETS, AlCycleOptions
 from rrtool.stages.learning.strategies import STRATEGIES as TABLE
 
 

@@ -1,0 +1,1 @@
+"""Learning on frozen features (few labels on real photos)."""

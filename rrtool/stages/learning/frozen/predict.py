@@ -1,0 +1,194 @@
+"""``rrtool predict``: the classes of photos by a state on frozen features → a table, folders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import rrtool
+from rrtool.artifacts import AlState, Features, open_artifact, write_skipped_list
+from rrtool.artifacts.compatibility import require_equal, require_same_network
+from rrtool.errors import UsageError, WorkFailed
+from rrtool.files import is_same_file
+from rrtool.images.collection import collect
+from rrtool.progress import Progress
+from rrtool.stages.learning.frozen.model import Teller
+from rrtool.stages.learning.frozen.options import PredictOptions
+from rrtool.stages.learning.frozen.sorting import sort_into
+from rrtool.stages.reports.text_output import write_text
+from rrtool.tables import read_lines, table_lines
+
+TITLES = (
+    "name", "class", "probability", "second", "second probability", "third", "third probability",
+    "like anything labelled",
+)  # fmt: skip
+_SHOWN = 3
+# Of how features were asked for: what the descriptors of other photos need to be like theirs.
+_ASKED = (
+    "gem_exponent", "max_size", "network", "pool", "scales", "seed", "upsample", "weights",
+    "whitening",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What a state says of photos.
+
+    Attributes:
+        path: of the table.
+        n_skipped: photos that cannot be used, or could not be sorted.
+    """
+
+    path: Path
+    n_skipped: int
+
+
+@dataclass(frozen=True)
+class _Told:
+    """By photo: its name, the probability of each class, whether it is like what is known."""
+
+    names: Sequence[str]
+    class_names: Sequence[str]
+    probabilities: np.ndarray
+    is_like: np.ndarray
+
+    def best(self) -> np.ndarray:
+        """``(n, 3)`` classes, the most probable first; fewer where there are no more."""
+        return np.argsort(-self.probabilities, axis=1, kind="stable")[:, :_SHOWN]
+
+    def rows(self) -> Iterator[Sequence[object]]:
+        """Of the table."""
+        yield TITLES
+        for row, (name, best) in enumerate(zip(self.names, self.best().tolist(), strict=True)):
+            cells: list[object] = []
+            for label in best:
+                probability = round(float(self.probabilities[row, label]), 4)
+                cells += [self.class_names[label], probability]
+            cells += [None] * (2 * _SHOWN - len(cells))
+            yield name, *cells, "yes" if self.is_like[row] else "no"
+
+
+def run(options: PredictOptions, progress: Progress) -> Predictions:
+    """Tell classes, and copy or link photos into a folder for each on request.
+
+    Raises:
+        RrtoolError: the state is not of frozen features, the photos are described by another
+            network, a file is in the way, or not one photo can be used.
+    """
+    output = _checked_output(options)
+    with open_artifact(options.state, AlState) as state:
+        if "exponents" not in state.parameters:
+            raise UsageError(
+                "this state cannot tell the classes of other photos", where=options.state,
+                expected="a state with labels, from al-cycle --features or --frozen",
+            )  # fmt: skip
+        with open_artifact(_described(options, state, progress), Features) as features:
+            require_same_network(state, features)
+            require_equal("dimensions", state, state.lengths["d"], features, features.lengths["d"])
+            told, skipped = _tell(state, features)
+        _say_calibration(state, progress)
+    n_unlike = int((~told.is_like).sum())
+    if n_unlike:
+        progress.message(f"{n_unlike} of {len(told.names)} photos are unlike anything labelled")
+    if options.sort_into is not None:
+        skipped += _sorted(told, options)
+    write_skipped_list(output, skipped)
+    write_text(output, table_lines(told.rows()))
+    return Predictions(output, len(skipped))
+
+
+def _checked_output(options: PredictOptions) -> Path:
+    output = Path(options.output)
+    for given in (options.state, options.images):
+        if is_same_file(output, given):
+            raise UsageError("the output is an input", where=output)
+    if output.exists() and not options.overwrite and not _is_ours(output):
+        raise UsageError(
+            "the output exists and is no table of predictions", where=output,
+            todo="use --overwrite to replace it, or choose another -o",
+        )  # fmt: skip
+    return output
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return read_lines(path)[:1] == [",".join(TITLES)]
+    except UsageError:
+        return False
+
+
+def _described(options: PredictOptions, state: AlState, progress: Progress) -> str:
+    """Features of the photos, made as those of the state were where they are not given."""
+    if options.images.endswith(".h5"):
+        return options.images
+    origin = state.input("features")
+    if not Path(origin.path).is_file():
+        raise UsageError(
+            "the features of the state are not where they were", where=origin.path,
+            todo="give features of the photos in their place",
+        )  # fmt: skip
+    with open_artifact(origin.path, Features) as features:
+        asked = features.asked.get("options", {})
+        has_center = Features.center in features
+    settings: dict[str, Any] = {name: asked[name] for name in _ASKED if asked.get(name) is not None}
+    if has_center:
+        settings["center"] = origin.path
+    path = Path(options.output).with_suffix(".features.h5")
+    rrtool.extract(
+        options.images, path, update=path.exists(), device=options.device, progress=progress,
+        **settings,
+    )  # fmt: skip
+    return str(path)
+
+
+def _tell(state: AlState, features: Features) -> tuple[_Told, list[tuple[str, str]]]:
+    """What is told of the usable images, and names and reasons of the others."""
+    descriptors, names = features.descriptors.astype(np.float32), features.names
+    finite = np.isfinite(descriptors).all(axis=1)
+    usable = np.flatnonzero((features.status == 0) & finite)
+    if not len(usable):
+        raise WorkFailed("not one image can be used", where=features.path)
+    skipped = [
+        (names[row], features.reasons[row] or "its descriptor is not finite")
+        for row in np.setdiff1d(np.arange(len(names)), usable).tolist()
+    ]
+    parameters = state.parameters
+    teller = Teller(state.features, parameters, int(parameters["k"][0]))
+    asked = descriptors[usable]
+    is_like = teller.similarity_to_known(asked) >= parameters["usual_similarity"][0]
+    told = _Told(
+        [names[row] for row in usable.tolist()], state.class_names, teller.probabilities(asked),
+        is_like,
+    )  # fmt: skip
+    return told, skipped
+
+
+def _say_calibration(state: AlState, progress: Progress) -> None:
+    history: list[Mapping[str, Any]] = state.extra["history"]
+    held_out = history[-1].get("held_out") if history else None
+    if held_out is None:
+        progress.message("no class has two labels: the probabilities are not calibrated")
+        return
+    error = 100 * held_out["calibration_error"]
+    progress.message(
+        f"probabilities are calibrated by {held_out['n']} held-out labels; there they are off by "
+        f"{error:.0f} points on average (expected calibration error)"
+    )
+
+
+def _sorted(told: _Told, options: PredictOptions) -> list[tuple[str, str]]:
+    """Copies or links of the photos in folders of their classes; what could not be."""
+    photos = collect(options.photos or options.images)
+    paths = dict(zip(photos.names, photos.paths, strict=True))
+    classes = [
+        told.class_names[best[0]] if is_like else None
+        for best, is_like in zip(told.best().tolist(), told.is_like.tolist(), strict=True)
+    ]
+    wanted = [
+        (name, paths.get(name), label) for name, label in zip(told.names, classes, strict=True)
+    ]
+    return sort_into(Path(str(options.sort_into)), wanted, told.class_names, link=options.link)
