@@ -18,6 +18,7 @@ import numpy as np
 from rrtool.artifacts import Features, open_artifact
 from rrtool.core.learning.few_labels import (
     FewLabels,
+    directions,
     expected_calibration_error,
     fit_ridges,
     joined,
@@ -25,7 +26,7 @@ from rrtool.core.learning.few_labels import (
 from rrtool.core.learning.out_of_sample import propagate_to
 from rrtool.ground_truth.groups import load_groups
 from rrtool.stages.learning.acquisition_options import STRATEGIES as NAMES
-from rrtool.stages.learning.frozen import center_of, directions, learn, unlabeled_model
+from rrtool.stages.learning.frozen.model import center_of, learn, unlabeled_model
 from rrtool.stages.learning.propagation_options import PropagationOptions
 from rrtool.stages.learning.strategies import STRATEGIES
 

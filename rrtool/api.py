@@ -52,10 +52,13 @@ def _leads(declared: Declared) -> bool:
 
 def signature_of(options: type[Options]) -> inspect.Signature:
     """The signature of a command's function."""
-    parameters = []
-    for declared in ordered(options):
+    parameters, declared_all = [], ordered(options)
+    has_output = any(each.name == "output" and each.required for each in declared_all)
+    for declared in declared_all:
         kind = Parameter.POSITIONAL_OR_KEYWORD if _leads(declared) else Parameter.KEYWORD_ONLY
-        default = Parameter.empty if declared.required else declared.default
+        # What stands before the output has no default in Python, even where the command line has.
+        is_given = declared.required or (declared.declared.positional and has_output)
+        default = Parameter.empty if is_given else declared.default
         parameters.append(Parameter(declared.name, kind, default=default))
     silent: dict[str, Any] = {"default": None, "annotation": Progress | None}
     return inspect.Signature([*parameters, Parameter("progress", Parameter.KEYWORD_ONLY, **silent)])

@@ -22,9 +22,12 @@ from rrtool.core.retrieval.whitening import l2_normalize
 
 Propagate = Callable[[np.ndarray, np.ndarray], PseudoLabels]
 STRENGTHS = (0.1, 0.3, 1.0, 3.0)  # of the ridge
+SHARES = (1.0, 0.2, 0.0)  # of pseudo-labels, beside 1 of labels
+_USUAL_STRENGTH = 1  # its place
 # Before any label is held out: scores of a class are about 1 where it is, and 0 elsewhere.
 _USUAL_EXPONENTS = (8.0, 0.3)
 _TRUST_IN_USUAL = 0.02  # of the penalty on leaving them, by the square of the ratio's logarithm
+_TRUST_IN_PSEUDO = 2.0  # log-odds of a share of pseudo-labels over the next smaller one
 _LEAST_SHARE = 1e-3  # of the probability that a class has whatever propagation says
 _FOLDS = 5
 _LARGE = 20_000_000  # entries of a matrix from which on two folds have to do
@@ -91,6 +94,7 @@ class FewLabels:
     Attributes:
         weights: ``(d, c)`` float32, of the ridge classifier on ``directions``.
         strength: of the ridge.
+        share: what a pseudo-label of full certainty weighs, beside 1 of a label.
         exponents: of the classifier (on the scale of its scores) and of propagation.
         pseudo: what propagation says of all images.
         probabilities: ``(n, c)`` float32 of all images, both joined.
@@ -101,6 +105,7 @@ class FewLabels:
 
     weights: np.ndarray
     strength: float
+    share: float
     exponents: tuple[float, float]
     pseudo: PseudoLabels
     probabilities: np.ndarray
@@ -132,12 +137,16 @@ def learn_few_labels(
         known = labeled_ids[kept], labels[kept]
         pseudo = propagate(*known)
         asked = labeled_ids[held]
-        fits = fit_ridges(vectors, *training_set(pseudo, *known, semi=semi), n_classes)
+        fits = [
+            weights
+            for share in (SHARES if semi else SHARES[-1:])
+            for weights in fit_ridges(vectors, *training_set(pseudo, *known, share), n_classes)
+        ]
         scores = np.stack([vectors[asked] @ weights for weights in fits])
         evidence.append((scores, pseudo.probabilities[asked]))
         held_ids.append(asked)
         truth.append(labels[held])
-    place, exponents, held_out = STRENGTHS.index(0.3), _USUAL_EXPONENTS, None
+    place, exponents, held_out = _USUAL_STRENGTH, _USUAL_EXPONENTS, None
     suspects = Suspects.none()
     if truth:
         scores = np.concatenate([score for score, _ in evidence], axis=1)
@@ -146,12 +155,12 @@ def learn_few_labels(
         place, exponents, held_out = _choose(scores, propagated, true)
         suspects = _suspects(np.concatenate(held_ids), true, scores[place], propagated, exponents)
     pseudo = propagate(labeled_ids, labels)
-    chosen = training_set(pseudo, labeled_ids, labels, semi=semi)
-    (weights,) = fit_ridges(vectors, *chosen, n_classes, STRENGTHS[place : place + 1])
+    share = SHARES[place // len(STRENGTHS)] if semi else SHARES[-1]
+    strength = STRENGTHS[place % len(STRENGTHS)]
+    chosen = training_set(pseudo, labeled_ids, labels, share)
+    (weights,) = fit_ridges(vectors, *chosen, n_classes, (strength,))
     probabilities = joined(vectors @ weights, pseudo.probabilities, exponents)
-    return FewLabels(
-        weights, STRENGTHS[place], exponents, pseudo, probabilities, held_out, suspects
-    )
+    return FewLabels(weights, strength, share, exponents, pseudo, probabilities, held_out, suspects)
 
 
 def _suspects(
@@ -183,15 +192,15 @@ def held_out_folds(labels: np.ndarray, n_folds: int = _FOLDS) -> list[np.ndarray
 
 
 def training_set(
-    pseudo: PseudoLabels, labeled_ids: np.ndarray, labels: np.ndarray, *, semi: bool = True
+    pseudo: PseudoLabels, labeled_ids: np.ndarray, labels: np.ndarray, share: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Ids, labels and weights of what a classifier learns from: labels, then pseudo-labels."""
-    if not semi:
+    if not share:
         return labeled_ids, labels, np.ones(len(labels), np.float32)
     usable = pseudo.weights > 0
     usable[labeled_ids] = False
     ids = np.flatnonzero(usable)
-    weights = np.concatenate([np.ones(len(labels), np.float32), pseudo.weights[ids]])
+    weights = np.concatenate([np.ones(len(labels), np.float32), share * pseudo.weights[ids]])
     return np.concatenate([labeled_ids, ids]), np.concatenate([labels, pseudo.labels[ids]]), weights
 
 
@@ -234,9 +243,11 @@ def _evidence(propagated: np.ndarray) -> np.ndarray:
 def _choose(
     scores: np.ndarray, propagated: np.ndarray, truth: np.ndarray
 ) -> tuple[int, tuple[float, float], HeldOut]:
-    """Place of the strength, the exponents, and how well they do, by held-out likelihood."""
+    """Place of share and strength, the exponents, and how well they do, by held-out likelihood."""
     found = [_fit_exponents(score, propagated, truth) for score in scores]
-    place = int(np.argmin([loss for _, loss in found]))
+    # As of a prior: few held-out labels are too few to tell that pseudo-labels are no good.
+    doubt = _TRUST_IN_PSEUDO * (np.arange(len(found)) // len(STRENGTHS)) / len(truth)
+    place = int(np.argmin([loss for _, loss in found] + doubt))
     exponents = found[place][0]
     probabilities = joined(scores[place], propagated, exponents)
     own = probabilities[np.arange(len(truth)), truth]

@@ -68,6 +68,7 @@ def learn(
         facts={
             "k": model.options.k,
             "strength": found.strength,
+            "share": found.share,
             "held_out": asdict(found.held_out) if found.held_out else None,
         },
         suspects=found.suspects,
