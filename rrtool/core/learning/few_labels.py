@@ -4,7 +4,7 @@ SEMI's idea (thesis §3.3) without a network to train: labels are propagated on 
 images (3.9), and a ridge classifier is fitted to all of them at once, each image with the weight of
 its certainty (3.10), 1 where it is labelled. What propagation says and what the classifier says are
 then joined as a product of powers whose exponents held-out labels decide; they calibrate it, too.
-Measured against its parts in docs/few-labels.md.
+Measured against its parts in docs/frozen-features.md.
 """
 
 from __future__ import annotations
