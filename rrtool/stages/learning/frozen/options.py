@@ -84,7 +84,7 @@ class PredictOptions(DeviceOptions, OverwriteOptions):
     """Tell the classes of photos, by a state on frozen features (a CSV)."""
 
     COMMAND: ClassVar = Command(
-        "predict", "rrtool.stages.learning.frozen.predict", "§3.3", "docs/frozen-features.md",
+        "predict", "rrtool.stages.learning.frozen.predict", "§3.3", "docs/few-labels.md",
         quick=False,
     )  # fmt: skip
     state: str = argument("A state, from al-cycle --features or --frozen.")
