@@ -60,6 +60,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
                     "--clusters-per-class", "1", "--kmeans-iterations", "1"),
     "al-cycle": ("mnist:digits", "-o", "a.h5", "--oracle", "dataset", "--budget", "10", *_QUICK,
                  "--semi", "--semi-epochs", "1", "--k", "5", "--pretrain", "pre.h5"),
+    "al-cycle features": ("--features", "f.h5", "-o", "sf.h5", "--budget", "2", "--review", "3"),
     "al-cycle start": ("mnist:digits", "-o", "st.h5", "--classes", "a,b", "--budget", "2"),
     "al-agree": ("a.h5", "-o", "ag.h5", "--truth", "mnist:digits", "--k", "5"),
 }  # fmt: skip

@@ -40,6 +40,7 @@ CALLS = {
     ("al-cycle", "classes"): "al-cycle start",
     ("al-cycle", "semi"): "al-cycle start",
     ("al-cycle", "subset"): "al-cycle start",
+    **{("al-cycle", key): "al-cycle features" for key in ("first", "schedule", "review")},
 }
 # How to change it, where another value of its type and range is not enough.
 WORDS = {
@@ -49,6 +50,8 @@ WORDS = {
     "format": ("--format", "hloc"),
     "network_name": ("--network-name", "mine"),
     ("al-cycle", "classes"): ("--classes", "a,c"),
+    ("al-cycle", "schedule"): ("--schedule", "random:2"),
+    ("al-cycle", "symmetrize"): ("--symmetrize", "sum"),
     "subset": ("--subset", "50"),
     "budget": ("--budget", "20"),
     "rampdown": ("--rampdown", "1.2"),

@@ -47,8 +47,8 @@ class FrozenOptions(PropagationOptions):
         False,
         "Learn on frozen features of the default network: they are extracted once, kept beside the "
         "output, and brought up to date when photos come or go.",
-        panel="Inputs",
-    )
+        shapes=False, panel="Inputs",
+    )  # fmt: skip
     k: int | None = _by_features("k")
     alpha: float = _by_features("alpha")
     symmetrize: str = _by_features("symmetrize")
