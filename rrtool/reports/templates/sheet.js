@@ -335,15 +335,12 @@ function save() {
   link.download = file;
   link.click();
   isSaved = true;
+  current.focus({ preventScroll: true }); // or the next Enter would press the button again
   say(`${rows.length === 1 ? '1 label is' : `${rows.length} labels are`} saved in ${file}.`);
 }
 
 // ---- mouse
 
-// A button that is clicked does not keep the focus, or the next Enter would press it again.
-document.addEventListener('mousedown', (event) => {
-  if (event.target.closest('button')) event.preventDefault();
-});
 for (const card of cards) {
   card.addEventListener('click', (event) => {
     if (event.target.closest('button')) return;
