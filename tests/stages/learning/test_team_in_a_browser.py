@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 import rrtool
+from rrtool.exchange.label_files import read_labels
 from tests.browser import Browser, each, needs_browser
 from tests.stages.made_features import write_features
 from tests.tiny import assert_done
@@ -89,7 +90,10 @@ def test_team_labels_twice_and_predicts_what_is_new(
     }
     assert len(labelled) == 12
     assert labelled == {name: truth[name] for name in labelled}
-    assert_done(run("predict", "1.h5", "new.h5", "-o", "predictions.csv"))
+    words = ("predict", "1.h5", "new.h5", "--photos", "new", "--sort-into", "sorted")
+    assert_done(run(*words, "-o", "predictions.csv"))
     with Path("predictions.csv").open(newline="", encoding="utf-8") as file:
         found = {row["name"]: row["class"] for row in csv.DictReader(file)}
     assert found == dict(list(truth.items())[N_KNOWN:])
+    # The folders that it was sorted into are labels again.
+    assert {row.names[-1]: row.label for row in read_labels("sorted")} == found
