@@ -14,7 +14,6 @@ import rrtool
 from rrtool.artifacts import OverImages, Provenance, create, open_any
 from rrtool.errors import ArtifactError, OptionError
 from rrtool.images.content import digest_of_photo
-from rrtool.progress import Silent
 from rrtool.stages.driver import parts_of
 from tests import tiny
 from tests.stages.update_sequences import (
