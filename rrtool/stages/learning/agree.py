@@ -112,7 +112,7 @@ def _publish(
             ],
             "correlations": _correlations(outcomes),
             "class_names": study.state.class_names,
-            **study.model.graph_facts(),
+            **study.model.graph_facts(progress),
         },
     )
 

@@ -182,7 +182,7 @@ class Cycle:
                 "passed_over": kinds_of(self.study.dataset.passed_over),
                 "history": history,
                 "log": training.log,
-                **self.graph_facts(model),
+                **(model.graph_facts(self.progress) if model else {}),
             },
         )
 
@@ -247,15 +247,6 @@ class Cycle:
             model, self.labeled_ids, pool_ids, min(budget, len(pool_ids)),
             self.generator(_ACQUISITION),
         )  # fmt: skip
-
-    def graph_facts(self, model: Model | None) -> dict[str, Any]:
-        """Of the graph of the model, told and to be kept; none of exact neighbours."""
-        facts = model.graph_facts() if model else {}
-        for graph in facts.values():
-            self.progress.message(
-                f"recall of --neighbors {graph['neighbors']}: {graph['recall']:.4f} on a sample"
-            )
-        return facts
 
     def generator(self, stream: int) -> np.random.Generator:
         """What is random in this cycle, one a stream."""

@@ -12,6 +12,7 @@ from rrtool.core.diffusion.knn import has_faiss
 from rrtool.core.learning.few_labels import Suspects, fitted_k
 from rrtool.core.learning.label_propagation import PseudoLabels, feature_graph, propagate_labels
 from rrtool.errors import WorkFailed
+from rrtool.progress import Progress
 from rrtool.stages.learning.propagation_options import EXACT_UP_TO, PropagationOptions
 
 
@@ -68,10 +69,12 @@ class Model:
         is_large = len(self.features) > EXACT_UP_TO and options.device == "cpu"
         return "hnsw" if is_large and has_faiss() else "exact"
 
-    def graph_facts(self) -> dict[str, Any]:
-        """What the graph is, where its neighbours were not searched exactly; JSON-compatible."""
+    def graph_facts(self, progress: Progress) -> dict[str, Any]:
+        """Of the graph, told and to be kept, JSON-compatible; none of exact neighbours."""
         if not self.recalls:
             return {}
+        recall = f"{self.recalls[0]:.4f}"
+        progress.message(f"recall of --neighbors {self.method}: {recall} on a sample")
         return {"graph": {"neighbors": self.method, "recall": self.recalls[0]}}
 
     @property

@@ -9,6 +9,7 @@ import pytest
 
 from rrtool.core.learning.label_propagation import feature_graph
 from rrtool.errors import WorkFailed
+from rrtool.progress import Silent
 from rrtool.stages.learning import model as stage
 from rrtool.stages.learning.model import Model
 from rrtool.stages.learning.propagation_options import PropagationOptions
@@ -27,15 +28,15 @@ def small(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_graph_of_few_images_is_exact_and_nothing_is_told(small: None) -> None:
     model = model_of(100)
     assert (model.graph != feature_graph(model.features, k=5)).nnz == 0
-    assert model.graph_facts() == {}
+    assert model.graph_facts(Silent()) == {}
 
 
 def test_graph_of_many_images_is_approximate_and_its_recall_is_told(small: None) -> None:
     pytest.importorskip("faiss")
     model = model_of(101)
-    assert model.graph_facts() == {}  # it is not built yet
+    assert model.graph_facts(Silent()) == {}  # it is not built yet
     assert model.graph.nnz
-    told = model.graph_facts()["graph"]
+    told = model.graph_facts(Silent())["graph"]
     assert told["neighbors"] == "hnsw"
     assert 0.9 < told["recall"] <= 1
     assert model_of(101, device="cuda").method == "exact"

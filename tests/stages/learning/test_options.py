@@ -48,7 +48,7 @@ def test_what_is_given_wins_over_the_preset_which_wins_over_the_default():
 
 
 def test_cycle_without_a_budget_or_with_an_unknown_preset_is_refused():
-    with pytest.raises(UsageError, match="--budget or --preset"):
+    with pytest.raises(UsageError, match="--budget, --schedule or --preset"):
         options()
     with pytest.raises(OptionError, match=r"unknown --preset .*found imagenet"):
         options(preset="imagenet")
