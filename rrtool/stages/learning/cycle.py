@@ -272,8 +272,7 @@ class Cycle:
     ) -> Question:
         """What the state that is being written asks for."""
         names, class_names = self.study.dataset.names, self.labeling.class_names
-        probabilities = None if model is None else model.probabilities
-        cards = cards_of(acquisition.ids, names, class_names, probabilities)
+        cards = cards_of(acquisition.ids, names, class_names, model and model.probabilities)
         scores = acquisition.scores.astype(np.float64).tolist()
         return Question(output.uuid, str(output.path), class_names, cards, scores)
 
