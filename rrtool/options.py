@@ -202,6 +202,9 @@ class OverwriteOptions(Options):
         replaces=True,
         panel="Output",
     )
+    dry_run: bool = option(
+        False, "Say what would be done, and write nothing.", shapes=False, panel="Output"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

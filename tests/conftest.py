@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -30,3 +31,13 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     """One for all tests of pages; they are marked with ``needs_browser``."""
     with open_browser(tmp_path_factory.mktemp("profile")) as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The folder of ``made_chain``, for tests that leave in it what is there as it is."""
+    from tests.made_chain import make_chain
+
+    before = Path.cwd()
+    yield make_chain(tmp_path_factory.mktemp("chain"))
+    os.chdir(before)

@@ -10,18 +10,13 @@ from rrtool.commands import by_name
 from rrtool.options import declarations
 from rrtool.stages.discovery.options import FeatureSaliencyOptions
 from rrtool.stages.matching.options import LocalOptions
-from tests.made_chain import COMMANDS, command_name, command_of, make_chain
+from tests.made_chain import COMMANDS, command_name, command_of
 from tests.tiny import assert_done, assert_fails, rrtool
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return make_chain(tmp_path_factory.mktemp("chain"))
-
-
 @pytest.fixture
-def here(made, monkeypatch):
-    monkeypatch.chdir(made)
+def here(chain, monkeypatch):
+    monkeypatch.chdir(chain)
 
 
 # Which call to change, where the first of a command cannot take the option: by command and option.

@@ -16,7 +16,8 @@ import pytest
 
 from rrtool.artifacts import OutputFile
 from rrtool.artifacts.output.lock import output_lock
-from rrtool.stages.driver import fill, parts_of
+from rrtool.stages.amount import parts_of
+from rrtool.stages.driver import fill
 from tests.tiny import (
     CPU,
     NETWORK,

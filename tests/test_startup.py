@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tests.made_chain import COMMANDS, GROUPS, command_of, make_chain
+from tests.made_chain import COMMANDS, GROUPS, command_of
 
 _PROGRAM = """
 import sys
@@ -32,14 +32,9 @@ def _modules_of(*words):
     return set(modules)
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return make_chain(tmp_path_factory.mktemp("chain"))
-
-
 @pytest.fixture
-def here(made, monkeypatch):
-    monkeypatch.chdir(made)
+def here(chain, monkeypatch):
+    monkeypatch.chdir(chain)
 
 
 NEW = {
@@ -79,16 +74,16 @@ def test_default_network_imports_neither_timm_nor_torchvision(here, tmp_path):
     assert not modules & {"timm", "torchvision", "torch._dynamo"}
 
 
-def test_update_without_a_new_photo_imports_no_torch(made, tmp_path, monkeypatch):
-    shutil.copytree(made / "images", tmp_path / "images")
+def test_update_without_a_new_photo_imports_no_torch(chain, tmp_path, monkeypatch):
+    shutil.copytree(chain / "images", tmp_path / "images")
     for name in ("f.h5", "m.h5"):
-        shutil.copy(made / name, tmp_path)
+        shutil.copy(chain / name, tmp_path)
     monkeypatch.chdir(tmp_path)
     os.utime("images/a_0.png")
     os.rename("images/b_1.png", "images/c.png")
     imported = _modules_of(*command_of("extract"), "--update")
     assert not imported & {"torch", "torchvision", "timm", "onnxruntime", "numba", "faiss"}
-    assert (tmp_path / "f.h5").stat().st_ino != (made / "f.h5").stat().st_ino
+    assert (tmp_path / "f.h5").stat().st_ino != (chain / "f.h5").stat().st_ino
     names = subprocess.run(
         [sys.executable, "-c", "import rrtool; print(rrtool.open('f.h5').names)"],
         capture_output=True, text=True, check=True,

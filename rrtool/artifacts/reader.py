@@ -133,6 +133,11 @@ class Artifact:
         dataset = self._dataset(name)
         return dataset.dtype, dataset.shape
 
+    def n_bytes(self, *columns: Column) -> int:
+        """What columns take when they are read, from their headers; of those not there nothing."""
+        stored = [self.layout(each.name) for each in columns if each in self]
+        return sum(dtype.itemsize * math.prod(shape) for dtype, shape in stored)
+
     def read(self, column: Column, rows: slice = slice(None)) -> np.ndarray:
         """Rows of a column.
 

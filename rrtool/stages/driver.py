@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib import import_module
@@ -23,15 +23,14 @@ from rrtool.artifacts.output.writer import foresee, renew
 from rrtool.engine.crew import Crew
 from rrtool.engine.mapping import map_parts
 from rrtool.interrupts import working
-from rrtool.options import Options, OutputOptions, ShareOptions
+from rrtool.options import Options, OutputOptions, OverwriteOptions, ShareOptions
 from rrtool.progress import Progress
 from rrtool.stages.activations.options import OverImagesOptions
+from rrtool.stages.amount import Amount, foretell, parts_of
 from rrtool.stages.asked import Digests, asked_of, digest_of, typed_names
 from rrtool.stages.places import check_places, require_no_input
 from rrtool.stages.workers import Compute, RowsOrder, RowsPart, located, write_rows
 
-# Each part is a file that is written durably: of a million rows at 32 a part, 31,250.
-_FEWEST_ROWS, _MOST_PARTS = 32, 1000
 Datasets = dict[str, np.ndarray]
 
 
@@ -67,7 +66,7 @@ def perform(options: Options, progress: Progress) -> Any:
 
 def is_dry(options: Options) -> bool:
     """Whether nothing is to be written."""
-    return isinstance(options, OverImagesOptions) and options.dry_run
+    return isinstance(options, OverwriteOptions) and options.dry_run
 
 
 def _is_as_asked(options: Options) -> bool:
@@ -115,6 +114,7 @@ def make(
     work: Callable[[list[OutputFile]], object],
     progress: Progress,
     *,
+    amount: Callable[[Sequence[OutputFile]], Amount],
     inputs: Sequence[InputRecord] = (),
     network: Mapping[str, Any] | None = None,
     device: str = "cpu",
@@ -124,7 +124,8 @@ def make(
     Args:
         wanted: a kind alone stands for ``--output``, identified by all settings.
         work: publishes each of the outputs it is given that is not current; it is not called when
-            all are.
+            all are, nor in a dry run.
+        amount: how much ``work`` has to do for these outputs, for a dry run.
         inputs, network, device: of their provenance.
 
     Returns:
@@ -143,43 +144,42 @@ def make(
         (each.role, each.path): each.digest for each in inputs if each.role == "images"
     }
     share = options.share_setting() if isinstance(options, ShareOptions) else {}
-    replacing = {name: getattr(options, name, False) for name in ("overwrite", "update")}
     with ExitStack() as stack:
         outputs: list[OutputFile] = []
         for each in all_wanted:
             asks = each.asks or options
             # What is not there may be made of what a dry run does not make.
             is_comparable = not is_dry(options) or os.path.exists(each.path)
-            records = [*inputs, *each.inputs(outputs)] if is_comparable else []
+            records = [*inputs, *(each.inputs(outputs) if is_comparable else ())]
             provenance = Provenance(
                 each.kind.KIND, {**each.settings, **share}, records, dict(network or {}), device,
                 asked_of(asks, known, without=each.made_with) or {}, typed_names(asks),
                 each.follows, each.parts,
             )  # fmt: skip
-            if is_dry(options):
-                outputs.append(foresee(each.path, provenance, **replacing))
-            else:
-                outputs.append(stack.enter_context(create(each.path, provenance, **replacing)))
+            outputs.append(stack.enter_context(opened(each.path, provenance, options)))
         if all(output.is_current for output in outputs):
             progress.message(f"{outputs[0].path} is up to date")
+        elif is_dry(options):
+            foretell(options, outputs, amount(outputs), progress)
         else:
             work(outputs)
         return outputs[0].path
+
+
+def opened(
+    path: str | Path, provenance: Provenance, options: Options
+) -> AbstractContextManager[OutputFile]:
+    """An output as ``artifacts.create`` gives it; in a dry run to look at alone."""
+    replacing = {name: getattr(options, name, False) for name in ("overwrite", "update")}
+    if is_dry(options):
+        return nullcontext(foresee(path, provenance, **replacing))
+    return create(path, provenance, **replacing)
 
 
 def as_inputs(**artifacts: Artifact | None) -> list[InputRecord]:
     """The records of the artifacts that are given, each by the field of its option."""
     given = [(name, artifact) for name, artifact in artifacts.items() if artifact is not None]
     return [artifact.as_input(name.replace("_", "-")) for name, artifact in given]
-
-
-def parts_of(n_rows: int, rows_per_part: int | None = None) -> list[range]:
-    """The rows of each part: by default as many as the number of all rows calls for.
-
-    It depends on nothing else, so that a rerun goes on with the same parts.
-    """
-    step = rows_per_part or max(_FEWEST_ROWS, -(-n_rows // _MOST_PARTS))
-    return [range(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
 
 
 def fill(

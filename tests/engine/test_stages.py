@@ -20,8 +20,8 @@ from rrtool.errors import OptionError, WorkFailed
 from rrtool.images.collection import collect
 from rrtool.progress import Silent
 from rrtool.stages.activations import elsewhere
+from rrtool.stages.amount import parts_of
 from rrtool.stages.diffusion import build_graph
-from rrtool.stages.driver import parts_of
 from rrtool.stages.retrieval.options import ExtractOptions
 from tests.stages.made_features import write_features
 from tests.stages.update_sequences import NETWORK, describe, differences, one_thread

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rrtool.stages.driver import parts_of
+from rrtool.stages.amount import parts_of
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ import rrtool
 from rrtool.artifacts import OverImages, Provenance, create, open_any
 from rrtool.errors import ArtifactError, OptionError
 from rrtool.images.content import digest_of_photo
-from rrtool.stages.driver import parts_of
+from rrtool.stages.amount import parts_of
 from tests import tiny
 from tests.stages.update_sequences import (
     NETWORK,
@@ -247,7 +247,8 @@ def test_dry_run_says_the_same_and_writes_nothing(here: Path, forwards: list[int
     )
     tiny.assert_done(result)
     assert result.stdout == ""
-    assert "n.h5: 6 images are to be described" in result.stderr
+    assert "nl.h5 (local-features) would be made" in result.stderr
+    assert "6 images are to be worked on" in result.stderr
     assert sorted(path.name for path in here.iterdir()) == ["kept", "photos"]
     assert forwards == []
 

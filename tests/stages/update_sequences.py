@@ -20,7 +20,7 @@ import torch
 
 import rrtool
 from rrtool.artifacts import OutputFile
-from rrtool.stages.driver import parts_of
+from rrtool.stages.amount import parts_of
 from tests.tiny import make_pictures, picture
 
 OUTPUTS = {

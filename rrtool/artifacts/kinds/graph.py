@@ -37,6 +37,11 @@ class Graph(Artifact):
         "int32", "v", "order in which neighbours lie close (reverse Cuthill–McKee)", ids_of="v"
     )
 
+    @property
+    def adjacency_bytes(self) -> int:
+        """What ``adjacency`` takes."""
+        return self.n_bytes(Graph.indptr, Graph.indices, Graph.weights)
+
     def adjacency(self) -> csr_array:
         """W ``(v, v)`` float32, its rows and columns all the rows.
 

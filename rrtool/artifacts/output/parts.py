@@ -53,6 +53,12 @@ class PartsFolder:
         """Whether a part is there whole."""
         return is_whole(part_path(self.path, number), self.key)
 
+    def finished(self, n_parts: int) -> list[int]:
+        """Which parts are there whole, to look at alone: nothing is removed."""
+        if not belongs(self.path, self.key):
+            return []
+        return [number for number in range(n_parts) if self.has(number)]
+
     def require_part(self, number: int) -> None:
         """Wait a little for a part that a worker has written.
 
@@ -97,7 +103,7 @@ def claim_parts(parts: Path, key: str) -> None:
         UsageError: something that we did not make is in the way.
         OSError: the disk is full or fails.
     """
-    if os.path.lexists(parts) and not _belongs(parts, key):
+    if os.path.lexists(parts) and not belongs(parts, key):
         mode = os.lstat(parts).st_mode
         if not stat.S_ISDIR(mode):
             raise in_the_way(parts, what_is(mode))
@@ -139,12 +145,12 @@ def _remove(parts: Path) -> None:
     os.rmdir(parts)
 
 
-def _belongs(parts: Path, key: str) -> bool:
+def belongs(parts: Path, key: str) -> bool:
     """Whether it is a real folder of ours, with nothing but files of ours in it, of this key."""
-    state = os.lstat(parts)
-    if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid():
-        return False
     try:
+        state = os.lstat(parts)
+        if not stat.S_ISDIR(state.st_mode) or state.st_uid != os.geteuid():
+            return False
         entries = list(os.scandir(parts))
         if not all(is_of_parts(e.name) and e.is_file(follow_symlinks=False) for e in entries):
             return False

@@ -49,12 +49,14 @@ class OutputFile:
         is_update: the artifact is there and differs in nothing but what an update follows, such
             as its images: rows of it may be kept.
         folder: of its parts.
+        kind: of artifact.
     """
 
     def __init__(self, path: Path, provenance: Provenance, standing: Standing = NOT_THERE) -> None:
         self.path = path
         self.is_current = standing.is_current
         self.is_update = standing.is_update
+        self.kind = provenance.kind
         self._provenance = provenance
         # Parts with rows of one artifact are not continued with those of another.
         key = provenance.resume_key() + (standing.digest if standing.is_update else "")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 
 ROWS_PER_BLOCK = 1 << 15  # of a database
-_BLOCK_BYTES = 64 << 20  # of the similarities of some queries to such a block
+BLOCK_BYTES = 64 << 20  # of the similarities of some queries to such a block
 
 
 class Nearest:
@@ -27,7 +27,7 @@ class Nearest:
 
     def add(self, vectors: np.ndarray, usable: np.ndarray) -> None:
         """Take the next rows, ``(b, d)`` float32; those that are not ``usable`` are left out."""
-        step = max(1, _BLOCK_BYTES // (4 * max(1, len(vectors))))
+        step = max(1, BLOCK_BYTES // (4 * max(1, len(vectors))))
         for start in range(0, len(self._queries), step):
             products = self._queries[start : start + step] @ vectors.T
             # Values that overflow may give what is no number: similar to nothing.
@@ -95,7 +95,7 @@ def rank_by_similarity(
     top = min(top, int(np.count_nonzero(usable)))
     # A block of queries holds 8 bytes an entry beside its similarities to a block of rows.
     widest = max(1, top, min(len(database), ROWS_PER_BLOCK))
-    step = max(1, _BLOCK_BYTES // (8 * widest))
+    step = max(1, BLOCK_BYTES // (8 * widest))
     for start in range(0, len(queries), step):
         nearest = Nearest(queries[start : start + step], top)
         for block in in_blocks(database, usable):

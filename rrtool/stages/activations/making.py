@@ -43,7 +43,7 @@ class Making:
 
     def computed(self, rows: range) -> Sequence[int]:
         """Those of some rows that are not kept."""
-        return rows if self.kept is None else self.kept.computed(rows)
+        return computed(self.kept, rows)
 
     def write(self, number: int, rows: range, datasets: Datasets) -> None:
         """Store a part that is missing, with the rows that are kept in their places."""
@@ -96,6 +96,11 @@ class Started:
         columns = self.task.columns(part)
         for each in self.making:
             each.write(number, part.rows, {**part.common, **columns[each.place]})
+
+
+def computed(kept: Kept | None, rows: range) -> Sequence[int]:
+    """Those of some rows that are not kept."""
+    return rows if kept is None else kept.computed(rows)
 
 
 def _keep_whole_parts(

@@ -106,9 +106,6 @@ class OverImagesOptions(WorkersOptions, ImagesOptions, EngineOptions, ShareOptio
         "renamed images are kept, new and changed ones are computed, those of images that are gone "
         "are dropped.",
     )  # fmt: skip
-    dry_run: bool = option(
-        False, "Say what would be done, and write nothing.", shapes=False, panel="Output"
-    )
     shard: str | None = again(
         ShareOptions, "shard", None,
         help="Work on one of so many shares of the images, such as 2/8; rrtool merge joins the "

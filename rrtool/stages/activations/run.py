@@ -18,10 +18,11 @@ from rrtool.images.collection import Collection
 from rrtool.progress import Progress
 from rrtool.stages.activations.elsewhere import Opener, Run, describe_elsewhere
 from rrtool.stages.activations.input import ActivationInput
-from rrtool.stages.activations.making import Started, describe_parts, to_compute
+from rrtool.stages.activations.making import Started, computed, describe_parts, to_compute
 from rrtool.stages.activations.options import OverImagesOptions
 from rrtool.stages.activations.task import Job
-from rrtool.stages.driver import Wanted, make, parts_of
+from rrtool.stages.amount import Amount, parts_of
+from rrtool.stages.driver import Wanted, make
 from rrtool.stages.over_images import Finish, publish_over_images
 from rrtool.stages.shares import own_parts, share_facts
 from rrtool.stages.update import Kept, engine_of, other_engine, plan_of, reading, tell
@@ -59,10 +60,6 @@ def _make_all(
             kept = _kept(options, own, outputs, stack)
             tell(kept, progress)
             anew = [o.path for o in outputs if not o.is_current and o.path not in kept]
-            if options.dry_run:
-                for path in anew:
-                    progress.message(f"{path}: {len(own)} images are to be described")
-                return
             crew = stack.enter_context(open_crew(options.crew))
             changing = [each for each in kept.values() if not each.plan.is_whole]
             if anew or changing:
@@ -74,10 +71,20 @@ def _make_all(
             facts = engine | share_facts(options.share, parts, len(collection))
             _publish_all(started, own, len(parts), facts, progress)
 
+    def amount(outputs: Sequence[OutputFile]) -> Amount:
+        with ExitStack() as stack:
+            parts = own_parts(parts_of(len(collection)), options.share)
+            own = collection.share(slice(parts[0].start, parts[-1].stop))
+            kept = _kept(options, own, outputs, stack)
+            tell(kept, progress)
+            making = [kept.get(output.path) for output in outputs if not output.is_current]
+            rows = [set().union(*(computed(each, part) for each in making)) for part in parts]
+            return Amount(sum(map(len, rows)), "images", parts=rows)
+
     collection = activations.collection
     all_wanted = [each for job in jobs for each in job.wanted]
     return make(
-        options, all_wanted, work, progress,
+        options, all_wanted, work, progress, amount=amount,
         inputs=collection.inputs, network=activations.network, device=activations.device,
     )  # fmt: skip
 

@@ -10,12 +10,12 @@ from rrtool.artifacts import Features, Saliency, open_artifact
 from rrtool.errors import RrtoolError
 from rrtool.images.collection import collect
 from rrtool.stages.activations.options import EngineOptions
+from rrtool.stages.amount import in_time
 from rrtool.stages.asked import digest_of
 from rrtool.stages.collection.layout import Index
 from rrtool.stages.update import COMPUTED, plan_of, reading
 
 _FEWEST = 3  # photos that a graph is of
-_GROUPED = 60  # seconds a minute, minutes an hour
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Work:
         each = {"photo": self.n_computed, "saliency": self.n_mapped}
         known = {"saliency": rates["photo"], **rates}  # of indexes that had none yet
         seconds = sum(each.get(name, 1) * rate for name, rate in known.items())
-        return [f"{self.told}; this takes about {_duration(seconds)}"]
+        return [f"{self.told}; this takes about {in_time(seconds)}"]
 
 
 def work_of(index: Index, options: EngineOptions) -> Work:
@@ -101,10 +101,3 @@ def has_saliency(index: Index) -> bool:
         }
     except RrtoolError:
         return False
-
-
-def _duration(seconds: float) -> str:
-    minutes, hours = seconds / _GROUPED, seconds / _GROUPED**2
-    if hours >= 2:
-        return f"{hours:.0f} hours"
-    return f"{minutes:.0f} minutes" if minutes >= 2 else f"{max(1, seconds):.0f} s"

@@ -16,10 +16,11 @@ from rrtool.devices import resolve_device
 from rrtool.engine.mapping import open_crew
 from rrtool.errors import ArtifactError, OptionError, WorkFailed
 from rrtool.progress import Progress, Silent
+from rrtool.stages.amount import Amount, parts_of
 from rrtool.stages.diffusion.finish_graph import Vertices, publish_graph
 from rrtool.stages.diffusion.graph_update import KeptLists, kept_lists
 from rrtool.stages.diffusion.options import BuildGraphOptions
-from rrtool.stages.driver import Datasets, Wanted, as_inputs, fill_parts, make, parts_of
+from rrtool.stages.driver import Datasets, Wanted, as_inputs, fill_parts, make
 from rrtool.stages.retrieval.descriptors import (
     Described,
     Descriptors,
@@ -52,8 +53,16 @@ def run(options: BuildGraphOptions, progress: Progress) -> Path:
         return make(
             options, Wanted(options.output, kind, settings, follows=follows),
             lambda outputs: _build(source, outputs[0], options, search, progress), progress,
+            amount=lambda outputs: _amount(source, k),
             inputs=as_inputs(features=source), network=source.network, device=device,
         )  # fmt: skip
+
+
+def _amount(source: Described, k: int) -> Amount:
+    """The vectors twice, and the lists of neighbours with the edges of both their ends."""
+    n_vertices = source.lengths.get("r", source.lengths["n"])
+    memory = 8 * n_vertices * source.lengths["d"] + 40 * n_vertices * k
+    return Amount(n_vertices, "vertices", memory, parts_of(n_vertices, _ROWS_PER_PART))
 
 
 def _build(

@@ -9,6 +9,7 @@ from rrtool.artifacts import Graph, OutputFile, Ranking
 from rrtool.core.diffusion.neighbors import is_too_many
 from rrtool.devices import resolve_device
 from rrtool.progress import Progress
+from rrtool.stages.amount import Amount, parts_of
 from rrtool.stages.diffusion import diffuse_prepare
 from rrtool.stages.diffusion.inputs import DiffusionInputs, open_inputs
 from rrtool.stages.diffusion.options import DiffuseOptions
@@ -53,9 +54,18 @@ def run(options: DiffuseOptions, progress: Progress) -> Path:
             )
 
         return make(
-            options, Ranking, work, progress,
+            options, Ranking, work, progress, amount=lambda outputs: _amount(inputs, options),
             inputs=inputs.records(), network=inputs.database.network, device=device,
         )  # fmt: skip
+
+
+def _amount(inputs: DiffusionInputs, options: DiffuseOptions) -> Amount:
+    """The graph, the vectors to start from, and the solutions of the queries of a part."""
+    graph, n_queries = inputs.graph, inputs.queries.lengths["n"]
+    n, d = graph.lengths["v"], inputs.database.lengths["d"]
+    memory = 2 * graph.adjacency_bytes + 4 * n * d
+    memory += 16 * n * min(n_queries, _QUERIES_PER_PART)
+    return Amount(n_queries, "queries", memory, parts_of(n_queries, _QUERIES_PER_PART))
 
 
 def _description(inputs: DiffusionInputs, options: DiffuseOptions) -> dict[str, Any]:

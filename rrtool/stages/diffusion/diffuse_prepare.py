@@ -1,6 +1,6 @@
 """``rrtool diffuse --prepare``: solve once per vertex, for queries without a solver."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from rrtool.core.diffusion import knn
 from rrtool.core.diffusion.graph import normalize
 from rrtool.core.diffusion.truncated_diffusion import solve_on_subgraphs
 from rrtool.progress import Progress
+from rrtool.stages.amount import Amount, parts_of
 from rrtool.stages.diffusion.options import DiffuseOptions
 from rrtool.stages.driver import Datasets, as_inputs, fill, make
 from rrtool.stages.retrieval.descriptors import open_described, read_usable
@@ -47,9 +48,15 @@ def run(options: DiffuseOptions, progress: Progress) -> Path:
             )  # fmt: skip
             outputs[0].publish(OfflineDiffusion.columns(names=database.names), n_parts=n_parts)
 
-        inputs = as_inputs(graph=graph, database=database)
-        network = database.network
-        return make(options, OfflineDiffusion, work, progress, inputs=inputs, network=network)
+        def amount(outputs: Sequence[OutputFile]) -> Amount:
+            n, d = database.lengths["n"], database.lengths["d"]
+            memory = 2 * graph.adjacency_bytes + 8 * n * d
+            return Amount(n, "vertices", memory, parts_of(n, _ROWS_PER_PART))
+
+        return make(
+            options, OfflineDiffusion, work, progress, amount=amount,
+            inputs=as_inputs(graph=graph, database=database), network=database.network,
+        )  # fmt: skip
 
 
 def _solver(

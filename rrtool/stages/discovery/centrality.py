@@ -13,6 +13,7 @@ from rrtool.core.discovery.centrality import CentralityResult
 from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
+from rrtool.stages.amount import Amount
 from rrtool.stages.discovery.options import CentralityOptions
 from rrtool.stages.driver import Wanted, as_inputs, make
 
@@ -42,6 +43,7 @@ def run(options: CentralityOptions, progress: Progress) -> Path:
         settings = {"measure": options.measure, **options.parameters()}
         return make(
             options, Wanted(options.output, Centrality, settings), work, progress,
+            amount=lambda outputs: _amount(graph),
             inputs=[*as_inputs(graph=graph), _vertices_of(graph)], network=graph.network,
             device=device,
         )  # fmt: skip
@@ -50,6 +52,12 @@ def run(options: CentralityOptions, progress: Progress) -> Path:
 def _vertices_of(graph: Graph) -> InputRecord:
     """What the graph was built from: others may have an equal graph, but not this centrality."""
     return replace(graph.input("features"), role="vertices")
+
+
+def _amount(graph: Graph) -> Amount:
+    """The graph, as it is and normalised."""
+    memory = 2 * graph.adjacency_bytes
+    return Amount(graph.lengths["v"], "vertices", memory)
 
 
 def _measure(

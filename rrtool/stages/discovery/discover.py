@@ -1,5 +1,6 @@
 """``rrtool discover``: regions, their graph and centrality → the objects that repeat."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from rrtool.core.discovery.object_discovery import (
 )
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
+from rrtool.stages.amount import Amount
 from rrtool.stages.discovery.options import DiscoverOptions
 from rrtool.stages.driver import as_inputs, make
 
@@ -63,8 +65,14 @@ def run(options: DiscoverOptions, progress: Progress) -> Path:
             description = {**regions.options, "network": regions.network}
             outputs[0].publish(columns, extra={**facts, "description": description})
 
-        inputs = as_inputs(regions=regions, graph=graph, centrality=centrality)
-        return make(options, Objects, work, progress, inputs=inputs, network=regions.network)
+        def amount(outputs: Sequence[OutputFile]) -> Amount:
+            memory = 2 * graph.adjacency_bytes
+            return Amount(regions.lengths["r"], "regions", memory)
+
+        return make(
+            options, Objects, work, progress, amount=amount, network=regions.network,
+            inputs=as_inputs(regions=regions, graph=graph, centrality=centrality),
+        )  # fmt: skip
 
 
 def _facts(found: DiscoveredObjects, images: np.ndarray, n_images: int) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """``rrtool evaluate``: rankings + ground truth → scores that carry their protocol."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from rrtool import ground_truth
 from rrtool.artifacts import Evaluation, Ranking, open_artifact, source_input
-from rrtool.core.evaluation.evaluation import RetrievalScores, retrieval_scores
+from rrtool.core.evaluation.evaluation import QueryGroundTruth, RetrievalScores, retrieval_scores
 from rrtool.progress import Progress
+from rrtool.stages.amount import Amount
 from rrtool.stages.driver import Datasets, Wanted, make
 from rrtool.stages.evaluation.options import EvaluateOptions
 
@@ -33,11 +34,15 @@ def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
     source = str(options.ground_truth)
     truth = ground_truth.load(source, options.protocol)
     values: Datasets = {}
-    summary, inputs = [], []
+    summary, inputs, n_queries = [], [], 0
     for position, path in enumerate(options.rankings):
         with open_artifact(path, Ranking) as ranking:
             inputs.append(ranking.as_input(f"ranking {position}"))
-            scores = _evaluate(ranking, truth, progress)
+            n_queries += ranking.lengths["q"]
+            setups = _resolved(ranking, truth, progress)
+            if options.dry_run:
+                continue
+            scores = _evaluate(ranking, truth.protocol, setups)
             summary.append(_summary(ranking, scores, truth.describe()))
         missing = max(each.n_missing_positives for each in scores)
         if missing:
@@ -57,22 +62,31 @@ def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
         make(
             options, Wanted(options.output, Evaluation, {"cutoffs": list(CUTOFFS)}),
             lambda outputs: outputs[0].publish(columns, extra={"rankings": summary}), progress,
+            amount=lambda outputs: Amount(n_queries, "queries"),
             inputs=[*inputs, source_input("ground-truth", source)],
         )  # fmt: skip
+    elif options.dry_run:
+        progress.message("without -o nothing is written")
     return summary
 
 
-def _evaluate(
+def _resolved(
     ranking: Ranking, truth: ground_truth.GroundTruthSource, progress: Progress
-) -> list[RetrievalScores]:
-    """One per setup of the protocol."""
-    setups = ground_truth.resolve(
+) -> Mapping[str, Sequence[QueryGroundTruth]]:
+    """What each query should find, by setup of the protocol."""
+    return ground_truth.resolve(
         truth, ranking.query_names, ranking.database_names, ranking.query_boxes, progress.message
     )
+
+
+def _evaluate(
+    ranking: Ranking, protocol: str, setups: Mapping[str, Sequence[QueryGroundTruth]]
+) -> list[RetrievalScores]:
+    """One per setup of the protocol."""
     ids = ranking.ids
     try:
         return [
-            retrieval_scores(ids, queries, protocol=truth.protocol, setup=setup, cutoffs=CUTOFFS)
+            retrieval_scores(ids, queries, protocol=protocol, setup=setup, cutoffs=CUTOFFS)
             for setup, queries in setups.items()
         ]
     except ValueError as error:

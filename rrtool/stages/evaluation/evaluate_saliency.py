@@ -9,8 +9,9 @@ import numpy as np
 from rrtool.artifacts import Evaluation, Regions, Saliency, Salient, open_artifact, source_input
 from rrtool.core.discovery.object_saliency import THETA, best_iou, saliency_precision
 from rrtool.errors import ArtifactError
-from rrtool.ground_truth.boxes import boxes_of_images
+from rrtool.ground_truth.boxes import QueryBox, boxes_of_images
 from rrtool.progress import Progress
+from rrtool.stages.amount import Amount
 from rrtool.stages.driver import Datasets, Wanted, make
 from rrtool.stages.evaluation.options import EvaluateOptions
 
@@ -62,31 +63,42 @@ def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
         RrtoolError: an artifact has no maps, or none of its images has a box.
     """
     boxes = str(options.boxes)
-    scores, inputs = [], []
+    scores, inputs, n_images = [], [], 0
     for position, path in enumerate(options.rankings):
         with open_artifact(path, Saliency, Regions) as artifact:
+            n_images += artifact.lengths["n"]
+            inputs.append(artifact.as_input(f"saliency {position}"))
+            matched = _matched(artifact, boxes, progress)
+            if options.dry_run:
+                continue
             try:
-                scores += _score(artifact, boxes, progress)
+                scores += _score(artifact, matched)
             except ValueError as error:
                 raise artifact.damaged(error) from None
-            inputs.append(artifact.as_input(f"saliency {position}"))
     summary = [score.summary() for score in scores]
     if options.output is not None:
         make(
             options, Wanted(options.output, Evaluation, {"ious": list(IOUS)}),
             lambda outputs: outputs[0].publish(_columns(scores), extra={"saliencies": summary}),
-            progress, inputs=[*inputs, source_input("boxes", boxes)],
+            progress, amount=lambda outputs: Amount(n_images, "images"),
+            inputs=[*inputs, source_input("boxes", boxes)],
         )  # fmt: skip
+    elif options.dry_run:
+        progress.message("without -o nothing is written")
     return summary
 
 
-def _score(artifact: Salient, boxes: str, progress: Progress) -> list[SaliencyScores]:
-    """Of feature saliency also FS^θ, which is what object saliency builds on (fig. 5.6)."""
+def _matched(artifact: Salient, boxes: str, progress: Progress) -> list[list[QueryBox]]:
+    """The boxes of each image."""
     if not artifact.has_maps:
         raise ArtifactError(
             "no saliency maps in this artifact", where=artifact.path, todo="use --keep-maps"
         )
-    matched = boxes_of_images(boxes, artifact.names, progress.message)
+    return boxes_of_images(boxes, artifact.names, progress.message)
+
+
+def _score(artifact: Salient, matched: Sequence[Sequence[QueryBox]]) -> list[SaliencyScores]:
+    """Of feature saliency also FS^θ, which is what object saliency builds on (fig. 5.6)."""
     good, described, regions = artifact.status == 0, artifact.boxes, artifact.region_boxes
     is_feature_saliency = isinstance(artifact, Regions)
     powers = [1.0, THETA] if is_feature_saliency else [1.0]

@@ -51,6 +51,9 @@ def run(options: ExportOptions, progress: Progress) -> Path:
                     "the output exists and has another content", where=path,
                     todo="use --overwrite to replace it, or choose another -o",
                 )  # fmt: skip
+        if options.dry_run:
+            _foretell(files, fresh, progress)
+            return Path(options.output)
         for path in fresh:
             with write_failures(path):
                 write_durably(path, files[path]())
@@ -61,6 +64,12 @@ def run(options: ExportOptions, progress: Progress) -> Path:
     if not fresh:
         progress.message(f"{options.output} is up to date")
     return Path(options.output)
+
+
+def _foretell(files: Files, fresh: list[Path], progress: Progress) -> None:
+    for path in files:
+        standing = "would be replaced" if path.exists() else "would be written"
+        progress.message(f"{path} {standing if path in fresh else 'is up to date'}")
 
 
 def _files_of(artifact: Artifact, options: ExportOptions, progress: Progress) -> Files:

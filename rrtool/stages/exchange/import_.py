@@ -20,9 +20,10 @@ from rrtool.exchange.described import Described, Unit
 from rrtool.exchange.names import read_names
 from rrtool.exchange.numpy_files import read_npy, read_npz
 from rrtool.exchange.parquet import read_parquet
-from rrtool.exchange.ranked import Lists
+from rrtool.exchange.ranked import Lists, Ranked
 from rrtool.exchange.ranking_files import read_ranking
 from rrtool.progress import Progress
+from rrtool.stages.amount import Amount
 from rrtool.stages.driver import Wanted, make
 from rrtool.stages.exchange.options import FEATURES, ImportOptions
 
@@ -52,7 +53,23 @@ def run(options: ImportOptions, progress: Progress) -> Path:
 
     kind = Features if options.form in FEATURES else Ranking
     wanted = Wanted(options.output, kind, {**options.settings(), **_DESCRIBED})
-    return make(options, wanted, work, progress, inputs=inputs, network=network)
+    return make(
+        options, wanted, work, progress, amount=lambda outputs: _amount(options),
+        inputs=inputs, network=network,
+    )  # fmt: skip
+
+
+def _amount(options: ImportOptions) -> Amount:
+    """What the file holds, and of descriptors a copy of unit length.
+
+    Raises:
+        RrtoolError: the file is not what it should be.
+    """
+    if options.form not in FEATURES:
+        ranked = _read_ranked(options)
+        return Amount(len(ranked.query_names), "queries", 2 * ranked.ids.nbytes)
+    described = _read_described(options)
+    return Amount(len(described.names), "images", 8 * described.vectors.size)
 
 
 def _files(options: ImportOptions) -> list[tuple[str, str]]:
@@ -130,14 +147,8 @@ def _tell(described: Described, unit: Unit, progress: Progress) -> None:
 def _import_ranking(
     options: ImportOptions, output: OutputFile, network: dict[str, Any], progress: Progress
 ) -> None:
-    lists = Lists(
-        queries=None if options.query_names is None else read_names(options.query_names),
-        queries_path=options.query_names or "",
-        database=None if options.names is None else read_names(options.names),
-        database_path=options.names or "",
-    )
-    ranked = read_ranking(options.source, options.form, lists)
-    if lists.database is None:
+    ranked = _read_ranked(options)
+    if options.names is None:
         progress.message(
             f"the database is the {len(ranked.database_names)} images that are in the rankings; "
             "give the list of all with --names where there are more"
@@ -153,6 +164,16 @@ def _import_ranking(
         ),
         extra={"description": _description(network)},
     )
+
+
+def _read_ranked(options: ImportOptions) -> Ranked:
+    lists = Lists(
+        queries=None if options.query_names is None else read_names(options.query_names),
+        queries_path=options.query_names or "",
+        database=None if options.names is None else read_names(options.names),
+        database_path=options.names or "",
+    )
+    return read_ranking(options.source, options.form, lists)
 
 
 def _description(network: dict[str, Any]) -> dict[str, Any]:

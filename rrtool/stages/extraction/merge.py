@@ -13,7 +13,6 @@ from rrtool.artifacts import (
     Graph,
     GraphShare,
     OutputFile,
-    create,
     open_any,
     skipped_list_path,
 )
@@ -22,10 +21,10 @@ from rrtool.errors import UsageError
 from rrtool.files import read_regular
 from rrtool.images.collection import Collection
 from rrtool.progress import Progress
-from rrtool.stages.driver import parts_of
+from rrtool.stages.amount import Amount, foretell, parts_of
+from rrtool.stages.driver import is_dry, opened
 from rrtool.stages.extraction.options import MergeOptions
 from rrtool.stages.over_images import Finish, publish_over_images
-from rrtool.stages.retrieval.center import own_whitening, whiten_about
 from rrtool.stages.shares import Share, provenance_of_whole, require_whole
 
 
@@ -44,9 +43,12 @@ def run(options: MergeOptions, progress: Progress) -> Path:
         require_whole(shares)
         of_graph = isinstance(files[0], GraphShare)
         provenance = provenance_of_whole(shares, Graph if of_graph else type(files[0]))
-        with create(options.output, provenance, overwrite=options.overwrite) as output:
+        with opened(options.output, provenance, options) as output:
             if output.is_current:
                 progress.message(f"{output.path} is up to date")
+            elif is_dry(options):
+                amount = Amount(shares[0].n_rows, "vertices" if of_graph else "images")
+                foretell(options, [output], amount, progress)
             elif of_graph:
                 from rrtool.stages.diffusion.graph_shares import join_graph  # takes its time
 
@@ -71,6 +73,9 @@ def _join(shares: list[Share], output: OutputFile) -> None:
         output.keep_part(number, TakenRows(tables[place], own, names, {}))
     finish = Finish(columns=tables[0].of_all())
     if has_own_mean:
+        # Here, because it brings torch.
+        from rrtool.stages.retrieval.center import own_whitening, whiten_about
+
         whitening = own_whitening(shares[0].artifact)
         finish = whiten_about(None, whitening)(lambda column: output.read_parts(column, len(parts)))
     finish = replace(finish, facts={**shares[0].made_of()["facts"], **finish.facts})

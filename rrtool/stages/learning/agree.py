@@ -20,6 +20,7 @@ from rrtool.core.learning.agreement import acquisition_ranks, measure_agreement,
 from rrtool.devices import resolve_device
 from rrtool.errors import OptionError, UsageError
 from rrtool.progress import Progress
+from rrtool.stages.amount import Amount
 from rrtool.stages.driver import Wanted, make
 from rrtool.stages.learning.labels import read_truth
 from rrtool.stages.learning.model import Model
@@ -80,6 +81,7 @@ def run(options: AlAgreeOptions, progress: Progress) -> Path:
             Wanted(options.output, AlAgreement, options.settings()),
             lambda outputs: _publish(outputs[0], study, options, progress),
             progress,
+            amount=lambda outputs: Amount(len(study.state.names), "images"),
             inputs=[state.as_input("state"), InputRecord("truth", truth, "labels", "", digest)],
             network=state.network,
             device=options.device,

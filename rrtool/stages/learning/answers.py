@@ -135,6 +135,13 @@ class People:
     def _take(self, taken: TakenLabels, role: str, path: str) -> None:
         self.mistakes, self.inputs = taken.mistakes, [labels_input(role, path)]
 
+    def share_right(self, ids: np.ndarray, labels: np.ndarray) -> float | None:
+        """Of labels of images, as far as the truth is known."""
+        if self.truth is None:
+            return None
+        right = (labels == self.truth[ids])[self.truth[ids] >= 0]
+        return float(right.mean()) if len(right) else None
+
     def _tell_mistakes(self) -> None:
         for mistake in self.mistakes:
             self._progress.message(mistake.reason)

@@ -15,6 +15,7 @@ ones, U the others, y the labels, θ the network and b the budget:
 Lines 11 and 12 are what the next cycle begins with: between lie the days that people take.
 """
 
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -35,7 +36,8 @@ from rrtool.core.learning.acquisition import Acquisition, ceal_threshold, confid
 from rrtool.devices import resolve_device
 from rrtool.images.folder import kinds_of
 from rrtool.progress import Progress
-from rrtool.stages.driver import Wanted, make
+from rrtool.stages.amount import Amount
+from rrtool.stages.driver import Wanted, as_inputs, make
 from rrtool.stages.learning.answers import Labeling, Oracle, People
 from rrtool.stages.learning.frozen.outlook import outlook
 from rrtool.stages.learning.frozen.review import Review, write_review
@@ -87,9 +89,12 @@ def run(options: AlCycleOptions, progress: Progress) -> Path:
                 )  # fmt: skip
                 make(
                     options, Wanted(state, AlState, options.settings()), cycle.work, progress,
+                    amount=cycle.amount,
                     inputs=cycle.inputs(), network=study.network, device=options.device,
                 )  # fmt: skip
-    if not cycle.is_new:
+                if options.dry_run and cycle.is_new:
+                    break  # those after it are made of what is not there
+    if not cycle.is_new and not options.dry_run:
         with open_artifact(output, AlState) as there:
             queries.write(Question.of(there), is_new=False)
     return output
@@ -123,8 +128,7 @@ class Cycle:
     is_new: bool = False
 
     def __post_init__(self) -> None:
-        labels = self.labeling.labels
-        ids = self.labeling.labeled_ids
+        labels, ids = self.labeling.labels, self.labeling.labeled_ids
         # L: (|L|,) int64, increasing; an image that has gone keeps its label for when it is back.
         self.labeled_ids = ids[self.study.dataset.status[ids] == 0]
         self.labels = labels[self.labeled_ids]  # y: (|L|,) int32
@@ -138,9 +142,13 @@ class Cycle:
 
     def inputs(self) -> list[InputRecord]:
         """Of the provenance."""
-        states = {"state": self.previous, "pretrain": self.pretraining}
-        given = [state.as_input(role) for role, state in states.items() if state is not None]
+        given = as_inputs(state=self.previous, pretrain=self.pretraining)
         return [*self.study.inputs, *self.answers.inputs, *given]
+
+    def amount(self, outputs: Sequence[OutputFile]) -> Amount:
+        """What there would be to do, in a dry run."""
+        self.is_new = True
+        return Amount(len(self.study.dataset), "images")
 
     def work(self, outputs: list[OutputFile]) -> None:
         """Train, acquire, publish."""
@@ -242,8 +250,7 @@ class Cycle:
             pool_ids = pool_ids[truth[pool_ids] >= 0]
         if len(pool_ids) < budget:
             self.progress.message(f"only {len(pool_ids)} images are left to acquire")
-        strategy = STRATEGIES[name if model else "random"]
-        return strategy.acquire(
+        return STRATEGIES[name if model else "random"].acquire(
             model, self.labeled_ids, pool_ids, min(budget, len(pool_ids)),
             self.generator(_ACQUISITION),
         )  # fmt: skip
@@ -254,37 +261,30 @@ class Cycle:
 
     def entry(self, model: Model, ids: np.ndarray, labels: np.ndarray) -> dict[str, Any]:
         """Of the history: the accuracy, and how many pseudo-labels (of these ids) were right."""
-        right = np.zeros(0, bool)
-        if self.answers.truth is not None:
-            truth = self.answers.truth[ids]
-            right = (labels == truth)[truth >= 0]
         return {
             "cycle": self.labeling.cycle,
             **self.method,
             "n_labels": len(self.labeled_ids),
             "accuracy": model.accuracy,
             "n_pseudo_labels": len(ids),
-            "pseudo_label_accuracy": float(right.mean()) if len(right) else None,
+            "pseudo_label_accuracy": self.answers.share_right(ids, labels),
         }
 
     def question(
         self, output: OutputFile, model: Model | None, acquisition: Acquisition
     ) -> Question:
         """What the state that is being written asks for."""
-        names, class_names = self.study.dataset.names, self.labeling.class_names
-        cards = cards_of(acquisition.ids, names, class_names, model and model.probabilities)
+        classes, found = self.labeling.class_names, model.probabilities if model else None
+        cards = cards_of(acquisition.ids, self.study.dataset.names, classes, found)
         scores = acquisition.scores.astype(np.float64).tolist()
-        return Question(output.uuid, str(output.path), class_names, cards, scores)
+        return Question(output.uuid, str(output.path), classes, cards, scores)
 
     def columns(
         self, model: Model | None, pseudo: PseudoLabels | None, acquisition: Acquisition
     ) -> dict[str, np.ndarray]:
         """The datasets of the state; those of the model are left out where there is none."""
         dataset, labeling = self.study.dataset, self.labeling
-        found: dict[str, Any] = {}
-        if model is not None:
-            names = ("probabilities", "features", "parameters")
-            found = {name: getattr(model, name) for name in names}
+        found: dict[str, Any] = model.columns() if model else {}
         if pseudo is not None:
             found |= {"pseudo_labels": pseudo.labels, "pseudo_weights": pseudo.weights}
         return AlState.columns(

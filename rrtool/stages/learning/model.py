@@ -77,6 +77,10 @@ class Model:
         progress.message(f"recall of --neighbors {self.method}: {recall} on a sample")
         return {"graph": {"neighbors": self.method, "recall": self.recalls[0]}}
 
+    def columns(self) -> dict[str, Any]:
+        """What a state keeps of it."""
+        return {name: getattr(self, name) for name in ("probabilities", "features", "parameters")}
+
     @property
     def n_classes(self) -> int | None:
         """None where nothing is known of classes."""

@@ -10,6 +10,7 @@ from rrtool.devices import resolve_device
 from rrtool.errors import UsageError, WorkFailed
 from rrtool.images.folder import kinds_of
 from rrtool.progress import Progress
+from rrtool.stages.amount import Amount
 from rrtool.stages.driver import Wanted, make
 from rrtool.stages.learning.options import AlPretrainOptions
 from rrtool.stages.learning.training_run import TrainingRun
@@ -47,6 +48,7 @@ def run(options: AlPretrainOptions, progress: Progress) -> Path:
         Wanted(options.output, AlPretraining, settings),
         lambda outputs: _publish(outputs[0], dataset, n_classes, options, progress),
         progress,
+        amount=lambda outputs: Amount(len(dataset), "images"),
         inputs=dataset.inputs,
         device=options.device,
     )

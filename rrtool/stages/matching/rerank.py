@@ -25,6 +25,7 @@ from rrtool.core.retrieval.ranking import reorder_shortlist
 from rrtool.devices import resolve_device
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
+from rrtool.stages.amount import Amount, parts_of
 from rrtool.stages.driver import Datasets, Wanted, as_inputs, fill, make
 from rrtool.stages.matching.local_features import Excerpt, LocalFeaturesReader
 from rrtool.stages.matching.options import RerankOptions
@@ -61,8 +62,25 @@ def run(options: RerankOptions, progress: Progress) -> Path:
         parts = "with digests" if options.update else ""
         wanted = Wanted(options.output, Ranking, options.settings(), follows=follows, parts=parts)
         return make(
-            options, wanted, work, progress, inputs=inputs, network=ranking.network, device=device
-        )
+            options, wanted, work, progress,
+            amount=lambda outputs: _amount(ranking, queries, database, options),
+            inputs=inputs, network=ranking.network, device=device,
+        )  # fmt: skip
+
+
+def _amount(
+    ranking: Ranking,
+    queries: LocalFeaturesFile,
+    database: LocalFeaturesFile,
+    options: RerankOptions,
+) -> Amount:
+    """The offsets, and the features of the images that are held at once."""
+    n_queries, n_images = ranking.lengths["q"], max(1, database.lengths["n"])
+    share = min(1.0, max(options.shortlist, _IMAGES_AT_ONCE) / n_images)
+    columns = LocalFeaturesFile
+    held = queries.n_bytes(columns.offsets) + database.n_bytes(columns.offsets)
+    features = database.n_bytes(columns.means, columns.covariances, columns.strengths)
+    return Amount(n_queries, "queries", held + round(2 * share * features), parts_of(n_queries))
 
 
 def _check(ranking: Ranking, queries: LocalFeaturesFile, database: LocalFeaturesFile) -> None:

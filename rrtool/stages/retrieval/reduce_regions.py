@@ -8,6 +8,7 @@ import numpy as np
 from rrtool.artifacts import OutputFile, OverImages, Regions, offsets_of, open_artifact
 from rrtool.core.retrieval.region_reduction import ReducedRegions, reduce_regions
 from rrtool.progress import Progress
+from rrtool.stages.amount import Amount
 from rrtool.stages.driver import Datasets, Wanted, as_inputs, make
 from rrtool.stages.retrieval.options import ReduceRegionsOptions
 
@@ -31,8 +32,13 @@ def run(options: ReduceRegionsOptions, progress: Progress) -> Path:
         def work(outputs: list[OutputFile]) -> None:
             outputs[0].publish(_reduce(regions, options, progress), extra=regions.facts)
 
-        wanted, inputs = Wanted(options.output, Regions, settings), as_inputs(regions=regions)
-        return make(options, wanted, work, progress, inputs=inputs, network=regions.network)
+        return make(
+            options, Wanted(options.output, Regions, settings), work, progress,
+            amount=lambda outputs: Amount(
+                regions.lengths["n"], "images", 2 * regions.n_bytes(Regions.descriptors)
+            ),
+            inputs=as_inputs(regions=regions), network=regions.network,
+        )  # fmt: skip
 
 
 def _reduce(regions: Regions, options: ReduceRegionsOptions, progress: Progress) -> Datasets:

@@ -8,10 +8,17 @@ import numpy as np
 
 from rrtool.artifacts import Features, OutputFile, Ranking, Regions
 from rrtool.artifacts.digests import digests_of_rows
-from rrtool.core.retrieval.ranking import Nearest, in_blocks, top_rows
+from rrtool.core.retrieval.ranking import (
+    BLOCK_BYTES,
+    ROWS_PER_BLOCK,
+    Nearest,
+    in_blocks,
+    top_rows,
+)
 from rrtool.core.retrieval.regional import cross_match
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress, Silent
+from rrtool.stages.amount import Amount
 from rrtool.stages.driver import Wanted, as_inputs, make
 from rrtool.stages.retrieval.descriptors import (
     DESCRIPTION,
@@ -84,7 +91,22 @@ def run(options: SearchOptions, progress: Progress) -> Path:
             str(options.output), Ranking, asked.settings(), asks=options, follows=follows
         )
         inputs = as_inputs(queries=queries, database=database)
-        return make(options, wanted, work, progress, inputs=inputs, network=database.network)
+        return make(
+            options, wanted, work, progress,
+            amount=lambda outputs: _amount(queries, database, asked),
+            inputs=inputs, network=database.network,
+        )  # fmt: skip
+
+
+def _amount(queries: Described, database: Described, options: SearchOptions) -> Amount:
+    """The queries, and a block of the database or, where it is looked at again, all of it."""
+    n_images, d = database.lengths["n"], database.lengths["d"]
+    n_queries, top = queries.lengths["n"], min(options.top or n_images, n_images)
+    held = 2 * ROWS_PER_BLOCK * d
+    if is_regional(queries, database) or options.expand or options.augment:
+        held = 2 * database.lengths.get("r", n_images) * d
+    vectors = queries.lengths.get("r", n_queries) * d
+    return Amount(n_queries, "queries", 4 * (held + vectors) + 8 * n_queries * top + BLOCK_BYTES)
 
 
 def _require_regions(artifact: Described) -> None:

@@ -14,6 +14,7 @@ from rrtool.artifacts import (
 )
 from rrtool.core.retrieval.whitening import apply_whitening, l2_normalize
 from rrtool.progress import Progress
+from rrtool.stages.amount import Amount
 from rrtool.stages.driver import Wanted, as_inputs, make
 from rrtool.stages.retrieval.descriptors import (
     Described,
@@ -58,7 +59,17 @@ def run(options: WhitenApplyOptions, progress: Progress) -> Path:
 
         wanted = Wanted(options.output, kind, {**features.options, "whitening": layer + name})
         inputs = as_inputs(features=features, whitening=whitening, center=center)
-        return make(options, wanted, work, progress, inputs=inputs, network=features.network)
+        return make(
+            options, wanted, work, progress, amount=lambda outputs: _amount(features),
+            inputs=inputs, network=features.network,
+        )  # fmt: skip
+
+
+def _amount(features: Described) -> Amount:
+    """The descriptors before and after."""
+    n_images = features.lengths["n"]
+    n_vectors = features.lengths.get("r", n_images)
+    return Amount(n_images, "images", 8 * n_vectors * features.lengths["d"])
 
 
 def _require_made_alike(whitening: Whitening, features: Described) -> None:

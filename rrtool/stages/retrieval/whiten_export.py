@@ -10,6 +10,7 @@ from rrtool.errors import OptionError, UsageError
 from rrtool.networks.checkpoints import Checkpoint, read_checkpoint
 from rrtool.networks.head import Head, pooling_name
 from rrtool.progress import Progress
+from rrtool.stages.amount import Amount
 from rrtool.stages.driver import Wanted, make
 from rrtool.stages.retrieval.options import WhitenExportOptions
 from rrtool.stages.retrieval.whitening import whitening_columns
@@ -41,7 +42,10 @@ def run(options: WhitenExportOptions, progress: Progress) -> Path:
         "name": content.architecture, "weights": content.label, "trained": True,
         "weights_digest": content.digest,
     }  # fmt: skip
-    return make(options, wanted, work, progress, inputs=[source], network=network)
+    return make(
+        options, wanted, work, progress, inputs=[source], network=network,
+        amount=lambda outputs: Amount(len(projection), "dimensions", projection.nbytes),
+    )  # fmt: skip
 
 
 def _made(head: Head) -> dict[str, str]:

@@ -20,6 +20,7 @@ from rrtool.errors import ArtifactError, OptionError, UsageError
 from rrtool.ground_truth.groups import PROTOCOL, Groups
 from rrtool.ground_truth.names import first_few, rows_of_entries
 from rrtool.progress import Progress
+from rrtool.stages.amount import Amount
 from rrtool.stages.driver import as_inputs, make
 from rrtool.stages.retrieval.descriptors import DESCRIPTION, read_usable
 from rrtool.stages.retrieval.options import WhitenFitOptions
@@ -52,7 +53,16 @@ def run(options: WhitenFitOptions, progress: Progress) -> Path:
 
         inputs = as_inputs(features=features)
         inputs += [source_input(role, path) for role, path in options.of_role("file").items()]
-        return make(options, Whitening, work, progress, inputs=inputs, network=features.network)
+        return make(
+            options, Whitening, work, progress, amount=lambda outputs: _amount(features),
+            inputs=inputs, network=features.network,
+        )  # fmt: skip
+
+
+def _amount(features: Features) -> Amount:
+    """The descriptors twice, and some matrices of their dimensions."""
+    n, d = features.lengths["n"], features.lengths["d"]
+    return Amount(n, "images", 8 * n * d + 40 * d * d)
 
 
 def _require_dim(dim: int | None, limit: int, path: str) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 import rrtool
 from rrtool.errors import ArtifactError, OptionError, UsageError
-from rrtool.stages.driver import parts_of
+from rrtool.stages.amount import parts_of
 from tests import tiny
 from tests.stages.update_sequences import NETWORK, OUTPUTS, describe, differences, one_thread
 from tests.tiny import make_pictures

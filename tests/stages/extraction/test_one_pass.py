@@ -11,7 +11,7 @@ import pytest
 from rrtool.artifacts import LocalFeaturesFile, OutputFile, open_artifact
 from rrtool.stages.activations import kept
 from rrtool.stages.activations.sources import NetworkSource
-from rrtool.stages.driver import parts_of
+from rrtool.stages.amount import parts_of
 from tests.tiny import assert_done, assert_fails, leftovers, make_pictures, picture, rrtool
 
 NETWORK = (

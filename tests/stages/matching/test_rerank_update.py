@@ -12,7 +12,7 @@ from rrtool.artifacts import OutputFile, Provenance, Ranking, create, open_any, 
 from rrtool.artifacts.kinds import LocalFeaturesFile
 from rrtool.artifacts.ragged import offsets_of
 from rrtool.errors import ArtifactError, OptionError
-from rrtool.stages.driver import parts_of
+from rrtool.stages.amount import parts_of
 from rrtool.stages.matching import rerank
 from tests.stages.damaging import damaged
 from tests.stages.made_features import NETWORK, OPTIONS, write_features

@@ -469,6 +469,13 @@ def test_whiten_export_and_apply_equal_extract_with_the_checkpoint(
     assert_done(result)
 
 
+def test_whiten_export_dry_run_writes_nothing(checkpoint: Path, tmp_path: Path) -> None:
+    result = export(checkpoint, tmp_path / "w.h5", "--dry-run")
+    assert_done(result)
+    assert "w.h5 (whitening) would be made" in result.stderr
+    assert not (tmp_path / "w.h5").exists()
+
+
 def test_whiten_export_chooses_the_set(checkpoint: Path, tmp_path: Path) -> None:
     assert_done(export(checkpoint, tmp_path / "w.h5"))
     with open_artifact(tmp_path / "w.h5", Whitening) as whitening:
