@@ -34,5 +34,5 @@ from rrtool.artifacts.output.parts import PartsFolder
 from rrtool.artifacts.output.skipped import skipped_list_path, write_skipped_list
 from rrtool.artifacts.output.writer import OutputFile, create
 from rrtool.artifacts.provenance import InputRecord, Provenance
-from rrtool.artifacts.ragged import decode_texts, encode_texts, offsets_of
+from rrtool.artifacts.ragged import EncodedTexts, decode_texts, encode_texts, offsets_of
 from rrtool.artifacts.reader import Artifact, open_artifact

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rrtool.artifacts.kinds import Centrality, Graph, OverImages, Regions
+from rrtool.artifacts.ragged import EncodedTexts
 from rrtool.artifacts.reader import Artifact
 from rrtool.errors import ArtifactError
 
@@ -16,10 +17,14 @@ def require_same_names(
     Raises:
         ArtifactError: naming the first difference.
     """
-    if list(first) == list(second):
+    if isinstance(first, EncodedTexts) and first.is_same(second):
         return
-    only_first = [name for name in first if name not in set(second)]
-    only_second = [name for name in second if name not in set(first)]
+    first, second = list(first), list(second)
+    if first == second:
+        return
+    in_first, in_second = set(first), set(second)
+    only_first = [name for name in first if name not in in_second]
+    only_second = [name for name in second if name not in in_first]
     if only_first or only_second:
         found = f"{len(only_first)} images only in {first_path}, {len(only_second)} only here"
         found += f", e.g. {(only_first or only_second)[0]}"

@@ -21,7 +21,7 @@ from typing import Any, Protocol, overload
 
 import numpy as np
 
-from rrtool.artifacts.ragged import decode_texts, encode_texts
+from rrtool.artifacts.ragged import EncodedTexts, decode_texts, encode_texts
 from rrtool.errors import ArtifactError
 
 
@@ -143,6 +143,11 @@ class Texts(Column):
             return self
         data, offsets = self.columns()
         return decode_texts(artifact.read(data), artifact.read(offsets))
+
+    def encoded(self, artifact: Readable) -> EncodedTexts:
+        """The texts, not decoded yet: for those who need few of them, or none."""
+        data, offsets = self.columns()
+        return EncodedTexts(artifact.read(data), artifact.read(offsets))
 
     def stored(self, values: Sequence[str]) -> dict[str, np.ndarray]:
         return encode_texts(values, self.name)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from rrtool.artifacts import Artifact, Provenance, create, open_artifact
 from rrtool.artifacts.kinds import KINDS
-from rrtool.artifacts.ragged import offsets_of
+from rrtool.artifacts.ragged import EncodedTexts, decode_texts, encode_texts, offsets_of
 from rrtool.artifacts.schema import Column, Group, Texts, schema_of
 from rrtool.errors import ArtifactError
 from tests.stages.damaging import edited
@@ -168,6 +168,23 @@ def test_offsets_of_counts(counts):
     assert offsets.dtype == np.int64
     assert offsets[0] == 0
     assert np.diff(offsets).tolist() == counts
+
+
+@given(st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=4), max_size=9))
+def test_encoded_texts_are_the_texts_without_decoding_them(texts):
+    columns = encode_texts(texts, "x")
+    encoded = EncodedTexts(columns["x/bytes"], columns["x/offsets"])
+    assert list(encoded) == texts == decode_texts(*columns.values())
+    assert [encoded[row] for row in range(len(texts))] == texts
+    assert encoded[-2:] == texts[-2:]
+    with pytest.raises(IndexError):
+        encoded[len(texts)]
+    again = encode_texts(encoded, "x")
+    assert again["x/bytes"] is encoded.data
+    assert encoded.is_same(EncodedTexts(*again.values()))
+    other = encode_texts([*texts, "one more"], "x")
+    assert not encoded.is_same(EncodedTexts(*other.values()))
+    assert not encoded.is_same(texts)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.KIND)

@@ -3,11 +3,13 @@
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 
+from rrtool.artifacts.ragged import EncodedTexts
 from rrtool.artifacts.reader import Artifact
 from rrtool.artifacts.schema import Column, Texts
 from rrtool.errors import UsageError
@@ -124,7 +126,12 @@ class Ranking(Artifact):
         Raises:
             UsageError: there is no such query.
         """
-        return self._hits(self._row(query), self.database_names)
+        return self._hits(self._row(query), self._names)
+
+    @cached_property
+    def _names(self) -> EncodedTexts:
+        """Of the database; each query shows few of them."""
+        return Ranking.database_names.encoded(self)
 
     def _hits(self, row: int, names: Sequence[str]) -> list[Hit]:
         one = slice(row, row + 1)
@@ -153,7 +160,7 @@ class Ranking(Artifact):
     def rows(self) -> Iterator[Sequence[object]]:
         """One line a hit; see ``Artifact.rows``."""
         yield "query", "rank", "name", "score", "similarity", "n_inliers"
-        names = self.database_names
+        names = self.database_names  # all of them are shown
         for row, query in enumerate(self.query_names):
             for hit in self._hits(row, names):
                 similarity = None if math.isnan(hit.similarity) else hit.similarity

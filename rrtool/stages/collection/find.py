@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -204,10 +204,12 @@ class _Asked:
         ):
             own = queries.file_digests[:, None]
             is_same = (database.file_digests[None] == own).all(axis=2)
+            names = Ranking.database_names.encoded(last)
+            same = [{names[row] for row in np.flatnonzero(each).tolist()} for each in is_same]
             return [
                 Found(query, [], failure=reason)
                 if reason
-                else Found(query, *_hits(last, verified, row, is_same[row], self.options.top))
+                else Found(query, *_hits(last, verified, row, same[row], self.options.top))
                 for row, (query, reason) in enumerate(
                     zip(self.options.queries, queries.reasons, strict=True)
                 )
@@ -236,11 +238,14 @@ class _Asked:
 
 
 def _hits(
-    last: Ranking, verified: Ranking, query: int, is_same: np.ndarray, n_most: int
+    last: Ranking, verified: Ranking, query: int, same: Set[str], n_most: int
 ) -> tuple[list[Hit], bool | None]:
-    """The first hits, with the matches of the verified ranking, and whether one is a match."""
+    """The first hits, with the matches of the verified ranking, and whether one is a match.
+
+    Args:
+        same: names of the photos that are the query itself, and no hits.
+    """
     counts = {hit.name: hit.n_inliers for hit in verified.hits(query)}
-    same = set(np.array(last.database_names, dtype=object)[is_same])
     others = [hit for hit in last.hits(query) if hit.name not in same][:n_most]
     hits = [
         replace(hit, rank=rank, n_inliers=counts.get(hit.name))

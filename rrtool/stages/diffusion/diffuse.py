@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import Graph, OutputFile, Ranking
+from rrtool.artifacts import Graph, OutputFile, OverImages, Ranking
 from rrtool.core.diffusion.neighbors import is_too_many
 from rrtool.devices import resolve_device
 from rrtool.progress import Progress
@@ -45,8 +45,8 @@ def run(options: DiffuseOptions, progress: Progress) -> Path:
             convergence = _convergence(output, n_parts, options, progress)
             output.publish(
                 Ranking.columns(
-                    query_names=inputs.queries.names,
-                    database_names=inputs.database.names,
+                    query_names=OverImages.names.encoded(inputs.queries),
+                    database_names=OverImages.names.encoded(inputs.database),
                     query_boxes=inputs.queries.boxes,
                 ),
                 n_parts=n_parts,

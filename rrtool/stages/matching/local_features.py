@@ -32,12 +32,15 @@ class Excerpt:
 class LocalFeaturesReader:
     """Reads images of a ``local-features`` artifact; only the offsets are held.
 
+    Attributes:
+        artifact: that is read.
+
     Raises:
         ArtifactError: the offsets are damaged.
     """
 
     def __init__(self, artifact: LocalFeaturesFile) -> None:
-        self._artifact = artifact
+        self.artifact = artifact
         self._offsets = artifact.offsets
 
     def read(self, rows: np.ndarray) -> Excerpt:
@@ -47,12 +50,12 @@ class LocalFeaturesReader:
             ArtifactError: they are damaged.
             ValueError: there are no such rows.
         """
-        rows, n = np.unique(rows).astype(np.int64), self._artifact.lengths["n"]
+        rows, n = np.unique(rows).astype(np.int64), self.artifact.lengths["n"]
         if len(rows) and not (rows[0] >= 0 and rows[-1] < n):
             raise ValueError(f"rows must lie in 0..{n - 1}, found {rows[0]}..{rows[-1]}")
         breaks = np.flatnonzero(np.diff(rows) > _GAP) + 1
         runs = [range(run[0], run[-1] + 1) for run in np.split(rows, breaks) if len(run)]
-        n_scales, columns = self._artifact.n_scales, LocalFeaturesFile
+        n_scales, columns = self.artifact.n_scales, LocalFeaturesFile
         counts = [
             np.diff(self._offsets[run.start * n_scales : run.stop * n_scales + 1]) for run in runs
         ]
@@ -70,6 +73,6 @@ class LocalFeaturesReader:
 
     def _joined(self, column: Column, runs: list[range]) -> np.ndarray:
         """A column of the features of some runs of images."""
-        bounds = self._offsets[:: self._artifact.n_scales]
+        bounds = self._offsets[:: self.artifact.n_scales]
         places = [slice(int(bounds[run.start]), int(bounds[run.stop])) for run in runs]
-        return np.concatenate([self._artifact.read(column, each) for each in places or [slice(0)]])
+        return np.concatenate([self.artifact.read(column, each) for each in places or [slice(0)]])

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from rrtool.artifacts import (
     LocalFeaturesFile,
     OutputFile,
+    OverImages,
     Ranking,
     offsets_of,
     open_artifact,
@@ -84,8 +86,9 @@ def _amount(
 
 
 def _check(ranking: Ranking, queries: LocalFeaturesFile, database: LocalFeaturesFile) -> None:
-    for names, local in ((ranking.query_names, queries), (ranking.database_names, database)):
-        require_same_names(names, ranking.path, local.names, local.path)
+    for names, local in ((Ranking.query_names, queries), (Ranking.database_names, database)):
+        own, others = names.encoded(ranking), OverImages.names.encoded(local)
+        require_same_names(own, ranking.path, others, local.path)
     require_same_network(queries, database)
     if (queries.options["role"], database.options["role"]) == ("database", "query"):
         raise UsageError(
@@ -94,18 +97,21 @@ def _check(ranking: Ranking, queries: LocalFeaturesFile, database: LocalFeatures
             expected="features of the role query",
             found="database",
         )
-    require_same_network(ranking, database)
+    # The ranking may be of another network, or of another program: its similarities and these
+    # matches are not compared with each other.
     made = {key: queries.options.get(key) for key in ("max_size", "scales")}
     require_same_options(made, queries, database)
 
 
 def _verify_all(verification: _Verification, output: OutputFile, progress: Progress) -> None:
     ranking = verification.ranking
-    query_names, database_names = ranking.query_names, ranking.database_names
+    query_names = Ranking.query_names.encoded(ranking)
+    database_names = Ranking.database_names.encoded(ranking)
+    copies = _Copies(verification.queries.artifact, verification.database.artifact)
 
     def verified(rows: range) -> Datasets:
         try:
-            return _stack(list(verification.results(rows, query_names, database_names)))
+            return _stack(list(verification.results(rows, copies)))
         except ValueError as error:
             what = "the ranking and the local features cannot be matched"
             raise ArtifactError(
@@ -122,7 +128,7 @@ def _verify_all(verification: _Verification, output: OutputFile, progress: Progr
     before = ranking.extra["description"]
     method = {
         "method": f"{before.get('method')} + DSM",
-        "verification": verification.options.settings(),
+        "verification": {**verification.options.settings(), **_other_network(verification)},
     }
     output.publish(
         Ranking.columns(
@@ -146,9 +152,7 @@ class _Verification:
     device: str
     kept: KeptQueries | None  # with --update
 
-    def results(
-        self, rows: range, query_names: list[str], database_names: list[str]
-    ) -> Iterator[Datasets]:
+    def results(self, rows: range, copies: _Copies) -> Iterator[Datasets]:
         """The columns of each query of a part; features are held of a few queries at a time."""
         n_entries = self.ranking.lengths["L"]
         step = max(1, _IMAGES_AT_ONCE // max(1, min(self.options.shortlist, n_entries)))
@@ -160,11 +164,45 @@ class _Verification:
             shortlists = [_shortlist(each, self.options.shortlist) for each in ids]
             verifier = _Verifier(
                 self.queries.read(asked), self.database.read(np.concatenate(shortlists)),
-                query_names, database_names, self.options, self.device,
+                copies, self.options, self.device,
             )  # fmt: skip
             verified = verifier if self.kept is None else verifier.keeping(self.kept)
             for query, *columns in zip(asked.tolist(), ids, similarities, strict=True):
                 yield verified(query, *columns)
+
+
+def _other_network(verification: _Verification) -> dict[str, Any]:
+    """The network of the local features, where it is not that of the ranking."""
+    own, local = verification.ranking.network, verification.database.artifact.network
+    keys = ("name", "weights_digest")
+    if all(own.get(key) == local.get(key) for key in keys):
+        return {}
+    return {"network": local.get("name")}
+
+
+class _Copies:
+    """Which images of the database are the photo of a query: those of the same bytes.
+
+    Where no digest of one of the two is known, those of the same name.
+    """
+
+    def __init__(self, queries: OverImages, database: OverImages) -> None:
+        sides = queries, database
+        self._names = [OverImages.names.encoded(each) for each in sides]
+        self._digests = [
+            each.file_digests if OverImages.file_digests in each else None for each in sides
+        ]
+
+    def among(self, rows: np.ndarray, query: int) -> np.ndarray:
+        """``(c,)`` bool, for rows of the database."""
+        names, others = self._names
+        name = names[query]
+        by_name = np.array([others[row] == name for row in rows.tolist()], dtype=bool)
+        own, digests = self._digests
+        if own is None or digests is None or not own[query].any():
+            return by_name
+        found = digests[rows]
+        return np.where(found.any(axis=1), (found == own[query]).all(axis=1), by_name)
 
 
 def _shortlist(ids: np.ndarray, size: int) -> np.ndarray:
@@ -178,8 +216,7 @@ class _Verifier:
 
     queries: Excerpt
     database: Excerpt
-    query_names: list[str]
-    database_names: list[str]
+    copies: _Copies
     options: RerankOptions
     device: str
 
@@ -222,7 +259,7 @@ class _Verifier:
             size = min(self.options.shortlist, len(ids))
             shortlist = _shortlist(ids, size)
             n = len(shortlist)
-            is_copy = self._is_copy(query, shortlist)
+            is_copy = self.copies.among(shortlist, query)
             digest = digest_of(query, shortlist, similarities[:n], is_copy)
             found = kept.find(digest, ids, similarities, (n, size))
             columns = self(query, ids, similarities) if found is None else found
@@ -230,17 +267,13 @@ class _Verifier:
 
         return verified
 
-    def _is_copy(self, query: int, shortlist: np.ndarray) -> np.ndarray:
-        name = self.query_names[query]
-        return np.array([self.database_names[row] == name for row in shortlist], dtype=bool)
-
     def _scores(
         self, query: int, shortlist: np.ndarray, similarities: np.ndarray, matches: Matches
     ) -> np.ndarray:
         if self.options.score == "inliers":
             return matches.n_inliers.astype(np.float64)
         agreements = strength_agreement(matches, *self._pair(query, shortlist))
-        return fuse(similarities, agreements, self._is_copy(query, shortlist))
+        return fuse(similarities, agreements, self.copies.among(shortlist, query))
 
     def _pair(
         self, query: int, shortlist: np.ndarray

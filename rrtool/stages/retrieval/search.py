@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import Features, OutputFile, Ranking, Regions
+from rrtool.artifacts import Features, OutputFile, OverImages, Ranking, Regions
 from rrtool.artifacts.digests import digests_of_rows
 from rrtool.core.retrieval.ranking import (
     BLOCK_BYTES,
@@ -75,8 +75,8 @@ def run(options: SearchOptions, progress: Progress) -> Path:
             outputs[0].publish(
                 Ranking.columns(
                     **columns,
-                    query_names=queries.names,
-                    database_names=database.names,
+                    query_names=OverImages.names.encoded(queries),
+                    database_names=OverImages.names.encoded(database),
                     query_boxes=queries.boxes,
                 ),
                 extra={"description": describe(queries, database, options.method(), top)},
@@ -196,7 +196,7 @@ class _ImageSearch:
         self, queries: Features, database: Features, options: SearchOptions, progress: Progress
     ) -> None:
         self._vectors, self._usable = read_usable(queries, progress)
-        self._names, self._database = queries.names, database
+        self._queries, self._database = queries, database
         self._options, self._progress = options, progress
         self._telling = progress  # of the database, when it is read for the first time
 
@@ -215,8 +215,9 @@ class _ImageSearch:
         searched, n_images = self._vectors[rows[places]], self._database.lengths["n"]
         options = self._options
         if options.augment or options.expand:
-            names = [self._names[row] for row in rows[places]]
-            images = _image_ids(names, self._database.names)
+            names = self._queries.names
+            asked = [names[row] for row in rows[places]]
+            images = _image_ids(asked, self._database.names)
             held = read_usable(self._database, self._telling)
             searched, vectors = _average(searched, *held, images, options, self._progress)
             blocks = in_blocks(vectors, held[1])

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import rrtool
+from rrtool.artifacts import Artifact, Ranking
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.scenes.scenes import Look, make_scenes
 from rrtool.stages.reports.match_rule import MatchRule
@@ -47,6 +48,22 @@ def test_a_copy_under_another_name_is_the_photo_itself(made, tmp_path):
     (found,) = rrtool.find(made / "index", [tmp_path / "copy of it.jpg"]).found
     assert VIEW not in [hit.name for hit in found.hits]
     assert len(found.hits) == 10
+
+
+def test_names_of_the_index_are_read_as_often_for_three_photos_as_for_one(made, monkeypatch):
+    read, count = Artifact.read_named, []
+
+    def counted(artifact, name, rows=slice(None)):
+        count.append(isinstance(artifact, Ranking) and name == "database_names/bytes")
+        return read(artifact, name, rows)
+
+    monkeypatch.setattr(Artifact, "read_named", counted)
+    photos, counts = sorted((made / "images").glob("*view*.jpg")), []
+    for n in (1, 3):
+        count.clear()
+        assert len(rrtool.find(made / "index", photos[:n]).found) == n
+        counts.append(sum(count))
+    assert counts[0] == counts[1] > 0
 
 
 def test_a_box_is_searched_alone(made):

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 import rrtool
-from rrtool.artifacts import open_artifact
-from rrtool.artifacts.kinds import Evaluation, LocalFeaturesFile, Ranking
+from rrtool.artifacts import Provenance, create, open_artifact
+from rrtool.artifacts.kinds import Evaluation, LocalFeaturesFile, Ranking, open_any
 from rrtool.core.matching.fusion import fuse, strength_agreement
 from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.spatial_matching import MatchingOptions, match
@@ -96,6 +96,79 @@ def test_rerank_equals_the_core_functions_query_by_query(
                 expected = found.inliers[found.inlier_offsets[i] : found.inlier_offsets[i + 1]]
                 assert pairs.tolist() == expected.tolist()
                 assert verified.n_inliers[row, position] == found.n_inliers[i]
+
+
+def rewrite(path: Path, output: Path, network: dict | None = None, **changes: np.ndarray) -> Path:
+    """An artifact again, with other datasets, or of another network."""
+    with open_any(path) as old:
+        datasets = {name: old.read_named(name) for name in old.dataset_names()} | changes
+        facts = old.extra
+        about = old.kind, old.options, old.inputs, network or old.network, old.device, old.asked
+    if network is not None and "description" in facts:
+        facts = {**facts, "description": {**facts["description"], "network": network}}
+    with create(output, Provenance(*about)) as made:
+        made.publish(datasets, extra=facts)
+    return output
+
+
+def test_ranking_of_another_network_or_program_is_verified_alike(
+    made: Path, tmp_path: Path
+) -> None:
+    imported = {
+        "name": "imported", "weights": "imported", "weights_digest": "", "trained": True,
+        "upsample": False,
+    }  # fmt: skip
+    other = rewrite(made / "r.h5", tmp_path / "r.h5", imported)
+    local = {"query_local": made / "q.h5", "database_local": made / "d.h5", "device": "cpu"}
+    own = run_rerank(made, tmp_path / "own.h5")
+    path = rrtool.rerank(other, tmp_path / "v.h5", **local)
+    with open_artifact(own, Ranking) as expected, open_artifact(path, Ranking) as found:
+        assert np.array_equal(found.ids, expected.ids)
+        assert np.array_equal(found.scores, expected.scores)
+        assert found.network["name"] == "imported"
+        assert found.described()["verification"]["network"] == "squeezenet1_1"
+        assert "network" not in expected.described()["verification"]
+
+
+@pytest.mark.parametrize("case", ["same bytes", "other bytes", "unknown bytes", "renamed"])
+def test_copies_are_told_by_their_bytes_and_by_name_only_where_those_are_unknown(
+    made: Path, tmp_path: Path, case: str
+) -> None:
+    with (
+        open_artifact(made / "q.h5", LocalFeaturesFile) as q,
+        open_artifact(made / "r.h5", Ranking) as ranking,
+    ):
+        digests, similarities = q.file_digests, ranking.similarities
+    n = len(digests)
+    expected = np.eye(n, dtype=bool)  # the database is the queries
+    if case == "other bytes":
+        digests, expected = digests ^ 1, expected & False
+    elif case == "unknown bytes":
+        digests = digests * 0
+    elif case == "renamed":  # each query has the bytes of the photo before it
+        digests, expected = np.roll(digests, 1, axis=0), np.roll(expected, 1, axis=0)
+    # Not so similar that it is taken for a copy anyway.
+    ranked = rewrite(made / "r.h5", tmp_path / "r.h5", similarities=similarities * np.float32(0.9))
+    queries = rewrite(made / "q.h5", tmp_path / "q.h5", file_digests=digests)
+    path = rrtool.rerank(
+        ranked, tmp_path / "v.h5", query_local=queries, database_local=made / "d.h5", device="cpu"
+    )
+    with (
+        open_artifact(ranked, Ranking) as initial,
+        open_artifact(path, Ranking) as verified,
+        open_artifact(queries, LocalFeaturesFile) as q,
+        open_artifact(made / "d.h5", LocalFeaturesFile) as d,
+    ):
+        for row in np.flatnonzero(q.status == 0):
+            shortlist = initial.ids[row][initial.ids[row] >= 0]
+            own, others = read_whole(q), read_whole(d)
+            found = match(own, row, others, shortlist, MatchingOptions(one_to_one=True))
+            agreement = strength_agreement(found, own, row, others, shortlist)
+            scores = fuse(
+                initial.similarities[row][: len(shortlist)], agreement, expected[row][shortlist]
+            )
+            in_order = np.sort(scores)[::-1].astype(np.float32)
+            assert np.array_equal(verified.scores[row][: len(shortlist)], in_order)
 
 
 def test_an_excerpt_holds_the_features_of_its_images(
