@@ -1,4 +1,4 @@
-"""STAND-IN data, no photos: a million made-up images through search, rerank, graph and diffusion.
+"""STAND-IN data, no photos: a million made-up images through search, rerank, scores and diffusion.
 
 Each stage runs as a process of its own; its time and the largest memory it held are printed.
 """
@@ -17,6 +17,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 from h5py import h5d, h5p, h5s, h5t
+from PIL import Image
 from timing import print_machine
 
 from rrtool.artifacts import Provenance, Ranking, create, open_artifact
@@ -182,6 +183,59 @@ def measure_rerank(folder: Path, n: int, n_queries: int) -> None:
     )  # fmt: skip
 
 
+def make_photos(folder: Path, n: int) -> None:
+    """A photo for every name: one picture under many names, of which a file has 60,000 at most."""
+    photos, rng = folder / "photos", np.random.default_rng(3)
+    photos.mkdir()
+    for i in range(n):
+        if i % 60_000 == 0:
+            pixels = rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+            whole = Image.fromarray(pixels).resize((1024, 768), Image.Resampling.BICUBIC)
+            whole.save(photos / f"{i}.jpg")
+        else:
+            os.link(photos / f"{i - i % 60_000}.jpg", photos / f"{i}.jpg")
+
+
+def make_truth(folder: Path, n: int) -> None:
+    """A label for every name, 50 of each."""
+    lines = ["name,label", *(f"{i}.jpg,{i % max(1, n // 50)}" for i in range(n))]
+    (folder / "labels.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def make_ranking(folder: Path, n: int, n_queries: int) -> None:
+    """A ranking of random images, where none was searched."""
+    rng = np.random.default_rng(4)
+    top = min(TOP, n)
+    ids = np.stack([rng.choice(n, top, replace=False) for _ in range(n_queries)]).astype(np.int32)
+    similarities = -np.sort(-rng.random((n_queries, top), dtype=np.float32), axis=1)
+    columns = Ranking.columns(
+        ids=ids, similarities=similarities,
+        query_names=[f"{i}.jpg" for i in range(n_queries)],
+        database_names=[f"{i}.jpg" for i in range(n)],
+        query_boxes=np.zeros((n_queries, 4), dtype=np.float32),
+    )  # fmt: skip
+    described = {
+        "method": "made", "network": NETWORK, "pool": "made", "gem_exponent": None,
+        "whitening": "none", "max_size": None, "scales": [], "query_crop": False,
+        "mode": "inductive",
+    }  # fmt: skip
+    with create(folder / "ranking.h5", Provenance("ranking", {}, [], NETWORK)) as target:
+        target.publish(columns, extra={"description": described})
+
+
+def measure_scores(folder: Path, n: int, n_queries: int) -> None:
+    """What reads names alone, and few pictures: evaluate by labels, and the page."""
+    if not (folder / "ranking.h5").exists():
+        in_other_process(make_ranking, folder, n, n_queries)
+    in_other_process(make_photos, folder, n)
+    in_other_process(make_truth, folder, n)
+    ranking, truth = folder / "ranking.h5", ("--ground-truth", folder / "labels.csv")
+    run_stage("evaluate", ranking, *truth, "-o", folder / "scores.h5")
+    page = ("--images", folder / "photos", "-o", folder / "page.html")
+    run_stage("report", ranking, *page, *truth)
+    print(f"page: {(folder / 'page.html').stat().st_size / 2**20:.1f} MiB", flush=True)
+
+
 def measure_graph(folder: Path, method: str) -> None:
     graph = folder / "graph.h5"
     run_stage("build-graph", folder / "database.h5", "-o", graph, "--method", method)
@@ -209,7 +263,8 @@ def main() -> None:
     parser.add_argument("--d", type=int, default=512)
     parser.add_argument("--queries", type=int, default=70)
     parser.add_argument("--method", default="hnsw")
-    parser.add_argument("--without-graph", action="store_true")
+    stages = ("search", "rerank", "scores", "graph")
+    parser.add_argument("--stages", nargs="+", choices=stages, default=stages)
     parser.add_argument("--folder", type=Path, default=None, help="Where the data may lie.")
     parser.add_argument("--peer", type=Path, default=None, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -221,10 +276,15 @@ def main() -> None:
     print_machine()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as name:
         folder = Path(name)
-        in_other_process(make_descriptors, folder, n, d, n_queries)
-        measure_search(folder, n, d)
-        measure_rerank(folder, n, n_queries)
-        if not arguments.without_graph:
+        chosen = arguments.stages
+        if set(chosen) - {"scores"}:
+            in_other_process(make_descriptors, folder, n, d, n_queries)
+            measure_search(folder, n, d)
+        if "rerank" in chosen:
+            measure_rerank(folder, n, n_queries)
+        if "scores" in chosen:
+            measure_scores(folder, n, n_queries)
+        if "graph" in chosen:
             measure_graph(folder, arguments.method)
 
 

@@ -76,18 +76,18 @@ def read_table(path: Path, *layouts: Sequence[str], allow_empty: bool = False) -
     """
     text, separators = _text_and_separators(path)
     separator, columns, titles = _layout(text, separators, layouts)
-    rows = list(_numbered_rows(text, separator, path))[bool(titles) :]
+    rows = islice(_numbered_rows(text, separator, path), bool(titles), None)
     titles = titles or list(columns)
     places = [_place(titles, column, path) for column in columns]
     found = []
     for line, cells in rows:
-        where = f"{path}, line {line}"
         if len(cells) != len(titles):
-            expected = f"{len(titles)} ({','.join(titles)})"
+            where, expected = f"{path}, line {line}", f"{len(titles)} ({','.join(titles)})"
             what = "wrong number of fields"
             raise UsageError(what, where=where, expected=expected, found=len(cells))
         values = [unshielded(cells[place]) for place in places]
         if not values[0] and not allow_empty:
+            where = f"{path}, line {line}"
             raise UsageError("empty field", where=where, expected=f"a {columns[0]}", found="none")
         found.append((line, values))
     return Table(columns, found, separator)
@@ -163,7 +163,7 @@ def split_rows(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
     lines = io.StringIO(text, newline="")  # ends lines as the csv module wants: none is changed
     reader = csv.reader(lines, delimiter=separator, strict=True, skipinitialspace=True)
     for cells in reader:
-        if any(cell.strip() for cell in cells):
+        if cells and (cells[0].strip() or any(cell.strip() for cell in cells)):
             yield reader.line_num, cells
 
 
@@ -182,7 +182,7 @@ def _word(title: str) -> str:
 
 def unshielded(cell: str) -> str:
     """What ``table_lines`` was given for a cell."""
-    return cell[1:] if _SHIELDED.match(cell) else cell
+    return cell[1:] if cell[:1] == "'" and _SHIELDED.match(cell) else cell
 
 
 def table_lines(rows: Iterable[Sequence[object]], separator: str = ",") -> Iterator[str]:

@@ -68,5 +68,8 @@ def encode_texts(texts: Sequence[str], name: str) -> dict[str, np.ndarray]:
 
 def decode_texts(data: np.ndarray, offsets: np.ndarray) -> list[str]:
     """The inverse of ``encode_texts``."""
-    joined = data.tobytes()
-    return [os.fsdecode(joined[start:stop]) for start, stop in pairwise(offsets)]
+    joined, bounds = data.tobytes(), pairwise(offsets.tolist())
+    if joined.isascii():  # decoded at once, a million names take a fifth of the time
+        text = joined.decode("ascii")
+        return [text[start:stop] for start, stop in bounds]
+    return [os.fsdecode(joined[start:stop]) for start, stop in bounds]

@@ -48,7 +48,7 @@ def _describe(ranking: Mapping[str, Any]) -> dict[str, str]:
         "network": network["name"] + ("" if network["trained"] else " (untrained)"),
         "weights": f"{network['weights']} {network['weights_digest'][:8]}",
         "upsampled": "yes" if network["upsample"] else "no",
-        "pooling": how["pool"] + (f" {how['gem_exponent']:g}" if how["gem_exponent"] else ""),
+        "pooling": how["pool"] + (f" {how['gem_exponent']:g}" if how.get("gem_exponent") else ""),
         "whitening": how["whitening"],
         "image size": "unknown" if how["max_size"] is None else str(how["max_size"]),
         "scales": ", ".join(f"{scale:g}" for scale in how["scales"]) or "unknown",

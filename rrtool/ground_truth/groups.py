@@ -7,6 +7,7 @@ import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from rrtool.core.evaluation.evaluation import QueryGroundTruth
 from rrtool.errors import UsageError
-from rrtool.ground_truth.matching import match_names, rows_of_same, spelling
+from rrtool.ground_truth.matching import Entries, match_names, rows_of_same, spelled
 from rrtool.ground_truth.names import described, first_few
 from rrtool.tables import in_words, read_table
 
@@ -206,13 +207,11 @@ class _LabelTable:
     """Labels by the names that a table has."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._n_repeated = path, 0
+        self._path = path
         self._labels: dict[str, str] = {}
-        seen: set[str] = set()
-        for line, (name, cell) in read_table(path, ("name", "label")).rows:
+        rows = read_table(path, ("name", "label")).rows
+        for line, (name, cell) in rows:
             label = in_words(cell.strip())
-            self._n_repeated += spelling(name) in seen
-            seen.add(spelling(name))
             before = self._labels.setdefault(name, label)
             if before != label:
                 raise UsageError(
@@ -220,23 +219,31 @@ class _LabelTable:
                     expected=f"'{before}', as before", found=f"'{label}'",
                 )  # fmt: skip
 
+        forms = spelled([name for _, (name, _) in rows])
+        self._n_repeated = len(forms) - len(set(forms))
+
+    @cached_property
+    def _entries(self) -> Entries:
+        return Entries(list(self._labels))
+
     @property
     def expected(self) -> str:
         few = first_few(list(self._labels))
         return f"a line for every image, with an empty label for a distractor; it has {few}"
 
     def labels(self, names: Sequence[str]) -> list[str | None]:
-        entries = list(self._labels)
+        entries = self._entries.names
         taken: dict[str, str] = {}
         return [
             self._label(name, [entries[position] for position in own], taken)
-            for name, own in zip(names, match_names(entries, names), strict=True)
+            for name, own in zip(names, match_names(self._entries, names), strict=True)
         ]
 
     def unused(self, names: Sequence[str]) -> str:
-        entries = list(self._labels)
-        used = {entry for own in match_names(entries, names) for entry in own}
-        left = [name for position, name in enumerate(entries) if position not in used]
+        entries, left = self._entries.names, list[str]()
+        if self._labels.keys() - set(names):  # an exact name is that of an image
+            used = {entry for own in match_names(self._entries, names) for entry in own}
+            left = [name for position, name in enumerate(entries) if position not in used]
         parts = [f"{self._n_repeated} of its rows name an image again"] if self._n_repeated else []
         if left:
             parts.append(
@@ -253,7 +260,7 @@ class _LabelTable:
                 found=", ".join(f"'{entry}': '{self._labels[entry]}'" for entry in entries[:3]),
             )  # fmt: skip
         for entry in entries:  # one without an extension stands for any image of its stem
-            if posixpath.splitext(entry)[1] and taken.setdefault(entry, name) != name:
+            if taken.setdefault(entry, name) != name and posixpath.splitext(entry)[1]:
                 raise UsageError(
                     f"two images match '{entry}'", where=self._path,
                     found=first_few([taken[entry], name]), todo="write whole relative paths",

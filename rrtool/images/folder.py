@@ -51,7 +51,8 @@ class FolderWalk:
         while self._links:
             self._links.sort(key=os.fsencode)
             self._follow(self._links.pop(0))
-        stems = {os.path.splitext(name)[0].lower() for name in self.photos}
+        photos = self.photos if self._raw else []
+        stems = {os.path.splitext(name)[0].lower() for name in photos}
         for name, why in self._raw:
             if os.path.splitext(name)[0].lower() in stems:
                 self.passed_over.append((name, _RAW_BESIDE))

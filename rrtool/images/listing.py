@@ -78,7 +78,8 @@ def _from_folder(root: Path, source: str) -> ImageList:
             found=f"{len(found.passed_over)} other files",
         )
     skipped, passed_over = sorted(found.skipped), sorted(found.passed_over)
-    paths = [str(root / name) for name in names]
+    start = str(root / "x")[:-1]  # for a million names quicker than a path each
+    paths = [start + name for name in names]
     return ImageList([name.replace(os.sep, "/") for name in names], paths, skipped, passed_over)
 
 

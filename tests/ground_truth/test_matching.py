@@ -6,11 +6,13 @@ import os
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rrtool.errors import UsageError
 from rrtool.ground_truth import load
 from rrtool.ground_truth.boxes import QueryBox, match_boxes
-from rrtool.ground_truth.matching import match_names
+from rrtool.ground_truth.matching import match_names, spelled, spelling
 from rrtool.ground_truth.names import rows_of_entries
 
 COMPOSED, DECOMPOSED = "caf\u00e9.jpg", "cafe\u0301.jpg"
@@ -130,6 +132,11 @@ def test_boxes_of_one_image_are_joined_and_a_row_that_is_there_twice_is_one(tmp_
     (found,) = boxes_of_images(str(path), ["a.jpg"], told.append)
     assert [box.box for box in found] == [(1.5, 2, 3, 4), (5, 6, 7, 8)]
     assert "1 of 3 boxes are of no image here: 'z'; images are 'a.jpg'" in told[0]
+
+
+@given(st.lists(st.text(st.sampled_from("a./\\ \n\té"), max_size=5), max_size=4))
+def test_spelled_is_the_spelling_of_each(names):
+    assert spelled(names) == [spelling(name) for name in names]
 
 
 def test_match_names_of_a_large_collection_is_quick():
