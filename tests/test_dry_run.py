@@ -174,6 +174,20 @@ def test_dry_run_tells_what_would_be_replaced_and_what_an_interrupted_run_has_do
     Path("x.h5").unlink()
 
 
+def test_dry_run_tells_how_long_by_the_rate_of_the_run_before(
+    here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("rerank", "r.h5", "--query-local", "q.h5", "--database-local", "d.h5", "-o", "x.h5")
+    took = OutputFile.took
+    assert "rate" not in _dry(here, *words)
+    with monkeypatch.context() as patch:
+        patch.setattr(OutputFile, "took", lambda output, _, n: took(output, 1200 * n, n))
+        tiny.assert_done(tiny.rrtool(*words))
+    told = _dry(here, *words, "--shortlist", "2", "--overwrite")
+    assert "this takes about 2 hours, at the rate of the run before, and about" in told
+    Path("x.h5").unlink()
+
+
 def test_dry_run_of_a_python_function_returns_nothing(here: Path) -> None:
     assert rrtool.search("f.h5", "f.h5", "x.h5", dry_run=True) is None
     assert not Path("x.h5").exists()

@@ -41,6 +41,7 @@ class Artifact:
         asked: the options as they were asked for; empty in files of older versions.
         inputs: the records of its inputs.
         extra: facts found on the way.
+        microseconds_a_row: that the work took; 0 where it does not say.
         lengths: the lengths that its schema names, such as ``n``.
         attributes: all of the file, to check more of them.
     """
@@ -67,6 +68,8 @@ class Artifact:
         self.extra: dict[str, Any] = attributes.json("extra", dict)
         self.inputs = [attributes.record(entry) for entry in attributes.json("inputs", list)]
         self.asked = attributes.json("asked", dict) if "asked" in attributes else {}
+        rate = "microseconds_a_row"
+        self.microseconds_a_row = attributes.number(rate) if rate in attributes else 0
         attributes.require("extra", self.extra, self.FACTS)
         attributes.require("options", self.options, self.OPTIONS)
         self.lengths: dict[str, int] = {}

@@ -58,9 +58,13 @@ def foretell(
         text += f", {n_done} of them are done already by an interrupted run"
     elif finished:
         text += ", and an interrupted run of it is there to go on with"
+    takes = []
+    if rate := max(output.microseconds_a_row for output in outputs):
+        duration = in_time((amount.n_rows - n_done) * rate / 1e6)
+        takes.append(f"about {duration}, at the rate of the run before")
     if amount.memory is not None:
-        text += f"; this takes about {in_bytes(amount.memory)} of memory beside the program's own"
-    progress.message(text)
+        takes.append(f"about {in_bytes(amount.memory)} of memory beside the program's own")
+    progress.message(text + (f"; this takes {', and '.join(takes)}" if takes else ""))
 
 
 def _inputs(options: Options) -> list[str]:

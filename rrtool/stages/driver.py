@@ -1,6 +1,7 @@
 """What every stage does around its own work: up to date? → lock → resume → parts → publish."""
 
 import os
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass
@@ -221,17 +222,20 @@ def fill_parts(
         RrtoolError: see ``map_parts``; or a part that was made is not there.
     """
     missing = output.missing_parts(len(parts))
-    with progress.task(label, sum(map(len, parts)), unit) as advance:
-        advance(sum(map(len, parts)) - sum(len(parts[number]) for number in missing))
+    n_missing, start = sum(len(parts[number]) for number in missing), time.monotonic()
+    n_rows = sum(map(len, parts))
+    with progress.task(label, n_rows, unit) as advance:
+        advance(n_rows - n_missing)
         if hands is None:
             for number in missing:
                 output.write_part(number, compute(parts[number]))
                 advance(len(parts[number]))
-            return len(parts)
-        crew, opener = hands
-        order = RowsOrder(opener, located(output.folder))
-        rows = (RowsPart(number, parts[number]) for number in missing)
-        for number in map_parts(partial(write_rows, order), rows, crew):
-            order.folder.require_part(number)
-            advance(len(parts[number]))
+        else:
+            crew, opener = hands
+            order = RowsOrder(opener, located(output.folder))
+            rows = (RowsPart(number, parts[number]) for number in missing)
+            for number in map_parts(partial(write_rows, order), rows, crew):
+                order.folder.require_part(number)
+                advance(len(parts[number]))
+    output.took(time.monotonic() - start, n_missing)
     return len(parts)

@@ -32,11 +32,13 @@ class Standing:
         is_current: it was made with the same options from the same inputs.
         is_update: it was made so from other inputs of those that an update follows.
         digest: of it, where it is one of the two.
+        microseconds_a_row: see ``Artifact``; 0 where it does not say.
     """
 
     is_current: bool = False
     is_update: bool = False
     digest: str = ""
+    microseconds_a_row: int = 0
 
 
 NOT_THERE = Standing()
@@ -66,12 +68,12 @@ def standing_of(
     with existing:
         before, wanted = existing.identity(), provenance.identity()
         if before == wanted:
-            return Standing(is_current=True, digest=existing.digest)
+            return Standing(True, digest=existing.digest)
         if update and _may_follow(existing, provenance):
-            return Standing(is_update=True, digest=existing.digest)
+            return Standing(False, True, existing.digest, existing.microseconds_a_row)
         if not overwrite:
             raise _made_otherwise(existing, provenance)
-        return NOT_THERE
+        return Standing(microseconds_a_row=existing.microseconds_a_row)
 
 
 def _may_follow(existing: Artifact, wanted: Provenance) -> bool:

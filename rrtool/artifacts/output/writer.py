@@ -50,6 +50,7 @@ class OutputFile:
             as its images: rows of it may be kept.
         folder: of its parts.
         kind: of artifact.
+        microseconds_a_row: that the work took when it was last done; 0 if nobody knows.
     """
 
     def __init__(self, path: Path, provenance: Provenance, standing: Standing = NOT_THERE) -> None:
@@ -57,6 +58,7 @@ class OutputFile:
         self.is_current = standing.is_current
         self.is_update = standing.is_update
         self.kind = provenance.kind
+        self.microseconds_a_row = standing.microseconds_a_row
         self._provenance = provenance
         # Parts with rows of one artifact are not continued with those of another.
         key = provenance.resume_key() + (standing.digest if standing.is_update else "")
@@ -80,6 +82,11 @@ class OutputFile:
             for number in range(n_parts)
             if number not in self._kept and not self.folder.has(number)
         ]
+
+    def took(self, seconds: float, n_rows: int) -> None:
+        """Remember how long the work took, for whoever asks beforehand the next time."""
+        if n_rows:
+            self.microseconds_a_row = max(1, round(1e6 * seconds / n_rows))
 
     def keep_part(self, number: int, rows: PartSource) -> None:
         """Take a part from the artifact that is updated, without writing it before ``publish``."""
@@ -147,6 +154,8 @@ class OutputFile:
         file.attrs.update(self._provenance.asked_also_with(made_with).attributes())
         file.attrs["extra"] = json.dumps(dict(extra), sort_keys=True)
         file.attrs["format_version"] = FORMAT_VERSION
+        if self.microseconds_a_row:
+            file.attrs["microseconds_a_row"] = self.microseconds_a_row
         file.attrs["uuid"] = self.uuid
         file.attrs["created"] = datetime.now(timezone.utc).isoformat(timespec="seconds")
         file.flush()

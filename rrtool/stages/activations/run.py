@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -153,7 +154,8 @@ def _describe(
 ) -> None:
     """Write the parts that are missing."""
     n_rows, todo = to_compute(started, parts)
-    n_done = n_rows - sum(map(len, todo.values()))
+    n_todo, start = sum(map(len, todo.values())), time.monotonic()
+    n_done = n_rows - n_todo
     if n_done:
         progress.message(f"continuing an interrupted run: {n_done} of {n_rows} images are done")
     with progress.task(run.options.COMMAND.name, n_rows, "images") as advance:
@@ -162,6 +164,9 @@ def _describe(
             describe_parts(run.activations.source, started, todo, parts, advance)
         else:
             describe_elsewhere(run, started, todo, parts, crew, advance)
+    for job in started:
+        for output, _ in job.outputs:
+            output.took(time.monotonic() - start, n_todo)
 
 
 def _publish_all(
