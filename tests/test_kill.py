@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.kills.case import Case
+
 N_KILLS = int(os.environ.get("RRTOOL_KILLS", "8"))
 # Parts that are joined; a list of skipped inputs; training with checkpoints; a list to label.
 CALLS = "extract parts,extract skipping,al-pretrain,al-cycle ask"
@@ -23,3 +25,24 @@ def test_killed_runs_are_completed_by_the_next():
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert f"{N_KILLS} kills in" in done.stdout
+
+
+def test_what_a_kill_leaves_of_an_index_is_compared_file_by_file(tmp_path):
+    base, case_path = tmp_path / "base", tmp_path / "case"
+    for name, text in (("ix", "fresh"), ("ix earlier", "old"), ("ix updated", "new")):
+        (base / name).mkdir(parents=True)
+        (base / name / "a.txt").write_text(text)
+        (base / name / "index.json").write_text('{"options": {}}')
+    case = Case(["index", "images", "-o", "ix"], base, case_path, older=True)
+    assert case.words == ["index", "images", "-o", "ix"]
+    assert case.complaints_after_kill() == []
+    assert case.complaints_after_rerun() == ["ix differs from that of an undisturbed run"]
+    (case_path / "ix" / "a.txt").write_text("fresh")
+    assert case.complaints_after_kill() == ["ix/a.txt is neither the old one nor the new one"]
+    (case_path / "ix" / "a.txt").write_text("new")
+    assert case.complaints_after_kill() == case.complaints_after_rerun() == []
+    (case_path / "ix" / ".a.txt.tmp").touch()
+    assert case.complaints_after_kill() == []
+    assert case.complaints_after_rerun() == ["ix differs from that of an undisturbed run"]
+    (case_path / "ix" / "a.txt").unlink()
+    assert case.complaints_after_kill() == ["ix/a.txt is neither the old one nor the new one"]
