@@ -113,8 +113,9 @@ def _changed(index: Path, rng: Random) -> tuple[str, bool]:
     if rng.random() < 0.1:
         path.unlink()
         return f"{path.name}: missing", False
-    if rng.random() < 0.05:  # a file of another name in its place
-        other = rng.choice(sorted(each for each in index.glob("*.h5") if each != path))
+    others = sorted(each for each in index.glob("*.h5") if each != path)
+    if others and rng.random() < 0.05:  # in its place
+        other = rng.choice(others)
         shutil.copyfile(other, path)
         return f"{path.name}: {other.name}", False
     if path.suffix != ".h5":
