@@ -71,11 +71,10 @@ class _Processes:
         """Those that are at work are stopped."""
         of_all = [*self._idle, *((each, process) for each, (process, *_) in self._busy.items())]
         for connection, process in of_all:
-            process.terminate()
+            process.kill()  # a part is there whole or not at all
             connection.close()
         for _, process in of_all:
             process.join(_END_S)
-            process.kill()
 
     def _started(self) -> tuple[Connection, SpawnProcess]:
         ours, theirs = self._context.Pipe()
