@@ -109,6 +109,20 @@ def test_threads_that_the_user_has_set_stay(machine, monkeypatch):
     assert torch.get_num_threads() == 2
 
 
+def test_threads_of_a_worker_are_those_that_the_run_has(machine, monkeypatch):
+    assert cores.threads_of_a_worker() == 1
+    for text, n in (("3", 3), ("2,1", 2), ("0", 1), ("many", 1)):
+        monkeypatch.setenv("OMP_NUM_THREADS", text)
+        assert cores.threads_of_a_worker() == n
+    torch.set_num_threads(1)  # as dask starts its workers
+    threads = Threads(always=3)
+    machine(2, used=4)
+    threads.adjust()
+    assert torch.get_num_threads() == 3
+    threads.restore()
+    assert torch.get_num_threads() == 1
+
+
 def test_sample_sees_a_busy_process_and_not_this_one():
     busy = subprocess.Popen([sys.executable, "-c", "while True: pass"])
     try:
