@@ -30,7 +30,8 @@ from rrtool.stages.retrieval.descriptors import (
 from rrtool.stages.shares import own_parts, share_facts
 from rrtool.stages.workers import Compute
 
-_ROWS_PER_PART = 1024
+# Each part is a file that is written durably; a share is of whole parts.
+_ROWS_PER_PART, _MOST_PARTS = 1024, 1000
 
 
 def run(options: BuildGraphOptions, progress: Progress) -> Path:
@@ -79,7 +80,8 @@ def _build(
         progress.message(f"{source.path}: only one photo, or region, has a descriptor")
     vertices = Vertices.of(source, found, ids)
     updated = os.path.abspath(output.path) if output.is_update else None
-    parts = own_parts(parts_of(len(found.vectors), _ROWS_PER_PART), options.share, "vertices")
+    rows_per_part = max(_ROWS_PER_PART, -(-len(found.vectors) // _MOST_PARTS))
+    parts = own_parts(parts_of(len(found.vectors), rows_per_part), options.share, "vertices")
     if search.method != "exact":
         progress.message(f"building the {search.method} index of {len(ids)} vectors")
     neighbors = _neighbors_of(found, search, updated, progress)
