@@ -29,6 +29,7 @@ from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
 from rrtool.stages.amount import Amount, parts_of
 from rrtool.stages.driver import Datasets, Wanted, as_inputs, fill, make
+from rrtool.stages.matching.copies import Copies
 from rrtool.stages.matching.local_features import Excerpt, LocalFeaturesReader
 from rrtool.stages.matching.options import RerankOptions
 from rrtool.stages.matching.rerank_update import Digests, KeptQueries, kept_queries, padded
@@ -107,7 +108,7 @@ def _verify_all(verification: _Verification, output: OutputFile, progress: Progr
     ranking = verification.ranking
     query_names = Ranking.query_names.encoded(ranking)
     database_names = Ranking.database_names.encoded(ranking)
-    copies = _Copies(verification.queries.artifact, verification.database.artifact)
+    copies = Copies(verification.queries.artifact, verification.database.artifact)
 
     def verified(rows: range) -> Datasets:
         try:
@@ -152,7 +153,7 @@ class _Verification:
     device: str
     kept: KeptQueries | None  # with --update
 
-    def results(self, rows: range, copies: _Copies) -> Iterator[Datasets]:
+    def results(self, rows: range, copies: Copies) -> Iterator[Datasets]:
         """The columns of each query of a part; features are held of a few queries at a time."""
         n_entries = self.ranking.lengths["L"]
         step = max(1, _IMAGES_AT_ONCE // max(1, min(self.options.shortlist, n_entries)))
@@ -180,31 +181,6 @@ def _other_network(verification: _Verification) -> dict[str, Any]:
     return {"network": local.get("name")}
 
 
-class _Copies:
-    """Which images of the database are the photo of a query: those of the same bytes.
-
-    Where no digest of one of the two is known, those of the same name.
-    """
-
-    def __init__(self, queries: OverImages, database: OverImages) -> None:
-        sides = queries, database
-        self._names = [OverImages.names.encoded(each) for each in sides]
-        self._digests = [
-            each.file_digests if OverImages.file_digests in each else None for each in sides
-        ]
-
-    def among(self, rows: np.ndarray, query: int) -> np.ndarray:
-        """``(c,)`` bool, for rows of the database."""
-        names, others = self._names
-        name = names[query]
-        by_name = np.array([others[row] == name for row in rows.tolist()], dtype=bool)
-        own, digests = self._digests
-        if own is None or digests is None or not own[query].any():
-            return by_name
-        found = digests[rows]
-        return np.where(found.any(axis=1), (found == own[query]).all(axis=1), by_name)
-
-
 def _shortlist(ids: np.ndarray, size: int) -> np.ndarray:
     """The first entries of a ranking, which may have fewer."""
     return ids[: min(size, int((ids >= 0).sum()))]
@@ -216,7 +192,7 @@ class _Verifier:
 
     queries: Excerpt
     database: Excerpt
-    copies: _Copies
+    copies: Copies
     options: RerankOptions
     device: str
 
