@@ -1,0 +1,184 @@
+"""k-reciprocal encoding against its definition in sets and dense matrices, and degenerate input."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rrtool.core.diffusion.reciprocal import (
+    ReciprocalEncoder,
+    ReciprocalOptions,
+    default_k1,
+    default_k2,
+)
+
+
+def clusters(n: int, n_groups: int, seed: int, spread: float = 0.6) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    centres = generator.standard_normal((n_groups, 16))
+    vectors = centres[np.arange(n) % n_groups] + spread * generator.standard_normal((n, 16))
+    return (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+
+
+def lists(vectors: np.ndarray, is_image: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Neighbours as build-graph stores them: equal similarities by id, −1 for none."""
+    n = len(vectors)
+    ids, values = np.full((n, k), -1, np.int32), np.zeros((n, k), np.float32)
+    for i in np.flatnonzero(is_image):
+        others = [j for j in np.flatnonzero(is_image) if j != i]
+        others.sort(key=lambda j: (-vectors[i] @ vectors[j], j))
+        found = others[:k]
+        ids[i, : len(found)], values[i, : len(found)] = found, vectors[found] @ vectors[i]
+    return ids, values
+
+
+def encoder(
+    vectors: np.ndarray, options: ReciprocalOptions, is_image: np.ndarray | None = None, k: int = 12
+) -> ReciprocalEncoder:
+    is_image = np.ones(len(vectors), bool) if is_image is None else is_image
+    return ReciprocalEncoder(vectors, is_image, *lists(vectors, is_image, k), options)
+
+
+class Plain:
+    """The module's definition, with sets and dense rows."""
+
+    def __init__(self, vectors: np.ndarray, is_image: np.ndarray, options: ReciprocalOptions):
+        self.vectors, self.options = vectors.astype(np.float64), options
+        self.images = np.flatnonzero(is_image).tolist()
+        self.ids, self.values = lists(vectors, is_image, options.k1)
+        self.half = {i: self.mutual(i, max(1, round(options.k1 / 2))) for i in self.images}
+        rows = np.zeros((len(vectors), len(vectors)))
+        for i in self.images:
+            members = self.expand(self.mutual(i, options.k1))
+            for j in members:
+                rows[i, j] = np.exp((1 if i == j else self.vectors[i] @ self.vectors[j]) - 1)
+            rows[i] /= rows[i].sum()
+        self.plain = rows
+        self.encodings = np.zeros_like(rows)
+        for i in self.images:
+            near = [i, *(j for j in self.ids[i, : options.k2 - 1].tolist() if j >= 0)]
+            self.encodings[i] = rows[near].mean(axis=0)
+
+    def near(self, i: int, k: int) -> set[int]:
+        return {i} | {j for j in self.ids[i, :k].tolist() if j >= 0}
+
+    def mutual(self, i: int, k: int) -> set[int]:
+        return {j for j in self.near(i, k) if i in self.near(j, k)}
+
+    def expand(self, mutual: set[int]) -> set[int]:
+        found = set(mutual)
+        for j in mutual:
+            if len(self.half[j] & mutual) >= 2 / 3 * len(self.half[j]):
+                found |= self.half[j]
+        return found
+
+    def scores(self, query: np.ndarray) -> np.ndarray:
+        options, similarities = self.options, self.vectors.astype(np.float32) @ query
+        order = sorted(self.images, key=lambda j: (-similarities[j], j))
+        mutual = set()
+        for j in order[: options.k1]:
+            last = self.ids[j, options.k1 - 1]
+            if last < 0 or similarities[j] >= self.values[j, options.k1 - 1]:
+                mutual.add(j)
+        row, total = np.zeros(len(self.vectors)), 1.0
+        for j in self.expand(mutual):
+            row[j] = np.exp(similarities[j] - 1)
+            total += row[j]
+        own = np.mean([row / total, *self.plain[order[: options.k2 - 1]]], axis=0)
+        result = np.full(len(self.vectors), -np.inf)
+        for j in self.images:
+            m = np.minimum(own, self.encodings[j]).sum()
+            result[j] = options.mixture * similarities[j] + (1 - options.mixture) * m / (2 - m)
+        return result
+
+
+def masked(vectors: np.ndarray, query: np.ndarray, is_image: np.ndarray) -> np.ndarray:
+    return np.where(is_image, vectors @ query, -np.inf).astype(np.float32)
+
+
+@pytest.mark.parametrize("options", [(8, 3), (1, 1), (2, 1), (5, 6), (12, 12)])
+@pytest.mark.parametrize("n_failed", [0, 5])
+def test_encoder_equals_the_definition(options, n_failed):
+    vectors = clusters(60, 7, seed=n_failed)
+    is_image = np.ones(60, bool)
+    is_image[np.random.default_rng(1).choice(60, n_failed, replace=False)] = False
+    chosen = ReciprocalOptions(*options, mixture=0.3)
+    found = encoder(vectors, chosen, is_image, k=max(options))
+    expected = Plain(vectors, is_image, chosen)
+    np.testing.assert_allclose(found.encodings.toarray(), expected.encodings, atol=1e-6)
+    for query in clusters(9, 7, seed=11):
+        similarities = masked(vectors, query, is_image)
+        scores = found.rank_scores(similarities)
+        np.testing.assert_allclose(scores, expected.scores(query), atol=1e-6)
+
+
+def test_encoder_by_blocks_equals_all_at_once(monkeypatch):
+    vectors, options = clusters(50, 5, seed=3), ReciprocalOptions(6, 3)
+    whole = encoder(vectors, options).encodings.toarray()
+    monkeypatch.setattr("rrtool.core.diffusion.reciprocal._ROWS_AT_ONCE", 7)
+    monkeypatch.setattr("rrtool.core.diffusion.reciprocal._PAIR_BYTES", 1000)
+    np.testing.assert_array_equal(encoder(vectors, options).encodings.toarray(), whole)
+
+
+def test_encodings_sum_to_one_and_the_index_is_that_of_sets():
+    vectors, options = clusters(40, 4, seed=5), ReciprocalOptions(8, 3, mixture=0)
+    found = encoder(vectors, options)
+    np.testing.assert_allclose(found.encodings.sum(axis=1), 1, rtol=1e-5)
+    scores = found.rank_scores(vectors @ vectors[0])
+    assert ((scores >= 0) & (scores <= 1)).all()
+    # Those of its own group share neighbours with it, others do not.
+    assert scores[::4].min() > 0.1
+    assert scores[np.arange(40) % 4 != 0].max() < 0.05
+
+
+def test_mixture_of_one_is_the_similarity():
+    vectors = clusters(30, 3, seed=6)
+    similarities = vectors @ vectors[2]
+    found = encoder(vectors, ReciprocalOptions(5, 2, mixture=1)).rank_scores(similarities)
+    np.testing.assert_allclose(found, similarities, rtol=1e-6)
+
+
+def test_reciprocal_finds_what_chains_of_neighbours_hold_together():
+    """Far members of a group that hangs together rank before nearer strangers that do not."""
+    angles = np.concatenate([np.linspace(0, 1.0, 11), -np.linspace(0.7, 0.9, 3)])
+    vectors = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    similarities = vectors @ vectors[0]
+    plain = np.argsort(-similarities)
+    assert plain.tolist().index(11) < plain.tolist().index(8)
+    scores = encoder(vectors, ReciprocalOptions(6, 3)).rank_scores(similarities)
+    assert scores[8] > scores[11]
+
+
+@pytest.mark.parametrize("n", [0, 1, 2])
+def test_encoder_of_hardly_any_images(n):
+    vectors = clusters(max(n, 1), 1, seed=7)[:n]
+    found = encoder(vectors, ReciprocalOptions(1, 1), k=1)
+    assert found.encodings.shape == (n, n)
+    query = clusters(1, 1, seed=8)[0]
+    scores = found.rank_scores(vectors @ query)
+    assert scores.shape == (n,)
+    assert np.isfinite(scores).all()
+
+
+def test_encoder_without_images_and_duplicates():
+    vectors = np.tile(clusters(1, 1, seed=9), (10, 1))
+    scores = encoder(vectors, ReciprocalOptions(3, 2)).rank_scores(vectors @ vectors[0])
+    assert np.isfinite(scores).all()
+    none = np.zeros(10, bool)
+    found = encoder(vectors, ReciprocalOptions(3, 2), none)
+    assert found.encodings.nnz == 0
+    assert np.isneginf(found.rank_scores(np.full(10, -np.inf, np.float32))).all()
+
+
+def test_encoder_of_too_few_neighbours_is_refused():
+    vectors = clusters(20, 2, seed=10)
+    with pytest.raises(ValueError, match="at least 7"):
+        encoder(vectors, ReciprocalOptions(7, 2), k=5)
+
+
+@pytest.mark.parametrize(
+    ("n", "k1", "k2"), [(0, 1, 1), (9, 1, 1), (51, 5, 2), (185, 18, 5), (10**6, 20, 6)]
+)
+def test_defaults_follow_the_number_of_images(n, k1, k2):
+    assert default_k1(n) == k1
+    assert default_k2(k1) == k2
