@@ -112,6 +112,17 @@ def test_encoder_equals_the_definition(options, n_failed):
         np.testing.assert_allclose(scores, expected.scores(query), atol=1e-6)
 
 
+def test_encoder_equals_the_definition_where_similarities_are_equal():
+    """Products of such vectors are exact, and most of them are equal to others."""
+    signs = np.random.default_rng(2).choice([-0.5, 0.5], (40, 4)).astype(np.float32)
+    chosen = ReciprocalOptions(6, 3)
+    found, expected = encoder(signs, chosen), Plain(signs, np.ones(40, bool), chosen)
+    for query in signs:
+        np.testing.assert_allclose(
+            found.rank_scores(signs @ query), expected.scores(query), atol=1e-6
+        )
+
+
 def test_encoder_by_blocks_equals_all_at_once(monkeypatch):
     vectors, options = clusters(50, 5, seed=3), ReciprocalOptions(6, 3)
     whole = encoder(vectors, options).encodings.toarray()
