@@ -24,6 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.sparse import csc_array, csr_array, vstack
 
+from rrtool.core.retrieval.ranking import top_rows
+
 MIXTURE = 0.5
 _MOST_NEIGHBORS, _IMAGES_A_NEIGHBOR = 20, 10
 _AVERAGED = 0.3  # of k1, as 6 of 20 in the paper
@@ -125,7 +127,7 @@ class ReciprocalEncoder:
             similarities: as of ``rank_scores``.
         """
         k1, k2 = self._options.k1, self._options.k2
-        near = _first(similarities, max(k1, k2 - 1))
+        near = top_rows(similarities, max(k1, k2 - 1))
         mutual = near[:k1][similarities[near[:k1]] >= self._last_similarities[near[:k1]]]
         members = self._expanded(mutual)
         weights = np.exp(similarities[members].astype(np.float64) - 1)
@@ -183,17 +185,6 @@ class ReciprocalEncoder:
             found[part] = np.einsum("ij,ij->i", *pairs)
         found[rows == columns] = 1
         return found
-
-
-def _first(similarities: np.ndarray, k: int) -> np.ndarray:
-    """The ``k`` most similar images, the best first, of equal ones the first."""
-    n_images = int(np.isfinite(similarities).sum())
-    k = min(k, n_images)
-    if not k:
-        return np.zeros(0, np.int64)
-    least = np.partition(similarities, len(similarities) - k)[len(similarities) - k]
-    candidates = np.flatnonzero(similarities >= least)
-    return candidates[np.argsort(-similarities[candidates], kind="stable")][:k]
 
 
 def _near(ids: np.ndarray, is_image: np.ndarray) -> csr_array:
