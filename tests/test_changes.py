@@ -27,6 +27,7 @@ CALLS = {
         for key in (*declarations(LocalOptions), *declarations(FeatureSaliencyOptions))
     },
     ("search", "expand_alpha"): "search expanded",
+    **{("rerank", key): "rerank reciprocal" for key in ("k1", "k2", "mixture")},
     ("whiten fit", "method"): "whiten fit pca",
     ("build-graph", "seed"): "build-graph ivf",
     ("diffuse", "transductive"): "diffuse plain",
@@ -57,7 +58,7 @@ WORDS = {
     ("saliency os", "network"): ("--network", "alexnet"),
 }
 # Changed by leaving a word out, or for a network of its own: see the tests below.
-OTHERWISE = {("diffuse", "prepare"), ("saliency fs", "keep_maps")} | {
+OTHERWISE = {("diffuse", "prepare"), ("rerank", "method"), ("saliency fs", "keep_maps")} | {
     (command, "upsample") for command in ("extract", "detect-local", "saliency fs")
 }
 # The checkpoint carries no whitening; maps stand in for a network; digits have their own size.

@@ -25,6 +25,7 @@ from rrtool.core.diffusion.reciprocal import (
 from rrtool.core.retrieval.ranking import top_rows
 from rrtool.errors import OptionError, UsageError
 from rrtool.progress import Progress
+from rrtool.stages.amount import Amount, parts_of
 from rrtool.stages.driver import Datasets, Wanted, as_inputs, fill, make
 from rrtool.stages.matching.options import RerankOptions
 from rrtool.stages.retrieval.descriptors import (
@@ -52,6 +53,7 @@ def run(options: RerankOptions, progress: Progress) -> Path:
         require_comparable(queries, database)
         require_same_names(ranking.query_names, ranking.path, queries.names, queries.path)
         require_same_names(ranking.database_names, ranking.path, database.names, database.path)
+        _require_plain(ranking)
         chosen = _chosen(options, database.lengths["n"])
         if graph is not None:
             require_graph_of(graph, database)
@@ -71,8 +73,24 @@ def run(options: RerankOptions, progress: Progress) -> Path:
         return make(
             options, Wanted(options.output, Ranking, {"method": "reciprocal", **vars(chosen)}),
             work, progress, network=ranking.network,
+            amount=lambda outputs: _amount(database, len(queries.names), chosen),
             inputs=as_inputs(ranking=ranking, queries=queries, database=database, graph=graph),
         )  # fmt: skip
+
+
+def _require_plain(ranking: Ranking) -> None:
+    if {"verification", "diffusion"} & ranking.extra["description"].keys():
+        raise UsageError(
+            "what has re-ordered this ranking would be lost", where=ranking.path,
+            expected="a ranking from search", found=ranking.extra["description"].get("method"),
+        )  # fmt: skip
+
+
+def _amount(database: Features, n_queries: int, chosen: ReciprocalOptions) -> Amount:
+    """Descriptors, and the encodings by row and by column."""
+    n, d = database.lengths["n"], database.lengths["d"]
+    memory = 4 * n * d + 16 * n * min(n, 2 * chosen.k1 * chosen.k2)
+    return Amount(n_queries, "queries", memory, parts_of(n_queries))
 
 
 def _chosen(options: RerankOptions, n_images: int) -> ReciprocalOptions:

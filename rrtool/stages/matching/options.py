@@ -1,8 +1,9 @@
 """Options of detect-local and rerank (thesis ch. 4)."""
 
-from dataclasses import MISSING, dataclass
-from typing import ClassVar
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar
 
+from rrtool.errors import OptionError
 from rrtool.options import (
     Command,
     DeviceOptions,
@@ -83,28 +84,70 @@ class DetectLocalOptions(BoxesOptions, ActivationsOptions, LocalOptions, OverIma
     )  # fmt: skip
 
 
+_SPATIAL, _RECIPROCAL = "With --method spatial", "With --method reciprocal"
+_OF_SPATIAL = (
+    "query_local", "database_local", "shortlist", "score", "inlier_threshold", "max_scale_change",
+    "update",
+)  # fmt: skip
+_OF_RECIPROCAL = ("queries", "database", "graph", "k1", "k2", "mixture")
+
+
 @dataclass(frozen=True, kw_only=True)
 class RerankOptions(DeviceOptions, UpdateOptions):
-    """Verify the head of each ranking spatially and re-order it (ranking)."""
+    """Re-order each ranking, by spatial verification or by common neighbours (ranking)."""
 
-    COMMAND: ClassVar = Command("rerank", "rrtool.stages.matching.rerank", "§4.3.5–4.3.6")
-    ranking: str = argument("The ranking to verify, from search.")
-    query_local: str = artifact(MISSING, "Local features of the queries, from detect-local.")
-    database_local: str = artifact(MISSING, "Local features of the database, from detect-local.")
-    shortlist: int = option(100, "Entries of each ranking that are verified.", least=1)
+    COMMAND: ClassVar = Command("rerank", "rrtool.stages.rerank", "§4.3.5–4.3.6")
+    ranking: str = argument("The ranking to re-order, from search.")
+    method: str = option(
+        "spatial",
+        "What re-orders it: spatial verifies the head of each ranking by local features; "
+        "reciprocal looks at which images are each other's neighbours (k-reciprocal encoding).",
+        choices=("spatial", "reciprocal"),
+    )
+    query_local: str | None = artifact(
+        None, "Local features of the queries, from detect-local.", panel=_SPATIAL
+    )
+    database_local: str | None = artifact(
+        None, "Local features of the database, from detect-local.", panel=_SPATIAL
+    )
+    queries: str | None = artifact(None, "Descriptors of the queries.", panel=_RECIPROCAL)
+    database: str | None = artifact(None, "Descriptors of the database.", panel=_RECIPROCAL)
+    graph: str | None = artifact(
+        None,
+        "The database's neighbours, from build-graph; by default they are searched.",
+        panel=_RECIPROCAL,
+    )
+    k1: int | None = option(
+        None,
+        "Neighbours among which images must be mutual; by default a tenth of the images, 20 at "
+        "most.",
+        least=1, most=1000, panel=_RECIPROCAL,
+    )  # fmt: skip
+    k2: int | None = option(
+        None,
+        "Nearest images, the image itself among them, whose encodings are averaged; by default 0.3 "
+        "of --k1.",
+        least=1, most=1000, panel=_RECIPROCAL,
+    )  # fmt: skip
+    mixture: float = option(
+        0.5, "Share of the descriptors' own similarity.", least=0, most=1, panel=_RECIPROCAL
+    )
+    shortlist: int = option(
+        100, "Entries of each ranking that are verified.", least=1, panel=_SPATIAL
+    )
     score: str = option(
         "fused",
         "What re-orders them: fused takes similarity and matches together, inliers counts the "
         "matches that agree, as the thesis does.",
-        choices=("fused", "inliers"),
-    )
+        choices=("fused", "inliers"), panel=_SPATIAL,
+    )  # fmt: skip
     inlier_threshold: float = option(
         2.0, "Largest distance at which a match agrees, in cells of the database's activation map.",
-        above=0, most=1_000_000,
+        above=0, most=1_000_000, panel=_SPATIAL,
     )  # fmt: skip
     max_scale_change: float = option(
         3.0, "Largest factor by which a match may grow or shrink the object.",
-        least=1, most=1_000_000,
+        least=1, most=1_000_000, panel=_SPATIAL,
     )  # fmt: skip
     update: bool = again(
         UpdateOptions, "update", False,
@@ -112,3 +155,28 @@ class RerankOptions(DeviceOptions, UpdateOptions):
         "local features are the same and those and the similarities of its whole shortlist. Keeps "
         "a digest of these in the ranking for it.",
     )  # fmt: skip
+
+    def check(self) -> None:
+        super().check()
+        others: tuple[str, ...] = _OF_RECIPROCAL
+        needed: tuple[str, ...] = ("query_local", "database_local")
+        if self.method == "reciprocal":
+            others, needed = _OF_SPATIAL, ("queries", "database")
+        for name in needed:
+            if getattr(self, name) is None:
+                raise OptionError(
+                    f"missing {self.typed(name)}", option=name,
+                    expected=f"what --method {self.method} re-orders by",
+                )  # fmt: skip
+        for each in fields(self):
+            name = each.name
+            if name in others and getattr(self, name) != each.default:
+                raise OptionError(
+                    f"{self.typed(name)} does not go with --method {self.method}", option=name,
+                    found=getattr(self, name), todo="leave it out, or choose the other --method",
+                )  # fmt: skip
+
+    def settings(self) -> dict[str, Any]:
+        """See ``Options``: those of the method alone."""
+        others = ("method", *_OF_RECIPROCAL)
+        return {name: value for name, value in super().settings().items() if name not in others}

@@ -48,8 +48,8 @@ def run(options: RerankOptions, progress: Progress) -> Path:
     device = resolve_device(options.device)
     with (
         open_artifact(options.ranking, Ranking) as ranking,
-        open_artifact(options.query_local, LocalFeaturesFile) as queries,
-        open_artifact(options.database_local, LocalFeaturesFile) as database,
+        open_artifact(options.query_local or "", LocalFeaturesFile) as queries,
+        open_artifact(options.database_local or "", LocalFeaturesFile) as database,
     ):
         _check(ranking, queries, database)
 
@@ -91,6 +91,12 @@ def _check(ranking: Ranking, queries: LocalFeaturesFile, database: LocalFeatures
         own, others = names.encoded(ranking), OverImages.names.encoded(local)
         require_same_names(own, ranking.path, others, local.path)
     require_same_network(queries, database)
+    if "reciprocal" in ranking.extra["description"]:
+        raise UsageError(
+            "the order by common neighbours would be lost: verification starts from similarities",
+            where=ranking.path, expected="a ranking from search",
+            found=ranking.extra["description"].get("method"),
+        )  # fmt: skip
     if (queries.options["role"], database.options["role"]) == ("database", "query"):
         raise UsageError(
             "--query-local and --database-local are swapped",
