@@ -208,7 +208,7 @@ def test_value_out_of_range_names_exactly_this_option_and_its_range(command, key
     typed = f"{declared.flags[0]}={value}"
     line = tiny.assert_fails(tiny.rrtool(*command.split(), *_needed(options, key), typed), 2)
     assert line.startswith("rrtool: command line: "), line
-    named = set(re.findall(r"--[a-z][a-z-]*", line))
+    named = set(re.findall(r"--[a-z][a-z0-9-]*", line))
     assert named == {declared.flags[0]}, line
     about = declared.declared
     assert f"expected {about.range or ', '.join(about.choices)}, found" in line, line

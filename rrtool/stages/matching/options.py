@@ -96,7 +96,7 @@ _OF_RECIPROCAL = ("queries", "database", "graph", "k1", "k2", "mixture")
 class RerankOptions(DeviceOptions, UpdateOptions):
     """Re-order each ranking, by spatial verification or by common neighbours (ranking)."""
 
-    COMMAND: ClassVar = Command("rerank", "rrtool.stages.rerank", "§4.3.5–4.3.6")
+    COMMAND: ClassVar = Command("rerank", "rrtool.stages.diffusion.rerank", "§4.3.5–4.3.6")
     ranking: str = argument("The ranking to re-order, from search.")
     method: str = option(
         "spatial",
