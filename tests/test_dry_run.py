@@ -20,6 +20,7 @@ from tests.made_chain import COMMANDS, GROUPS, command_name, output_flags
 MORE = {
     "merge": ("share1.h5", "share2.h5", "-o", "whole.h5"),
     "export": ("r.h5", "-o", "r.json"),
+    "predict": ("sf.h5", "f.h5", "-o", "p.csv"),
     "export names": ("f.h5", "-o", "f.npy"),
 }
 CALLS = {**COMMANDS, **MORE}
@@ -80,7 +81,7 @@ def test_every_command_that_writes_an_artifact_is_tried() -> None:
 @pytest.mark.parametrize("call", CALLS)
 def test_dry_run_of_what_is_not_there_says_it_and_writes_nothing(here: Path, call: str) -> None:
     told = _dry(here, *_words(call, new=True))
-    if call.startswith("export"):
+    if call.startswith(("export", "predict")):
         assert "new-" in told
         assert "would be written" in told
         return

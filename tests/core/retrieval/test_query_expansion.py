@@ -67,7 +67,7 @@ def test_expand_queries_hand_worked() -> None:
 def test_expand_queries_equals_brute_force(
     alpha: float, n_neighbors: int, block_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ranking, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(ranking, "BLOCK_BYTES", block_bytes)
     queries, database = unit_vectors(1, 9), unit_vectors(2, 30)
     usable = np.random.default_rng(3).random(30) > 0.2
     # Queries 0 and 1 have two and one copies in the database, the others none.
@@ -138,7 +138,7 @@ def test_expand_queries_with_nothing_to_average_keeps_the_queries() -> None:
 
 
 def test_augment_database_needs_no_square_matrix(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ranking, "_BLOCK_BYTES", 1 << 20)
+    monkeypatch.setattr(ranking, "BLOCK_BYTES", 1 << 20)
     database = unit_vectors(10, 4000)  # 64 MB of similarities in single precision
     tracemalloc.start()
     try:

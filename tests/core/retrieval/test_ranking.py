@@ -22,7 +22,7 @@ def ranked(
 def test_rank_by_similarity_equals_a_plain_sort_with_ties(
     top: int, block_bytes: int, block_rows: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(ranking, "_BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(ranking, "BLOCK_BYTES", block_bytes)
     monkeypatch.setattr(ranking, "ROWS_PER_BLOCK", block_rows)
     generator = np.random.default_rng(top)
     # Small integers: float32 products are exact and ties abound.

@@ -80,6 +80,9 @@ def run(options: PredictOptions, progress: Progress) -> Predictions:
             network, a file is in the way, or not one photo can be used.
     """
     output = _checked_output(options)
+    if options.dry_run:
+        progress.message(f"{output} would be written, of {options.images} by {options.state}")
+        return Predictions(output, 0)
     with open_artifact(options.state, AlState) as state:
         if "exponents" not in state.parameters:
             raise UsageError(
