@@ -23,8 +23,8 @@ FOLDER = $(MAKE) -f $(HERE)folder.mk PHOTOS=$(DATA)/$(1)/images QUERY_PHOTOS=$(Q
   GROUPS='$(GROUPS)' NETWORK=$(NETWORK) WEIGHTS=$(WEIGHTS)
 OTHERS = $(filter-out $(1),$(SETS))
 SPREAD = $(PYTHON) $(HERE)../benchmarks/spread.py --ground-truth '$(GROUPS)' \
-  $(foreach r,global dsm d dsm-d qe,$(OUT)/$(1)/$(r).h5) \
-  $(foreach r,global dsm d dsm-d qe,$(OUT)/$(1)-w/$(r).h5)
+  $(foreach r,global dsm d dsm-d qe reciprocal,$(OUT)/$(1)/$(r).h5) \
+  $(foreach r,global dsm d dsm-d qe reciprocal,$(OUT)/$(1)-w/$(r).h5)
 
 .PHONY: all
 .DELETE_ON_ERROR:

@@ -1,5 +1,5 @@
 # Rankings and the table that compares them, laid out as thesis table 4.4: global, + DSM (spatial
-# verification), + D (diffusion), + DSM + D, + αQE. Included by the pipelines, which make
+# verification), + D (diffusion), + DSM + D, + αQE, + reciprocal (k-reciprocal encoding). Included by the pipelines, which make
 # $(DATABASE).h5, $(QUERIES).h5 and the local features in $(OUT), and set GROUND_TRUTH.
 QUERIES ?= $(OUT)/queries
 DATABASE ?= $(OUT)/database
@@ -31,15 +31,15 @@ with_local = $(if $(filter $(NEED_LOCAL),$(or $(MAKECMDGOALS),all)),$(1))
 NEED_LOCAL = all table report dsm dsm-d $(addprefix $(OUT)/,dsm.h5 dsm-d.h5 evaluation.h5 \
   report.html database-local.h5 query-local.h5)
 
-RANKINGS = $(addprefix $(OUT)/,global.h5 dsm.h5 d.h5 dsm-d.h5 qe.h5)
+RANKINGS = $(addprefix $(OUT)/,global.h5 dsm.h5 d.h5 dsm-d.h5 qe.h5 reciprocal.h5)
 Q = $(QUERIES)$(if $(WHITENING),-whitened).h5
 D = $(DATABASE)$(if $(WHITENING),-whitened).h5
 
-.PHONY: table global dsm d dsm-d qe
+.PHONY: table global dsm d dsm-d qe reciprocal
 .DELETE_ON_ERROR:
 table: $(OUT)/evaluation.h5
 	@$(RRTOOL) evaluate $(RANKINGS) --ground-truth '$(GROUND_TRUTH)'
-global dsm d dsm-d qe: %: $(OUT)/%.h5
+global dsm d dsm-d qe reciprocal: %: $(OUT)/%.h5
 
 $(OUT):
 	mkdir -p $@
@@ -65,6 +65,9 @@ $(OUT)/dsm-d.h5: $(OUT)/graph.h5 $(Q) $(D) $(OUT)/dsm.h5
 
 $(OUT)/qe.h5: $(Q) $(D)
 	$(RUN) search $(Q) $(D) --expand $(QE) --expand-alpha $(QE_ALPHA) -o $@ --overwrite
+
+$(OUT)/reciprocal.h5: $(OUT)/global.h5 $(Q) $(D)
+	$(RUN) rerank $< --method reciprocal --queries $(Q) --database $(D) -o $@ --overwrite
 
 $(OUT)/evaluation.h5: $(RANKINGS)
 	$(RUN) evaluate $^ --ground-truth '$(GROUND_TRUTH)' -o $@ --overwrite > /dev/null
