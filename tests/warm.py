@@ -10,12 +10,14 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import pkgutil
 import socket
 import subprocess
 import sys
 import tempfile
 import traceback
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 _CLIENT = """#!{python} -ISE
@@ -52,13 +54,13 @@ def warm_rrtool() -> Path:
 
 
 def serve(address: str) -> None:
-    import faiss  # noqa: F401
-    import numba  # noqa: F401
-    import scipy.sparse.linalg  # noqa: F401
-    import torch  # noqa: F401
-    import torchvision  # noqa: F401
+    for library in ("faiss", "numba", "scipy.sparse.linalg", "torch", "torchvision"):
+        import_module(library)
+    import rrtool
 
-    import rrtool.cli.app  # noqa: F401
+    for module in pkgutil.walk_packages(rrtool.__path__, "rrtool."):
+        if not module.name.endswith("__main__"):
+            import_module(module.name)
 
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
