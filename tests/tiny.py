@@ -7,15 +7,20 @@ import struct
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from typer import testing
 from typer.testing import CliRunner, Result
 
 from rrtool.artifacts import open_artifact
 from rrtool.cli.app import app
 from rrtool.progress import Silent
+
+# It would make all commands of the app anew for each call, which takes a tenth of a second.
+testing._get_command = cache(testing._get_command)
 
 NETWORK = ("--network", "squeezenet1_1", "--weights", "none", "--scales", "1")
 CPU = ("--device", "cpu", "--max-size", "96")
