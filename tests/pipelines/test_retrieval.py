@@ -23,8 +23,14 @@ def test_folder_pipeline_ends_in_the_table_and_runs_again_only_for_new_photos(
         picture(i % 4).rotate(3 * i).save(photos / f"{'abcd'[i % 4]}_{i}.png")
     arguments = ("PHOTOS=photos", "GROUPS=prefix:(.)_", "all")
     table = make(tmp_path, "folder.mk", *arguments)
-    for method in ("global ", "global + DSM ", "global + D ", "global + DSM + D ", "global + αQE",
-                   "global + reciprocal"):
+    for method in (
+        "global ",
+        "global + DSM ",
+        "global + D ",
+        "global + DSM + D ",
+        "global + αQE",
+        "global + reciprocal",
+    ):
         assert method in table
     assert "untrained" in table
     assert (tmp_path / "out/report.html").is_file()
