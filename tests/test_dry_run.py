@@ -50,7 +50,7 @@ def _words(call: str, *, new: bool) -> list[str]:
     flags = output_flags(call)
     if new:
         words = [
-            f"new-{word}" if before in flags else word
+            f"unmade-{word}" if before in flags else word
             for before, word in zip(["", *words], words, strict=False)
         ]
     return words
@@ -82,7 +82,7 @@ def test_every_command_that_writes_an_artifact_is_tried() -> None:
 def test_dry_run_of_what_is_not_there_says_it_and_writes_nothing(here: Path, call: str) -> None:
     told = _dry(here, *_words(call, new=True))
     if call.startswith(("export", "predict")):
-        assert "new-" in told
+        assert "unmade-" in told
         assert "would be written" in told
         return
     assert f"{command_name(call)} would read " in told

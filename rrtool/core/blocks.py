@@ -18,7 +18,7 @@ T = TypeVar("T")
 _BLOCKS_A_THREAD = 16
 
 
-def in_blocks(work: Callable[[int, int], T], n_rows: int, fewest_rows: int = 1) -> list[T]:
+def in_threads(work: Callable[[int, int], T], n_rows: int, fewest_rows: int = 1) -> list[T]:
     """Run ``work(start, stop)`` for blocks that cover ``0 … n_rows - 1``, as numba has threads.
 
     Args:

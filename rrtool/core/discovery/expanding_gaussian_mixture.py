@@ -23,7 +23,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rrtool.core.blocks import in_blocks
+from rrtool.core.blocks import in_threads
 from rrtool.core.discovery.expanding_gaussian_mixture_numba import fit_map
 from rrtool.core.discovery.saliency import check_values, unit_maximum
 
@@ -96,7 +96,7 @@ def fit_mixtures(
     def fit(start: int, stop: int) -> list[Mixture]:
         return [_fit(values, numbers, options.max_iterations) for values in maps[start:stop]]
 
-    return [mixture for block in in_blocks(fit, len(maps)) for mixture in block]
+    return [mixture for block in in_threads(fit, len(maps)) for mixture in block]
 
 
 def rectangles(

@@ -11,7 +11,7 @@ right to rounding; windows are separable and cost 2a additions a position.
 import numba
 import numpy as np
 
-from rrtool.core.blocks import in_blocks
+from rrtool.core.blocks import in_threads
 from rrtool.core.discovery.saliency import check_values
 
 GEM_EXPONENT = 3.0
@@ -46,7 +46,7 @@ def pool_regions(
         def pool(start: int, stop: int) -> None:
             _pool_boxes(maps[start:stop], boxes, float(exponent), pooled[start:stop])
 
-        in_blocks(pool, len(maps))
+        in_threads(pool, len(maps))
     return np.ascontiguousarray(pooled.T)
 
 
@@ -79,7 +79,7 @@ def pool_windows(
         def pool(start: int, stop: int) -> None:
             _pool_around(maps[start:stop], before, after, float(exponent), pooled[start:stop])
 
-        in_blocks(pool, n_channels)
+        in_threads(pool, n_channels)
     return np.ascontiguousarray(pooled.reshape(n_channels, height * width).T)
 
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rrtool.core.blocks import in_blocks
+from rrtool.core.blocks import in_threads
 from rrtool.core.matching.mser_numba import (
     N_LEVELS,
     Limits,
@@ -143,7 +143,7 @@ def quantize(activations: np.ndarray, scale: float) -> np.ndarray:
     def fill(start: int, stop: int) -> int:
         return quantize_values(flat, np.float32(scale), levels, start, stop)
 
-    n_bad = sum(in_blocks(fill, flat.size, _FEWEST_VALUES))
+    n_bad = sum(in_threads(fill, flat.size, _FEWEST_VALUES))
     if n_bad:
         raise ValueError(_not_finite(n_bad, flat.size))
     return levels.reshape(np.shape(activations))
@@ -253,7 +253,7 @@ def _run_with(
         scratch = make_scratch(height, width, capacity)
         detect_block(levels, activations, limits, start, stop, scratch, out, counts)
 
-    in_blocks(detect, len(levels) if levels.size else 0)
+    in_threads(detect, len(levels) if levels.size else 0)
     return out, counts
 
 

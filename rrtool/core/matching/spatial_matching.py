@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rrtool.core.blocks import in_blocks
+from rrtool.core.blocks import in_threads
 from rrtool.core.matching.correspondences import MatchingProblem, prepare
 from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.spatial_matching_numba import (
@@ -111,7 +111,7 @@ def match(
         frames = problem.query, problem.database
         search_block(*frames, problem.correspondences, limits, start, stop, transforms, scores)
 
-    in_blocks(search, n_problems, fewest_rows=4)
+    in_threads(search, n_problems, fewest_rows=4)
     return assemble(problem, transforms, scores, options)
 
 

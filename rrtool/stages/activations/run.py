@@ -54,12 +54,19 @@ def _make_all(
     jobs: Sequence[Job],
     progress: Progress,
 ) -> Path:
+    def planned(
+        outputs: Sequence[OutputFile], stack: ExitStack
+    ) -> tuple[Sequence[range], Collection, dict[Path, Kept]]:
+        """The parts of this run, its images, and what each output keeps of them."""
+        parts = own_parts(parts_of(len(collection)), options.share)
+        own = collection.share(slice(parts[0].start, parts[-1].stop))
+        kept = _kept(options, own, outputs, stack)
+        tell(kept, progress)
+        return parts, own, kept
+
     def work(outputs: list[OutputFile]) -> None:
         with ExitStack() as stack:
-            parts = own_parts(parts_of(len(collection)), options.share)
-            own = collection.share(slice(parts[0].start, parts[-1].stop))
-            kept = _kept(options, own, outputs, stack)
-            tell(kept, progress)
+            parts, own, kept = planned(outputs, stack)
             anew = [o.path for o in outputs if not o.is_current and o.path not in kept]
             crew = stack.enter_context(open_crew(options.crew))
             changing = [each for each in kept.values() if not each.plan.is_whole]
@@ -74,10 +81,7 @@ def _make_all(
 
     def amount(outputs: Sequence[OutputFile]) -> Amount:
         with ExitStack() as stack:
-            parts = own_parts(parts_of(len(collection)), options.share)
-            own = collection.share(slice(parts[0].start, parts[-1].stop))
-            kept = _kept(options, own, outputs, stack)
-            tell(kept, progress)
+            parts, _, kept = planned(outputs, stack)
             making = [kept.get(output.path) for output in outputs if not output.is_current]
             rows = [set().union(*(computed(each, part) for each in making)) for part in parts]
             return Amount(sum(map(len, rows)), "images", parts=rows)

@@ -109,12 +109,12 @@ def lists_of(path: str, search: knn.KnnOptions, updated: str | None) -> Compute:
 
 def _neighbors_of(
     found: Descriptors, search: knn.KnnOptions, updated: str | None, progress: Progress
-) -> _Neighbors:
+) -> Neighbors:
     """What finds them, with what serves again of the graph that is updated."""
     vertices, kept = found.vertices, None
     if updated is not None:
         kept = kept_lists(updated, found, search, progress)
-    return _Neighbors(found.vectors, vertices, search, kept)
+    return Neighbors(found.vectors, vertices, search, kept)
 
 
 def _within(
@@ -150,7 +150,7 @@ def searcher_of(vectors: np.ndarray, search: knn.KnnOptions) -> knn.Searcher:
         ) from None
 
 
-class _Neighbors:
+class Neighbors:
     """Finds the lists of neighbours of the rows of a part.
 
     Args:

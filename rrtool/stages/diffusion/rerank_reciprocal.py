@@ -15,7 +15,7 @@ from rrtool.artifacts import (
     require_graph_of,
     require_same_names,
 )
-from rrtool.core.diffusion.knn import KnnOptions, Searcher
+from rrtool.core.diffusion.knn import KnnOptions
 from rrtool.core.diffusion.reciprocal import (
     ReciprocalEncoder,
     ReciprocalOptions,
@@ -26,6 +26,7 @@ from rrtool.core.retrieval.ranking import top_rows
 from rrtool.errors import OptionError, UsageError
 from rrtool.progress import Progress
 from rrtool.stages.amount import Amount, parts_of
+from rrtool.stages.diffusion.build_graph import Neighbors
 from rrtool.stages.driver import Datasets, Wanted, as_inputs, fill, make
 from rrtool.stages.matching.options import RerankOptions
 from rrtool.stages.retrieval.descriptors import (
@@ -36,6 +37,7 @@ from rrtool.stages.retrieval.descriptors import (
 
 # Above it neighbours come from a graph, which is made once and updated.
 _SEARCHED_HERE = 50_000
+_ROWS_AT_ONCE = 4096
 
 
 def run(options: RerankOptions, progress: Progress) -> Path:
@@ -126,18 +128,16 @@ def _encoder(
 
 def _neighbors(database: Descriptors, k: int, progress: Progress) -> tuple[np.ndarray, np.ndarray]:
     """As the lists of a graph."""
-    vertices = database.vertices
-    n = len(database.vectors)
-    ids, similarities = np.full((n, k), -1, np.int32), np.zeros((n, k), np.float32)
-    if len(vertices) > 1:
-        searcher = Searcher(database.vectors[vertices], KnnOptions(k))
-        with progress.task("rerank", len(vertices), "neighbours") as advance:
-            for start in range(0, len(vertices), 4096):
-                rows = np.arange(start, min(start + 4096, len(vertices)))
-                found, values = searcher.neighbors(rows)
-                ids[vertices[rows]] = np.where(found >= 0, vertices[found], -1)
-                similarities[vertices[rows]] = values
-                advance(len(rows))
+    neighbors = Neighbors(database.vectors, database.vertices, KnnOptions(k))
+    n, found = len(database.vectors), []
+    with progress.task("rerank", n, "neighbours") as advance:
+        for rows in parts_of(n, _ROWS_AT_ONCE):
+            found.append(neighbors(rows))
+            advance(len(rows))
+    ids, similarities = (
+        np.concatenate([lists[column.name] for lists in found])
+        for column in (Graph.neighbor_ids, Graph.similarities)
+    )
     return ids, similarities
 
 

@@ -226,7 +226,7 @@ def test_build_graph_again_is_up_to_date_and_other_options_are_an_error(features
 def test_build_graph_interrupted_continues(features, tmp_path, monkeypatch):
     monkeypatch.setattr(stage, "_ROWS_PER_PART", 10)
     assert_done(build(features, tmp_path / "whole.h5", "--k", K))
-    original, done = stage._Neighbors.__call__, []
+    original, done = stage.Neighbors.__call__, []
 
     def interrupted(neighbors, rows):
         if len(done) == 3:
@@ -234,12 +234,12 @@ def test_build_graph_interrupted_continues(features, tmp_path, monkeypatch):
         done.append(rows)
         return original(neighbors, rows)
 
-    monkeypatch.setattr(stage._Neighbors, "__call__", interrupted)
+    monkeypatch.setattr(stage.Neighbors, "__call__", interrupted)
     assert build(features, tmp_path / "g.h5", "--k", K).exit_code == 130
     assert not (tmp_path / "g.h5").exists()
     continued = []
     monkeypatch.setattr(
-        stage._Neighbors,
+        stage.Neighbors,
         "__call__",
         lambda neighbors, rows: continued.append(rows) or original(neighbors, rows),
     )

@@ -207,7 +207,7 @@ def test_interrupted_update_goes_on(
     write_features(tmp_path / "f.h5", names_of(40), vectors)
     _update(tmp_path)
     write_features(tmp_path / "f.h5", names_of(39), vectors[1:])
-    original, done = stage._Neighbors.__call__, []
+    original, done = stage.Neighbors.__call__, []
 
     def interrupted(neighbors: object, rows: range) -> object:
         done.append(rows)
@@ -216,7 +216,7 @@ def test_interrupted_update_goes_on(
         return original(neighbors, rows)
 
     with monkeypatch.context() as patch:
-        patch.setattr(stage._Neighbors, "__call__", interrupted)
+        patch.setattr(stage.Neighbors, "__call__", interrupted)
         with pytest.raises(KeyboardInterrupt):
             _update(tmp_path)
     with open_artifact(tmp_path / "g.h5", Graph) as graph:
