@@ -162,3 +162,10 @@ def test_engines_leave_nothing_in_the_home_folder_and_report_nothing(tmp_path, e
     ended = subprocess.run([sys.executable, "-c", program], env={**kept, **places}, check=False)
     assert ended.returncode == 0
     assert not list(tmp_path.iterdir())
+
+
+def test_openvino_binds_no_thread_to_a_core():
+    """Else the threads of several processes wait for the same core."""
+    pytest.importorskip("openvino")
+    running = build(_tiny(), Engine("openvino"), 1)
+    assert not running.request.get_compiled_model().get_property("ENABLE_CPU_PINNING")

@@ -64,6 +64,8 @@ class _OpenVino(nn.Module):
             "INFERENCE_PRECISION_HINT": "bf16" if precision == BFLOAT16 else "f32",
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": n_threads,
+            # Else the first thread of every process is bound to the same core as that of others.
+            "ENABLE_CPU_PINNING": False,
         }
         model = _channels_last(_openvino_model(backbone))
         self.request = openvino.Core().compile_model(model, "CPU", hints).create_infer_request()
