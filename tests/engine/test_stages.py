@@ -16,10 +16,13 @@ import rrtool
 from rrtool.artifacts import PartsFolder
 from rrtool.artifacts.output import parts as parts_module
 from rrtool.artifacts.provenance import library_versions
+from rrtool.engine import mapping
+from rrtool.engine.options import Workers
 from rrtool.errors import OptionError, WorkFailed
 from rrtool.images.collection import collect
 from rrtool.progress import Silent
 from rrtool.stages.activations import elsewhere
+from rrtool.stages.activations import run as activations_run
 from rrtool.stages.amount import parts_of
 from rrtool.stages.diffusion import build_graph
 from rrtool.stages.retrieval.options import ExtractOptions
@@ -28,6 +31,7 @@ from tests.stages.update_sequences import NETWORK, describe, differences, one_th
 from tests.tiny import leftovers, make_pictures, picture
 
 N = 12
+INDEX = {name: value for name, value in NETWORK.items() if name != "scales"}
 
 
 @pytest.fixture(autouse=True)
@@ -157,6 +161,38 @@ def test_update_and_share_of_a_graph_by_workers_equal_one_process(tmp_path, clus
         options = {"k": 9, "device": "cpu", "shard": "2/3", "overwrite": True, **more}
         rrtool.build_graph("f.h5", output, **options)
     assert same(Path("here.h5"), Path("there.h5"))
+
+
+@pytest.fixture(scope="module")
+def index(made, tmp_path_factory) -> Path:
+    """An index of the photos with all that one process makes of them."""
+    folder = tmp_path_factory.mktemp("index") / "index"
+    with one_thread(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parts_of, "__defaults__", (3,))
+        rrtool.index(made / "photos", folder, discover=True, **INDEX)
+    return folder
+
+
+@pytest.mark.parametrize(("workers_on", "discover"), [("local", False), ("dask", True)],
+                         indirect=["workers_on"])  # fmt: skip
+def test_index_by_workers_equals_one_process(
+    made, index, tmp_path, workers_on, discover, monkeypatch
+):
+    used, opened = [], mapping.open_crew
+
+    def noted(workers):
+        used.append(workers)
+        return opened(workers)
+
+    for module in (activations_run, build_graph):
+        monkeypatch.setattr(module, "open_crew", noted)
+    options = {**INDEX, "discover": discover, "workers_on": workers_on}
+    rrtool.index(made / "photos", tmp_path / "there", **options)
+    artifacts = sorted(path.name for path in (tmp_path / "there").glob("*.h5"))
+    assert len(artifacts) == (10 if discover else 4)
+    assert [name for name in artifacts if not same(index / name, tmp_path / "there" / name)] == []
+    # The photos and the graph; and the regions' graph, and object saliency.
+    assert used == [Workers.of(workers_on)] * (4 if discover else 2)
 
 
 def test_small_world_index_is_of_one_process():

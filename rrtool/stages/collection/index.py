@@ -144,9 +144,9 @@ def _stages(
     yield "photo", photos
     # What follows is of these photos alone, and nobody else's.
     common: dict[str, Any] = {"overwrite": True, "progress": progress}
-    yield "graph", lambda: _graph(index, device=options.device, **common)
+    yield "graph", lambda: _graph(index, **options.working(), **common)
     if discovers:
-        yield "objects", lambda: _objects(index, options.device, common)
+        yield "objects", lambda: _objects(index, options, common)
         yield "saliency", lambda: _saliency(index, options, progress)
 
 
@@ -169,11 +169,11 @@ def _updated_graph(features: Path, graph: Path, *, overwrite: bool, **more: Any)
         rrtool.build_graph(features, graph, overwrite=overwrite, **more)
 
 
-def _objects(index: Index, device: str, common: dict[str, Any]) -> None:
+def _objects(index: Index, options: IndexOptions, common: dict[str, Any]) -> None:
     """What repeats in the photos."""
     graph, centrality = index.region_graph, index.centrality
-    _updated_graph(index.regions, graph, device=device, **common)
-    rrtool.centrality(graph, centrality, measure="katz", device=device, **common)
+    _updated_graph(index.regions, graph, **options.working(), **common)
+    rrtool.centrality(graph, centrality, measure="katz", device=options.device, **common)
     rrtool.discover(index.regions, index.objects, graph=graph, centrality=centrality, **common)
 
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import MISSING, dataclass
 from typing import Any, ClassVar
 
+from rrtool.engine.options import WorkersOptions
 from rrtool.errors import UsageError
 from rrtool.networks.names import AUTO, DEFAULT
 from rrtool.options import Command, argument, option
@@ -23,7 +24,7 @@ class RunningOptions(EngineOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class IndexOptions(RunningOptions):
+class IndexOptions(WorkersOptions, RunningOptions):
     """Make an index of photos, or bring it up to date.
 
     An index is a folder of artifacts: features and local features of the photos, and a graph of
@@ -67,6 +68,14 @@ class IndexOptions(RunningOptions):
 
     def written(self) -> dict[str, str]:
         return {}  # but a folder
+
+    def running(self) -> dict[str, Any]:
+        """See ``RunningOptions``; and who works on the parts of its artifacts."""
+        return {**super().running(), **self.working()}
+
+    def working(self) -> dict[str, Any]:
+        """For the graphs, which run no network."""
+        return {name: getattr(self, name) for name in ("device", "workers_on")}
 
     def remembered(self) -> dict[str, Any]:
         """What is asked for of the options that an index keeps; None where nothing is."""
