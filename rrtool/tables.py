@@ -79,13 +79,16 @@ def read_table(path: Path, *layouts: Sequence[str], allow_empty: bool = False) -
     rows = islice(_numbered_rows(text, separator, path), bool(titles), None)
     titles = titles or list(columns)
     places = [_place(titles, column, path) for column in columns]
+    n_cells, is_shielded = len(titles), "'" in text
     found = []
     for line, cells in rows:
-        if len(cells) != len(titles):
-            where, expected = f"{path}, line {line}", f"{len(titles)} ({','.join(titles)})"
+        if len(cells) != n_cells:
+            where, expected = f"{path}, line {line}", f"{n_cells} ({','.join(titles)})"
             what = "wrong number of fields"
             raise UsageError(what, where=where, expected=expected, found=len(cells))
-        values = [unshielded(cells[place]) for place in places]
+        values = [cells[place] for place in places]
+        if is_shielded:
+            values = [unshielded(value) for value in values]
         if not values[0] and not allow_empty:
             where = f"{path}, line {line}"
             raise UsageError("empty field", where=where, expected=f"a {columns[0]}", found="none")

@@ -4,8 +4,8 @@ import posixpath
 import re
 import time
 import warnings
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -71,12 +71,11 @@ class Groups:
         Raises:
             UsageError: some names have no label.
         """
-        members = _ids_by_key(self.labels(database_names))
-        n_distractors = len(members.pop("", _NO_IDS))
+        database_labels, labels = self.labels(database_names), self.labels(query_names)
         itself = rows_of_same(query_names, database_names)
-        queries = _GroupQueries(self.labels(query_names), members, itself)
+        queries = _GroupQueries(labels, _members(database_labels, {*labels} - {""}), itself)
         if tell is not None:
-            tell(self._counted(members, len(database_names), n_distractors))
+            tell(self._counted(Counter(database_labels)))
             if unused := self.rule.unused([*database_names, *query_names]):
                 tell(f"{self.source}: {unused}")
         return {"all": queries}
@@ -92,22 +91,25 @@ class Groups:
             UsageError: some names have none.
         """
         labels = self.rule.labels(names)
-        unlabelled = [name for name, label in zip(names, labels, strict=True) if label is None]
-        if unlabelled:
+        if None in labels:
+            unlabelled = [name for name, label in zip(names, labels, strict=True) if label is None]
             what = f"{len(unlabelled)} of {len(names)} image names have no label"
             found = first_few(unlabelled)
             raise UsageError(what, where=self.source, expected=self.rule.expected, found=found)
-        return [in_words(label or "") for label in labels]
+        words = {label: in_words(label or "") for label in set(labels)}
+        return [words[label] for label in labels]
 
-    def _counted(self, members: dict[str, np.ndarray], n: int, n_distractors: int) -> str:
+    def _counted(self, sizes: Counter[str]) -> str:
+        """How many groups there are, by the number of images of each label."""
+        n, n_distractors = sizes.total(), sizes[""]
+        members = [label for label in sizes if label]
         groups = "1 group" if len(members) == 1 else f"{len(members)} groups"
         line = f"{self.source}: {groups} among {n} images of the database"
         if n_distractors:
             line += f", and {n_distractors} distractors"
         if len(members) == 1 and n > 1 and not n_distractors:
             line += (
-                f"; all are in one group, '{next(iter(members))}', so that every order scores 100:"
-                f" {ADVICE}"
+                f"; all are in one group, '{members[0]}', so that every order scores 100: {ADVICE}"
             )
         elif len(members) == n > 1:
             line += f"; each image is a group of its own: {ADVICE}"
@@ -210,8 +212,9 @@ class _LabelTable:
         self._path = path
         self._labels: dict[str, str] = {}
         rows = read_table(path, ("name", "label")).rows
+        words = {cell: in_words(cell.strip()) for cell in {cells[1] for _, cells in rows}}
         for line, (name, cell) in rows:
-            label = in_words(cell.strip())
+            label = words[cell]
             before = self._labels.setdefault(name, label)
             if before != label:
                 raise UsageError(
@@ -232,6 +235,9 @@ class _LabelTable:
         return f"a line for every image, with an empty label for a distractor; it has {few}"
 
     def labels(self, names: Sequence[str]) -> list[str | None]:
+        if not self._n_repeated and self._labels.keys() >= set(names):
+            # No name spells that of another: each is the exact one of its image, and no other's.
+            return [self._labels[name] for name in names]
         entries = self._entries.names
         taken: dict[str, str] = {}
         return [
@@ -240,15 +246,16 @@ class _LabelTable:
         ]
 
     def unused(self, names: Sequence[str]) -> str:
-        entries, left = self._entries.names, list[str]()
+        left = list[str]()
         if self._labels.keys() - set(names):  # an exact name is that of an image
+            entries = self._entries.names
             used = {entry for own in match_names(self._entries, names) for entry in own}
             left = [name for position, name in enumerate(entries) if position not in used]
         parts = [f"{self._n_repeated} of its rows name an image again"] if self._n_repeated else []
         if left:
             parts.append(
-                f"{len(left)} of its {len(entries)} names are of no image here: {first_few(left)};"
-                f" images are {first_few(list(names))}"
+                f"{len(left)} of its {len(self._labels)} names are of no image here: "
+                f"{first_few(left)}; images are {first_few(list(names))}"
             )
         return "; ".join(parts)
 
@@ -268,8 +275,10 @@ class _LabelTable:
         return labels[0] if labels else None
 
 
-def _ids_by_key(keys: Iterable[str]) -> dict[str, np.ndarray]:
-    ids = defaultdict(list)
-    for row, key in enumerate(keys):
-        ids[key].append(row)
-    return {key: np.array(rows, dtype=np.int64) for key, rows in ids.items()}
+def _members(labels: Iterable[str], wanted: Set[str]) -> dict[str, np.ndarray]:
+    """The rows that have each of the labels that are wanted."""
+    rows = defaultdict[str, list[int]](list)
+    for row, label in enumerate(labels):
+        if label in wanted:
+            rows[label].append(row)
+    return {label: np.array(own, dtype=np.int64) for label, own in rows.items()}

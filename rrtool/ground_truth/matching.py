@@ -67,10 +67,19 @@ def rows_of_same(names: Sequence[str], database_names: Sequence[str]) -> list[Se
 
     An absolute path and a relative one that it ends in are one name here, too.
     """
-    index = _Index(Entries(database_names), names)
+    wanted = set(spelled(names))
+    ends = [end for form in wanted if _is_absolute(form) for end in _ends(form)]
+    wanted.update(ends, (posixpath.splitext(end)[0] for end in ends))
+    # Of a million names few are asked for: only these become entries.
+    rows = [
+        row
+        for row, form in enumerate(spelled(database_names))
+        if form in wanted or ("/" in form[:3] and _is_absolute(form))
+    ]
+    index = _Index(Entries([database_names[row] for row in rows]), names)
     found = [index.same(form) for form in index.forms]
     index.add_ends(found)
-    return found
+    return [[rows[entry] for entry in entries] for entries in found]
 
 
 class Entries:
@@ -93,7 +102,7 @@ class Entries:
         self.absolute = [
             (form, position)
             for position, form in enumerate(self._forms)
-            if "/" in form[:3] and _ABSOLUTE.match(form)
+            if "/" in form[:3] and _is_absolute(form)
         ]
 
     def of(self, form: str) -> Sequence[int]:
@@ -155,7 +164,7 @@ class _Index:
             if not found[image]:
                 left.setdefault(form, []).append(image)
         for form, images in left.items():
-            if _ABSOLUTE.match(form):
+            if _is_absolute(form):
                 entries = next(filter(None, map(self._relative, _ends(form))), ())
                 for image in images:
                     found[image] = entries
@@ -172,6 +181,10 @@ class _Index:
     def _relative(self, end: str) -> Sequence[int]:
         entries = self._by_form.of(end) or self._by_form.of(posixpath.splitext(end)[0])
         return [entry for entry in entries if self._entries[entry] not in self._exact]
+
+
+def _is_absolute(form: str) -> bool:
+    return _ABSOLUTE.match(form) is not None
 
 
 def _ends(path: str) -> Iterator[str]:

@@ -1,7 +1,8 @@
 """The pictures of a page, found by the names that the artifacts carry."""
 
-from collections.abc import Mapping, Sequence
-from functools import lru_cache
+import os
+from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache, partial
 
 import numpy as np
 from PIL import Image
@@ -22,6 +23,7 @@ class Pictures:
         names: those that will be asked for.
 
     Attributes:
+        path: tells where an image is; None if it is not among these.
         missing: names of those that could not be shown.
 
     Raises:
@@ -29,20 +31,17 @@ class Pictures:
     """
 
     def __init__(self, source: str | Mapping[str, str], names: Sequence[str]) -> None:
-        self._paths = _paths_of(source)
-        if not any(name in self._paths for name in names):
+        self.path = _finder(source)
+        if not any(self.path(name) for name in names):
+            known = list_images(source).names if isinstance(source, str) else list(source)
             raise UsageError(
                 "none of the artifact's images is among these",
                 where=source if isinstance(source, str) else None,
                 expected=", ".join(names[:3]),
-                found=", ".join(list(self._paths)[:3]),
+                found=", ".join(known[:3]),
             )
         self.missing: set[str] = set()
         self.thumbnail = lru_cache(maxsize=2000)(self._thumbnail)
-
-    def path(self, name: str) -> str | None:
-        """Where an image is; None if it is not among these."""
-        return self._paths.get(name)
 
     def _thumbnail(self, name: str) -> Image.Image | None:
         loaded = self.load(name, _THUMBNAIL)
@@ -68,7 +67,7 @@ class Pictures:
 
     def load(self, name: str, max_size: int) -> tuple[Image.Image, float] | None:
         """The upright image and by what factor it is shrunk; None if it cannot be read."""
-        path = self._paths.get(name)
+        path = self.path(name)
         try:
             decoded = decode_image(path, max_size) if path is not None else None
         except ImageError:
@@ -79,11 +78,23 @@ class Pictures:
         return Image.fromarray(decoded.pixels), decoded.pixels.shape[1] / decoded.full_size[0]
 
 
-def _paths_of(source: str | Mapping[str, str]) -> Mapping[str, str]:
+def _finder(source: str | Mapping[str, str]) -> Callable[[str], str | None]:
     if not isinstance(source, str):
-        return source
+        return source.get
+    if os.path.isdir(source):
+        return partial(_path_in, source)
     listed = list_images(source)
-    return dict(zip(listed.names, listed.paths, strict=True))
+    return dict(zip(listed.names, listed.paths, strict=True)).get
+
+
+def _path_in(folder: str, name: str) -> str | None:
+    """Where an image of a folder is, which is not listed for the few of a million that are shown.
+
+    As in ``list_images``, nothing outside the folder and nothing hidden is an image.
+    """
+    path = os.path.join(folder, name)
+    is_inside = all(part and not part.startswith(".") for part in name.split("/"))
+    return path if is_inside and os.path.isfile(path) else None
 
 
 def tell_missing(progress: Progress, *all_pictures: Pictures) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,7 +14,14 @@ from hypothesis import strategies as st
 from rrtool.errors import UsageError
 from rrtool.ground_truth import load
 from rrtool.ground_truth.boxes import QueryBox, match_boxes
-from rrtool.ground_truth.matching import match_names, spelled, spelling
+from rrtool.ground_truth.matching import (
+    Entries,
+    _Index,
+    match_names,
+    rows_of_same,
+    spelled,
+    spelling,
+)
 from rrtool.ground_truth.names import rows_of_entries
 
 COMPOSED, DECOMPOSED = "caf\u00e9.jpg", "cafe\u0301.jpg"
@@ -137,6 +146,49 @@ def test_boxes_of_one_image_are_joined_and_a_row_that_is_there_twice_is_one(tmp_
 @given(st.lists(st.text(st.sampled_from("a./\\ \n\té"), max_size=5), max_size=4))
 def test_spelled_is_the_spelling_of_each(names):
     assert spelled(names) == [spelling(name) for name in names]
+
+
+_NAMES = st.lists(st.text(st.sampled_from("ab./\\ Cé:"), max_size=6), max_size=6)
+
+
+@given(_NAMES, _NAMES)
+def test_rows_of_same_are_those_of_all_names(names, database_names):
+    index = _Index(Entries(database_names), names)
+    plain = [index.same(form) for form in index.forms]
+    index.add_ends(plain)
+    assert list(map(list, rows_of_same(names, database_names))) == list(map(list, plain))
+
+
+@pytest.mark.parametrize(
+    ("name", "rows"),
+    [("a.jpg", [0, 2]), ("/x/b/c.jpg", [3]), ("/x/b/c.png", []), ("e", [4]), ("z", [])],
+)
+def test_rows_of_same_knows_spellings_and_absolute_paths(name, rows):
+    database = ["a.jpg", "d.jpg", "./a.jpg", "b/c.jpg", "/y/e"]
+    assert [list(own) for own in rows_of_same([name], database)] == [rows]
+
+
+_SPELLED = st.sampled_from(["a", "./a", "b.jpg", "/x/b.jpg", COMPOSED])
+
+
+@given(
+    st.lists(st.tuples(_SPELLED, st.sampled_from(["x", "y"])), min_size=2, max_size=4),
+    st.booleans(), st.data(),
+)  # fmt: skip
+def test_labels_of_exact_names_are_those_of_the_long_way(rows, is_exact, data):
+    drawn = st.sampled_from([name for name, _ in rows]) if is_exact else _SPELLED
+    names = data.draw(st.lists(drawn, max_size=6))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "l.csv")
+        lines = ["name,label", *(f'"{name}",{label}' for name, label in rows)]
+        path.write_text("\n".join(lines), encoding="utf-8")
+        found = []
+        for unknown in ([], ["of no line"]):  # which all are looked up for
+            try:
+                found.append(load(str(path)).rule.labels([*names, *unknown])[: len(names)])
+            except UsageError as error:
+                found.append(str(error))
+    assert found[0] == found[1]
 
 
 def test_match_names_of_a_large_collection_is_quick():

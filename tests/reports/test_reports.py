@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from rrtool.errors import printable
+from rrtool.errors import UsageError, printable
+from rrtool.images.listing import list_images
 from rrtool.reports.contact_sheet import Card, LabelSheet, grouped
 from rrtool.reports.document import inline_script
 from rrtool.reports.drawing import Ellipses, ellipses_in_pixels
@@ -216,6 +217,23 @@ def test_picture_store_shrinks_the_pictures_of_large_pages(tmp_path: Path) -> No
         assert store.show(pictures, "b.png") is None
         assert [number for number, _ in store.take_new()] == [0]
         assert store.take_new() == []
+
+
+def test_photos_of_a_folder_are_where_its_list_says(tmp_path: Path) -> None:
+    folder = tmp_path / "photos"
+    for name in ("a.png", "sub/b.png", ".hidden.png", ".cache/c.png", "../outside.png"):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (4, 4)).save(path)
+    (folder / "folder.png").mkdir()
+    listed = list_images(str(folder))
+    pictures = Pictures(str(folder), listed.names)
+    assert [pictures.path(name) for name in listed.names] == listed.paths
+    others = (".hidden.png", ".cache/c.png", "../outside.png", str(tmp_path / "outside.png"),
+              "sub/../a.png", "folder.png", "", "x\0.png", "gone.png")  # fmt: skip
+    assert [pictures.path(name) for name in others] == [None] * len(others)
+    with pytest.raises(UsageError, match=r"expected x\.png, found a\.png, sub/b\.png"):
+        Pictures(str(folder), ["x.png"])
 
 
 def test_crop_takes_any_box(tmp_path: Path) -> None:

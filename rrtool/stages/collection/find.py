@@ -22,7 +22,6 @@ from rrtool.artifacts import (
 )
 from rrtool.artifacts.kinds.ranking import Hit
 from rrtool.errors import ArtifactError, UsageError, WorkFailed
-from rrtool.images.collection import collect
 from rrtool.progress import Progress
 from rrtool.stages.collection.layout import Index, mendable, open_index
 from rrtool.stages.collection.options import FindOptions
@@ -219,7 +218,6 @@ class _Asked:
         """See ``--page``."""
         if self.options.page is None:
             return
-        collection = collect(self.index.images)
         with open_artifact(self.features, Features) as queries:
             names = queries.names
         verified: dict[str, Any] = {}
@@ -229,8 +227,7 @@ class _Asked:
                 "database_local": str(self.index.local),
             }  # fmt: skip
         inputs = PageInputs(
-            ranking=str(rankings[-1]),
-            images=dict(zip(collection.names, collection.paths, strict=True)),
+            ranking=str(rankings[-1]), images=self.index.images,
             query_images=dict(zip(names, names, strict=True)), n_hits=self.options.top,
             max_queries=len(names), **verified,
         )  # fmt: skip

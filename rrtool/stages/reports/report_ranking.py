@@ -104,7 +104,8 @@ class _Page:
 
     def __init__(self, ranking: Ranking, inputs: PageInputs, files: ExitStack) -> None:
         self.ranking, self.inputs = ranking, inputs
-        self.query_names, self.database_names = ranking.query_names, ranking.database_names
+        self.query_names = ranking.query_names
+        self.database_names = Ranking.database_names.encoded(ranking)  # few are shown
         description = ranking.extra["description"]
         self.score = score_of(description)
         self.rule = MatchRule.of(description, inputs.min_inliers)
@@ -127,7 +128,7 @@ class _Page:
         verified = files.enter_context(open_artifact(self.inputs.verified, Ranking))
         for own, others in (
             (self.query_names, verified.query_names),
-            (self.database_names, verified.database_names),
+            (self.database_names, Ranking.database_names.encoded(verified)),
         ):
             require_same_names(own, self.ranking.path, others, verified.path)
         return verified if verified.is_verified else None
@@ -139,7 +140,8 @@ class _Page:
         sides = []
         for path, names in zip(paths, (self.query_names, self.database_names), strict=True):
             local = files.enter_context(open_artifact(str(path), LocalFeaturesFile))
-            require_same_names(names, self.ranking.path, local.names, local.path)
+            others = LocalFeaturesFile.names.encoded(local)
+            require_same_names(names, self.ranking.path, others, local.path)
             sides.append(local)
         return MatchDrawer(self.verified, *sides)
 
