@@ -35,7 +35,8 @@ _COLUMNS = (
     "classifier on labels alone", "on pseudo-labels too", "propagation", "both (reported)",
     "calibration error",
 )  # fmt: skip
-_OPTIONS = PropagationOptions(k=None, alpha=0.9, symmetrize="sum", device="cpu")
+Split = tuple[np.ndarray, np.ndarray]
+OPTIONS = PropagationOptions(k=None, alpha=0.9, symmetrize="sum", device="cpu")
 
 
 def main() -> None:
@@ -46,17 +47,41 @@ def main() -> None:
     parser.add_argument("--draws", type=int, default=10)
     parser.add_argument("--strategies", default=",".join(n for n in NAMES if n != "ceal"))
     arguments = parser.parse_args()
-    with open_artifact(arguments.features, Features) as features:
+    descriptors, truth = read(arguments.features, arguments.groups)
+    counts = [int(n) for n in arguments.labels.split(",")]
+    splits = [halves(len(truth), draw) for draw in range(arguments.draws)]
+    print_table(descriptors, truth, counts, arguments.strategies.split(","), splits)
+
+
+def read(path: str, groups: str) -> tuple[np.ndarray, np.ndarray]:
+    """Descriptors ``(n, d)`` in the order of the names, and the class of each."""
+    with open_artifact(path, Features) as features:
         names, descriptors = features.names, features.descriptors
     order = np.argsort(names)
-    descriptors = descriptors[order]
-    groups = load_groups(arguments.groups).labels([names[i] for i in order])
-    truth = np.unique(groups, return_inverse=True)[1]
-    counts = [int(n) for n in arguments.labels.split(",")]
+    found = load_groups(groups).labels([names[i] for i in order])
+    return descriptors[order], np.unique(found, return_inverse=True)[1]
+
+
+def halves(n: int, draw: int) -> Split:
+    """Rows to learn from, and rows to be told."""
+    order = np.random.default_rng([15, draw]).permutation(n)
+    return np.sort(order[: n // 2]), np.sort(order[n // 2 :])
+
+
+def print_table(
+    descriptors: np.ndarray,
+    truth: np.ndarray,
+    counts: list[int],
+    strategies: list[str],
+    splits: list[Split],
+) -> None:
+    """Mean and deviation over the splits, in per cent, a row for each strategy and number."""
     print("| strategy | labels | " + " | ".join(_COLUMNS) + " | seconds a cycle |")
-    for strategy in arguments.strategies.split(","):
-        runs = (_run(strategy, descriptors, truth, counts, n) for n in range(arguments.draws))
-        found = np.array([list(run) for run in runs])
+    for strategy in strategies:
+        found = np.array([
+            list(_run(strategy, descriptors, truth, counts, split, draw))
+            for draw, split in enumerate(splits)
+        ])  # fmt: skip
         for count, column in zip(counts, found.transpose(1, 2, 0), strict=True):
             cells = [f"{v.mean():.1f} ± {v.std(ddof=1):.1f}" for v in 100 * column[:-1]]
             row = [strategy, str(count), *cells, f"{column[-1].mean():.2f}"]
@@ -64,15 +89,19 @@ def main() -> None:
 
 
 def _run(
-    strategy: str, descriptors: np.ndarray, truth: np.ndarray, counts: list[int], draw: int
+    strategy: str,
+    descriptors: np.ndarray,
+    truth: np.ndarray,
+    counts: list[int],
+    split: Split,
+    draw: int,
 ) -> Iterator[list[float]]:
-    order = np.random.default_rng([15, draw]).permutation(len(truth))
-    own, other = np.sort(order[: len(order) // 2]), np.sort(order[len(order) // 2 :])
+    own, other = split
     center = center_of(descriptors, own)
     vectors, asked = (directions(descriptors[ids], center) for ids in (own, other))
     known, n_classes = truth[own], int(truth.max()) + 1
     generator, labeled = np.random.default_rng([16, draw]), np.zeros(0, np.int64)
-    model = unlabeled_model(vectors, _OPTIONS)
+    model = unlabeled_model(vectors, OPTIONS)
     for step, count in enumerate(counts):
         start = time.perf_counter()
         name = strategy if step or strategy in _COLD else "typiclust"
@@ -80,7 +109,7 @@ def _run(
         budget = min(count - len(labeled), len(pool))
         picked = STRATEGIES[name].acquire(model, labeled, pool, budget, generator).ids
         labeled = np.sort(np.concatenate([labeled, picked]))
-        model, found = learn(vectors, labeled, known[labeled], n_classes, _OPTIONS)
+        model, found = learn(vectors, labeled, known[labeled], n_classes, OPTIONS)
         seconds = time.perf_counter() - start
         told = _told(found, vectors, asked, labeled, known, model.options.k or 1)
         right = [float((scores.argmax(axis=1) == truth[other]).mean()) for scores in told]
