@@ -88,7 +88,7 @@ def _default(declared: Declared) -> str:
         return "" if not declared.default else "yes"
     value = declared.default
     return _cell(",".join(f"{part:g}" for part in value) if declared.many and declared.type is float
-                 else ",".join(value) if declared.many else str(value))  # fmt: skip
+                 else ",".join(map(str, value)) if declared.many else str(value))  # fmt: skip
 
 
 def _cell(text: str) -> str:

@@ -9,7 +9,7 @@ from rich.table import Table
 
 from rrtool.errors import printable
 
-_COLUMNS = ("mAP", "mP@1", "mP@5", "mP@10")
+_NO_SCORES = ("protocol", "setup")  # beside counts, which begin with n_
 _WIDTH_OF_FILES = 160
 
 
@@ -27,10 +27,12 @@ def print_scores(evaluated: Sequence[Mapping[str, Any]]) -> None:
         if all(description.get(key) == value for description in descriptions)
     }
     varying = [key for key in descriptions[0] if key not in shared]
-    table = Table("ranking", "setup", *_COLUMNS, *varying)
+    names = evaluated[0]["scores"][0]
+    columns = [name for name in names if name not in _NO_SCORES and not name.startswith("n_")]
+    table = Table("ranking", "setup", *columns, *varying)
     for ranking, description in zip(evaluated, descriptions, strict=True):
         for scores in ranking["scores"]:
-            values = [_percent(scores[column]) for column in _COLUMNS]
+            values = [_percent(scores[column]) for column in columns]
             differing = [printable(description.get(key, "")) for key in varying]
             table.add_row(printable(ranking["ranking"]), scores["setup"], *values, *differing)
     _console().print(table)

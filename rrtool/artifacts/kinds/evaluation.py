@@ -9,7 +9,8 @@ class Evaluation(Artifact):
 
     KIND = "evaluation"
     scores = Group(
-        "<ranking>/<setup>/average_precisions and …/precisions_at_<k>, float64, one a query, NaN "
+        "<ranking>/<setup>/average_precisions and …/precisions_at_<k>, with --scores all also "
+        "…/average_precisions_at_<k> and …/recalls_at_<k>, float64, one a query, NaN "
         "where left out; of saliency <artifact>/saliency_precisions and <artifact>/overlaps",
         prefix="",
     )

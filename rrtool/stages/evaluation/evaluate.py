@@ -7,13 +7,17 @@ import numpy as np
 
 from rrtool import ground_truth
 from rrtool.artifacts import Evaluation, Ranking, open_artifact, source_input
-from rrtool.core.evaluation.evaluation import QueryGroundTruth, RetrievalScores, retrieval_scores
+from rrtool.core.evaluation.evaluation import (
+    MORE_RULES,
+    QueryGroundTruth,
+    RetrievalScores,
+    mean_of_known,
+    retrieval_scores,
+)
 from rrtool.progress import Progress
 from rrtool.stages.amount import Amount
 from rrtool.stages.driver import Datasets, Wanted, make
 from rrtool.stages.evaluation.options import EvaluateOptions
-
-CUTOFFS = (1, 5, 10)
 
 
 def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
@@ -42,8 +46,9 @@ def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
             setups = _resolved(ranking, truth, progress)
             if options.dry_run:
                 continue
-            scores = _evaluate(ranking, truth.protocol, setups)
-            summary.append(_summary(ranking, scores, truth.describe()))
+            scores = _evaluate(ranking, truth.protocol, setups, options)
+            rules = truth.describe() | (MORE_RULES if options.scores == "all" else {})
+            summary.append(_summary(ranking, scores, rules))
         missing = max(each.n_missing_positives for each in scores)
         if missing:
             progress.message(
@@ -56,11 +61,11 @@ def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
                 f"{path}: {n_left_out} of {scores[0].n_queries} queries have nothing to find in the"
                 " database, and take no part"
             )
-        values |= _of_queries(position, scores)
+        values |= _of_queries(position, scores, options)
     if options.output is not None:
         columns = Evaluation.columns(scores=values)
         make(
-            options, Wanted(options.output, Evaluation, {"cutoffs": list(CUTOFFS)}),
+            options, Wanted(options.output, Evaluation, _settings(options)),
             lambda outputs: outputs[0].publish(columns, extra={"rankings": summary}), progress,
             amount=lambda outputs: Amount(n_queries, "queries"),
             inputs=[*inputs, source_input("ground-truth", source)],
@@ -79,27 +84,46 @@ def _resolved(
     )
 
 
+def _settings(options: EvaluateOptions) -> dict[str, Any]:
+    """What tells one evaluation from another; without the defaults of newer options."""
+    more = {"all": True} if options.scores != "short" else {}
+    return {"cutoffs": list(options.at), **more}
+
+
 def _evaluate(
-    ranking: Ranking, protocol: str, setups: Mapping[str, Sequence[QueryGroundTruth]]
+    ranking: Ranking,
+    protocol: str,
+    setups: Mapping[str, Sequence[QueryGroundTruth]],
+    options: EvaluateOptions,
 ) -> list[RetrievalScores]:
     """One per setup of the protocol."""
     ids = ranking.ids
     try:
         return [
-            retrieval_scores(ids, queries, protocol=protocol, setup=setup, cutoffs=CUTOFFS)
+            retrieval_scores(
+                ids, queries, protocol=protocol, setup=setup, cutoffs=options.at,
+                scores=ranking.scores if options.scores == "all" else None,
+            )
             for setup, queries in setups.items()
-        ]
+        ]  # fmt: skip
     except ValueError as error:
         raise ranking.damaged(error) from None
 
 
-def _of_queries(position: int, all_scores: Sequence[RetrievalScores]) -> Datasets:
+def _of_queries(
+    position: int, all_scores: Sequence[RetrievalScores], options: EvaluateOptions
+) -> Datasets:
     values = {}
     for scores in all_scores:
+        at_cutoffs = {"precisions": scores.query_precisions}
+        if options.scores == "all":
+            at_cutoffs |= {
+                "average_precisions": scores.query_truncated, "recalls": scores.query_recalls
+            }  # fmt: skip
         base = f"{position}/{scores.setup}"
         values[f"{base}/average_precisions"] = scores.average_precisions
-        for k, precisions in scores.query_precisions.items():
-            values[f"{base}/precisions_at_{k}"] = precisions
+        for name, by_cutoff in at_cutoffs.items():
+            values |= {f"{base}/{name}_at_{k}": found for k, found in by_cutoff.items()}
     return values
 
 
@@ -119,8 +143,7 @@ def _summary(
             {
                 "protocol": scores.protocol,
                 "setup": scores.setup,
-                "mAP": _number(scores.mean_average_precision),
-                **{f"mP@{k}": _number(value) for k, value in scores.precisions.items()},
+                **_means(scores),
                 "n_queries": scores.n_queries,
                 "n_left_out": scores.n_left_out,
                 "n_missing_positives": scores.n_missing_positives,
@@ -130,5 +153,13 @@ def _summary(
     }
 
 
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+def _means(scores: RetrievalScores) -> dict[str, float | None]:
+    """By the name of the score, as the table has it."""
+    found = {"mAP": scores.mean_average_precision}
+    found |= {f"mP@{k}": value for k, value in scores.precisions.items()}
+    if scores.micro_average_precision is not None:
+        more = {"mAP": scores.query_truncated, "recall": scores.query_recalls}
+        for name, by_cutoff in more.items():
+            found |= {f"{name}@{k}": mean_of_known(each) for k, each in by_cutoff.items()}
+        found["microAP"] = scores.micro_average_precision
+    return {name: None if np.isnan(value) else float(value) for name, value in found.items()}

@@ -7,6 +7,9 @@ from rrtool.errors import UsageError
 from rrtool.options import Command, OverwriteOptions, argument, option
 
 PROTOCOLS = ("groups", "revisited", "oxford5k", "instre", "holidays")
+SCORES = ("short", "all")
+CUTOFFS = (1, 5, 10)
+MOST = 1_000_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,15 @@ class EvaluateOptions(OverwriteOptions):
         None, "Rules of the scores; by default those that the ground truth comes with.",
         choices=PROTOCOLS, shapes=False,
     )  # fmt: skip
+    scores: str = option(
+        "short",
+        "Which scores of a ranking to give: short, mAP and mP@k; all, also mAP@k and recall@k of "
+        "the first k entries, and microAP of all pairs of a query and an entry by their score.",
+        choices=SCORES,
+    )  # fmt: skip
+    at: tuple[int, ...] = option(
+        CUTOFFS, "The values of k of the scores at k, in entries.", least=1, most=MOST
+    )
     output: str | None = option(
         None, "Write the scores of every query to this artifact too.",
         role="output", shapes=False, panel="Output", flags=("--output", "-o"),

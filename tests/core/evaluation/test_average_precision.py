@@ -9,8 +9,11 @@ from hypothesis import strategies as st
 
 from rrtool.core.evaluation.average_precision import (
     average_precision,
+    micro_average_precision,
     precision_at,
     ranks_without_junk,
+    recall_at,
+    truncated_average_precision,
 )
 
 # One entry of a ranked list: positive, junk, or neither.
@@ -207,3 +210,81 @@ def test_cutting_the_list_beyond_k_does_not_change_the_precision(entries, length
         np.testing.assert_array_equal(
             scores(entries[:length], n_positives)[1], scores(entries, n_positives)[1]
         )
+
+
+# --- scores of the first k entries, and of all pairs ----------------------------------------------
+
+
+def counted_at(entries, n_positives, k):
+    """AP@k and recall@k by looking at one entry after the other."""
+    area, n_hits = 0.0, 0
+    clean = [entry for entry in entries if entry != "j"]
+    for place, entry in enumerate(clean[:k], start=1):
+        if entry == "+":
+            n_hits += 1
+            area += n_hits / place
+    return area / min(k, n_positives), n_hits / n_positives
+
+
+def test_scores_of_the_first_entries_equal_counting():
+    rng = np.random.default_rng(5)
+    for _ in range(500):
+        entries = rng.choice(list("+j-"), size=rng.integers(0, 30), p=rng.dirichlet([1, 1, 1]))
+        n = int((entries == "+").sum() + rng.choice([0, 1, 5]))
+        found = ranks_without_junk(entries == "+", entries == "j")
+        cutoffs = [1, 2, 7, 100]
+        if n == 0:
+            assert np.isnan(truncated_average_precision(found, n, cutoffs)).all()
+            assert np.isnan(recall_at(found, n, cutoffs)).all()
+            continue
+        expected = [counted_at(entries, n, k) for k in cutoffs]
+        aps, recalls = zip(*expected, strict=True)
+        np.testing.assert_allclose(truncated_average_precision(found, n, cutoffs), aps, atol=1e-12)
+        np.testing.assert_allclose(recall_at(found, n, cutoffs), recalls, atol=1e-12)
+
+
+def test_scores_of_the_first_entries_hand_worked():
+    # "+-+" of 3 positives: AP@1 = 1/1, AP@2 = 1/2, AP@5 = (1 + 2/3)/3.
+    found = np.array([0, 2])
+    np.testing.assert_allclose(
+        truncated_average_precision(found, 3, (1, 2, 5)), [1, 1 / 2, 5 / 9], rtol=1e-15
+    )
+    np.testing.assert_allclose(recall_at(found, 3, (1, 2, 5)), [1 / 3, 1 / 3, 2 / 3], rtol=1e-15)
+    for function in (truncated_average_precision, recall_at):
+        with pytest.raises(ValueError, match="at least 1"):
+            function(found, 3, (0,))
+
+
+def test_micro_average_precision_equals_a_walk_over_thresholds():
+    rng = np.random.default_rng(6)
+    for _ in range(300):
+        n = int(rng.integers(1, 40))
+        scores = rng.integers(-3, 4, n) / 2 if rng.random() < 0.5 else rng.standard_normal(n)
+        right = rng.random(n) < rng.random()
+        n_positives = int(right.sum()) + int(rng.integers(0, 4))
+        if n_positives == 0:
+            continue
+        area, old_recall = 0.0, 0.0
+        for threshold in sorted(set(scores.tolist()), reverse=True):
+            kept = [bool(r) for r, s in zip(right, scores, strict=True) if s >= threshold]
+            recall = sum(kept) / n_positives
+            area += (recall - old_recall) * sum(kept) / len(kept)
+            old_recall = recall
+        found = micro_average_precision(scores, right, n_positives)
+        assert found == pytest.approx(area, rel=0, abs=1e-12)
+        order = rng.permutation(n)
+        assert micro_average_precision(scores[order], right[order], n_positives) == pytest.approx(
+            found, rel=0, abs=1e-12
+        )
+
+
+def test_micro_average_precision_hand_worked():
+    # By falling score: right; wrong; right and wrong together (2 of 4); one positive is missing.
+    scores, right = np.array([0.9, 0.8, 0.5, 0.5]), np.array([True, False, True, False])
+    assert micro_average_precision(scores, right, 3) == pytest.approx((1 + 2 / 4) / 3)
+    assert micro_average_precision(np.zeros(0), np.zeros(0, bool), 3) == 0
+    assert np.isnan(micro_average_precision(scores, ~right & right, 0))
+    with pytest.raises(ValueError, match="not a number"):
+        micro_average_precision(np.array([np.nan]), np.array([True]), 1)
+    with pytest.raises(ValueError, match="2 positives are ranked, but there are 1"):
+        micro_average_precision(scores, right, 1)

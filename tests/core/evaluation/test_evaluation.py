@@ -7,7 +7,12 @@ import warnings
 import numpy as np
 import pytest
 
-from rrtool.core.evaluation.evaluation import QueryGroundTruth, retrieval_scores
+from rrtool.core.evaluation.evaluation import (
+    QueryGroundTruth,
+    mean_of_known,
+    retrieval_scores,
+    right_among_first,
+)
 from tests.core.evaluation.test_average_precision import walk
 
 
@@ -160,3 +165,55 @@ def test_retrieval_scores_leaves_its_arguments_alone():
 def test_cutoffs_are_those_asked_for():
     result = score([[1, 0, 2]], [QueryGroundTruth([0])], cutoffs=(2,))
     assert result.precisions == {2: 0.5}
+
+
+# Query 0 ranks junk, right, wrong; query 1 has no positive; query 2 is none of the protocol.
+SHARED = (
+    [[7, 3, 0], [0, 1, 2], [4, 3, 0]],
+    [QueryGroundTruth([1, 3], [7]), QueryGroundTruth([]), QueryGroundTruth([3], is_query=False)],
+)
+SCORES = np.array([[0.9, 0.5, 0.4], [0.7, 0.5, 0.1], [0.99, 0.98, 0.97]])
+
+
+def test_scores_on_request_hand_worked():
+    result = score(*SHARED, cutoffs=(1, 2), scores=SCORES)
+    # By falling score: wrong .7; right and wrong .5 (1 of 3 right); wrong .4; wrong .1.
+    assert result.micro_average_precision == pytest.approx((1 / 3) / 2)
+    assert {k: mean_of_known(v) for k, v in result.query_recalls.items()} == {1: 0.5, 2: 0.5}
+    assert {k: mean_of_known(v) for k, v in result.query_truncated.items()} == {1: 1.0, 2: 0.5}
+    assert score(*SHARED).micro_average_precision is None
+
+
+def test_an_image_that_is_no_query_counts_nowhere():
+    result = score(*SHARED)
+    assert (result.n_queries, result.n_left_out) == (2, 1)
+    assert np.isnan(result.average_precisions).tolist() == [False, True, True]
+    assert right_among_first(np.array(SHARED[0]), SHARED[1], 1).tolist()[:2] == [1, 0]
+    assert np.isnan(right_among_first(np.array(SHARED[0]), SHARED[1], 1)[2])
+
+
+def test_a_list_keeps_its_order_in_the_list_of_all():
+    """As after rerank, where the shortlist is ranked by a score of its own."""
+    truths = [QueryGroundTruth([0]), QueryGroundTruth([1])]
+    ranks, scores = [[1, 0], [1, 0]], np.array([[-0.5, 0.9], [0.3, 0.2]])
+    # .3 right, .2 wrong, then −.5 wrong and right together.
+    assert score(ranks, truths, scores=scores).micro_average_precision == (1 / 1 + 2 / 4) / 2
+
+
+def test_micro_average_precision_is_that_of_all_pairs_at_random():
+    from rrtool.core.evaluation.average_precision import micro_average_precision
+
+    rng = np.random.default_rng(9)
+    for _ in range(20):
+        ranks, truths = random_case(rng, n_queries=8, n_ids=12)
+        scores = -np.sort(-rng.integers(0, 9, ranks.shape) / 8.0, axis=1)
+        pairs = [
+            (scores[q, place], i in truth.positives)
+            for q, truth in enumerate(truths)
+            for place, i in enumerate(ranks[q].tolist())
+            if i >= 0 and i not in truth.junk
+        ]
+        values, right = (np.array(part) for part in zip(*pairs, strict=True))
+        expected = micro_average_precision(values, right, sum(len(t.positives) for t in truths))
+        found = score(ranks, truths, scores=scores).micro_average_precision
+        assert found == pytest.approx(expected, rel=0, abs=1e-12)

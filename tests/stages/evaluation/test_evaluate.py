@@ -142,3 +142,40 @@ def test_evaluate_returns_what_it_prints(made: Path) -> None:
     assert json.loads(printed) == json.loads(json.dumps(scores))
     with pytest.raises(ArtifactError, match="another kind"):
         rrtool.evaluate([made / "f.h5"], ground_truth="folder")
+
+
+def test_scores_on_request_are_in_the_table_the_receipt_and_the_artifact(
+    made: Path, tmp_path: Path
+) -> None:
+    truth, output = "prefix:(00)", tmp_path / "e.h5"
+    (short,) = rrtool.evaluate([made / "r.h5"], ground_truth=truth, output=output)
+    assert list(short["scores"][0])[2:6] == ["mAP", "mP@1", "mP@5", "mP@10"]
+    assert not {"recall_rule", "microAP_rule", "mAP@k_rule"} & short["rules"].keys()
+    more = ("--scores", "all", "--at", "1,100", "-o", output)
+    assert_fails(run("evaluate", made / "r.h5", *TRUTH, *more), 4, "made with another --at")
+    shown = run("evaluate", made / "r.h5", *TRUTH, *more, "--overwrite")
+    assert_done(shown)
+    for title in ("mP@100", "mAP@1", "recall@100", "microAP"):
+        assert title in shown.stdout
+    assert "microAP rule: pairs of a query and an entry" in shown.stdout
+    with open_any(output) as evaluation:
+        assert evaluation.read_named("0/all/recalls_at_100").tolist() == [1, 1, 1, 1]
+        assert evaluation.read_named("0/all/recalls_at_1").tolist() == [1 / 3] * 4
+        assert evaluation.read_named("0/all/average_precisions_at_1").tolist() == [1] * 4
+        (summary,) = evaluation.rankings
+    # Every entry but the query itself is right.
+    assert summary["scores"][0]["microAP"] == summary["scores"][0]["recall@100"] == 1
+    assert summary["scores"][0]["recall@1"] == pytest.approx(1 / 3)
+    assert_fails(
+        run("evaluate", made / "r.h5", *TRUTH, "--at", "1,100", "-o", output), 4,
+        "made with another --scores",
+    )  # fmt: skip
+    assert_fails(run("evaluate", made / "r.h5", *TRUTH, "--at", "0"), 2, "--at")
+
+
+def test_a_score_that_is_no_number_is_damage(made: Path, tmp_path: Path) -> None:
+    path = damaged(
+        made / "r.h5", tmp_path / "r.h5", {"similarities": np.full((4, 4), np.nan, np.float32)}
+    )
+    assert_done(run("evaluate", path, *TRUTH))
+    assert "not a number" in assert_fails(run("evaluate", path, *TRUTH, "--scores", "all"), 4)
