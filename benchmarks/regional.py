@@ -11,17 +11,18 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
 from timing import compare, print_machine
 
 from rrtool.artifacts import open_artifact
 from rrtool.artifacts.kinds import Graph
 from rrtool.core.retrieval.ranking import rank_by_similarity, top_rows
+from rrtool.core.retrieval.regional import cross_match
 from rrtool.progress import Silent
 from rrtool.stages.diffusion.inputs import DiffusionInputs
 from rrtool.stages.diffusion.options import DiffuseOptions
 from rrtool.stages.diffusion.ranker import Ranker
 from rrtool.stages.retrieval.descriptors import Descriptors, open_described, read_descriptors
-from rrtool.stages.retrieval.search import match_regions
 
 
 def searcher(queries: Descriptors, database: Descriptors, n_queries: int) -> Callable[[], None]:
@@ -37,7 +38,10 @@ def searcher(queries: Descriptors, database: Descriptors, n_queries: int) -> Cal
                     )
                 )
             else:
-                top_rows(match_regions(queries, query, database), len(database.offsets) - 1)
+                first, last = queries.offsets[query : query + 2].tolist()
+                to_regions = queries.vectors[first:last] @ database.vectors.T
+                scores = cross_match(to_regions, np.array([0, last - first]), database.offsets)
+                top_rows(scores[0], len(database.offsets) - 1)
 
     return search
 

@@ -46,6 +46,8 @@ class ShownHit:
         is_match: whether these are enough.
         sheet: the pictures of the query and of the image.
         match: what is drawn on the sheet; None where nothing is.
+        box: x0, y0, x1, y1 of the region that matches, in pixels of the picture of the image; None
+            where it is not known, or all of it.
     """
 
     rank: int
@@ -58,6 +60,7 @@ class ShownHit:
     is_match: bool
     sheet: Sheet
     match: DrawnMatch | None = None
+    box: tuple[float, float, float, float] | None = None
 
     @property
     def picture(self) -> ShownPicture | None:

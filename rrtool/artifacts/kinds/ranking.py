@@ -25,6 +25,8 @@ class Hit:
         score: what it was ranked by.
         similarity: of the descriptors.
         n_inliers: matches that agree; None where the ranking did not verify it.
+        box: x0, y0, x1, y1 of the region of the image that matches best, pixels; None where it is
+            not known.
     """
 
     rank: int
@@ -32,8 +34,10 @@ class Hit:
     score: float
     similarity: float
     n_inliers: int | None = None
+    box: tuple[float, ...] | None = None
 
 
+_BOX = ("x0", "y0", "x1", "y1")
 _DESCRIBED: dict[str, type | tuple[type, ...]] = {
     "method": str, "network": dict, "pool": str, "whitening": str, "max_size": (int, type(None)),
     "scales": list, "query_crop": bool, "mode": str,
@@ -57,6 +61,11 @@ class Ranking(Artifact):
         optional=True, stand_in="similarities",
     )  # fmt: skip
     similarities = Column("float32", "q L", "of the descriptors")
+    hit_boxes = Column(
+        "float32", "q b 4",
+        "of search on regions: of the first b entries x0, y0, x1, y1 of the region that is most "
+        "similar to any of the query, pixels; zero where there is none", optional=True,
+    )  # fmt: skip
     n_inliers = Column("int32", "q s", "of rerank: of the first s entries", optional=True)
     n_tentative = Column("int32", "q s", "of rerank: correspondences", optional=True)
     scale_pairs = Column(
@@ -105,6 +114,11 @@ class Ranking(Artifact):
         return Ranking.n_inliers in self
 
     @property
+    def has_boxes(self) -> bool:
+        """Whether the first hits say where in the photo they match."""
+        return Ranking.hit_boxes in self
+
+    @property
     def n_verified(self) -> int:
         """How many of the first entries of each ranking ``rerank`` verified.
 
@@ -139,10 +153,12 @@ class Ranking(Artifact):
         scores = self.read(Ranking.scores, one)[0].tolist()
         similarities = self.read(Ranking.similarities, one)[0].tolist()
         inliers = self.read(Ranking.n_inliers, one)[0].tolist() if self.is_verified else []
-        entries = zip_longest(ids, scores, similarities, inliers[: len(ids)])
+        found = self.read(Ranking.hit_boxes, one)[0].tolist() if self.has_boxes else []
+        boxes = [tuple(box) for box in found]
+        entries = zip_longest(ids, scores, similarities, inliers[: len(ids)], boxes[: len(ids)])
         return [
-            Hit(rank, names[id_], score, similarity, n_inliers)
-            for rank, (id_, score, similarity, n_inliers) in enumerate(entries, start=1)
+            Hit(rank, names[id_], *values)
+            for rank, (id_, *values) in enumerate(entries, start=1)
             if id_ >= 0
         ]
 
@@ -159,12 +175,14 @@ class Ranking(Artifact):
 
     def rows(self) -> Iterator[Sequence[object]]:
         """One line a hit; see ``Artifact.rows``."""
-        yield "query", "rank", "name", "score", "similarity", "n_inliers"
+        titles = "query", "rank", "name", "score", "similarity", "n_inliers"
+        yield (*titles, *_BOX) if self.has_boxes else titles
         names = self.database_names  # all of them are shown
         for row, query in enumerate(self.query_names):
             for hit in self._hits(row, names):
                 similarity = None if math.isnan(hit.similarity) else hit.similarity
-                yield query, hit.rank, hit.name, hit.score, similarity, hit.n_inliers
+                line = query, hit.rank, hit.name, hit.score, similarity, hit.n_inliers
+                yield (*line, *(hit.box or [None] * len(_BOX))) if self.has_boxes else line
 
     def ids_before(self) -> np.ndarray:
         """The order before verification ``(q, L)``: by similarity, ties by row, no entry last."""

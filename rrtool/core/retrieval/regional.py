@@ -58,9 +58,36 @@ def cross_match(
         ``(q, n)``: the mean over the query's regions of the largest similarity; −inf where one
         side has no region.
     """
-    best = max_by_image(similarities, offsets)
-    present = np.diff(offsets) > 0
+    return mean_by_query(max_by_image(similarities, offsets), query_offsets)
+
+
+def mean_by_query(best: np.ndarray, query_offsets: np.ndarray) -> np.ndarray:
+    """What the regions of each query have found of each image, averaged.
+
+    Args:
+        best: ``(v, n)`` the largest similarity of each query region to each image; −inf for an
+            image without a region.
+        query_offsets: ``(q + 1,)``.
+
+    Returns:
+        ``(q, n)`` float64; −inf where one side has no region.
+    """
+    present = best > -np.inf
     sums = sum_by_image(np.where(present, best, 0).T.astype(np.float64), query_offsets).T
     counts = np.diff(query_offsets)[:, None]
     means = np.divide(sums, counts, out=np.full_like(sums, -np.inf), where=counts > 0)
-    return np.where(present, means, -np.inf)
+    is_empty = ~present.all(axis=0)
+    means[:, is_empty] = -np.inf
+    return means
+
+
+def best_region(queries: np.ndarray, regions: np.ndarray, usable: np.ndarray) -> int:
+    """Which region of an image is most similar to any region of a query; the first of equals.
+
+    Args:
+        queries: ``(v, d)``.
+        regions: ``(r, d)``, of one image.
+        usable: ``(r,)`` bool; one at least.
+    """
+    best = (queries @ regions.T).max(axis=0)
+    return int(np.where(usable, best, -np.inf).argmax())

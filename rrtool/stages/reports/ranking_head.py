@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +52,7 @@ class Entry:
         score: what orders it; None where it has none of that name.
         similarity: of the descriptors.
         rank_by_similarity: its rank in that order, ties by row.
+        box: x0, y0, x1, y1 of what matches of it, pixels; None where that is not known.
     """
 
     row: int
@@ -59,6 +60,7 @@ class Entry:
     score: float | None
     similarity: float
     rank_by_similarity: int
+    box: Sequence[float] | None = None
 
 
 def read_head(
@@ -79,12 +81,15 @@ def read_head(
     places, own = _first_places(ids, n_hits, is_own)
     others = (ids >= 0) & ~np.isin(ids, own)
     has_score = _has_score(ranking)
+    boxes = ranking.read(Ranking.hit_boxes, one)[0].tolist() if ranking.has_boxes else []
     hits = []
     for rank, place in enumerate(places, start=1):
         row, similarity = int(ids[place]), float(similarities[place])
         is_before = (similarities > similarity) | ((similarities == similarity) & (ids < row))
         score = scores[place] if has_score(place, scores[place]) else None
-        hits.append(Entry(row, rank, score, similarity, 1 + int((is_before & others).sum())))
+        rank_by_similarity = 1 + int((is_before & others).sum())
+        box = boxes[place] if place < len(boxes) else None
+        hits.append(Entry(row, rank, score, similarity, rank_by_similarity, box))
     return hits, own
 
 

@@ -179,6 +179,8 @@ class _Page:
     ) -> ShownHit:
         name = self.database_names[entry.row]
         sheet = Sheet(picture, self.store.show(self.database, name))
+        found = sheet.second
+        box = found.box(entry.box) if found is not None and entry.box is not None else None
         match = None
         if self.drawer is not None and verified is not None:
             match = self.drawer.draw(query, entry.row, verified, sheet)
@@ -186,5 +188,5 @@ class _Page:
         return ShownHit(
             entry.rank, name, self.truth.mark(query, entry.row), entry.score, entry.similarity,
             entry.rank_by_similarity, n_inliers, self.rule.holds(entry.similarity, n_inliers),
-            sheet, match,
+            sheet, match, box,
         )  # fmt: skip

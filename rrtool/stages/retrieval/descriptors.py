@@ -105,10 +105,10 @@ def read_descriptors(artifact: Described, progress: Progress) -> Descriptors:
     """
     vectors = artifact.descriptors.astype(np.float32, copy=False)
     good = artifact.status == 0
-    offsets = artifact.offsets if isinstance(artifact, Regions) else np.arange(len(good) + 1)
+    offsets = offsets_of_images(artifact)
     states = _clean(vectors, np.repeat(good, np.diff(offsets)))
     _tell(artifact, states, offsets, progress)
-    return Descriptors(vectors, states[0], offsets.astype(np.int64))
+    return Descriptors(vectors, states[0], offsets)
 
 
 def read_blocks(features: Features, progress: Progress) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -117,13 +117,36 @@ def read_blocks(features: Features, progress: Progress) -> Iterator[tuple[np.nda
     Raises:
         ArtifactError: not one vector is usable, which shows at the end.
     """
-    good, states = features.status == 0, [np.zeros((3, 0), dtype=bool)]
-    for start in range(0, len(good), ROWS_PER_BLOCK):
-        rows = slice(start, start + ROWS_PER_BLOCK)
-        vectors = features.read(Features.descriptors, rows).astype(np.float32, copy=False)
-        states.append(_clean(vectors, good[rows]))
-        yield vectors, states[-1][0]
-    _tell(features, np.concatenate(states, axis=1), np.arange(len(good) + 1), progress)
+    for block in read_image_blocks(features, progress):
+        yield block.vectors, block.usable
+
+
+def read_image_blocks(artifact: Described, progress: Progress) -> Iterator[Descriptors]:
+    """The descriptors of some images at a time, at most ``ROWS_PER_BLOCK`` vectors or one image.
+
+    Raises:
+        ArtifactError: not one vector is usable, which shows at the end.
+    """
+    good, states = artifact.status == 0, [np.zeros((3, 0), dtype=bool)]
+    offsets = offsets_of_images(artifact)
+    first, column = 0, type(artifact).descriptors
+    while first < len(good):
+        last = int(np.searchsorted(offsets, offsets[first] + ROWS_PER_BLOCK, side="right")) - 1
+        last = max(last, first + 1)
+        rows = slice(int(offsets[first]), int(offsets[last]))
+        vectors = artifact.read(column, rows).astype(np.float32, copy=False)
+        own = offsets[first : last + 1] - rows.start
+        states.append(_clean(vectors, np.repeat(good[first:last], np.diff(own))))
+        yield Descriptors(vectors, states[-1][0], own)
+        first = last
+    _tell(artifact, np.concatenate(states, axis=1), offsets, progress)
+
+
+def offsets_of_images(artifact: Described) -> np.ndarray:
+    """``(n + 1,)`` int64, the vectors of each image."""
+    if isinstance(artifact, Regions):
+        return artifact.offsets.astype(np.int64)
+    return np.arange(artifact.lengths["n"] + 1, dtype=np.int64)
 
 
 def _clean(vectors: np.ndarray, good: np.ndarray) -> np.ndarray:

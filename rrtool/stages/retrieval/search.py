@@ -13,38 +13,31 @@ from rrtool.core.retrieval.ranking import (
     ROWS_PER_BLOCK,
     Nearest,
     in_blocks,
-    top_rows,
 )
-from rrtool.core.retrieval.regional import cross_match
-from rrtool.errors import ArtifactError, UsageError
+from rrtool.errors import ArtifactError
 from rrtool.progress import Progress, Silent
 from rrtool.stages.amount import Amount
 from rrtool.stages.driver import Wanted, as_inputs, make
 from rrtool.stages.retrieval.descriptors import (
     DESCRIPTION,
     Described,
-    Descriptors,
     is_regional,
     open_described,
     read_blocks,
-    read_descriptors,
     read_usable,
     require_comparable,
 )
 from rrtool.stages.retrieval.options import SearchOptions
-from rrtool.stages.retrieval.search_update import (
-    Search,
-    digests_of_images,
-    ranked,
-    updated_ranking,
-)
+from rrtool.stages.retrieval.search_regions import GROUP_BYTES, RegionSearch
+from rrtool.stages.retrieval.search_update import Search, ranked, updated_ranking
 
 
 def run(options: SearchOptions, progress: Progress) -> Path:
     """Rank the database by cosine similarity to each query (thesis §2.5).
 
     Images of several descriptors (``regions``) are compared by cross-matching: for each region
-    of the query its best region of the image, averaged (R-Match, [Raz+16] in the thesis).
+    of the query its best region of the image, averaged (R-Match, [Raz+16] in the thesis). The
+    first hits come with the region of the image that is most similar to any of the query.
 
     Rows that failed in ``extract`` are in no ranking; a failed query has an empty one. With
     query expansion or database augmentation the similarities are those of the last search.
@@ -67,11 +60,13 @@ def run(options: SearchOptions, progress: Progress) -> Path:
             if isinstance(queries, Features) and isinstance(database, Features):
                 search = _ImageSearch(queries, database, asked, progress)
             else:
-                search = _RegionSearch(queries, database, asked, progress)
+                search = RegionSearch(queries, database, asked, progress)
             if options.update:
                 columns = updated_ranking(outputs[0], search, queries, database, asked, progress)
             else:
                 columns = ranked(search, queries.lengths["n"])
+            if isinstance(search, RegionSearch):
+                columns["hit_boxes"] = search.boxes(columns["ids"])
             outputs[0].publish(
                 Ranking.columns(
                     **columns,
@@ -102,11 +97,12 @@ def _amount(queries: Described, database: Described, options: SearchOptions) -> 
     """The queries, and a block of the database or, where it is looked at again, all of it."""
     n_images, d = database.lengths["n"], database.lengths["d"]
     n_queries, top = queries.lengths["n"], min(options.top or n_images, n_images)
-    held = 2 * ROWS_PER_BLOCK * d
-    if is_regional(queries, database) or options.expand or options.augment:
-        held = 2 * database.lengths.get("r", n_images) * d
+    held = 2 * (n_images if options.expand or options.augment else ROWS_PER_BLOCK) * d
     vectors = queries.lengths.get("r", n_queries) * d
-    return Amount(n_queries, "queries", 4 * (held + vectors) + 8 * n_queries * top + BLOCK_BYTES)
+    memory = 4 * (held + vectors) + 8 * n_queries * top + BLOCK_BYTES
+    if is_regional(queries, database):
+        memory += min(GROUP_BYTES, 4 * queries.lengths.get("r", n_queries) * n_images)
+    return Amount(n_queries, "queries", memory)
 
 
 def _require_regions(artifact: Described) -> None:
@@ -118,48 +114,6 @@ def _require_regions(artifact: Described) -> None:
             found=artifact.kind,
             todo="make both with extract --regions, or leave --regional out",
         )
-
-
-class _RegionSearch:
-    """Ranks images by cross-matching; see ``run``."""
-
-    def __init__(
-        self, queries: Described, database: Described, options: SearchOptions, progress: Progress
-    ) -> None:
-        if options.expand or options.augment:
-            raise UsageError("--expand and --augment average descriptors of images, not of regions")
-        self._queries = read_descriptors(queries, progress)
-        self._database = read_descriptors(database, progress)
-        self._top, self._progress = options.top, progress
-
-    def digests(self) -> tuple[np.ndarray, np.ndarray]:
-        return digests_of_images(self._queries), digests_of_images(self._database)
-
-    def __call__(
-        self, rows: np.ndarray, chosen: np.ndarray | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        images = self._database.usable_images
-        chosen = images if chosen is None else images & chosen
-        top = int(chosen.sum()) if self._top is None else min(self._top, int(chosen.sum()))
-        ids = np.full((len(rows), top), -1, dtype=np.int32)
-        similarities = np.full((len(rows), top), -np.inf, dtype=np.float32)
-        with self._progress.task("search", len(rows), "queries") as advance:
-            for place, query in enumerate(rows):
-                scores = match_regions(self._queries, int(query), self._database)
-                found = top_rows(np.where(chosen, scores, -np.inf), top)
-                ids[place, : len(found)] = found
-                similarities[place, : len(found)] = scores[found]
-                advance(1)
-        return ids, similarities
-
-
-def match_regions(queries: Descriptors, query: int, database: Descriptors) -> np.ndarray:
-    """``(n,)`` scores of all images by cross-matching with one query, −inf for none."""
-    own = slice(*queries.offsets[query : query + 2].tolist())
-    vectors = queries.vectors[own][queries.usable[own]]
-    to_regions = vectors @ database.vectors.T
-    to_regions[:, ~database.usable] = -np.inf
-    return cross_match(to_regions, np.array([0, len(vectors)]), database.offsets)[0]
 
 
 def describe(

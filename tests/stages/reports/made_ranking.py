@@ -42,6 +42,7 @@ def write_ranking(
     similarities: Sequence[Sequence[float]] | None = None,
     inliers: Sequence[Sequence[Sequence[tuple[int, int]]]] | None = None,
     boxes: Sequence[Sequence[float]] | None = None,
+    hit_boxes: Sequence[Sequence[Sequence[float]]] | None = None,
     description: Mapping[str, Any] | None = None,
 ) -> Path:
     """A ranking.
@@ -52,6 +53,7 @@ def write_ranking(
         scores, similarities: falling from 0.9 by default; scores are similarities by default.
         inliers: pairs of features of each of the first entries, all at the first scale.
         boxes: of the queries; all of each by default.
+        hit_boxes: of the first entries of each query; none by default.
     """
     n_queries = len(names[0])
     places = np.asarray(ids, dtype=np.int32).reshape(n_queries, -1)
@@ -63,6 +65,8 @@ def write_ranking(
         "similarities": made.astype(np.float32),
         "query_boxes": np.asarray(boxes or [(0, 0, *SIZE)] * n_queries, dtype=np.float32),
     }  # fmt: skip
+    if hit_boxes is not None:
+        columns["hit_boxes"] = np.asarray(hit_boxes, dtype=np.float32)
     if inliers is not None:
         columns |= _verification(inliers)
     provenance = Provenance("ranking", {}, [], NETWORK)

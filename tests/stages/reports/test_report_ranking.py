@@ -20,6 +20,7 @@ from tests.stages.reports.made_ranking import (
     DIFFUSED,
     FUSED,
     INLIERS,
+    SIZE,
     write_local,
     write_photos,
     write_ranking,
@@ -72,6 +73,19 @@ def test_page_of_a_search_shows_similarities_and_no_match(made: Path, tmp_path: 
     assert "match:" not in page
     assert "inlier" not in page
     assert page.count("This pair was not verified.") == 3
+
+
+def test_page_draws_where_a_hit_matches(made: Path, tmp_path: Path) -> None:
+    path = write_ranking(
+        tmp_path / "r.h5", (QUERIES, NAMES), [[2, 0, 1]],
+        hit_boxes=[[(20, 10, 60, 50), (0, 0, *SIZE)]],
+    )  # fmt: skip
+    page = page_of(made, path)
+    found = re.findall(
+        r'<rect class="box" x="(.*?)" y="(.*?)" width="(.*?)" height="(.*?)"/>', page
+    )
+    assert [tuple(map(float, box)) for box in found] == [(20, 10, 40, 40)] * 2  # small and opened
+    assert page.count("The box on the hit") == 1
 
 
 def test_page_of_a_fused_ranking_says_what_the_score_is_made_of(made: Path, tmp_path: Path) -> None:

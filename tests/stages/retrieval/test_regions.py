@@ -10,9 +10,11 @@ import pytest
 import torch
 from PIL import Image
 
+import rrtool as api
 from rrtool.artifacts import open_artifact
 from rrtool.artifacts.kinds import Ranking, Regions, open_any
 from rrtool.core.retrieval.pooling import gem, rmac_regions
+from rrtool.stages.retrieval import descriptors, search_regions
 from tests.stages.made_maps import network_maps, write_as_before
 from tests.tiny import (
     assert_done,
@@ -217,6 +219,46 @@ def test_search_of_regions_is_cross_matching(made: Path, tmp_path: Path, queries
         np.testing.assert_allclose(similarities[query], found, atol=1e-6)
     result = rrtool("search", made / "r.h5", made / "r.h5", "-o", tmp_path / "x.h5", "--expand", 2)
     assert_fails(result, 2, "--expand")
+
+
+def test_hits_of_regions_come_with_the_box_that_is_most_alike(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_regions, "N_BOXES", 4)
+    path = api.search(made / "r.h5", made / "r.h5", tmp_path / "s.h5")
+    with open_artifact(made / "r.h5", Regions) as regions:
+        vectors, boxes, offsets = regions.descriptors, regions.region_boxes, regions.offsets
+        bad = regions.names.index("bad.png")
+    with open_artifact(path, Ranking) as ranking:
+        ids, found, table = ranking.ids, ranking.hit_boxes, list(ranking.rows())
+        assert found.shape == (10, 4, 4)
+        assert not found[bad].any()
+        hits = ranking.hits(0)
+    for query, place in np.ndindex(10, 4):
+        if query != bad:
+            own, its = (slice(*offsets[row : row + 2]) for row in (query, ids[query, place]))
+            best = (vectors[own] @ vectors[its].T).max(axis=0)
+            chosen = (boxes[its] == found[query, place]).all(axis=1)
+            assert best[chosen].max() >= best.max() - 1e-6  # copies are alike everywhere
+    assert hits[3].box == tuple(found[0, 3].tolist())
+    assert hits[4].box is None
+    assert table[0][-4:] == ("x0", "y0", "x1", "y1")
+    assert table[1][-4:] == tuple(found[0, 0].tolist())
+    assert table[5][-4:] == (None,) * 4
+
+
+def test_search_of_regions_in_blocks_is_the_same(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = api.search(made / "r.h5", made / "r.h5", tmp_path / "whole.h5")
+    monkeypatch.setattr(descriptors, "ROWS_PER_BLOCK", 5)
+    monkeypatch.setattr(search_regions, "BLOCK_BYTES", 64)
+    monkeypatch.setattr(search_regions, "GROUP_BYTES", 600)
+    parts = api.search(made / "r.h5", made / "r.h5", tmp_path / "parts.h5")
+    with open_artifact(whole, Ranking) as first, open_artifact(parts, Ranking) as second:
+        np.testing.assert_array_equal(first.ids, second.ids)
+        np.testing.assert_allclose(first.similarities, second.similarities, atol=1e-6)
+        np.testing.assert_array_equal(first.hit_boxes, second.hit_boxes)
 
 
 def test_search_regional_asks_for_regions_on_both_sides(made: Path, tmp_path: Path) -> None:
