@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import rrtool
 from rrtool.artifacts import Features, Graph, open_artifact
 from rrtool.artifacts.output.lock import output_lock
-from rrtool.errors import ArtifactError, UsageError
+from rrtool.errors import ArtifactError, RrtoolError, UsageError
 from rrtool.files import write_failures
 from rrtool.progress import Progress
 from rrtool.stages.collection.layout import Index, mendable, wanted_index
@@ -80,14 +80,26 @@ def _indexed(folder: Path, options: IndexOptions, progress: Progress) -> Indexed
         index = _index(options)
         with mendable(index, _AGAIN):
             work = _told(index, options, progress)
-            if not index.record.exists():
+            if not index.features.exists():
                 index = index.kept()
-            rates = _bring_up_to_date(index, work, options, progress)
+            with _record_gone_with_failure(index):
+                rates = _bring_up_to_date(index, work, options, progress)
         if rates != index.rates:
             index.kept(rates=rates)
         with open_artifact(index.features, Features) as features:
             n_skipped = int(features.extra.get("n_skipped", 0))
     return Indexed(folder, work, n_skipped)
+
+
+@contextmanager
+def _record_gone_with_failure(index: Index) -> Iterator[None]:
+    """What a run wanted that has failed before it made anything is not remembered."""
+    try:
+        yield
+    except RrtoolError:
+        if not index.is_begun():
+            index.record.unlink()
+        raise
 
 
 def _index(options: IndexOptions) -> Index:

@@ -65,6 +65,11 @@ class Index:
         mapped = [self.saliency, self.object_features]
         return [self.graph, *(made + mapped if self.options["discover"] else [])]
 
+    def is_begun(self) -> bool:
+        """Whether a run has left anything of the artifacts of photos."""
+        parts = (path.with_name(f".{path.name}.parts") for path in self.of_photos())
+        return any(path.exists() for path in (*self.of_photos(), *parts))
+
     def network(self) -> dict[str, Any]:
         """The options of the network, for the commands that run it."""
         return {name: self.options[name] for name in ("network", "weights", "max_size")}
@@ -145,6 +150,8 @@ def mendable(index: Index, again: str) -> Iterator[None]:
 def wanted_index(folder: str, images: str, asked: dict[str, Any]) -> Index:
     """The index that is asked for: the one that is there, or a new one, of which nothing is there.
 
+    One whose first run has not finished takes other photos and options.
+
     Args:
         asked: values of its options, None where the index says them.
 
@@ -154,18 +161,20 @@ def wanted_index(folder: str, images: str, asked: dict[str, Any]) -> Index:
     path = Path(folder)
     images = os.path.abspath(images)
     asked = {name: _rooted(value) if name in _FILES else value for name, value in asked.items()}
+    given = {name: value for name, value in asked.items() if value is not None}
     if not os.path.lexists(path / Index.FILE):
         _require_empty(path)
-        given = {name: value for name, value in asked.items() if value is not None}
         return Index(path, images, {**_DEFAULTS, **given})
     index = open_index(folder)
+    if not any(made.exists() for made in index.of_photos()):  # no run has come so far
+        return replace(index, images=images, options={**index.options, **given})
     if index.images != images:
         raise UsageError(
             "the index is of other photos", where=folder, expected=index.images, found=images,
             todo="name another folder for these",
         )  # fmt: skip
-    for name, value in asked.items():
-        if value is not None and value != index.options[name]:
+    for name, value in given.items():
+        if value != index.options[name]:
             raise UsageError(
                 f"the index was made with another --{name.replace('_', '-')}", where=folder,
                 expected=index.options[name], found=value,

@@ -307,6 +307,19 @@ def test_other_options_photos_or_folders_are_refused(here, tmp_path):
     assert not (tmp_path / "i").exists()
 
 
+def test_first_run_that_fails_binds_to_nothing(here, tmp_path):
+    photos, index = here / "photos", tmp_path / "index"
+    with pytest.raises(UsageError, match=r"nowhere\.pth"):
+        rrtool.index(photos, index, **{**SMALL, "weights": "nowhere.pth"})
+    assert not index.exists()
+    (tmp_path / "list.txt").write_text("gone.png\n")
+    with pytest.raises(WorkFailed, match="not one of 1 images could be used"):
+        rrtool.index(tmp_path / "list.txt", index, **{**SMALL, "max_size": 48})
+    rrtool.index(photos, index, max_size=64)  # the network is as it was asked for
+    assert _digests(index) == _digests(here / "index")
+    assert json.loads((index / "index.json").read_text())["images"] == str(photos)
+
+
 def test_an_index_is_made_of_a_list_of_photos_with_skipped_ones(here, tmp_path):
     (tmp_path / "list.txt").write_text(f"{here}/photos/000.png\n{here}/gone.png\n")
     done = rrtool.index(tmp_path / "list.txt", tmp_path / "index", **SMALL)
