@@ -1,4 +1,4 @@
-"""``rrtool export``: features, rankings, matches, labels, objects → files of other programs."""
+"""``rrtool export``: features, rankings, matches, labels, boxes → files of other programs."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -12,6 +12,8 @@ from rrtool.artifacts import (
     LocalFeaturesFile,
     Objects,
     Ranking,
+    Regions,
+    Saliency,
     open_artifact,
 )
 from rrtool.artifacts.foreign.hloc import hloc_bytes
@@ -21,12 +23,13 @@ from rrtool.exchange.numpy_files import npy_pieces, npz_bytes
 from rrtool.exchange.parquet import parquet_bytes
 from rrtool.files import is_same_file, open_regular, require_place, write_durably, write_failures
 from rrtool.progress import Progress
-from rrtool.stages.exchange.labels import files_of_labels, object_pieces
+from rrtool.stages.exchange.boxes import files_of_boxes
+from rrtool.stages.exchange.labels import files_of_labels
 from rrtool.stages.exchange.local_features import local_groups
 from rrtool.stages.exchange.options import ExportOptions
 from rrtool.stages.exchange.rankings import Files, Pieces, files_of_matches, files_of_ranking
 
-_KINDS = (Features, Ranking, LocalFeaturesFile, AlState, Objects)
+_KINDS = (Features, Ranking, LocalFeaturesFile, AlState, Objects, Regions, Saliency)
 
 
 def run(options: ExportOptions, progress: Progress) -> Path:
@@ -40,10 +43,7 @@ def run(options: ExportOptions, progress: Progress) -> Path:
     """
     with open_artifact(options.artifact, *_KINDS) as artifact:
         files = _files_of(artifact, options, progress)
-        for path in files:
-            require_place(path)
-            if is_same_file(path, options.artifact):
-                raise UsageError("the output is the artifact itself", where=path)
+        _require_places(files, options)
         fresh = [path for path, pieces in files.items() if not _has(path, pieces)]
         for path in fresh:
             if path.exists() and not options.overwrite:
@@ -56,14 +56,39 @@ def run(options: ExportOptions, progress: Progress) -> Path:
             return Path(options.output)
         for path in fresh:
             with write_failures(path):
+                path.parent.mkdir(parents=True, exist_ok=True)
                 write_durably(path, files[path]())
+    _tell(files, fresh, options, progress)
+    return Path(options.output)
+
+
+def _require_places(files: Files, options: ExportOptions) -> None:
+    """Where a folder is written, it and all in it may be new.
+
+    Raises:
+        UsageError: there is no place for a file.
+    """
+    folder = Path(options.output)
+    if options.is_folder and folder.exists() and not folder.is_dir():
+        raise UsageError("the output is a file", where=folder, expected="the name of a folder")
+    if options.is_folder and not folder.exists():
+        require_place(folder)
     for path in files:
+        if not options.is_folder or path.parent.is_dir():
+            require_place(path)
+        if is_same_file(path, options.artifact):
+            raise UsageError("the output is the artifact itself", where=path)
+
+
+def _tell(files: Files, fresh: list[Path], options: ExportOptions, progress: Progress) -> None:
+    if options.is_folder:
+        progress.message(f"{len(files)} files of labels in {options.output}")
+    for path in () if options.is_folder else files:
         if path != Path(options.output):
             what = "labelling interface" if path.suffix == ".xml" else "names"
             progress.message(f"{what}: {path}")
     if not fresh:
         progress.message(f"{options.output} is up to date")
-    return Path(options.output)
 
 
 def _foretell(files: Files, fresh: list[Path], progress: Progress) -> None:
@@ -81,9 +106,8 @@ def _files_of(artifact: Artifact, options: ExportOptions, progress: Progress) ->
         return {output: lambda: [hloc_bytes(local_groups(local))]}
     if isinstance(artifact, AlState):
         return files_of_labels(artifact, form, output, options.image_prefix)
-    if isinstance(artifact, Objects):
-        objects = artifact
-        return {output: lambda: object_pieces(objects)}
+    if isinstance(artifact, (Objects, Regions, Saliency)):
+        return files_of_boxes(artifact, form, output)
     if not isinstance(artifact, Ranking):
         raise UsageError("this kind has no other form", where=artifact.path, found=artifact.kind)
     ranking = artifact

@@ -1,10 +1,9 @@
-"""Labels and lists to label, and objects, in the forms of other programs."""
+"""Labels and lists to label in the forms of other programs."""
 
-from collections.abc import Iterator, Sequence
-from itertools import pairwise
+from collections.abc import Sequence
 from pathlib import Path
 
-from rrtool.artifacts import AlState, Objects
+from rrtool.artifacts import AlState
 from rrtool.exchange import coco, fiftyone, label_studio
 from rrtool.exchange.labelled import TITLES, LabelledImage
 from rrtool.stages.exchange.rankings import Files
@@ -55,25 +54,3 @@ def _cells(image: LabelledImage) -> Sequence[object]:
     score = None if image.score is None else float(f"{image.score:.6g}")
     sure = round(image.confidence, 4) if image.suggested else None
     return image.row, image.name, image.label or None, score, image.suggested, sure
-
-
-def object_pieces(objects: Objects) -> Iterator[str]:
-    """COCO of objects: a category each, a box for every sight of it."""
-    names, sizes = objects.names, objects.image_sizes.tolist()
-    images, boxes, weights = objects.images, objects.boxes, objects.weights
-    bounds = list(enumerate(pairwise(objects.offsets.tolist()), start=1))
-    return coco.pieces(
-        (
-            {"id": row, "file_name": name, "width": width, "height": height}
-            for row, (name, (width, height)) in enumerate(zip(names, sizes, strict=True))
-        ),
-        [f"object {number}" for number, _ in bounds],
-        (
-            coco.boxed(
-                place + 1, int(images[place]), number, tuple(boxes[place].tolist()),
-                float(weights[place]),
-            )
-            for number, (start, stop) in bounds
-            for place in range(start, stop)
-        ),
-    )  # fmt: skip

@@ -23,20 +23,23 @@ _OF_FEATURES = {".npy": "npy", ".npz": "npz", ".parquet": "parquet", ".h5": "hlo
                 ".hdf5": "hloc"}  # fmt: skip
 _OF_RANKINGS = {".csv": "csv", ".tsv": "csv", ".json": "ilias", ".txt": "pairs"}
 LABELS = ("csv", "label-studio", "coco", "fiftyone")
+BOXES = ("coco", "yolo", "voc")
+FOLDERS = ("yolo", "voc")
+_BOXED = ("objects", "regions", "saliency")
 _OF_VERIFIED = {".npy": "ranks", ".h5": "hloc-matches", ".hdf5": "hloc-matches"}
 SUFFIXES = {
     "features": _OF_FEATURES,
     "ranking": {**_OF_RANKINGS, **_OF_VERIFIED},
     "local-features": {".h5": "hloc-local", ".hdf5": "hloc-local"},
     "al-state": {".csv": "csv", ".tsv": "csv", ".json": "label-studio"},
-    "objects": {".json": "coco"},
+    **{kind: {".json": "coco"} for kind in _BOXED},
 }
 FORMATS = {
     "features": FEATURES,
     "ranking": (*RANKINGS, "hloc-matches", "colmap"),
     "local-features": ("hloc-local",),
     "al-state": LABELS,
-    "objects": ("coco",),
+    **dict.fromkeys(_BOXED, BOXES),
 }
 
 
@@ -101,32 +104,44 @@ class ImportOptions(OutputOptions):
 
 @dataclass(frozen=True, kw_only=True)
 class ExportOptions(OverwriteOptions):
-    """Give out features, rankings, labels or objects in a form that other programs read."""
+    """Give out features, rankings, labels or boxes in a form that other programs read."""
 
     COMMAND: ClassVar = Command(
         "export", "rrtool.stages.exchange.export", "§2.5", "docs/formats.md", quick=False
     )
     artifact: str = argument(
-        "Features, a ranking, local features, a state of al-cycle, or objects."
+        "Features, a ranking, local features, a state of al-cycle, objects, or what saliency found."
     )
     output: str = option(
-        MISSING, "The file to write; lists of names are written beside it where it has none.",
+        MISSING,
+        "The file to write; lists of names are written beside it where it has none. Of yolo and "
+        "voc the folder.",
         role="output", shapes=False, panel="Output", flags=("--output", "-o"),
     )  # fmt: skip
     format: str = option(
         AUTO,
         "What to write: features as npy, npz, parquet or hloc; a ranking as csv, ilias, ranks or "
         "pairs, its matches as hloc-matches or colmap; local features as hloc-local; the labels "
-        "of a state, and the images it asks for, as csv, label-studio, coco or fiftyone; objects "
-        "as coco; auto goes by the suffix.",
+        "of a state, and the images it asks for, as csv, label-studio, coco or fiftyone; the boxes "
+        "of objects or of salient regions as coco, or a folder of yolo or voc; auto goes by the "
+        "suffix.",
         choices=(AUTO, *FEATURES, *RANKINGS, "hloc-matches", "hloc-local", "colmap",
-                 *LABELS[1:]),
+                 *LABELS[1:], *FOLDERS),
     )  # fmt: skip
     image_prefix: str = option(
         LOCAL_FILES,
         "What stands before the name of an image in its address, for label-studio; by default "
         "images lie where Label Studio may read local files.",
     )
+
+    @property
+    def is_folder(self) -> bool:
+        """Whether a folder is written, and no file."""
+        return self.format in FOLDERS
+
+    def written(self) -> dict[str, str]:
+        """See ``Options``: what is in a folder, only the stage knows."""
+        return {} if self.is_folder else super().written()
 
     def form_of(self, kind: str) -> str:
         """What to write of an artifact of a kind.

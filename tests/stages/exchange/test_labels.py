@@ -17,8 +17,7 @@ import pytest
 from PIL import Image
 
 import rrtool
-from rrtool.artifacts import Provenance, create
-from rrtool.artifacts.kinds import AlState, Objects
+from rrtool.artifacts.kinds import AlState
 from rrtool.errors import UsageError
 from rrtool.ground_truth.boxes import load_boxes
 from rrtool.stages.learning.labels import TakenLabels, labels_input, take_labels
@@ -270,29 +269,6 @@ def test_fiftyone_needs_names_that_differ_without_extension(tmp_path):
     state = write_state(tmp_path / "s.h5", 5, labeled=range(5), **AlState.columns(names=names))
     with pytest.raises(UsageError, match=r"in their extension alone.*a.jpg, a.png"):
         rrtool.export(state, tmp_path / "labels.json", format="fiftyone")
-
-
-def test_boxes_of_objects_come_back_as_they_went(tmp_path):
-    boxes = np.array([[0.1, 3.7, 50.3, 60], [1, 2, 1023.4, 768], [5, 5, 6.5, 7]], np.float32)
-    columns = Objects.columns(
-        names=NAMES[:3], image_sizes=np.array([[1024, 768]] * 3, np.int32), boxes=boxes,
-        regions=np.array([4, 9, 2]), weights=np.array([1, 0.5, 1], np.float32),
-        images=np.array([0, 2, 1], np.int32), offsets=np.array([0, 2, 3]),
-    )  # fmt: skip
-    facts = {"n_objects": 2, "largest": 2, "n_images_with_objects": 3, "n_images": 3,
-             "description": {}}  # fmt: skip
-    with create(tmp_path / "o.h5", Provenance("objects", {"min_images": 2})) as target:
-        target.publish(columns, extra=facts)
-    path = rrtool.export(tmp_path / "o.h5", tmp_path / "o.json")
-    found = load_boxes(str(path))
-    assert [box.name for box in found] == [NAMES[0], NAMES[2], NAMES[1]]
-    np.testing.assert_array_equal(np.array([box.box for box in found], np.float32), boxes)
-    content = json.loads(path.read_text())
-    assert content["images"][1] == {
-        "id": 1, "file_name": NAMES[1], "width": 1024, "height": 768,
-    }  # fmt: skip
-    assert [one["category_id"] for one in content["annotations"]] == [1, 1, 2]
-    assert [one["name"] for one in content["categories"]] == ["object 1", "object 2"]
 
 
 RECTANGLE = {

@@ -1,0 +1,1 @@
+"""Boxes in the forms of other programs."""
