@@ -216,7 +216,7 @@ def make_ranking(folder: Path, n: int, n_queries: int) -> None:
     )  # fmt: skip
     described = {
         "method": "made", "network": NETWORK, "pool": "made", "gem_exponent": None,
-        "whitening": "none", "max_size": None, "scales": [], "query_crop": False,
+        "whitening": "none", "max_size": None, "scales": [], "query_crop": False, "top": TOP,
         "mode": "inductive",
     }  # fmt: skip
     with create(folder / "ranking.h5", Provenance("ranking", {}, [], NETWORK)) as target:

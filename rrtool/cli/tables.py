@@ -56,7 +56,7 @@ def _describe(ranking: Mapping[str, Any]) -> dict[str, str]:
         "scales": ", ".join(f"{scale:g}" for scale in how["scales"]) or "unknown",
         "query crop": "yes" if how["query_crop"] else "no",
         "mode": how["mode"],
-        "ranked": "all" if how["top"] is None else f"first {how['top']}",
+        "ranked": "all" if how.get("top") is None else f"first {how['top']}",
         "protocol": scores["protocol"],
         "queries": f"{scores['n_queries']}, of them {scores['n_left_out']} left out (no positive)",
     }

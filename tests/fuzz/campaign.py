@@ -89,9 +89,11 @@ class Campaign:
 
 def typed_outputs(words: list[str]) -> list[str]:
     """The files that are to be written, as paths from the working folder; of an index its folder
-    too."""
+    too, and of predictions the descriptors of photos."""
     flags = output_flags(" ".join(words[:2]))
     typed = [os.path.normpath(word) for flag, word in itertools.pairwise(words) if flag in flags]
+    if words[0] == "predict":
+        return [*typed, f"{os.path.splitext(typed[0])[0]}.features.h5"]
     return [*typed, *files_of(typed[0])] if words[0] == "index" else typed
 
 

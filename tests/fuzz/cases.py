@@ -44,10 +44,10 @@ def _targets(*suffixes: str, calls: Sequence[str] = ()) -> list[Target]:
 
 
 _CHEAP = (
-    "search", "search expanded", "search regions", "rerank", "whiten fit", "whiten apply",
-    "build-graph",
+    "search", "search expanded", "search regions", "rerank", "rerank reciprocal",
+    "rerank reciprocal graph", "whiten fit", "whiten apply", "build-graph",
     "diffuse plain", "diffuse offline", "centrality", "discover", "evaluate", "inspect verify",
-    "report states",
+    "report states", "predict",
 )  # fmt: skip
 _DATASETS = ("mnist", "cifar10", "cifar10bin", "cifar100", "svhn")
 _TRUTHS = ("gnd_rev.pkl", "gnd_instre.pkl", "gnd_classic.pkl")
@@ -107,7 +107,8 @@ def _member(path: Path, rng: Random) -> Path:
 
 def _photo(corpus: Corpus, rng: Random) -> Case:
     call = rng.choice(("al-cycle photos",) * 5 + ("extract photos",) * 2
-                      + ("report photos", "saliency fs photos", "detect-local photos"))  # fmt: skip
+                      + ("report photos", "saliency fs photos", "detect-local photos",
+                         "predict photos"))  # fmt: skip
     folder = corpus.fresh(call) / "photos"
     title = apply(images.MUTATORS, folder, rng)
     if call == "report photos":  # which looks for those of its ranking
@@ -181,7 +182,7 @@ def _earlier(corpus: Corpus, rng: Random) -> Case:
     return Case("around", call, f"earlier, {name}: {title}", words, told=is_told)
 
 
-_PARTED = ("extract", "extract regions", "detect-local", "rerank", "diffuse",
+_PARTED = ("extract", "extract regions", "detect-local", "rerank", "rerank reciprocal", "diffuse",
 "saliency fs")  # fmt: skip
 
 

@@ -50,6 +50,9 @@ MORE: dict[str, tuple[str, ...]] = {
     "search long": ("fl.h5", "fl.h5", "-o", "rl.h5"),
     "detect-local photos": ("photos", "-o", "x.h5", *_NETWORK),
     "saliency fs photos": ("photos", "-o", "x.h5", *_NETWORK),
+    "rerank reciprocal graph": ("r.h5", "--method", "reciprocal", "--queries", "f.h5",
+                                "--database", "f.h5", "--graph", "g.h5", "--k1", "2",
+                                "-o", "vg.h5"),
     "whiten fit table": ("f.h5", "--groups", "groups.csv", "-o", "x.h5"),
     "whiten fit pairs": ("f.h5", "--pairs", "pairs.csv", "-o", "x.h5"),
     "whiten export": ("ckpt.pth", "--set", "made", "-o", "x.h5"),
@@ -84,6 +87,11 @@ MORE: dict[str, tuple[str, ...]] = {
     "al-cycle cifar10 binary": ("cifar10:cifar10bin", "-o", "x.h5", "--budget", "2"),
     "al-cycle cifar100": ("cifar100:cifar100", "-o", "x.h5", "--budget", "2"),
     "al-cycle svhn": ("svhn:svhn", "-o", "x.h5", "--budget", "2"),
+    "al-cycle frozen": ("--features", "f.h5", "-o", "sl.h5", "--labels", "labels.csv",
+                        "--budget", "1"),
+    "predict": ("sl.h5", "f.h5", "-o", "pr.csv"),
+    "predict photos": ("sl.h5", "photos", "-o", "x.csv", "--sort-into", "x.sorted",
+                       "--device", "cpu"),
     "al-agree table": ("a.h5", "-o", "x.h5", "--truth", "digits.csv", "--k", "5"),
     "report ranking": ("v.h5", "-o", "x.html", "--images", "images", "--query-local", "q.h5",
                        "--database-local", "d.h5", "--ground-truth", "groups.csv"),
@@ -117,9 +125,12 @@ MORE: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 CALLS = {**COMMANDS, **MORE, "whiten export made": ("ckpt.pth", "--set", "made", "-o", "we.h5")}
 # What a call reads that its words do not name.
-_LISTED = dict.fromkeys(
-    ("extract list", "extract list csv", "extract list zero", "find", "find page"), ("images",)
-)
+_LISTED = {
+    **dict.fromkeys(
+        ("extract list", "extract list csv", "extract list zero", "find", "find page"), ("images",)
+    ),
+    "predict photos": ("f.h5",),
+}
 # Training starts threads, with which autograd refuses a child; an index is of photos in one place.
 _APART = ("al-cycle", "al-pretrain", "index")
 

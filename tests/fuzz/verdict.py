@@ -21,6 +21,7 @@ DOCUMENTED = (0, 1, 2, 3, 4, 130)
 # Told, but no reason to fail: what libraries say of odd values, and lines that quote too much.
 MINOR = ("noise", "long message")
 _FAILED = (1, 2, 4)
+_FOLLOWING = ("index", "predict")  # replace what they have written before
 _LONGEST_MESSAGE = 2000
 # Words of other libraries' own complaints, which a user cannot act on.
 _NOISE = re.compile(
@@ -180,7 +181,7 @@ def _may_change(
             return (
                 entry[0] == "link"
                 or words[0] == "report"
-                or (not is_foreign and (words[0] == "index" or "--overwrite" in words))
+                or (not is_foreign and (words[0] in _FOLLOWING or "--overwrite" in words))
             )
     return False
 
@@ -201,7 +202,7 @@ def _may_appear(path: str, outputs: list[str], is_done: bool) -> bool:
         # Lists may get another name where one is in the way.
         may_be_whole = is_done or len(outputs) > 1  # the first of two, finished before the failure
         if (may_be_whole and inner == output) or inner.startswith(
-            (f"{stem}.skipped", f"{stem}.to_label")
+            (f"{stem}.skipped", f"{stem}.to_label", f"{stem}.sorted/")
         ):
             return True
         # Finished parts of a run that failed are for the next.
@@ -239,6 +240,8 @@ def results(case: Path, outputs: list[str], stdout: bytes) -> dict[str, object]:
         path = case / "work" / name
         if name.endswith(".h5"):
             found[name] = _digest(path)
+        elif name.endswith(".csv"):
+            found[name] = path.read_bytes() if path.is_file() else "missing"
     return found
 
 

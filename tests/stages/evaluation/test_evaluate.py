@@ -134,6 +134,16 @@ def test_protocols_of_the_option_are_those_of_the_ground_truth() -> None:
     assert options.PROTOCOLS == ground_truth.PROTOCOLS
 
 
+def test_evaluate_prints_of_a_ranking_that_does_not_say_how_long_it_is(made: Path, tmp_path: Path):
+    with open_any(made / "r.h5") as ranking:
+        described = ranking.extra["description"]
+    changed = {key: value for key, value in described.items() if key != "top"}
+    path = damaged(made / "r.h5", tmp_path / "r.h5", extra={"description": changed})
+    done = run("evaluate", path, *TRUTH)
+    assert_done(done)
+    assert "ranked: all" in done.stdout
+
+
 def test_evaluate_returns_what_it_prints(made: Path) -> None:
     import json
 
