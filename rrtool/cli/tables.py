@@ -32,7 +32,8 @@ def print_scores(evaluated: Sequence[Mapping[str, Any]]) -> None:
     table = Table("ranking", "setup", *columns, *varying)
     for ranking, description in zip(evaluated, descriptions, strict=True):
         for scores in ranking["scores"]:
-            values = [_percent(scores[column]) for column in columns]
+            values = [_percent(scores[column]) if column != "N-S" else f"{scores[column]:.3f}"
+                      for column in columns]  # fmt: skip
             differing = [printable(description.get(key, "")) for key in varying]
             table.add_row(printable(ranking["ranking"]), scores["setup"], *values, *differing)
     _console().print(table)

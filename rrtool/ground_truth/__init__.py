@@ -11,13 +11,19 @@ from typing import Any, Protocol
 
 from rrtool.core.evaluation.evaluation import QueryGroundTruth
 from rrtool.errors import UsageError
-from rrtool.ground_truth import groups, oxford, revisited
+from rrtool.ground_truth import groups, numbered, oxford, revisited
 from rrtool.ground_truth.names import first_few
 
-__all__ = ["PROTOCOLS", "GroundTruthSource", "detect_protocol", "load", "resolve"]
+__all__ = ["PROTOCOLS", "UKBENCH", "GroundTruthSource", "detect_protocol", "load", "resolve"]
 
+# Benchmarks whose images' names say it all: their own name is the source.
+_NUMBERED = {
+    each.protocol: each for each in (numbered.Holidays, numbered.Copydays, numbered.UkBench)
+}
+UKBENCH = numbered.UkBench.protocol
 _SOURCES = (
-    "prefix:REGEX, folder, a CSV/TSV file, a benchmark's .pkl or .mat file, or an Oxford5k folder"
+    f"prefix:REGEX, folder, {', '.join(_NUMBERED)}, a CSV/TSV file, a benchmark's .pkl or .mat "
+    "file, or an Oxford5k folder"
 )
 
 
@@ -54,15 +60,16 @@ _LOADERS: dict[str, Callable[[str], GroundTruthSource]] = {
     revisited.PROTOCOL: revisited.load_revisited,
     oxford.PROTOCOL: oxford.load_oxford,
 }
-PROTOCOLS = (*_LOADERS, revisited.INSTRE, revisited.HOLIDAYS)
+PROTOCOLS = (*_LOADERS, revisited.INSTRE, *_NUMBERED)
 
 
 def load(source: str, protocol: str | None = None) -> GroundTruthSource:
     """Reads a ground truth.
 
     Args:
-        source: `prefix:REGEX`, `folder`, or the path of a CSV/TSV file, of a revisited or
-            other benchmark's `.pkl` or `.mat` file, or of a folder of Oxford5k text files.
+        source: `prefix:REGEX`, `folder`, `holidays`, `copydays`, `ukbench`, or the path of a
+            CSV/TSV file, of a revisited or other benchmark's `.pkl` or `.mat` file, or of a folder
+            of Oxford5k text files.
         protocol: one of `PROTOCOLS`; by default the one the source's form tells.
 
     Raises:
@@ -72,7 +79,8 @@ def load(source: str, protocol: str | None = None) -> GroundTruthSource:
         raise UsageError(
             "unknown protocol", expected=f"one of {', '.join(PROTOCOLS)}", found=f"'{protocol}'"
         )
-    truth = _LOADERS[detect_protocol(source)](source)
+    found = detect_protocol(source)
+    truth = _NUMBERED[source]() if source in _NUMBERED else _LOADERS[found](source)
     if protocol not in (None, truth.protocol):
         raise UsageError(
             "the ground truth is not of the protocol asked for",
@@ -116,6 +124,8 @@ def detect_protocol(source: str) -> str:
     """
     if source.startswith(groups.PREFIX) or source == groups.FOLDER:
         return groups.PROTOCOL
+    if source in _NUMBERED:
+        return source
     path = Path(source)
     if os.path.isdir(path):  # unlike Path's, it answers no where it may not look
         if oxford.query_paths(path):

@@ -623,8 +623,8 @@ def test_load_checks_the_protocol_asked_for(revisited_path):
         load(revisited_path, "oxford5k")
     with pytest.raises(UsageError, match="expected instre, found revisited"):
         load(revisited_path, "instre")
-    with pytest.raises(UsageError, match=r"unknown protocol.*'ukbench'"):
-        load(revisited_path, "ukbench")
+    with pytest.raises(UsageError, match=r"unknown protocol.*'imagenet'"):
+        load(revisited_path, "imagenet")
 
 
 @pytest.mark.parametrize("kind", ["groups", "revisited", "oxford5k"])

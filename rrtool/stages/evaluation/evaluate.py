@@ -1,23 +1,14 @@
 """``rrtool evaluate``: rankings + ground truth → scores that carry their protocol."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from rrtool import ground_truth
 from rrtool.artifacts import Evaluation, Ranking, open_artifact, source_input
-from rrtool.core.evaluation.evaluation import (
-    MORE_RULES,
-    QueryGroundTruth,
-    RetrievalScores,
-    mean_of_known,
-    retrieval_scores,
-)
 from rrtool.progress import Progress
 from rrtool.stages.amount import Amount
 from rrtool.stages.driver import Datasets, Wanted, make
 from rrtool.stages.evaluation.options import EvaluateOptions
+from rrtool.stages.evaluation.ranking_scores import score_ranking
 
 
 def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
@@ -43,25 +34,15 @@ def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
         with open_artifact(path, Ranking) as ranking:
             inputs.append(ranking.as_input(f"ranking {position}"))
             n_queries += ranking.lengths["q"]
-            setups = _resolved(ranking, truth, progress)
+            names = ranking.query_names, ranking.database_names
+            setups = ground_truth.resolve(truth, *names, ranking.query_boxes, progress.message)
             if options.dry_run:
                 continue
-            scores = _evaluate(ranking, truth.protocol, setups, options)
-            rules = truth.describe() | (MORE_RULES if options.scores == "all" else {})
-            summary.append(_summary(ranking, scores, rules))
-        missing = max(each.n_missing_positives for each in scores)
-        if missing:
-            progress.message(
-                f"{path}: {missing} positives of the ground truth are not in the database"
-                " and take no part; these are not the scores of the full benchmark"
-            )
-        n_left_out = min(each.n_left_out for each in scores)
-        if 2 * n_left_out >= scores[0].n_queries > 0:
-            progress.message(
-                f"{path}: {n_left_out} of {scores[0].n_queries} queries have nothing to find in the"
-                " database, and take no part"
-            )
-        values |= _of_queries(position, scores, options)
+            scored = score_ranking(ranking, truth, setups, options)
+        for line in scored.news:
+            progress.message(f"{path}: {line}")
+        summary.append(scored.summary)
+        values |= {f"{position}/{name}": found for name, found in scored.values.items()}
     if options.output is not None:
         columns = Evaluation.columns(scores=values)
         make(
@@ -75,91 +56,7 @@ def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
     return summary
 
 
-def _resolved(
-    ranking: Ranking, truth: ground_truth.GroundTruthSource, progress: Progress
-) -> Mapping[str, Sequence[QueryGroundTruth]]:
-    """What each query should find, by setup of the protocol."""
-    return ground_truth.resolve(
-        truth, ranking.query_names, ranking.database_names, ranking.query_boxes, progress.message
-    )
-
-
 def _settings(options: EvaluateOptions) -> dict[str, Any]:
     """What tells one evaluation from another; without the defaults of newer options."""
-    more = {"all": True} if options.scores != "short" else {}
+    more = {"all": True} if options.scores == "all" else {}
     return {"cutoffs": list(options.at), **more}
-
-
-def _evaluate(
-    ranking: Ranking,
-    protocol: str,
-    setups: Mapping[str, Sequence[QueryGroundTruth]],
-    options: EvaluateOptions,
-) -> list[RetrievalScores]:
-    """One per setup of the protocol."""
-    ids = ranking.ids
-    try:
-        return [
-            retrieval_scores(
-                ids, queries, protocol=protocol, setup=setup, cutoffs=options.at,
-                scores=ranking.scores if options.scores == "all" else None,
-            )
-            for setup, queries in setups.items()
-        ]  # fmt: skip
-    except ValueError as error:
-        raise ranking.damaged(error) from None
-
-
-def _of_queries(
-    position: int, all_scores: Sequence[RetrievalScores], options: EvaluateOptions
-) -> Datasets:
-    values = {}
-    for scores in all_scores:
-        at_cutoffs = {"precisions": scores.query_precisions}
-        if options.scores == "all":
-            at_cutoffs |= {
-                "average_precisions": scores.query_truncated, "recalls": scores.query_recalls
-            }  # fmt: skip
-        base = f"{position}/{scores.setup}"
-        values[f"{base}/average_precisions"] = scores.average_precisions
-        for name, by_cutoff in at_cutoffs.items():
-            values |= {f"{base}/{name}_at_{k}": found for k, found in by_cutoff.items()}
-    return values
-
-
-def _summary(
-    ranking: Ranking, all_scores: Sequence[RetrievalScores], rules: dict[str, str]
-) -> dict[str, Any]:
-    """JSON-compatible scores, with everything they depend on.
-
-    Args:
-        rules: of the protocol: what counts as positive and as junk, how precision is averaged.
-    """
-    return {
-        "ranking": ranking.path,
-        "description": ranking.described(),
-        "rules": rules,
-        "scores": [
-            {
-                "protocol": scores.protocol,
-                "setup": scores.setup,
-                **_means(scores),
-                "n_queries": scores.n_queries,
-                "n_left_out": scores.n_left_out,
-                "n_missing_positives": scores.n_missing_positives,
-            }
-            for scores in all_scores
-        ],
-    }
-
-
-def _means(scores: RetrievalScores) -> dict[str, float | None]:
-    """By the name of the score, as the table has it."""
-    found = {"mAP": scores.mean_average_precision}
-    found |= {f"mP@{k}": value for k, value in scores.precisions.items()}
-    if scores.micro_average_precision is not None:
-        more = {"mAP": scores.query_truncated, "recall": scores.query_recalls}
-        for name, by_cutoff in more.items():
-            found |= {f"{name}@{k}": mean_of_known(each) for k, each in by_cutoff.items()}
-        found["microAP"] = scores.micro_average_precision
-    return {name: None if np.isnan(value) else float(value) for name, value in found.items()}

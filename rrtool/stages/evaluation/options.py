@@ -6,7 +6,7 @@ from typing import ClassVar
 from rrtool.errors import UsageError
 from rrtool.options import Command, OverwriteOptions, argument, option
 
-PROTOCOLS = ("groups", "revisited", "oxford5k", "instre", "holidays")
+PROTOCOLS = ("groups", "revisited", "oxford5k", "instre", "holidays", "copydays", "ukbench")
 SCORES = ("short", "all")
 CUTOFFS = (1, 5, 10)
 MOST = 1_000_000_000
@@ -25,7 +25,8 @@ class EvaluateOptions(OverwriteOptions):
     ground_truth: str | None = option(
         None,
         "What each query should find: prefix:REGEX, folder, a CSV name,label, a benchmark's .pkl "
-        "or .mat (revisited, classic, INSTRE, Holidays), or an Oxford5k folder.",
+        "or .mat (revisited, classic, INSTRE, Holidays), an Oxford5k folder, or the name of a "
+        "benchmark whose images' own names say it: holidays, copydays, ukbench.",
         role="file", panel="Inputs",
     )  # fmt: skip
     boxes: str | None = option(

@@ -23,10 +23,12 @@ class Truth:
     scores: Sequence[tuple[str, RetrievalScores]] = ()
 
     def mark(self, query: int, row: int) -> str | None:
-        """What an image is to a query; None without a ground truth."""
+        """What an image is to a query; None without a ground truth of it."""
         if not len(self.queries):
             return None
         truth = self.queries[query]
+        if not truth.is_query:
+            return None
         if row in truth.junk:
             return NOT_COUNTED
         return RIGHT if row in truth.positives else WRONG

@@ -124,7 +124,7 @@ def test_evaluate_wants_rankings_and_one_truth() -> None:
     with pytest.raises(UsageError, match="--ground-truth or --boxes"):
         rrtool.evaluate(["r.h5"], ground_truth="folder", boxes="b.csv")
     with pytest.raises(OptionError, match=r"unknown --protocol \(expected groups, revisited"):
-        rrtool.evaluate(["r.h5"], ground_truth="folder", protocol="ukbench")
+        rrtool.evaluate(["r.h5"], ground_truth="folder", protocol="imagenet")
 
 
 def test_protocols_of_the_option_are_those_of_the_ground_truth() -> None:
@@ -189,3 +189,23 @@ def test_a_score_that_is_no_number_is_damage(made: Path, tmp_path: Path) -> None
     )
     assert_done(run("evaluate", path, *TRUTH))
     assert "not a number" in assert_fails(run("evaluate", path, *TRUTH, "--scores", "all"), 4)
+
+
+def test_benchmarks_of_named_photos_are_scored_by_their_name_alone(tmp_path: Path) -> None:
+    """Rankings of another program; UKBench's own score stands beside mAP."""
+    names = [f"ukbench{i:05d}.jpg" for i in range(8)]
+    orders = {names[0]: (0, 1, 4, 2), names[4]: (4, 5, 6, 7)}
+    rows = [f"{q},{names[i]},{9 - place}" for q, order in orders.items()
+            for place, i in enumerate(order)]  # fmt: skip
+    (tmp_path / "r.csv").write_text("\n".join(["query,image,score", *rows]))
+    (tmp_path / "names.txt").write_text("\n".join(names))
+    ranking = rrtool.import_(tmp_path / "r.csv", tmp_path / "r.h5", names=tmp_path / "names.txt")
+    done = run("evaluate", ranking, "--ground-truth", "ukbench", "-o", tmp_path / "e.h5")
+    assert_done(done)
+    assert "N-S" in done.stdout
+    assert "3.500" in done.stdout
+    assert "N-S rule: mean number of positives among the first 4 entries" in done.stdout
+    with open_any(tmp_path / "e.h5") as evaluation:
+        assert evaluation.read_named("0/all/right_among_first_4").tolist() == [3, 4]
+        assert evaluation.rankings[0]["scores"][0]["N-S"] == 3.5
+    assert_fails(run("evaluate", ranking, "--ground-truth", "holidays"), 2, "100000.jpg")
