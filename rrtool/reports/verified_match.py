@@ -22,7 +22,7 @@ class DrawnMatch:
 
     Attributes:
         n_inliers: how many there are, drawn or not.
-        outlines: the ellipses on both pictures, one entry a correspondence.
+        outlines: the ellipses on both pictures, one entry a correspondence, large ones first.
         lines: from centre to centre, one entry a correspondence.
     """
 
@@ -98,7 +98,9 @@ class Sheet:
             if part.picture is None:
                 return None
             sides.append(ellipses.resized(part.picture.factor * part.scale).moved(part.corner))
-        good = np.logical_and(*map(_are_finite, sides))
+        good = np.flatnonzero(np.logical_and(*map(_are_finite, sides)))
+        # Small ones lie above large ones, where they can be pointed at.
+        good = good[np.argsort(-np.linalg.det(sides[0].covariances[good]), kind="stable")]
         one, other = (Ellipses(side.means[good], side.covariances[good]) for side in sides)
         ends = np.hstack([one.centres(), other.centres()]).tolist()
         return DrawnMatch(

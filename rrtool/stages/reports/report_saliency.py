@@ -12,6 +12,7 @@ from PIL import Image
 from rrtool.artifacts import Objects, Regions, Saliency, open_artifact
 from rrtool.errors import ArtifactError
 from rrtool.ground_truth.boxes import QueryBox, boxes_of_images
+from rrtool.images.short_names import common_folder, short_names
 from rrtool.progress import Progress
 from rrtool.reports.document import facts_of, warning_of
 from rrtool.reports.drawing import Colour, draw_box
@@ -107,6 +108,7 @@ class _Collection:
         self._objects = objects
         self._pictures = pictures
         self._names, self._offsets = objects.names, objects.offsets
+        self._shown_names = short_names(self._names)
         self._images, self._boxes = objects.images, objects.boxes
         self._rows = {name: row for row, name in enumerate(self._names)}
         self._n_shown = min(_N_OBJECTS, len(self._offsets) - 1)
@@ -121,15 +123,20 @@ class _Collection:
                 advance(1)
 
     def _shown(self, members: range) -> ShownObject:
-        names = [self._names[self._images[member]] for member in members]
-        photo = self._pictures.load(names[0], _PHOTO)
+        rows = [self._images[member] for member in members]
+        names = [self._shown_names[row] for row in rows]
+        photo = self._pictures.load(self._names[rows[0]], _PHOTO)
         box = self._boxes[members[0]]
         crops = [
-            (name, self._pictures.crop(name, self._boxes[member], _CROPPED_FROM, _CROP))
-            for name, member in zip(names[:_N_CROPS], members, strict=False)
+            (names[place], self._crop(rows[place], members[place]))
+            for place in range(min(_N_CROPS, len(rows)))
         ]
         drawn = photo and draw_box(photo[0], box * photo[1], 2, REGION_COLOUR)
         return ShownObject(drawn, crops, names[_N_CROPS:])
+
+    def _crop(self, row: int, member: int) -> Image.Image | None:
+        box = self._boxes[member]
+        return self._pictures.crop(self._names[row], box, _CROPPED_FROM, _CROP)
 
     def in_image(self, name: str) -> list[int]:
         """Numbers, from 1, of the objects on the page that the image shows."""
@@ -168,6 +175,7 @@ class _Views:
         if features is not None:
             self._maps.insert(0, _Maps(features, "feature saliency"))
         self._names, self._collection, self._pictures = saliency.names, collection, pictures
+        self._shown_names = short_names(self._names)
         self._truth: list[list[QueryBox]] = [[]] * len(self._names)
         if options.boxes is not None:
             self._truth = boxes_of_images(options.boxes, self._names)
@@ -191,7 +199,8 @@ class _Views:
             for row in self._rows:
                 name = self._names[row]
                 numbers = self._collection.in_image(name) if self._collection else []
-                yield ShownImage(name, self._columns(name, self._truth[row]), numbers)
+                views = self._columns(name, self._truth[row])
+                yield ShownImage(self._shown_names[row], views, numbers)
                 advance(1)
 
     def _columns(self, name: str, truth: list[QueryBox]) -> list[tuple[str, Image.Image | None]]:
@@ -245,4 +254,6 @@ def _facts(main: Saliency | Objects, found: Objects | None) -> dict[str, str]:
     described = {**options, "network": main.network}
     if found is not None:
         described["discovery"] = found.options
-    return {**facts_of(described), main.kind: main.path, "made": main.created}
+    folder = common_folder(main.names)
+    where = {"photos": folder} if folder else {}
+    return {**facts_of(described), main.kind: main.path, **where, "made": main.created}

@@ -197,11 +197,11 @@ def test_a_click_opens_a_hit_and_one_beside_it_closes_it(browser: Browser, page:
 def test_matches_lie_where_their_features_are(browser: Browser, page: Path) -> None:
     browser.show(page)
     browser.value("document.getElementById('q1h1').showPopover()")
-    shown = browser.value(each(":popover-open .lines path", "e.getAttribute('d')"))
+    shown = browser.value(each(":popover-open .line", "e.getAttribute('d')"))
     assert len(shown) == len(PAIRS)
     # Of equal size on both sides: 200 × 100 each, 12 between them; the cells are of 20 pixels.
     ends = browser.value(
-        each(":popover-open .lines path", "[0, e.getTotalLength()].map((at) => e.getPointAtLength"
+        each(":popover-open .line", "[0, e.getTotalLength()].map((at) => e.getPointAtLength"
              "(at)).flatMap((p) => [p.x, p.y])")
     )  # fmt: skip
     centres = [(50, 30, 212 + 90, 70)]  # the feature 12 is not the strongest, but drawn
@@ -210,7 +210,7 @@ def test_matches_lie_where_their_features_are(browser: Browser, page: Path) -> N
     # Circles with a radius of one cell: the points of a border are 20 pixels from the centre.
     place = ends.index(min(ends, key=lambda end: abs(end[0] - 50) + abs(end[1] - 30)))
     borders = browser.value(
-        each(":popover-open .outlines path", "[...Array(64).keys()].map((i) => e.getPointAtLength"
+        each(":popover-open .outline", "[...Array(64).keys()].map((i) => e.getPointAtLength"
              "(i / 64 * e.getTotalLength())).map((p) => [p.x, p.y])")
     )  # fmt: skip
     points = np.array(borders[place])
@@ -218,11 +218,39 @@ def test_matches_lie_where_their_features_are(browser: Browser, page: Path) -> N
     assert min(len(first), len(second)) >= 30
     np.testing.assert_allclose(np.hypot(*(first - (50, 30)).T), 20, atol=0.2)
     np.testing.assert_allclose(np.hypot(*(second - (302, 70)).T), 20, atol=0.2)
-    colours = browser.value(each(":popover-open .outlines path", "getComputedStyle(e).stroke"))
+    colours = browser.value(each(":popover-open .outline", "getComputedStyle(e).stroke"))
     assert len(set(colours)) == len(PAIRS)
-    assert browser.value(each(":popover-open .lines path", "getComputedStyle(e).stroke")) == colours
+    assert browser.value(each(":popover-open .line", "getComputedStyle(e).stroke")) == colours
     # The box of the query is on its side.
     assert browser.value(each(":popover-open .box", "e.getBBox().width")) == [100]
+
+
+def test_one_match_of_many_is_seen_alone_by_pointing_or_by_keys(
+    browser: Browser, page: Path
+) -> None:
+    browser.show(page)
+    browser.click("[popovertarget=q1h1]")
+    faded = each(":popover-open .joined", "getComputedStyle(e).opacity < 0.2")
+    assert browser.value(faded) == [False] * len(PAIRS)
+    for number in range(len(PAIRS)):  # from one to the next, behind the button that closes
+        browser.press("Tab")
+        label = f"inlier {number + 1} of {len(PAIRS)}"
+        assert browser.value("document.activeElement.getAttribute('aria-label')") == label
+        assert browser.value(faded) == [place != number for place in range(len(PAIRS))]
+    browser.value("document.activeElement.blur()")
+    assert browser.value(faded) == [False] * len(PAIRS)
+    # The middle of an ellipse is enough; that of feature 12 is pair 0, wherever it is drawn.
+    where = browser.value(
+        "(({a, d, e, f}) => [a * 50 + e, d * 30 + f])"
+        "(document.querySelector(':popover-open .pair').getScreenCTM())"
+    )
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=where[0], y=where[1])
+    ends = browser.value(
+        each(":popover-open .joined:hover .line", "((p) => [p.x, p.y])(e.getPointAtLength(0))")
+    )
+    np.testing.assert_allclose(ends, [[50, 30]], atol=0.06)
+    assert sorted(browser.value(faded)) == [False, *[True] * (len(PAIRS) - 1)]
+    browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=1, y=1)
 
 
 def test_page_says_what_matches_and_what_does_not(browser: Browser, page: Path) -> None:

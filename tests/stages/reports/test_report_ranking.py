@@ -102,7 +102,7 @@ def test_page_of_a_fused_ranking_says_what_the_score_is_made_of(made: Path, tmp_
         "not verified similarity 0.100 (no. 4) 3.png",
     ]
     assert "1 match: 5 or more inliers." in page
-    assert page.count('<g class="outlines">') == 2
+    assert page.count('<g class="all-joined">') == 2
     assert "9 inliers, all drawn" in page
     assert page.count("Fewer than 5 also agree by chance.") == 1
     assert page.count("No two matches agree.") == 1
@@ -241,7 +241,7 @@ def test_a_photo_that_is_gone_leaves_a_place(made: Path, tmp_path: Path) -> None
     )
     page = page_of(made, path, images=str(photos), **local_of(made))
     assert page.count(">no picture<") == 2  # among the hits, and where it is opened
-    assert page.count('<g class="outlines">') == 1
+    assert page.count('<g class="all-joined">') == 1
 
 
 def test_an_empty_ranking_says_so(made: Path, tmp_path: Path) -> None:
