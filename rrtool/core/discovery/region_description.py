@@ -77,6 +77,7 @@ def describe_by_regions(
     regions: Sequence[Regions],
     exponent: float,
     aggregation: str = "weighted",
+    whole: float = 0.0,
 ) -> DescribedImage:
     """Pool the regions of every scale, and aggregate them to one descriptor.
 
@@ -88,6 +89,8 @@ def describe_by_regions(
         aggregation: how an image's descriptor adds up those of its regions: ``weighted`` by π,
             our default, so that many small regions do not outvote the object; or their plain
             ``sum``, as in the thesis.
+        whole: share of the whole map in the descriptor of each scale, the rest is its regions';
+            0 is the thesis's FS.EGM or OS.EGM, 1 plain GeM.
     """
     k = len(activations[0])
     vectors, shares, scales = [np.zeros((0, k), np.float32)], [np.zeros((0, 4))], [np.zeros(0)]
@@ -103,13 +106,15 @@ def describe_by_regions(
         scales.append(np.full(len(pooled), scale))
         saliencies.append(region_saliency(saliency_maps[scale], boxes))
         weights.append(share)
-        if not len(pooled):
-            n_without += 1
-            whole = np.array([[0, 0, width, height]], dtype=np.int32)
-            pooled, share = pool_regions(maps, whole, exponent), np.ones(1)
+        n_without += not len(pooled)
         if aggregation == "sum":
             share = np.ones(len(pooled))
         total = (pooled * share[:, None]).sum(axis=0, keepdims=True).astype(np.float32)
+        share_of_whole = whole if len(pooled) else 1.0
+        if share_of_whole:
+            everything = np.array([[0, 0, width, height]], dtype=np.int32)
+            global_one = l2_normalize(pool_regions(maps, everything, exponent))
+            total = (1 - share_of_whole) * l2_normalize(total) + share_of_whole * global_one
         per_scale.append(torch.from_numpy(l2_normalize(total)))
     return DescribedImage(
         np.concatenate(vectors),

@@ -58,6 +58,12 @@ class SalientOptions(Options):
         "plain sum.",
         choices=AGGREGATIONS, panel="Salient regions",
     )  # fmt: skip
+    whole: float = option(
+        0.0,
+        "Share of the whole photo in its descriptor; the rest is its regions'. With 0 it is "
+        "described by them alone, as in the thesis.",
+        least=0, most=1, panel="Salient regions",
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -61,6 +61,7 @@ def describe_batch(
             regions[i * len(scales) : (i + 1) * len(scales)],
             options.gem_exponent,
             options.aggregate,
+            options.whole,
         )
         for i in range(n_images)
     ]

@@ -161,6 +161,31 @@ def test_fs_descriptor_is_the_weighted_sum_of_its_regions(made: Path, tmp_path: 
             np.testing.assert_allclose(plain[row], expected, atol=1e-5)
 
 
+@pytest.mark.parametrize("whole", [0.25, 1])
+def test_whole_photo_has_its_share_in_the_descriptor(
+    made: Path, tmp_path: Path, whole: float
+) -> None:
+    options = ("--features", tmp_path / "f.h5", "--whole", whole)
+    with (
+        open_artifact(fs_on_maps(made, tmp_path, *options), Regions) as regions,
+        open_artifact(tmp_path / "f.h5", Features) as features,
+        open_artifact(made / "m.h5", ActivationMaps) as maps,
+    ):
+        vectors = regions.descriptors.astype(np.float64)
+        n_mixed = 0
+        for row, (first, last) in enumerate(pairwise(regions.offsets)):
+            activations = activations_of(maps, row)
+            if first == last or not activations.size:
+                continue
+            height, width = activations.shape[1:]
+            by_regions = unit(regions.region_weights[first:last] @ vectors[first:last])
+            everything = gem(activations, 0, 0, width, height)
+            expected = unit((1 - whole) * by_regions + whole * everything)
+            np.testing.assert_allclose(features.descriptors[row], expected, atol=1e-5)
+            n_mixed += 1
+        assert n_mixed == 7
+
+
 def fs_on_maps(made: Path, folder: Path, *options: object) -> Path:
     """The feature saliency of the maps by other options."""
     output = folder / "r.h5"
