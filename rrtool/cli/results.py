@@ -22,6 +22,14 @@ _MOST_KINDS = 6  # of other files, named beside their number
 
 def show_path(path: Path, console: Progress, as_json: bool) -> None:
     """The path of an artifact; exit code 3 if some inputs were skipped."""
+    facts = _facts_of(path, console)
+    emit_path(path, as_json, lambda: facts)
+    if facts.get("n_skipped"):
+        raise typer.Exit(EXIT_SKIPPED)
+
+
+def _facts_of(path: Path, console: Progress) -> dict[str, Any]:
+    """What an artifact knows of itself; what it left out is said."""
     from rrtool.artifacts import open_artifact, skipped_list_path
 
     with open_artifact(path) as artifact:
@@ -34,9 +42,7 @@ def show_path(path: Path, console: Progress, as_json: bool) -> None:
         console.message(f"{files}; see {skipped_list_path(path)}")
     if n_skipped:
         console.message(f"{n_skipped} inputs were skipped: see {skipped_list_path(path)}")
-    emit_path(path, as_json, lambda: facts)
-    if n_skipped:
-        raise typer.Exit(EXIT_SKIPPED)
+    return facts
 
 
 def show_scores(scores: list[dict[str, Any]], console: Progress, as_json: bool) -> None:
@@ -139,6 +145,8 @@ def show_index(made: "Indexed", console: Progress, as_json: bool) -> None:
     """The folder of the index; exit code 3 if some photos were skipped."""
     if not made.work.told:
         console.message(f"{made.path} is up to date")
+    if made.features is not None:
+        _facts_of(made.features, console)
     facts = {"n_photos": made.work.n_photos, "n_computed": made.work.n_computed,
              "n_skipped": made.n_skipped}  # fmt: skip
     emit_path(made.path, as_json, lambda: facts)

@@ -31,11 +31,13 @@ class Indexed:
         path: the folder of the index.
         work: what was to be done.
         n_skipped: photos that cannot be used.
+        features: the path of those of the photos; None where nothing was to be made.
     """
 
     path: Path
     work: Work
     n_skipped: int = 0
+    features: Path | None = None
 
 
 def run(options: IndexOptions, progress: Progress) -> Indexed:
@@ -88,7 +90,7 @@ def _indexed(folder: Path, options: IndexOptions, progress: Progress) -> Indexed
             index.kept(rates=rates)
         with open_artifact(index.features, Features) as features:
             n_skipped = int(features.extra.get("n_skipped", 0))
-    return Indexed(folder, work, n_skipped)
+    return Indexed(folder, work, n_skipped, index.features)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from rrtool.artifacts.output.lock import output_lock
 from rrtool.errors import ArtifactError, UsageError, WorkFailed
 from rrtool.images.collection import collect
 from rrtool.stages.collection import index as index_stage
-from tests.tiny import Told, assert_done, assert_fails, make_pictures, picture
+from tests.tiny import Told, assert_done, assert_fails, make_pictures, picture, skipped_rows
 from tests.tiny import rrtool as command
 
 SMALL = {"network": "squeezenet1_1", "weights": "none", "max_size": 64, "device": "cpu"}
@@ -114,9 +114,15 @@ def test_a_run_that_was_interrupted_goes_on(here, monkeypatch):
 
 def test_photos_that_cannot_be_read_are_told(here, capsys):
     (here / "photos" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"0" * 40)
-    result = command("index", here / "photos", "-o", here / "index", "--device", "cpu")
-    assert result.exit_code == 3
-    assert (here / "index" / "features.skipped.tsv").exists()
+    (here / "photos" / "notes.txt").write_text("words")
+    call = ("index", here / "photos", "-o", here / "index", "--device", "cpu")
+    for result in (command(*call), command(*call)):  # the next night too
+        assert result.exit_code == 3
+        assert (
+            f"1 inputs were skipped: see {here / 'index' / 'features.skipped.tsv'}" in result.stderr
+        )
+        assert "1 other files were passed over (.txt 1)" in result.stderr
+    assert skipped_rows(here / "index" / "features.h5").keys() == {"bad.png", "notes.txt"}
 
 
 def test_one_photo_has_no_graph_and_more_have(tmp_path):
