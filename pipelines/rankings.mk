@@ -16,6 +16,8 @@ CENTER = $(if $(filter efficientnet_lite0,$(NETWORK)),--center $(DATABASE).h5)
 # Of the graph and the diffusion; empty: the defaults of rrtool.
 K ?= $(if $(THESIS),50)
 KQ ?= $(if $(THESIS),10)
+# Entries that each ranking keeps; empty: all photos of up to 8000, 1000 of more.
+TOP ?=
 QE ?= 10
 QE_ALPHA ?= 3
 SCORE ?= $(if $(THESIS),inliers,fused)
@@ -48,7 +50,7 @@ $(OUT)/%-whitened.h5: $(OUT)/%.h5 $(DATABASE).h5 $(WHITENING)
 	$(RUN) whiten apply $< $(WHITENING) $(if $(THESIS),,--center $(DATABASE).h5) -o $@ --overwrite
 
 $(OUT)/global.h5: $(Q) $(D)
-	$(RUN) search $(Q) $(D) -o $@ --overwrite
+	$(RUN) search $(Q) $(D) $(if $(TOP),--top $(TOP)) -o $@ --overwrite
 
 $(OUT)/dsm.h5: $(OUT)/global.h5 $(OUT)/query-local.h5 $(OUT)/database-local.h5
 	$(RUN) rerank $< --query-local $(OUT)/query-local.h5 \
@@ -58,13 +60,13 @@ $(OUT)/graph.h5: $(D)
 	$(RUN) build-graph $< $(if $(K),--k $(K)) -o $@ --overwrite
 
 $(OUT)/d.h5: $(OUT)/graph.h5 $(Q) $(D)
-	$(RUN) diffuse --graph $< --queries $(Q) --database $(D) $(if $(KQ),--kq $(KQ)) -o $@ --overwrite
+	$(RUN) diffuse --graph $< --queries $(Q) --database $(D) $(if $(KQ),--kq $(KQ)) $(if $(TOP),--top $(TOP)) -o $@ --overwrite
 
 $(OUT)/dsm-d.h5: $(OUT)/graph.h5 $(Q) $(D) $(OUT)/dsm.h5
-	$(RUN) diffuse --graph $< --queries $(Q) --database $(D) --seeds $(OUT)/dsm.h5 -o $@ --overwrite
+	$(RUN) diffuse --graph $< --queries $(Q) --database $(D) --seeds $(OUT)/dsm.h5 $(if $(TOP),--top $(TOP)) -o $@ --overwrite
 
 $(OUT)/qe.h5: $(Q) $(D)
-	$(RUN) search $(Q) $(D) --expand $(QE) --expand-alpha $(QE_ALPHA) -o $@ --overwrite
+	$(RUN) search $(Q) $(D) --expand $(QE) --expand-alpha $(QE_ALPHA) $(if $(TOP),--top $(TOP)) -o $@ --overwrite
 
 $(OUT)/reciprocal.h5: $(OUT)/global.h5 $(Q) $(D)
 	$(RUN) rerank $< --method reciprocal --queries $(Q) --database $(D) -o $@ --overwrite

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import pickle
 import subprocess
+import sys
 from pathlib import Path
-
-import pytest
 
 from rrtool.artifacts.kinds import open_any
 from tests.pipelines.making import make, uuids
@@ -47,10 +46,8 @@ def test_folder_pipeline_ends_in_the_table_and_runs_again_only_for_new_photos(
     }
 
 
-@pytest.mark.parametrize("pipeline", ["roxford.mk"])
-def test_revisited_pipeline_on_ground_truth_in_its_format(tmp_path: Path, pipeline: str) -> None:
-    data = tmp_path / "data"
-    data.mkdir()
+def revisited_data(data: Path, dataset: str) -> list[str]:
+    """Two queries and a gallery of ten, in the format of a benchmark; the names of all twelve."""
     make_pictures(data / "jpg", 12)
     names = [f"{i:03d}" for i in range(12)]
     for name in names:
@@ -63,8 +60,13 @@ def test_revisited_pipeline_on_ground_truth_in_its_format(tmp_path: Path, pipeli
             {"bbx": [0.0, 0.0, 70.0, 60.0], "easy": [4], "hard": [5, 6], "junk": []},
         ],
     }
-    (data / "gnd_roxford5k.pkl").write_bytes(pickle.dumps(truth, protocol=2))
-    table = make(tmp_path, pipeline, "DATA=data", "table")
+    (data / f"gnd_{dataset}.pkl").write_bytes(pickle.dumps(truth, protocol=2))
+    return names
+
+
+def test_revisited_pipeline_on_ground_truth_in_its_format(tmp_path: Path) -> None:
+    revisited_data(tmp_path / "data", "roxford5k")
+    table = make(tmp_path, "roxford.mk", "DATA=data", "table")
     for setup in ("easy", "medium", "hard"):
         assert setup in table
     assert "query crop: yes" in table
@@ -82,3 +84,26 @@ def test_whitened_rankings_come_from_whitened_features(tmp_path: Path) -> None:
     make(tmp_path, "folder.mk", "PHOTOS=photos", "WHITENING=w.h5", "global")
     with open_any(tmp_path / "out/global.h5") as ranking:
         assert ranking.extra["description"]["whitening"].startswith("pca")
+
+
+def test_revisited_pipeline_takes_distractors_in_shares_and_has_table_5_1(tmp_path: Path) -> None:
+    names = revisited_data(tmp_path / "data", "rparis6k")
+    (tmp_path / "others").mkdir()
+    for i in range(54):
+        picture(100 + i, (64, 48)).save(tmp_path / f"others/d{i:03d}.png")
+    given = ("DATA=data", "DISTRACTORS=others", "N=2", f"PYTHON={sys.executable}", "TOP=50")
+    table = make(tmp_path, "rparis.mk", *given, "table")
+    assert "global + DSM + D" in table
+    with open_any(tmp_path / "out/dsm.h5") as ranking:
+        assert ranking.ids.shape == (2, 50)
+        found = [Path(name).name for name in ranking.database_names]
+    # The queries are no part of what they are asked of.
+    assert found == [*(f"{name}.jpg" for name in names[2:]), *(f"d{i:03d}.png" for i in range(54))]
+    first = uuids(tmp_path / "out")
+    make(tmp_path, "rparis.mk", *given, "table")
+    assert uuids(tmp_path / "out") == first
+    table = make(tmp_path, "rparis.mk", "DATA=data", "KINDS=gem os-katz", "table-5.1")
+    assert "OS.EGM" in table
+    assert "medium" in table
+    with open_any(tmp_path / "out/discovery/os-katz.h5") as ranking:
+        assert ranking.ids.shape == (2, 10)
