@@ -31,8 +31,8 @@ GROUP_SIZES = (3, 5, 8, 15, 10_000)
 NEIGHBORS = (3, 5, 10, 20, 50)
 
 
-def mean_average_precision(rankings: np.ndarray, labels: np.ndarray) -> float:
-    """Each image is a query against the others."""
+def average_precisions(rankings: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Each image is a query against the others; NaN of one that is alone."""
     truth = [
         QueryGroundTruth(np.setdiff1d(np.flatnonzero(labels == labels[q]), [q]), np.array([q]), 0)
         for q in range(len(labels))
@@ -40,7 +40,11 @@ def mean_average_precision(rankings: np.ndarray, labels: np.ndarray) -> float:
     scores = retrieval_scores(
         rankings.astype(np.int32), truth, protocol="groups", setup="all", cutoffs=(1,)
     )
-    return 100 * scores.mean_average_precision
+    return scores.average_precisions
+
+
+def mean_average_precision(rankings: np.ndarray, labels: np.ndarray) -> float:
+    return 100 * float(np.nanmean(average_precisions(rankings, labels)))
 
 
 def cut(labels: np.ndarray, size: int) -> np.ndarray:
@@ -71,6 +75,21 @@ def measure(vectors: np.ndarray, labels: np.ndarray) -> Iterator[tuple[int, floa
         yield k, mean_average_precision(rankings, labels) - before, spread
 
 
+def read_sets(paths: list[str], source: str) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Descriptors and labels of features, which differ between files."""
+    sets = {}
+    for path in paths:
+        with open_artifact(path, Features) as features:
+            labels = _labels(source, features.names)
+            sets[path] = features.descriptors, np.array([f"{path} {x}" for x in labels])
+    return sets
+
+
+def joined(sets: dict[str, tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
+    vectors, labels = zip(*sets.values(), strict=True)
+    return np.concatenate(vectors), np.concatenate(labels)
+
+
 def _labels(source: str, names: list[str]) -> np.ndarray:
     """A number per group, from the positives of each image."""
     truth = ground_truth.load(source).resolve(names, names, np.zeros((len(names), 4)))["all"]
@@ -82,15 +101,8 @@ def main() -> None:
     parser.add_argument("features", nargs="+")
     parser.add_argument("--groups", required=True)
     arguments = parser.parse_args()
-    sets = {}
-    for path in arguments.features:
-        with open_artifact(path, Features) as features:
-            names = features.names
-            labels = _labels(arguments.groups, names)
-            sets[path] = features.descriptors, np.array([f"{path} {x}" for x in labels])
-    sets["all together"] = tuple(
-        np.concatenate(parts) for parts in zip(*sets.values(), strict=True)
-    )
+    sets = read_sets(arguments.features, arguments.groups)
+    sets["all together"] = joined(sets)
     rows = []
     for path, (vectors, labels) in sets.items():
         for size in GROUP_SIZES:

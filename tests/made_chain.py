@@ -34,6 +34,8 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "rerank": ("r.h5", "--query-local", "q.h5", "--database-local", "d.h5", "-o", "v.h5"),
     "rerank reciprocal": ("r.h5", "--method", "reciprocal", "--queries", "f.h5",
                           "--database", "f.h5", "-o", "vr.h5"),
+    "rerank refine": ("r.h5", "--method", "refine", "--queries", "f.h5", "--database", "f.h5",
+                      "-o", "vf.h5"),
     "whiten fit": ("f.h5", "--groups", GROUPS, "-o", "w.h5"),
     "whiten fit pca": ("f.h5", "--method", "pca", "-o", "wp.h5"),
     "whiten apply": ("f.h5", "w.h5", "--center", "f.h5", "-o", "fw.h5"),

@@ -17,6 +17,10 @@ def run(options: RerankOptions, progress: Progress) -> Path:
         from rrtool.stages.diffusion import rerank_reciprocal
 
         return rerank_reciprocal.run(options, progress)
+    if options.method == "refine":
+        from rrtool.stages.diffusion import rerank_refine
+
+        return rerank_refine.run(options, progress)
     from rrtool.stages.matching import rerank
 
     return rerank.run(options, progress)

@@ -1,39 +1,27 @@
 """``rrtool rerank --method reciprocal``: descriptors and neighbours → ranking."""
 
-from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import (
-    Features,
-    Graph,
-    OutputFile,
-    Ranking,
-    open_artifact,
-    require_graph_of,
-    require_same_names,
-)
+from rrtool.artifacts import Features, Graph, OutputFile, Ranking
 from rrtool.core.diffusion.knn import KnnOptions
 from rrtool.core.diffusion.reciprocal import (
     ReciprocalEncoder,
     ReciprocalOptions,
     default_k1,
-    default_k2,
+    is_too_many,
 )
 from rrtool.core.retrieval.ranking import top_rows
 from rrtool.errors import OptionError, UsageError
 from rrtool.progress import Progress
 from rrtool.stages.amount import Amount, parts_of
 from rrtool.stages.diffusion.build_graph import Neighbors
-from rrtool.stages.driver import Datasets, Wanted, as_inputs, fill, make
+from rrtool.stages.diffusion.rerank_descriptors import RerankInputs, open_inputs, write_reordered
+from rrtool.stages.driver import Wanted, make
 from rrtool.stages.matching.options import RerankOptions
-from rrtool.stages.retrieval.descriptors import (
-    Descriptors,
-    read_descriptors,
-    require_comparable,
-)
+from rrtool.stages.retrieval.descriptors import Descriptors, read_descriptors
 
 # Above it neighbours come from a graph, which is made once and updated.
 _SEARCHED_HERE = 50_000
@@ -46,72 +34,85 @@ def run(options: RerankOptions, progress: Progress) -> Path:
     Raises:
         RrtoolError: the artifacts are about other images, or were not made alike.
     """
-    with (
-        open_artifact(options.ranking, Ranking) as ranking,
-        open_artifact(options.queries or "", Features) as queries,
-        open_artifact(options.database or "", Features) as database,
-        open_artifact(options.graph, Graph) if options.graph else nullcontext() as graph,
-    ):
-        require_comparable(queries, database)
-        require_same_names(ranking.query_names, ranking.path, queries.names, queries.path)
-        require_same_names(ranking.database_names, ranking.path, database.names, database.path)
-        _require_plain(ranking)
+    with open_inputs(options) as given:
+        database = given.database
         chosen = _chosen(options, database.lengths["n"])
-        if graph is not None:
-            require_graph_of(graph, database)
-            _require_enough(graph, chosen.k1)
-        elif database.lengths["n"] > _SEARCHED_HERE:
-            raise UsageError(
-                f"the neighbours of {database.lengths['n']} images are wanted",
-                where=database.path, todo="build-graph once, and give it as --graph",
-            )  # fmt: skip
+        settings = {**vars(chosen), "k1": [*chosen.k1]}
+        inputs = replace(given, graph=_graph_for(given, chosen))
 
         def work(outputs: list[OutputFile]) -> None:
+            _tell(inputs, chosen, progress)
             d = read_descriptors(database, progress)
-            encoder = _encoder(d, graph, chosen, progress)
-            q = read_descriptors(queries, progress)
-            _rerank(ranking, q, d, encoder, outputs[0], progress, vars(chosen))
+            encoder = _encoder(d, inputs.graph, chosen, progress)
+            n_entries = inputs.ranking.lengths["L"]
+
+            def reorder(
+                query: np.ndarray, listed: np.ndarray
+            ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+                similarities = d.vectors @ query
+                similarities[~d.usable] = -np.inf
+                scores = encoder.rank_scores(similarities)
+                ids = top_rows(scores, n_entries)
+                return ids, similarities[ids], scores[ids]
+
+            description = {"method": "reciprocal", "reciprocal": settings}
+            q = read_descriptors(inputs.queries, progress)
+            write_reordered(inputs, q, reorder, outputs[0], description, progress)
 
         return make(
-            options, Wanted(options.output, Ranking, {"method": "reciprocal", **vars(chosen)}),
-            work, progress, network=ranking.network,
-            amount=lambda outputs: _amount(database, len(queries.names), chosen),
-            inputs=as_inputs(ranking=ranking, queries=queries, database=database, graph=graph),
+            options, Wanted(options.output, Ranking, {"method": "reciprocal", **settings}),
+            work, progress, network=inputs.ranking.network,
+            amount=lambda outputs: _amount(database, inputs.queries, chosen),
+            inputs=inputs.records(),
         )  # fmt: skip
 
 
-def _require_plain(ranking: Ranking) -> None:
-    if {"verification", "diffusion"} & ranking.extra["description"].keys():
-        raise UsageError(
-            "what has re-ordered this ranking would be lost", where=ranking.path,
-            expected="a ranking from search", found=ranking.extra["description"].get("method"),
-        )  # fmt: skip
-
-
-def _amount(database: Features, n_queries: int, chosen: ReciprocalOptions) -> Amount:
-    """Descriptors, and the encodings by row and by column."""
-    n, d = database.lengths["n"], database.lengths["d"]
-    memory = 4 * n * d + 16 * n * min(n, 2 * chosen.k1 * chosen.k2)
-    return Amount(n_queries, "queries", memory, parts_of(n_queries))
+def _amount(database: Features, queries: Features, chosen: ReciprocalOptions) -> Amount:
+    """Descriptors, lists of neighbours, and the encodings of all images at each k1."""
+    n, d, n_queries = database.lengths["n"], database.lengths["d"], queries.lengths["n"]
+    lists = sum(20 * k1 for k1 in chosen.k1) + 8 * chosen.n_neighbors
+    return Amount(n_queries, "queries", n * (4 * d + lists), parts_of(n_queries))
 
 
 def _chosen(options: RerankOptions, n_images: int) -> ReciprocalOptions:
-    k1 = options.k1 or min(default_k1(n_images), max(1, n_images - 1))
-    if k1 >= max(2, n_images):
+    most = max(1, n_images - 1)
+    k1 = options.k1 or tuple(min(each, most) for each in default_k1(n_images))
+    if max(k1) > most:
         raise OptionError(
-            "bad --k1: there are not that many other images",
-            option="k1", where=options.database, expected=f"at most {n_images - 1}", found=k1,
+            "bad --k1: there are not that many other images", option="k1", where=options.database,
+            expected=f"at most {most}", found=max(k1),
         )  # fmt: skip
-    return ReciprocalOptions(k1, options.k2 or default_k2(k1), options.mixture)
+    return ReciprocalOptions(tuple(sorted(set(k1))), options.k2, options.mixture)
 
 
-def _require_enough(graph: Graph, k1: int) -> None:
-    if graph.options["k"] < k1:
+def _graph_for(inputs: RerankInputs, chosen: ReciprocalOptions) -> Graph | None:
+    """The graph, if its lists are long enough; of a collection that is small they are searched.
+
+    Raises:
+        UsageError: they would take too long.
+    """
+    graph, n_images, wanted = inputs.graph, inputs.database.lengths["n"], chosen.n_neighbors
+    if graph is not None and graph.options["k"] >= wanted:
+        return graph
+    if n_images > _SEARCHED_HERE:
         raise UsageError(
-            "the graph has fewer neighbours than must be mutual", where=graph.path,
-            expected=f"at least --k1 {k1}", found=graph.options["k"],
-            todo="build-graph with a larger --k, give a smaller --k1, or leave --graph out",
+            f"{wanted} neighbours of each of {n_images} images are wanted",
+            where=inputs.database.path if graph is None else graph.path,
+            found=None if graph is None else f"k = {graph.options['k']}",
+            todo=f"build-graph --k {wanted} once, and give it as --graph",
         )  # fmt: skip
+    return None
+
+
+def _tell(inputs: RerankInputs, chosen: ReciprocalOptions, progress: Progress) -> None:
+    """Say it beforehand if the ranking is likely to be worse than by similarity."""
+    k1, n_images = max(chosen.k1), inputs.database.lengths["n"]
+    if is_too_many(k1, n_images):
+        progress.message(
+            f"{inputs.database.path}: k1 = {k1} neighbours of {n_images} images are more than "
+            "belong together, it seems: expect it to rank worse than similarity alone; try a "
+            "smaller --k1, or leave it out"
+        )
 
 
 def _encoder(
@@ -122,7 +123,7 @@ def _encoder(
     if graph is not None:
         ids, similarities = graph.neighbor_ids, graph.similarities
     else:
-        ids, similarities = _neighbors(database, max(chosen.k1, chosen.k2 - 1), progress)
+        ids, similarities = _neighbors(database, chosen.n_neighbors, progress)
     return ReciprocalEncoder(database.vectors, is_image, ids, similarities, chosen)
 
 
@@ -139,49 +140,3 @@ def _neighbors(database: Descriptors, k: int, progress: Progress) -> tuple[np.nd
         for column in (Graph.neighbor_ids, Graph.similarities)
     )
     return ids, similarities
-
-
-def _rerank(
-    ranking: Ranking,
-    queries: Descriptors,
-    database: Descriptors,
-    encoder: ReciprocalEncoder,
-    output: OutputFile,
-    progress: Progress,
-    settings: dict[str, Any],
-) -> None:
-    n_entries = ranking.lengths["L"]
-
-    def rows_of(rows: range) -> Datasets:
-        ids = np.full((len(rows), n_entries), -1, np.int32)
-        similarities = np.full((len(rows), n_entries), -np.inf, np.float32)
-        scores = similarities.copy()
-        for place, row in enumerate(rows):
-            if not queries.usable[row]:
-                continue
-            alike = database.vectors @ queries.vectors[row]
-            alike[~database.usable] = -np.inf
-            scored = encoder.rank_scores(alike)
-            found = top_rows(scored, n_entries)
-            ids[place, : len(found)] = found
-            similarities[place, : len(found)] = alike[found]
-            scores[place, : len(found)] = scored[found]
-        return Ranking.columns(ids=ids, similarities=similarities, scores=scores)
-
-    n_parts = fill(output, len(queries.vectors), rows_of, progress, label="rerank", unit="queries")
-    before = ranking.extra["description"]
-    output.publish(
-        Ranking.columns(
-            query_names=ranking.query_names,
-            database_names=ranking.database_names,
-            query_boxes=ranking.query_boxes,
-        ),
-        n_parts=n_parts,
-        extra={
-            "description": {
-                **before,
-                "method": f"{before.get('method')} + reciprocal",
-                "reciprocal": settings,
-            }
-        },
-    )

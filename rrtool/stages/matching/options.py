@@ -85,24 +85,34 @@ class DetectLocalOptions(BoxesOptions, ActivationsOptions, LocalOptions, OverIma
 
 
 _SPATIAL, _RECIPROCAL = "With --method spatial", "With --method reciprocal"
-_OF_SPATIAL = (
-    "query_local", "database_local", "shortlist", "score", "inlier_threshold", "max_scale_change",
-    "update",
-)  # fmt: skip
-_OF_RECIPROCAL = ("queries", "database", "graph", "k1", "k2", "mixture")
+_REFINE, _DESCRIPTORS = "With --method refine", "With --method reciprocal or refine"
+_NEEDED = {
+    "spatial": ("query_local", "database_local"),
+    "reciprocal": ("queries", "database"),
+    "refine": ("queries", "database"),
+}
+# What goes with each method; what is in none goes with all.
+_OF = {
+    "spatial": (
+        *_NEEDED["spatial"], "shortlist", "score", "inlier_threshold", "max_scale_change", "update",
+    ),
+    "reciprocal": (*_NEEDED["reciprocal"], "graph", "k1", "k2", "mixture"),
+    "refine": (*_NEEDED["refine"], "top", "neighbors", "beta"),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class RerankOptions(DeviceOptions, UpdateOptions):
-    """Re-order each ranking, by spatial verification or by common neighbours (ranking)."""
+    """Re-order each ranking, by spatial verification or by what descriptors share (ranking)."""
 
     COMMAND: ClassVar = Command("rerank", "rrtool.stages.diffusion.rerank", "§4.3.5–4.3.6")
     ranking: str = argument("The ranking to re-order, from search.")
     method: str = option(
         "spatial",
         "What re-orders it: spatial verifies the head of each ranking by local features; "
-        "reciprocal looks at which images are each other's neighbours (k-reciprocal encoding).",
-        choices=("spatial", "reciprocal"),
+        "reciprocal looks at which images are each other's neighbours (k-reciprocal encoding); "
+        "refine averages the descriptors of the head among themselves (SuperGlobal).",
+        choices=tuple(_OF),
     )
     query_local: str | None = artifact(
         None, "Local features of the queries, from detect-local.", panel=_SPATIAL
@@ -110,27 +120,40 @@ class RerankOptions(DeviceOptions, UpdateOptions):
     database_local: str | None = artifact(
         None, "Local features of the database, from detect-local.", panel=_SPATIAL
     )
-    queries: str | None = artifact(None, "Descriptors of the queries.", panel=_RECIPROCAL)
-    database: str | None = artifact(None, "Descriptors of the database.", panel=_RECIPROCAL)
+    queries: str | None = artifact(None, "Descriptors of the queries.", panel=_DESCRIPTORS)
+    database: str | None = artifact(None, "Descriptors of the database.", panel=_DESCRIPTORS)
     graph: str | None = artifact(
         None,
-        "The database's neighbours, from build-graph; by default they are searched.",
+        "The database's neighbours, from build-graph; without it, and where it has too few of "
+        "each, they are searched, of up to 50,000 images.",
         panel=_RECIPROCAL,
     )
-    k1: int | None = option(
+    k1: tuple[int, ...] | None = option(
         None,
-        "Neighbours among which images must be mutual; by default a tenth of the images, 20 at "
-        "most.",
+        "Numbers of neighbours among which images must be mutual, over which what comes of it is "
+        "averaged; by default 3,5,10,20, each a fifth of the images at most.",
         least=1, most=1000, panel=_RECIPROCAL,
     )  # fmt: skip
     k2: int | None = option(
         None,
         "Nearest images, the image itself among them, whose encodings are averaged; by default 0.3 "
-        "of --k1.",
+        "of each --k1.",
         least=1, most=1000, panel=_RECIPROCAL,
     )  # fmt: skip
     mixture: float = option(
         0.5, "Share of the descriptors' own similarity.", least=0, most=1, panel=_RECIPROCAL
+    )
+    top: int = option(
+        400, "Entries of each ranking that are re-ordered, M.", least=1, most=10_000, panel=_REFINE
+    )
+    neighbors: int | None = option(
+        None,
+        "Nearest of these with which each is averaged, K; by default 9, but at most a fortieth of "
+        "the images and at least 3.",
+        least=0, most=1000, panel=_REFINE,
+    )  # fmt: skip
+    beta: float = option(
+        0.15, "How much these weigh, times their similarity.", least=0, most=100, panel=_REFINE
     )
     shortlist: int = option(
         100, "Entries of each ranking that are verified.", least=1, panel=_SPATIAL
@@ -158,25 +181,24 @@ class RerankOptions(DeviceOptions, UpdateOptions):
 
     def check(self) -> None:
         super().check()
-        others: tuple[str, ...] = _OF_RECIPROCAL
-        needed: tuple[str, ...] = ("query_local", "database_local")
-        if self.method == "reciprocal":
-            others, needed = _OF_SPATIAL, ("queries", "database")
-        for name in needed:
+        for name in _NEEDED[self.method]:
             if getattr(self, name) is None:
                 raise OptionError(
                     f"missing {self.typed(name)}", option=name,
                     expected=f"what --method {self.method} re-orders by",
                 )  # fmt: skip
+        others = {name for names in _OF.values() for name in names} - {*_OF[self.method]}
         for each in fields(self):
-            name = each.name
-            if name in others and getattr(self, name) != each.default:
+            if each.name in others and getattr(self, each.name) != each.default:
                 raise OptionError(
-                    f"{self.typed(name)} does not go with --method {self.method}", option=name,
-                    found=getattr(self, name), todo="leave it out, or choose the other --method",
+                    f"{self.typed(each.name)} does not go with --method {self.method}",
+                    option=each.name, found=getattr(self, each.name),
+                    todo="leave it out, or choose another --method",
                 )  # fmt: skip
+        if self.k1 == ():
+            raise OptionError("bad --k1", option="k1", expected="one number or more", found="none")
 
     def settings(self) -> dict[str, Any]:
-        """See ``Options``: those of the method alone."""
-        others = ("method", *_OF_RECIPROCAL)
+        """See ``Options``: those of verification alone; the other methods say their own."""
+        others = {"method", *_OF["reciprocal"], *_OF["refine"]}
         return {name: value for name, value in super().settings().items() if name not in others}

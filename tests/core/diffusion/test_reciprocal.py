@@ -9,7 +9,7 @@ from rrtool.core.diffusion.reciprocal import (
     ReciprocalEncoder,
     ReciprocalOptions,
     default_k1,
-    default_k2,
+    is_too_many,
 )
 
 
@@ -43,27 +43,41 @@ class Plain:
     """The module's definition, with sets and dense rows."""
 
     def __init__(self, vectors: np.ndarray, is_image: np.ndarray, options: ReciprocalOptions):
-        self.vectors, self.options = vectors.astype(np.float64), options
+        self.mixture = options.mixture
+        self.scales = [
+            PlainScale(vectors, is_image, k1, options.k2 or max(1, round(0.3 * k1)))
+            for k1 in options.k1
+        ]
+
+    def scores(self, query: np.ndarray) -> np.ndarray:
+        similarities = self.scales[0].vectors.astype(np.float32) @ query
+        result = np.full(len(similarities), -np.inf)
+        found = [scale.indices(similarities) for scale in self.scales]
+        for j in self.scales[0].images:
+            index = np.mean([each[j] for each in found])
+            result[j] = self.mixture * similarities[j] + (1 - self.mixture) * index
+        return result
+
+
+class PlainScale:
+    def __init__(self, vectors: np.ndarray, is_image: np.ndarray, k1: int, k2: int):
+        self.vectors, self.k1, self.k2 = vectors.astype(np.float64), k1, k2
         self.images = np.flatnonzero(is_image).tolist()
-        self.ids, self.values = lists(vectors, is_image, options.k1)
-        self.half = {i: self.mutual(i, max(1, round(options.k1 / 2))) for i in self.images}
+        self.ids, self.values = lists(vectors, is_image, max(k1, k2 - 1))
+        self.half = {i: self.mutual(i, max(1, round(k1 / 2))) for i in self.images}
         rows = np.zeros((len(vectors), len(vectors)))
         for i in self.images:
-            members = self.expand(self.mutual(i, options.k1))
-            for j in members:
+            for j in self.expand(self.mutual(i, k1)):
                 rows[i, j] = np.exp((1 if i == j else self.vectors[i] @ self.vectors[j]) - 1)
             rows[i] /= rows[i].sum()
         self.plain = rows
         self.encodings = np.zeros_like(rows)
         for i in self.images:
-            near = [i, *(j for j in self.ids[i, : options.k2 - 1].tolist() if j >= 0)]
+            near = [i, *(j for j in self.ids[i, : k2 - 1].tolist() if j >= 0)]
             self.encodings[i] = rows[near].mean(axis=0)
 
-    def near(self, i: int, k: int) -> set[int]:
-        return {i} | {j for j in self.ids[i, :k].tolist() if j >= 0}
-
     def mutual(self, i: int, k: int) -> set[int]:
-        return {j for j in self.near(i, k) if i in self.near(j, k)}
+        return {i} | {j for j in self.ids[i, :k].tolist() if j >= 0 and i in self.ids[j, :k]}
 
     def expand(self, mutual: set[int]) -> set[int]:
         found = set(mutual)
@@ -72,41 +86,39 @@ class Plain:
                 found |= self.half[j]
         return found
 
-    def scores(self, query: np.ndarray) -> np.ndarray:
-        options, similarities = self.options, self.vectors.astype(np.float32) @ query
+    def indices(self, similarities: np.ndarray) -> np.ndarray:
         order = sorted(self.images, key=lambda j: (-similarities[j], j))
         mutual = set()
-        for j in order[: options.k1]:
-            last = self.ids[j, options.k1 - 1]
-            if last < 0 or similarities[j] >= self.values[j, options.k1 - 1]:
+        for j in order[: self.k1]:
+            last = self.ids[j, self.k1 - 1]
+            if last < 0 or similarities[j] >= self.values[j, self.k1 - 1] - 1e-6:
                 mutual.add(j)
         row, total = np.zeros(len(self.vectors)), 1.0
         for j in self.expand(mutual):
             row[j] = np.exp(similarities[j] - 1)
             total += row[j]
-        own = np.mean([row / total, *self.plain[order[: options.k2 - 1]]], axis=0)
-        result = np.full(len(self.vectors), -np.inf)
-        for j in self.images:
-            m = np.minimum(own, self.encodings[j]).sum()
-            result[j] = options.mixture * similarities[j] + (1 - options.mixture) * m / (2 - m)
-        return result
+        own = np.mean([row / total, *self.plain[order[: self.k2 - 1]]], axis=0)
+        m = np.minimum(own, self.encodings).sum(axis=1)
+        return m / (2 - m)
 
 
 def masked(vectors: np.ndarray, query: np.ndarray, is_image: np.ndarray) -> np.ndarray:
     return np.where(is_image, vectors @ query, -np.inf).astype(np.float32)
 
 
-@pytest.mark.parametrize("options", [(8, 3), (1, 1), (2, 1), (5, 6), (12, 12)])
+@pytest.mark.parametrize(
+    "options", [((8,), 3), ((1,), 1), ((2,), 1), ((5,), 6), ((12,), 12), ((2, 4, 8), None)]
+)
 @pytest.mark.parametrize("n_failed", [0, 5])
 def test_encoder_equals_the_definition(options, n_failed):
     vectors = clusters(60, 7, seed=n_failed)
     is_image = np.ones(60, bool)
     is_image[np.random.default_rng(1).choice(60, n_failed, replace=False)] = False
     chosen = ReciprocalOptions(*options, mixture=0.3)
-    found = encoder(vectors, chosen, is_image, k=max(options))
+    found = encoder(vectors, chosen, is_image)
     expected = Plain(vectors, is_image, chosen)
-    np.testing.assert_allclose(found.encodings.toarray(), expected.encodings, atol=1e-6)
-    for query in clusters(9, 7, seed=11):
+    queries = [*clusters(9, 7, seed=11), *vectors[:9]]  # others, and images themselves
+    for query in queries + queries[::-1]:  # with what is kept of those before
         similarities = masked(vectors, query, is_image)
         scores = found.rank_scores(similarities)
         np.testing.assert_allclose(scores, expected.scores(query), atol=1e-6)
@@ -115,7 +127,7 @@ def test_encoder_equals_the_definition(options, n_failed):
 def test_encoder_equals_the_definition_where_similarities_are_equal():
     """Products of such vectors are exact, and most of them are equal to others."""
     signs = np.random.default_rng(2).choice([-0.5, 0.5], (40, 4)).astype(np.float32)
-    chosen = ReciprocalOptions(6, 3)
+    chosen = ReciprocalOptions((2, 6), 3)
     found, expected = encoder(signs, chosen), Plain(signs, np.ones(40, bool), chosen)
     for query in signs:
         np.testing.assert_allclose(
@@ -123,19 +135,21 @@ def test_encoder_equals_the_definition_where_similarities_are_equal():
         )
 
 
-def test_encoder_by_blocks_equals_all_at_once(monkeypatch):
-    vectors, options = clusters(50, 5, seed=3), ReciprocalOptions(6, 3)
-    whole = encoder(vectors, options).encodings.toarray()
-    monkeypatch.setattr("rrtool.core.diffusion.reciprocal._ROWS_AT_ONCE", 7)
-    monkeypatch.setattr("rrtool.core.diffusion.reciprocal._PAIR_BYTES", 1000)
-    np.testing.assert_array_equal(encoder(vectors, options).encodings.toarray(), whole)
+def test_rounding_decides_nothing():
+    """A query that is an image is the k1-th neighbour of others: equal, but for rounding."""
+    vectors = clusters(60, 7, seed=4)
+    found = encoder(vectors, ReciprocalOptions((6,)))
+    for query in vectors[:20]:
+        up, down = (
+            found.rank_scores((vectors @ query * np.float32(factor)).astype(np.float32))
+            for factor in (1 + 1e-7, 1 - 1e-7)
+        )
+        np.testing.assert_allclose(up, down, atol=1e-5)
 
 
-def test_encodings_sum_to_one_and_the_index_is_that_of_sets():
-    vectors, options = clusters(40, 4, seed=5), ReciprocalOptions(8, 3, mixture=0)
-    found = encoder(vectors, options)
-    np.testing.assert_allclose(found.encodings.sum(axis=1), 1, rtol=1e-5)
-    scores = found.rank_scores(vectors @ vectors[0])
+def test_index_is_that_of_sets():
+    vectors, options = clusters(40, 4, seed=5), ReciprocalOptions((8,), 3, mixture=0)
+    scores = encoder(vectors, options).rank_scores(vectors @ vectors[0])
     assert ((scores >= 0) & (scores <= 1)).all()
     # Those of its own group share neighbours with it, others do not.
     assert scores[::4].min() > 0.1
@@ -145,7 +159,7 @@ def test_encodings_sum_to_one_and_the_index_is_that_of_sets():
 def test_mixture_of_one_is_the_similarity():
     vectors = clusters(30, 3, seed=6)
     similarities = vectors @ vectors[2]
-    found = encoder(vectors, ReciprocalOptions(5, 2, mixture=1)).rank_scores(similarities)
+    found = encoder(vectors, ReciprocalOptions((5,), 2, mixture=1)).rank_scores(similarities)
     np.testing.assert_allclose(found, similarities, rtol=1e-6)
 
 
@@ -156,15 +170,14 @@ def test_reciprocal_finds_what_chains_of_neighbours_hold_together():
     similarities = vectors @ vectors[0]
     plain = np.argsort(-similarities)
     assert plain.tolist().index(11) < plain.tolist().index(8)
-    scores = encoder(vectors, ReciprocalOptions(6, 3)).rank_scores(similarities)
+    scores = encoder(vectors, ReciprocalOptions((6,), 3)).rank_scores(similarities)
     assert scores[8] > scores[11]
 
 
 @pytest.mark.parametrize("n", [0, 1, 2])
 def test_encoder_of_hardly_any_images(n):
     vectors = clusters(max(n, 1), 1, seed=7)[:n]
-    found = encoder(vectors, ReciprocalOptions(1, 1), k=1)
-    assert found.encodings.shape == (n, n)
+    found = encoder(vectors, ReciprocalOptions((1,), 1), k=1)
     query = clusters(1, 1, seed=8)[0]
     scores = found.rank_scores(vectors @ query)
     assert scores.shape == (n,)
@@ -173,23 +186,24 @@ def test_encoder_of_hardly_any_images(n):
 
 def test_encoder_without_images_and_duplicates():
     vectors = np.tile(clusters(1, 1, seed=9), (10, 1))
-    scores = encoder(vectors, ReciprocalOptions(3, 2)).rank_scores(vectors @ vectors[0])
+    scores = encoder(vectors, ReciprocalOptions((3,), 2)).rank_scores(vectors @ vectors[0])
     assert np.isfinite(scores).all()
-    none = np.zeros(10, bool)
-    found = encoder(vectors, ReciprocalOptions(3, 2), none)
-    assert found.encodings.nnz == 0
+    found = encoder(vectors, ReciprocalOptions((3,), 2), np.zeros(10, bool))
     assert np.isneginf(found.rank_scores(np.full(10, -np.inf, np.float32))).all()
 
 
 def test_encoder_of_too_few_neighbours_is_refused():
     vectors = clusters(20, 2, seed=10)
     with pytest.raises(ValueError, match="at least 7"):
-        encoder(vectors, ReciprocalOptions(7, 2), k=5)
+        encoder(vectors, ReciprocalOptions((3, 7), 2), k=5)
 
 
-@pytest.mark.parametrize(
-    ("n", "k1", "k2"), [(0, 1, 1), (9, 1, 1), (51, 5, 2), (185, 18, 5), (10**6, 20, 6)]
-)
-def test_defaults_follow_the_number_of_images(n, k1, k2):
+@pytest.mark.parametrize(("n", "k1"), [
+    (0, (1,)), (9, (1,)), (20, (3, 4)), (51, (3, 5, 10)), (185, (3, 5, 10, 20)),
+    (10**6, (3, 5, 10, 20)),
+])  # fmt: skip
+def test_defaults_follow_the_number_of_images(n, k1):
     assert default_k1(n) == k1
-    assert default_k2(k1) == k2
+    assert not any(is_too_many(each, n) for each in k1)
+    assert is_too_many(n // 5 + 4, n)
+    assert [ReciprocalOptions(k1).averaged(each) for each in (1, 3, 5, 10, 20)] == [1, 1, 2, 3, 6]

@@ -47,8 +47,8 @@ def rerank(made: Path, output: Path, *options: object):
 
 @pytest.mark.parametrize("with_graph", [False, True])
 @pytest.mark.parametrize(("options", "chosen"), [
-    ((), ReciprocalOptions(6, 2)),
-    (("--k1", 8, "--k2", 3, "--mixture", 0.3), ReciprocalOptions(8, 3, 0.3)),
+    ((), ReciprocalOptions((3, 5, 10, 12))),  # the graph has lists of 8
+    (("--k1", "8,4", "--k2", 3, "--mixture", 0.3), ReciprocalOptions((4, 8), 3, 0.3)),
 ])  # fmt: skip
 def test_ranking_is_that_of_the_definition(made, tmp_path, options, chosen, with_graph):
     graph = ("--graph", made / "g.h5") if with_graph else ()
@@ -79,7 +79,7 @@ def test_result_is_up_to_date_and_other_options_are_told(made, tmp_path):
     output = tmp_path / "k.h5"
     assert_done(rerank(made, output))
     assert "up to date" in rerank(made, output).stderr
-    assert_fails(rerank(made, output, "--k1", 3), 4, "another --k1", "expected 3", "found 6")
+    assert_fails(rerank(made, output, "--k1", 3), 4, "another --k1", "expected 3,", "3,5,10,12")
     assert_fails(rerank(made, output, "--mixture", 0.2), 4, "another --mixture")
 
 
@@ -97,7 +97,10 @@ def test_other_length_of_the_ranking_and_its_own_head(made, tmp_path):
 
 @pytest.mark.parametrize(("options", "code", "texts"), [
     (("--k1", 70), 2, ("--k1", "at most 59", "found 70")),
-    (("--k1", 9, "--graph", "g.h5"), 2, ("fewer neighbours", "at least --k1 9", "found 8")),
+    (("--k1", "3,70"), 2, ("--k1", "at most 59", "found 70")),
+    (("--k1", "0"), 2, ("bad --k1", "1 to 1000")),
+    (("--k1", "3,x"), 2, ("bad --k1", "whole numbers")),
+    (("--top", 5), 2, ("--top does not go with --method reciprocal",)),
     (("--shortlist", 5), 2, ("--shortlist does not go with --method reciprocal",)),
     (("--graph", "q.h5"), 4, ("another kind",)),
 ])  # fmt: skip
@@ -121,12 +124,47 @@ def test_missing_and_mixed_up_inputs_are_one_line(made, tmp_path):
     assert_fails(swapped, 4, "other images")
 
 
+def test_graph_changes_nothing(made, tmp_path):
+    """Not one that is long enough, nor one that is too short, as the default is here."""
+    assert_done(rrtool("build-graph", made / "d.h5", "-o", tmp_path / "long.h5", "--k", 20))
+    assert_done(rrtool("build-graph", made / "d.h5", "-o", tmp_path / "short.h5"))
+    assert_done(rerank(made, tmp_path / "none.h5"))
+    for name in ("long", "short"):
+        result = rerank(made, tmp_path / f"k-{name}.h5", "--graph", tmp_path / f"{name}.h5")
+        assert_done(result)
+        with (
+            open_artifact(tmp_path / "none.h5", Ranking) as expected,
+            open_artifact(tmp_path / f"k-{name}.h5", Ranking) as found,
+        ):
+            np.testing.assert_array_equal(found.ids, expected.ids)
+            np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
+            assert [each.role for each in found.inputs][3:] == ["graph"] * (name == "long")
+
+
+def test_large_collection_wants_a_graph(made, tmp_path, monkeypatch):
+    monkeypatch.setattr("rrtool.stages.diffusion.rerank_reciprocal._SEARCHED_HERE", 50)
+    result = rerank(made, tmp_path / "k.h5")
+    assert_fails(result, 2, "12 neighbours of each of 60 images", "build-graph --k 12")
+    short = rerank(made, tmp_path / "k.h5", "--graph", made / "g.h5")
+    assert_fails(short, 2, "g.h5", "found k = 8", "build-graph --k 12")
+    assert_done(rerank(made, tmp_path / "k.h5", "--graph", made / "g.h5", "--k1", "8"))
+
+
+def test_too_many_neighbours_are_told(made, tmp_path):
+    assert "more than belong together" in rerank(made, tmp_path / "k.h5", "--k1", "3,13").stderr
+    assert "more than belong" not in rerank(made, tmp_path / "few.h5", "--k1", "3,12").stderr
+
+
 def test_what_was_re_ordered_before_is_not_lost(made, tmp_path):
     words = ("--queries", made / "q.h5", "--database", made / "d.h5")
     assert_done(rrtool("diffuse", "--graph", made / "g.h5", *words, "-o", tmp_path / "d.h5"))
     again = rrtool("rerank", tmp_path / "d.h5", "--method", "reciprocal", *words,
                    "-o", tmp_path / "k.h5")  # fmt: skip
     assert_fails(again, 2, "would be lost", "global + D")
+    expanded = tmp_path / "e.h5"
+    assert_done(rrtool("search", made / "q.h5", made / "d.h5", "-o", expanded, "--expand", 2))
+    again = rrtool("rerank", expanded, "--method", "reciprocal", *words, "-o", tmp_path / "k.h5")
+    assert_fails(again, 2, "would be lost", "found global + AQE 2")
 
 
 def test_one_image_and_equal_images(tmp_path):
