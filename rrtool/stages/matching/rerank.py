@@ -20,7 +20,8 @@ from rrtool.artifacts import (
     require_same_names,
     require_same_network,
 )
-from rrtool.core.matching.fusion import fuse, strength_agreement
+from rrtool.artifacts.schema import Column
+from rrtool.core.matching.fusion import COPY_SIMILARITY, fuse, strength_agreement
 from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.spatial_matching import Matches, MatchingOptions, match
 from rrtool.core.retrieval.ranking import reorder_shortlist
@@ -32,7 +33,13 @@ from rrtool.stages.driver import Datasets, Wanted, as_inputs, fill, make
 from rrtool.stages.matching.copies import Copies
 from rrtool.stages.matching.local_features import Excerpt, LocalFeaturesReader
 from rrtool.stages.matching.options import RerankOptions
-from rrtool.stages.matching.rerank_update import Digests, KeptQueries, kept_queries, padded
+from rrtool.stages.matching.rerank_update import (
+    Digests,
+    KeptQueries,
+    Ranked,
+    kept_queries,
+    padded,
+)
 from rrtool.stages.retrieval.descriptors import require_same_options
 
 # Shortlisted images whose features are held at once, 11 kB each, but for those of one query.
@@ -91,12 +98,6 @@ def _check(ranking: Ranking, queries: LocalFeaturesFile, database: LocalFeatures
         own, others = names.encoded(ranking), OverImages.names.encoded(local)
         require_same_names(own, ranking.path, others, local.path)
     require_same_network(queries, database)
-    if "reciprocal" in ranking.extra["description"]:
-        raise UsageError(
-            "the order by common neighbours would be lost: verification starts from similarities",
-            where=ranking.path, expected="a ranking from search",
-            found=ranking.extra["description"].get("method"),
-        )  # fmt: skip
     if (queries.options["role"], database.options["role"]) == ("database", "query"):
         raise UsageError(
             "--query-local and --database-local are swapped",
@@ -167,6 +168,7 @@ class _Verification:
             block = slice(start, min(start + step, rows.stop))
             ids = self.ranking.read(Ranking.ids, block)
             similarities = self.ranking.read(Ranking.similarities, block)
+            bases = self.ranking.read(_base_of(self.ranking), block)
             asked = np.arange(block.start, block.stop)
             shortlists = [_shortlist(each, self.options.shortlist) for each in ids]
             verifier = _Verifier(
@@ -174,8 +176,15 @@ class _Verification:
                 copies, self.options, self.device,
             )  # fmt: skip
             verified = verifier if self.kept is None else verifier.keeping(self.kept)
-            for query, *columns in zip(asked.tolist(), ids, similarities, strict=True):
-                yield verified(query, *columns)
+            for query, *columns in zip(asked.tolist(), ids, similarities, bases, strict=True):
+                yield verified(query, Ranked(*columns))
+
+
+def _base_of(ranking: Ranking) -> Column:
+    """What has ordered it, with which the matches are taken together."""
+    described = ranking.extra["description"]
+    by_descriptors = "reciprocal" in described or "refinement" in described
+    return Ranking.scores if by_descriptors else Ranking.similarities
 
 
 def _other_network(verification: _Verification) -> dict[str, Any]:
@@ -202,12 +211,13 @@ class _Verifier:
     options: RerankOptions
     device: str
 
-    def __call__(self, query: int, ids: np.ndarray, similarities: np.ndarray) -> Datasets:
+    def __call__(self, query: int, ranked: Ranked) -> Datasets:
         """The columns of one query."""
+        ids, similarities, base = ranked
         size = min(self.options.shortlist, len(ids))
         shortlist = _shortlist(ids, size)
         matches = self._match(query, shortlist)
-        scores = self._scores(query, shortlist, similarities[: len(shortlist)], matches)
+        scores = self._scores(query, shortlist, ranked, matches)
         order = reorder_shortlist(ids, scores)
         verified = order[: len(shortlist)]
         counts = np.diff(matches.inlier_offsets)
@@ -219,9 +229,7 @@ class _Verifier:
         columns = {
             "ids": ids[order],
             "similarities": similarities[order],
-            "scores": np.concatenate([scores[verified], similarities[len(shortlist) :]]).astype(
-                np.float32
-            ),
+            "scores": np.concatenate([scores[verified], base[len(shortlist) :]]).astype(np.float32),
             "n_inliers": padded(matches.n_inliers[verified], size, 0),
             "n_tentative": padded(matches.n_tentative[verified], size, 0),
             "scale_pairs": padded(matches.scale_pairs[verified], size, -1),
@@ -233,29 +241,35 @@ class _Verifier:
             columns["shortlist_places"] = padded(verified.astype(np.int32), size, -1)
         return columns
 
-    def keeping(self, kept: KeptQueries) -> Callable[[int, np.ndarray, np.ndarray], Datasets]:
+    def is_copy(self, query: int, shortlist: np.ndarray, similarities: np.ndarray) -> np.ndarray:
+        """Which show the very photo of the query, by their bytes or their descriptor."""
+        alike = similarities[: len(shortlist)] > COPY_SIMILARITY
+        return self.copies.among(shortlist, query) | alike
+
+    def keeping(self, kept: KeptQueries) -> Callable[[int, Ranked], Datasets]:
         """The same, but for queries that need not be verified again; with their digests."""
         digest_of = Digests(self.queries, self.database)
 
-        def verified(query: int, ids: np.ndarray, similarities: np.ndarray) -> Datasets:
-            size = min(self.options.shortlist, len(ids))
-            shortlist = _shortlist(ids, size)
+        def verified(query: int, ranked: Ranked) -> Datasets:
+            size = min(self.options.shortlist, len(ranked.ids))
+            shortlist = _shortlist(ranked.ids, size)
             n = len(shortlist)
-            is_copy = self.copies.among(shortlist, query)
-            digest = digest_of(query, shortlist, similarities[:n], is_copy)
-            found = kept.find(digest, ids, similarities, (n, size))
-            columns = self(query, ids, similarities) if found is None else found
+            is_copy = self.is_copy(query, shortlist, ranked.similarities)
+            digest = digest_of(query, shortlist, ranked.base[:n], is_copy)
+            found = kept.find(digest, ranked, (n, size))
+            columns = self(query, ranked) if found is None else found
             return {**columns, "verification_digests": digest}
 
         return verified
 
     def _scores(
-        self, query: int, shortlist: np.ndarray, similarities: np.ndarray, matches: Matches
+        self, query: int, shortlist: np.ndarray, ranked: Ranked, matches: Matches
     ) -> np.ndarray:
         if self.options.score == "inliers":
             return matches.n_inliers.astype(np.float64)
         agreements = strength_agreement(matches, *self._pair(query, shortlist))
-        return fuse(similarities, agreements, self.copies.among(shortlist, query))
+        is_copy = self.is_copy(query, shortlist, ranked.similarities)
+        return fuse(ranked.base[: len(shortlist)], agreements, is_copy)
 
     def _pair(
         self, query: int, shortlist: np.ndarray

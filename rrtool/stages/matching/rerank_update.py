@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from typing import NamedTuple
 
 import numpy as np
 
@@ -19,6 +20,20 @@ _FILLERS: dict[Column, float] = {
     Ranking.transforms: np.nan, Ranking.shortlist_places: -1,
 }  # fmt: skip
 _SCORES = Ranking.scores
+
+
+class Ranked(NamedTuple):
+    """The ranking of one query before verification, best first.
+
+    Attributes:
+        ids: −1 = none.
+        similarities: of the descriptors.
+        base: what has ordered it, with which the matches are taken together.
+    """
+
+    ids: np.ndarray
+    similarities: np.ndarray
+    base: np.ndarray
 
 
 class KeptQueries:
@@ -39,13 +54,11 @@ class KeptQueries:
             self._rows = {digest.tobytes(): i for i, digest in enumerate(old.verification_digests)}
             self._offsets = old.offsets
 
-    def find(
-        self, digest: np.ndarray, ids: np.ndarray, similarities: np.ndarray, sizes: tuple[int, int]
-    ) -> Datasets | None:
+    def find(self, digest: np.ndarray, ranked: Ranked, sizes: tuple[int, int]) -> Datasets | None:
         """The columns of a query of this digest, as ``rerank`` makes them; None if it is new.
 
         Args:
-            ids, similarities: its ranking before verification.
+            ranked: before verification.
             sizes: entries of its shortlist, and of the longest shortlist.
 
         Raises:
@@ -64,14 +77,14 @@ class KeptQueries:
         places = head[Ranking.shortlist_places.name]
         if not np.array_equal(np.sort(places), np.arange(n)):
             raise self._old.damaged("no order of a shortlist", Ranking.shortlist_places.name)
-        order = np.concatenate([places, np.arange(n, len(ids))])
+        order = np.concatenate([places, np.arange(n, len(ranked.ids))])
         first = row * self._old.lengths["s"]
         bounds = self._offsets[first : first + n + 1]
         return {
             **{c.name: padded(head[c.name], size, filler) for c, filler in _FILLERS.items()},
-            "ids": ids[order],
-            "similarities": similarities[order],
-            "scores": np.concatenate([head[_SCORES.name], similarities[n:]]),
+            "ids": ranked.ids[order],
+            "similarities": ranked.similarities[order],
+            "scores": np.concatenate([head[_SCORES.name], ranked.base[n:]]),
             "inlier_counts": padded(np.diff(bounds), size, 0),
             "inliers": self._old.read(Ranking.inliers, slice(int(bounds[0]), int(bounds[-1]))),
         }

@@ -62,15 +62,28 @@ def run_rerank(made: Path, output: Path, **options: object) -> Path:
 
 
 @pytest.mark.parametrize("images_at_once", [1, 9, 4096])
-@pytest.mark.parametrize("score", ["fused", "inliers"])
+@pytest.mark.parametrize(
+    ("score", "ordered_by"), [("fused", "search"), ("inliers", "search"), ("fused", "reciprocal")]
+)
 def test_rerank_equals_the_core_functions_query_by_query(
-    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, score: str, images_at_once: int
+    made: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    score: str,
+    ordered_by: str,
+    images_at_once: int,
 ) -> None:
     monkeypatch.setattr(rerank, "_IMAGES_AT_ONCE", images_at_once)
     monkeypatch.setattr(local_features, "_GAP", 1 + images_at_once % 2)
-    path = run_rerank(made, tmp_path / "rr.h5", shortlist=4, score=score)
+    ordered = made / "r.h5"
+    if ordered_by == "reciprocal":
+        both = {"queries": made / "f.h5", "database": made / "f.h5", "mixture": 0.1}
+        ordered = rrtool.rerank(ordered, tmp_path / "k.h5", method="reciprocal", **both)
+    local = {"query_local": made / "q.h5", "database_local": made / "d.h5"}
+    options = {"shortlist": 4, "score": score, "device": "cpu"}
+    path = rrtool.rerank(ordered, tmp_path / "rr.h5", **local, **options)
     with (
-        open_artifact(made / "r.h5", Ranking) as initial,
+        open_artifact(ordered, Ranking) as initial,
         open_artifact(path, Ranking) as verified,
         open_artifact(made / "q.h5", LocalFeaturesFile) as q,
         open_artifact(made / "d.h5", LocalFeaturesFile) as d,
@@ -88,9 +101,14 @@ def test_rerank_equals_the_core_functions_query_by_query(
             if score == "fused":
                 agreement = strength_agreement(found, queries, row, database, shortlist)
                 is_copy = np.array([names[i] == names[row] for i in shortlist], dtype=bool)
-                scores = fuse(initial.similarities[row][: len(shortlist)], agreement, is_copy)
+                alike, base = initial.similarities[row][:4], initial.scores[row][:4]
+                n = len(shortlist)
+                scores = fuse(base[:n], agreement, is_copy | (alike[:n] > 0.999))
+                if ordered_by == "search":
+                    assert np.array_equal(base, alike)
             order = sorted(range(len(shortlist)), key=lambda i: (-scores[i], i))
             assert after.tolist() == [*shortlist[order], *before[len(shortlist) :]]
+            assert np.array_equal(verified.scores[row, 4:], initial.scores[row, 4:])
             for position, i in enumerate(order):
                 pairs = inliers[offsets[4 * row + position] : offsets[4 * row + position + 1]]
                 expected = found.inliers[found.inlier_offsets[i] : found.inlier_offsets[i + 1]]
