@@ -46,13 +46,20 @@ def _facts_of(path: Path, console: Progress) -> dict[str, Any]:
 
 
 def show_scores(scores: list[dict[str, Any]], console: Progress, as_json: bool) -> None:
-    """Scores of rankings, or of saliency, side by side."""
+    """Scores of rankings, of saliency or of objects, side by side."""
     from rrtool.cli.tables import print_rows, print_scores
 
     if as_json:
         emit_json(scores)
     elif "ranking" in scores[0]:
         print_scores(scores)
+        rows = [
+            {"ranking": each["ranking"], **row}
+            for each in scores
+            for row in each.get("regions", ())
+        ]
+        if rows:
+            print_rows(rows)
     else:
         print_rows(scores)
 

@@ -1,8 +1,4 @@
-"""Object saliency, and how well saliency and regions agree with true boxes (§5.3.8, §5.4.2).
-
-Boxes are ``(x0, y0, x1, y1)`` in cells, from the corner of the top-left cell, which covers
-``[0, 1]``: half-open rectangles of cells are such boxes, and so are pixels over the stride.
-"""
+"""Object saliency (§5.3.8)."""
 
 import numpy as np
 
@@ -55,70 +51,6 @@ def object_saliency(
     sums = np.einsum("pk,pk->p", weights, significance[np.where(found, neighbor_ids, -1)])
     saliency = np.asarray(feature_saliency, np.float64) ** theta
     return unit_maximum(saliency * sums.reshape(saliency.shape)).astype(np.float32)
-
-
-def saliency_precision(saliency_map: np.ndarray, box: np.ndarray) -> float:
-    """Share of the map's mass inside a true box (§5.4.2).
-
-    A cell that the box covers partly counts by the covered share. A box may leave the map.
-
-    Args:
-        saliency_map: ``(h, w)``, non-negative.
-        box: ``(4,)``, see the module.
-
-    Returns:
-        0 to 1; 0 for a map without mass, which points at nothing.
-
-    Raises:
-        ValueError: the map holds negative, NaN or infinite values, or the box is malformed.
-    """
-    check_values("the saliency map", saliency_map)
-    x0, y0, x1, y1 = _checked_boxes(np.asarray(box)[None])[0]
-    height, width = saliency_map.shape
-    mass = np.asarray(saliency_map, np.float64)
-    total = mass.sum()
-    inside = _covered(height, y0, y1) @ mass @ _covered(width, x0, x1)
-    return float(inside / total) if total > 0 else 0.0
-
-
-def best_iou(boxes: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Intersection over union of each true box with the box that fits it best.
-
-    Args:
-        boxes: ``(r, 4)`` found.
-        truth: ``(t, 4)``.
-
-    Returns:
-        ``(t,)`` float64; zeros where nothing was found. The share above a threshold is recall.
-
-    Raises:
-        ValueError: boxes are malformed: not four numbers, NaN, or of no area.
-    """
-    boxes, truth = _checked_boxes(boxes), _checked_boxes(truth)
-    low = np.maximum(boxes[None, :, :2], truth[:, None, :2])
-    high = np.minimum(boxes[None, :, 2:], truth[:, None, 2:])
-    shared = np.maximum(high - low, 0).prod(axis=2)
-    union = _areas(boxes)[None] + _areas(truth)[:, None] - shared
-    return (shared / union).max(axis=1, initial=0)
-
-
-def _areas(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
-
-
-def _covered(length: int, start: float, end: float) -> np.ndarray:
-    """``(length,)`` share of each cell ``[i, i + 1]`` that lies in ``[start, end]``."""
-    cells = np.arange(length)
-    return np.clip(np.minimum(cells + 1, end) - np.maximum(cells, start), 0, None)
-
-
-def _checked_boxes(boxes: np.ndarray) -> np.ndarray:
-    boxes = np.asarray(boxes, np.float64)
-    if boxes.ndim != 2 or boxes.shape[1] != 4:
-        raise ValueError(f"boxes are {boxes.shape}, expected (n, 4)")
-    if not (np.isfinite(boxes).all() and (boxes[:, :2] < boxes[:, 2:]).all()):
-        raise ValueError("a box is not finite or has no area, expected x0 < x1 and y0 < y1")
-    return boxes
 
 
 def _check(feature_saliency, neighbor_ids, similarities, region_saliencies, centrality) -> None:

@@ -1,62 +1,89 @@
-"""``rrtool evaluate``: rankings + ground truth → scores that carry their protocol."""
+"""``rrtool evaluate``: rankings, saliency or objects + what is true → scores with their rules."""
 
-from typing import Any
+from typing import Any, Protocol
 
-from rrtool import ground_truth
-from rrtool.artifacts import Evaluation, Ranking, open_artifact, source_input
+from rrtool.artifacts import Evaluation, Objects, Ranking, open_artifact, source_input
 from rrtool.progress import Progress
 from rrtool.stages.amount import Amount
 from rrtool.stages.driver import Datasets, Wanted, make
 from rrtool.stages.evaluation.options import EvaluateOptions
-from rrtool.stages.evaluation.ranking_scores import score_ranking
+from rrtool.stages.evaluation.scored import Scored
+
+
+class _Scorer(Protocol):
+    """Scores artifacts of some kinds.
+
+    Attributes:
+        kinds: that it scores.
+        role: of these artifacts as inputs.
+        counted: the length that says how much there is to do, and its name.
+        settings: what tells one evaluation from another, beside its inputs.
+        sources: what is true, by role.
+    """
+
+    kinds: Any
+    role: str
+    counted: tuple[str, str]
+    settings: dict[str, Any]
+    sources: dict[str, str]
+
+    def score(self, artifact: Any) -> list[Scored]: ...
 
 
 def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
-    """Score rankings by a protocol (METHODS §10), or saliency by true boxes.
+    """Score rankings by a protocol (METHODS §10), or saliency and objects by boxes (§13).
 
-    With ``--output`` the scores of every query are recorded in an ``evaluation`` artifact.
+    With ``--output`` the scores of every query, image or object are recorded in an ``evaluation``
+    artifact.
 
     Returns:
         JSON-compatible scores of each artifact, with everything that they depend on.
 
     Raises:
-        RrtoolError: an artifact or the ground truth is unusable, or they are of other images.
+        RrtoolError: an artifact or what is true is unusable, or they are of other images.
     """
-    if options.boxes is not None:
-        from rrtool.stages.evaluation import evaluate_saliency  # numba takes its time to import
-
-        return evaluate_saliency.run(options, progress)
-    source = str(options.ground_truth)
-    truth = ground_truth.load(source, options.protocol)
+    with open_artifact(options.rankings[0]) as first:
+        scorer = _scorer_of(first.kind, options, progress)
+    summary: list[dict[str, Any]] = []
     values: Datasets = {}
-    summary, inputs, n_queries = [], [], 0
+    inputs, n_items = [], 0
     for position, path in enumerate(options.rankings):
-        with open_artifact(path, Ranking) as ranking:
-            inputs.append(ranking.as_input(f"ranking {position}"))
-            n_queries += ranking.lengths["q"]
-            names = ranking.query_names, ranking.database_names
-            setups = ground_truth.resolve(truth, *names, ranking.query_boxes, progress.message)
-            if options.dry_run:
-                continue
-            scored = score_ranking(ranking, truth, setups, options)
-        for line in scored.news:
-            progress.message(f"{path}: {line}")
-        summary.append(scored.summary)
-        values |= {f"{position}/{name}": found for name, found in scored.values.items()}
+        with open_artifact(path, *scorer.kinds) as artifact:
+            inputs.append(artifact.as_input(f"{scorer.role} {position}"))
+            n_items += artifact.lengths[scorer.counted[0]]
+            found = scorer.score(artifact)
+        for scored in found:
+            for line in scored.news:
+                progress.message(f"{path}: {line}")
+            values |= {f"{len(summary)}/{name}": each for name, each in scored.values.items()}
+            summary.append(scored.summary)
     if options.output is not None:
-        columns = Evaluation.columns(scores=values)
+        inputs += [source_input(role, source) for role, source in scorer.sources.items()]
         make(
-            options, Wanted(options.output, Evaluation, _settings(options)),
-            lambda outputs: outputs[0].publish(columns, extra={"rankings": summary}), progress,
-            amount=lambda outputs: Amount(n_queries, "queries"),
-            inputs=[*inputs, source_input("ground-truth", source)],
+            options, Wanted(options.output, Evaluation, scorer.settings),
+            lambda outputs: outputs[0].publish(
+                Evaluation.columns(scores=values), extra={_EXTRA[scorer.role]: summary}
+            ),
+            progress, amount=lambda outputs: Amount(n_items, scorer.counted[1]), inputs=inputs,
         )  # fmt: skip
     elif options.dry_run:
         progress.message("without -o nothing is written")
     return summary
 
 
-def _settings(options: EvaluateOptions) -> dict[str, Any]:
-    """What tells one evaluation from another; without the defaults of newer options."""
-    more = {"all": True} if options.scores == "all" else {}
-    return {"cutoffs": list(options.at), **more}
+_EXTRA = {"ranking": "rankings", "saliency": "saliencies", "objects": "objects"}
+
+
+def _scorer_of(kind: str, options: EvaluateOptions, progress: Progress) -> _Scorer:
+    """By the kind of the first artifact, which all others must have."""
+    if kind == Objects.KIND:
+        from rrtool.stages.evaluation.object_scores import ObjectScorer
+
+        return ObjectScorer(options, progress)
+    if kind == Ranking.KIND or options.boxes is None:
+        from rrtool.stages.evaluation.ranking_scores import RankingScorer
+
+        return RankingScorer(options, progress)
+    from rrtool.stages.evaluation.saliency_scores import SaliencyScorer  # numba takes its time
+
+    return SaliencyScorer(options, progress)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from rrtool.errors import UsageError
-from rrtool.options import Command, OverwriteOptions, argument, option
+from rrtool.options import Command, OverwriteOptions, argument, artifact, option
 
 PROTOCOLS = ("groups", "revisited", "oxford5k", "instre", "holidays", "copydays", "ukbench")
 SCORES = ("short", "all")
@@ -14,27 +14,37 @@ MOST = 1_000_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class EvaluateOptions(OverwriteOptions):
-    """Score rankings by a protocol, or saliency by true boxes, side by side (evaluation)."""
+    """Score rankings by a protocol, saliency and objects by true boxes (evaluation)."""
 
     COMMAND: ClassVar = Command(
         "evaluate", "rrtool.stages.evaluation.evaluate", "§2.5, §5.4.2", quick=False
     )
     rankings: tuple[str, ...] = argument(
-        "One or more rankings; with --boxes, saliency or regions that have their maps."
+        "One or more rankings, or with --boxes saliency or regions, or objects; all of one kind."
     )
     ground_truth: str | None = option(
         None,
-        "What each query should find: prefix:REGEX, folder, a CSV name,label, a benchmark's .pkl "
-        "or .mat (revisited, classic, INSTRE, Holidays), an Oxford5k folder, or the name of a "
-        "benchmark whose images' own names say it: holidays, copydays, ukbench.",
+        "What each query should find, or what photos with objects show: prefix:REGEX, folder, a "
+        "CSV name,label, a benchmark's .pkl or .mat (revisited, classic, INSTRE, Holidays), an "
+        "Oxford5k folder, or the name of a benchmark whose images' own names say it: holidays, "
+        "copydays, ukbench.",
         role="file", panel="Inputs",
     )  # fmt: skip
     boxes: str | None = option(
         None,
-        "Score saliency by these true boxes of the objects: a CSV name,x0,y0,x1,y1 in pixels, or "
-        "one of the other forms that extract takes.",
+        "Score saliency, regions, objects or the verified regions of a ranking by these true boxes "
+        "of what is in the images: a CSV name,x0,y0,x1,y1 in pixels, or one of the other forms "
+        "that extract takes.",
         role="file", panel="Inputs",
     )  # fmt: skip
+    query_local: str | None = artifact(
+        None,
+        "Local features of the queries of a verified ranking; with --boxes and those of the "
+        "database, say whether what was matched lies on the object.",
+    )
+    database_local: str | None = artifact(
+        None, "Local features of the database of a verified ranking, see --query-local."
+    )
     protocol: str | None = option(
         None, "Rules of the scores; by default those that the ground truth comes with.",
         choices=PROTOCOLS, shapes=False,
@@ -57,5 +67,10 @@ class EvaluateOptions(OverwriteOptions):
         super().check()
         if not self.rankings:
             raise UsageError("no ranking to evaluate")
-        if (self.ground_truth is None) == (self.boxes is None):
+        if self.ground_truth is None and self.boxes is None:
             raise UsageError("say what to score by", expected="--ground-truth or --boxes")
+        locals_given = [self.query_local, self.database_local].count(None) == 0
+        if not locals_given and (self.query_local or self.database_local):
+            raise UsageError("--query-local and --database-local go together")
+        if locals_given and self.boxes is None:
+            raise UsageError("--query-local and --database-local have no effect without --boxes")

@@ -1,11 +1,9 @@
 """The scores of one ranking: what ``evaluate`` prints, and what it stores of every query."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
+from rrtool import ground_truth
 from rrtool.artifacts import Ranking
 from rrtool.core.evaluation.evaluation import (
     MORE_RULES,
@@ -15,50 +13,68 @@ from rrtool.core.evaluation.evaluation import (
     retrieval_scores,
     right_among_first,
 )
+from rrtool.errors import UsageError
 from rrtool.ground_truth import UKBENCH, GroundTruthSource
+from rrtool.progress import Progress
 from rrtool.stages.driver import Datasets
 from rrtool.stages.evaluation.options import EvaluateOptions
+from rrtool.stages.evaluation.scored import Scored, number
+from rrtool.stages.evaluation.verified_regions import score_regions
 
 Setups = Mapping[str, Sequence[QueryGroundTruth]]
 _OBJECT = 4  # images of an object of UKBench
 
 
-@dataclass(frozen=True)
-class RankingScores:
-    """Scores of one ranking.
+class RankingScorer:
+    """Scores rankings by a protocol (METHODS §10), and verified regions by true boxes (§13)."""
 
-    Attributes:
-        summary: JSON-compatible, with everything that the scores depend on.
-        values: of every query, by ``<setup>/<score>``.
-        of_setups: one a setup of the protocol.
-    """
+    kinds = (Ranking,)
+    role, counted = "ranking", ("q", "queries")
 
-    summary: dict[str, Any]
-    values: Datasets
-    of_setups: Sequence[RetrievalScores]
+    def __init__(self, options: EvaluateOptions, progress: Progress) -> None:
+        if options.ground_truth is None:
+            raise UsageError("rankings are scored by what each query should find",
+                             expected="--ground-truth")  # fmt: skip
+        self._options, self._progress = options, progress
+        self._truth = ground_truth.load(options.ground_truth, options.protocol)
+        self.sources = {"ground-truth": options.ground_truth}
+        # Without the defaults of newer options, so that older evaluations stay up to date.
+        self.settings: dict[str, Any] = {"cutoffs": list(options.at)}
+        if options.scores == "all":
+            self.settings["all"] = True
+        if options.boxes is not None:
+            self.sources["boxes"] = options.boxes
+            if options.query_local is None:
+                raise UsageError("boxes are for what a ranking has verified",
+                                 expected="--query-local and --database-local")  # fmt: skip
 
-    @property
-    def news(self) -> list[str]:
-        """What people should know about these scores."""
-        first, found = self.of_setups[0], []
-        missing = max(each.n_missing_positives for each in self.of_setups)
-        if missing:
-            found.append(
-                f"{missing} positives of the ground truth are not in the database"
-                " and take no part; these are not the scores of the full benchmark"
-            )
-        n_left_out = min(each.n_left_out for each in self.of_setups)
-        if 2 * n_left_out >= first.n_queries > 0:
-            found.append(
-                f"{n_left_out} of {first.n_queries} queries have nothing to find in the"
-                " database, and take no part"
-            )
-        return found
+    def score(self, ranking: Ranking) -> list[Scored]:
+        """One row.
+
+        Raises:
+            RrtoolError: the names don't fit the ground truth, or the ranking is damaged.
+        """
+        names = ranking.query_names, ranking.database_names
+        tell = self._progress.message
+        setups = ground_truth.resolve(self._truth, *names, ranking.query_boxes, tell)
+        if self._options.dry_run:
+            return []
+        scored = score_ranking(ranking, self._truth, setups, self._options)
+        if self._options.boxes is not None:
+            rows, values = score_regions(ranking, _marked(setups), self._options, tell)
+            scored.summary["regions"] = rows
+            scored.values.update(values)
+        return [scored]
+
+
+def _marked(setups: Setups) -> Sequence[QueryGroundTruth]:
+    """The setup whose positives are looked at: medium, or the first."""
+    return setups["medium" if "medium" in setups else next(iter(setups))]
 
 
 def score_ranking(
     ranking: Ranking, truth: GroundTruthSource, setups: Setups, options: EvaluateOptions
-) -> RankingScores:
+) -> Scored:
     """The scores by each setup of a protocol.
 
     Raises:
@@ -83,11 +99,28 @@ def score_ranking(
     if truth.protocol == UKBENCH:
         right = right_among_first(ids, setups["all"], _OBJECT)
         values[f"all/right_among_first_{_OBJECT}"] = right
-        entries[0]["N-S"] = _number(mean_of_known(right))
+        entries[0]["N-S"] = number(mean_of_known(right))
         rules["N-S_rule"] = f"mean number of positives among the first {_OBJECT} entries"
     summary = {"ranking": ranking.path, "description": ranking.described(), "rules": rules,
                "scores": entries}  # fmt: skip
-    return RankingScores(summary, values, of_setups)
+    return Scored(summary, values, _news(of_setups))
+
+
+def _news(of_setups: Sequence[RetrievalScores]) -> list[str]:
+    first, found = of_setups[0], []
+    missing = max(each.n_missing_positives for each in of_setups)
+    if missing:
+        found.append(
+            f"{missing} positives of the ground truth are not in the database"
+            " and take no part; these are not the scores of the full benchmark"
+        )
+    n_left_out = min(each.n_left_out for each in of_setups)
+    if 2 * n_left_out >= first.n_queries > 0:
+        found.append(
+            f"{n_left_out} of {first.n_queries} queries have nothing to find in the"
+            " database, and take no part"
+        )
+    return found
 
 
 def _of_queries(scores: RetrievalScores, more: bool) -> Datasets:
@@ -122,8 +155,4 @@ def _means(scores: RetrievalScores) -> dict[str, float | None]:
         for name, by_cutoff in more.items():
             found |= {f"{name}@{k}": mean_of_known(each) for k, each in by_cutoff.items()}
         found["microAP"] = scores.micro_average_precision
-    return {name: _number(value) for name, value in found.items()}
-
-
-def _number(value: float) -> float | None:
-    return None if np.isnan(value) else float(value)
+    return {name: number(value) for name, value in found.items()}

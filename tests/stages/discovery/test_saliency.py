@@ -557,6 +557,46 @@ def test_map_of_one_position_is_one_region(made: Path, tmp_path: Path) -> None:
             np.testing.assert_allclose(f.descriptors, whole, atol=1e-5)
 
 
+def assert_threshold_scores(
+    score: dict, artifact: Regions | Saliency, power: int, boxes: dict[str, tuple]
+) -> None:
+    """maxF and the largest mean IoU, by masks on a grid of pixels."""
+    f_scores, ious = [], []
+    for k in range(256):
+        rows = []
+        for name in ("0.png", "3.png"):
+            found = map_of(artifact, artifact.names.index(name)).astype(np.float64) ** power
+            height, width = found.shape
+            chosen = np.kron(found / found.max() * 255 >= k, np.ones((128, 160), dtype=bool))
+            mask = np.zeros((128 * height, 160 * width), dtype=bool)
+            x0, y0, x1, y1 = boxes[name]  # photos are 160 × 128
+            mask[y0 * height : y1 * height, x0 * width : x1 * width] = True
+            both = (chosen & mask).sum()
+            rows.append((both / chosen.sum(), both / mask.sum(), both / (chosen | mask).sum()))
+        precision, recall, iou = np.mean(rows, axis=0)
+        f_scores.append(1.3 * precision * recall / max(0.3 * precision + recall, 1e-12))
+        ious.append(iou)
+    assert score["maxF"] == pytest.approx(max(f_scores), abs=1e-6)
+    assert score["maxIoU"] == pytest.approx(max(ious), abs=1e-6)
+
+
+def assert_region_scores(
+    score: dict, artifact: Regions | Saliency, boxes: dict[str, tuple]
+) -> None:
+    """CorLoc of the most salient region, and of any."""
+    first, any_ = [], []
+    for name in ("0.png", "3.png"):
+        own = artifact.of(artifact.names.index(name))
+        x0, y0, x1, y1 = boxes[name]
+        ious = []
+        for a, b, c, d in artifact.region_boxes[own].tolist():
+            shared = max(min(c, x1) - max(a, x0), 0) * max(min(d, y1) - max(b, y0), 0)
+            ious.append(shared / ((c - a) * (d - b) + (x1 - x0) * (y1 - y0) - shared))
+        first.append(ious[int(np.argmax(artifact.region_saliencies[own]))] >= 0.5)
+        any_.append(max(ious) >= 0.5)
+    assert (score["CorLoc"], score["CorLoc_any"]) == (np.mean(first), np.mean(any_))
+
+
 def test_evaluate_saliency_by_boxes_equals_a_hand_count(made: Path, tmp_path: Path) -> None:
     assert saliency_os(made, tmp_path).exit_code == 3
     boxes = {"0.png": (0, 0, 80, 128), "3.png": (40, 16, 160, 128), "bad.png": (0, 0, 9, 9)}
@@ -584,17 +624,21 @@ def test_evaluate_saliency_by_boxes_equals_a_hand_count(made: Path, tmp_path: Pa
         open_artifact(made / "r.h5", Regions) as regions,
     ):
         expected = hand_counted(saliency, 1)
-        for score, shares in (
-            (first, expected),
-            (second, hand_counted(regions, 1)),
-            (third, hand_counted(regions, 3)),
+        for score, artifact, power in (
+            (first, saliency, 1),
+            (second, regions, 1),
+            (third, regions, 3),
         ):
+            shares = hand_counted(artifact, power)
             assert score["saliency_precision"] == pytest.approx(np.mean(shares), abs=1e-5)
-    assert third["region_recall@0.5"] is None
+            assert_threshold_scores(score, artifact, power, boxes)
+        assert_region_scores(first, saliency, boxes)
+        assert_region_scores(second, regions, boxes)
+    assert third["region_recall@0.5"] is third["CorLoc"] is third["odAP"] is None
     with open_artifact(tmp_path / "e.h5", Evaluation) as evaluation:
         per_image = evaluation.read_named("0/saliency_precisions")
         np.testing.assert_allclose(per_image[~np.isnan(per_image)], expected, atol=1e-5)
-    assert "region recall" in rrtool(*command).stdout
+    assert "recall@0.5" in rrtool(*command).stdout
 
 
 def test_evaluate_by_boxes_bad_input(made: Path, tmp_path: Path) -> None:
@@ -605,4 +649,10 @@ def test_evaluate_by_boxes_bad_input(made: Path, tmp_path: Path) -> None:
     assert_fails(rrtool("evaluate", made / "f.h5", *boxes), 4, "another kind")
     plain = ("saliency", "fs", made / "photos", "-o", tmp_path / "r.h5", "--maps", made / "m.h5")
     assert rrtool(*plain).exit_code == 3
-    assert_fails(rrtool("evaluate", tmp_path / "r.h5", *boxes), 4, "--keep-maps")
+    (tmp_path / "boxes.csv").write_text("name,x0,y0,x1,y1\n0.png,0,0,80,128\n")
+    done = rrtool("evaluate", tmp_path / "r.h5", *boxes, "--json")
+    assert_done(done)
+    assert "its regions alone are scored (--keep-maps" in done.stderr
+    (score,) = json.loads(done.stdout)
+    assert score["saliency_precision"] is score["maxF"] is None
+    assert score["CorLoc"] in (0, 1)

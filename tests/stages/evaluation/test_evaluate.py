@@ -122,7 +122,7 @@ def test_evaluate_wants_rankings_and_one_truth() -> None:
     with pytest.raises(UsageError, match="no ranking"):
         rrtool.evaluate([], ground_truth="folder")
     with pytest.raises(UsageError, match="--ground-truth or --boxes"):
-        rrtool.evaluate(["r.h5"], ground_truth="folder", boxes="b.csv")
+        rrtool.evaluate(["r.h5"])
     with pytest.raises(OptionError, match=r"unknown --protocol \(expected groups, revisited"):
         rrtool.evaluate(["r.h5"], ground_truth="folder", protocol="imagenet")
 

@@ -1,0 +1,175 @@
+"""evaluate with true boxes: regions of verified hits, objects; saliency is in test_saliency."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rrtool
+from rrtool.artifacts import Evaluation, Objects, open_artifact
+from rrtool.core.evaluation.evaluation import QueryGroundTruth
+from rrtool.errors import UsageError
+from rrtool.stages.evaluation.verified_regions import VerifiedRegions
+from tests.made_chain import GROUPS
+from tests.stages.damaging import damaged
+from tests.tiny import assert_done, assert_fails
+from tests.tiny import rrtool as run
+
+# --- regions of verified hits --------------------------------------------------------------------
+
+
+def verified_regions(transform: Any, scale_pair: tuple[int, int] = (0, 1)) -> VerifiedRegions:
+    """One query of 10 × 5 cells, and images of which 1 has 20 × 10 cells in 400 × 200 pixels."""
+    empty = np.full((2, 3), np.nan)
+    ranking: Any = SimpleNamespace(
+        path="r.h5", query_names=["q"], database_names=["a", "b"], n_verified=2,
+        ids=np.array([[1, 0]]), scale_pairs=np.array([[scale_pair, (-1, -1)]]),
+        transforms=np.array([[transform, empty]]), offsets=np.array([0, 2, 2]),
+        inliers=np.array([[0, 2], [1, 0]]),
+    )  # fmt: skip
+    query: Any = SimpleNamespace(names=["q"], path="q.h5", map_sizes=np.array([[[10, 5], [7, 4]]]))
+    features = SimpleNamespace(
+        means=np.array([[4.5, 1.5], [0, 0], [9.5, 3.5]]),
+        covariances=np.array([[0.25, 0, 1.0], [1, 0, 1], [0.25, 0, 1.0]]),
+    )
+    database: Any = SimpleNamespace(
+        names=["a", "b"], path="d.h5", map_sizes=np.array([[[9, 9], [9, 9]], [[40, 20], [20, 10]]]),
+        boxes=np.array([[0, 0, 9, 9], [0, 0, 400, 200]]),
+        image_sizes=np.array([[9, 9], [400, 200]]),
+        of=lambda row: features,
+    )  # fmt: skip
+    return VerifiedRegions(ranking, query, database)
+
+
+def test_regions_of_a_verified_hit_hand_worked() -> None:
+    # Twice as large, 1 cell to the right of (−.5, −.5): corners at 0.5 − .5 … so that the query's
+    # 10 × 5 cells lie on cells 1 … 11 × 0 … 5 of 20 pixels each.
+    regions = verified_regions([[1, 0, 1], [0, 1, 0]])
+    truth = [None, np.array([[20, 0, 220, 100], [300, 100, 400, 200]])]
+    rows, values = regions.score([QueryGroundTruth([0, 1])], truth)
+    projected, inliers, whole = rows
+    assert projected == {"region": "query's box, projected", "centres_inside": 1.0, "IoU>=0.5": 1.0,
+                         "mean_IoU": 1.0, "n_matches": 1}  # fmt: skip
+    # Features at cells (4.5, 1.5) and (9.5, 3.5), ± 1 and ± 2: cells 3.5 … 10.5 × −.5 … 5.5, which
+    # are pixels 80 … 220 × 0 … 120: 140 × 100 of 140 × 120 and 200 × 100.
+    shared = 140 * 100
+    assert inliers["mean_IoU"] == pytest.approx(shared / (140 * 120 + 200 * 100 - shared))
+    assert inliers["centres_inside"] == 1
+    assert whole["mean_IoU"] == pytest.approx(200 * 100 / (400 * 200))
+    assert (whole["centres_inside"], whole["IoU>=0.5"]) == (1, 0)  # the centre on a border
+    assert values["regions/projected_overlaps"].tolist() == [1]
+
+
+def test_regions_beside_the_image_and_wrong_hits_count_nothing_right() -> None:
+    far = verified_regions([[1, 0, 500], [0, 1, 0]])
+    truth = [None, np.array([[0, 0, 400, 200]])]
+    rows, _ = far.score([QueryGroundTruth([1])], truth)
+    assert (rows[0]["centres_inside"], rows[0]["mean_IoU"], rows[0]["n_matches"]) == (0, 0, 1)
+    wrong, _ = far.score([QueryGroundTruth([0])], truth)
+    unknown, _ = far.score([QueryGroundTruth([1])], [truth[1], None])
+    for rows in (wrong, unknown):
+        assert [row["n_matches"] for row in rows] == [0, 0, 0]
+        assert rows[0]["mean_IoU"] is None
+
+
+@pytest.mark.parametrize("scales", [(2, 0), (0, 2)])
+def test_matches_of_other_maps_are_refused(scales: tuple[int, int]) -> None:
+    regions = verified_regions([[1, 0, 1], [0, 1, 0]], scales)
+    with pytest.raises(ValueError, match="no map of image"):
+        regions.score([QueryGroundTruth([1])], [None, np.array([[0, 0, 9, 9]])])
+
+
+def test_evaluate_says_whether_verified_regions_lie_on_the_object(
+    chain: Path, tmp_path: Path
+) -> None:
+    """A photo of the same size that is verified by itself would cover it; here it is junk."""
+    truth = ("--ground-truth", GROUPS, "--boxes", chain / "boxes.csv")
+    local = ("--query-local", chain / "q.h5", "--database-local", chain / "d.h5")
+    done = run("evaluate", chain / "v.h5", *truth, *local, "-o", tmp_path / "e.h5")
+    assert_done(done)
+    assert "query's box, projected" in done.stdout
+    with open_artifact(tmp_path / "e.h5", Evaluation) as evaluation:
+        (summary,) = evaluation.rankings
+        overlaps = evaluation.read_named("0/regions/projected_overlaps")
+    assert [row["n_matches"] for row in summary["regions"]] == [len(overlaps)] * 3
+    assert run("evaluate", chain / "v.h5", *truth, *local, "-o", tmp_path / "e.h5").exit_code == 0
+    plain = ("--ground-truth", GROUPS)
+    assert_fails(run("evaluate", chain / "v.h5", *truth), 2, "--query-local and --database-local")
+    assert_fails(run("evaluate", chain / "r.h5", *truth, *local), 4, "nothing is verified")
+    assert_fails(run("evaluate", chain / "v.h5", "--boxes", chain / "boxes.csv"), 2,
+                 "expected --ground-truth")  # fmt: skip
+    assert_fails(run("evaluate", chain / "v.h5", *plain, *local), 2, "without --boxes")
+    assert_fails(run("evaluate", chain / "v.h5", *truth, *local[:2]), 2, "go together")
+
+
+# --- objects ------------------------------------------------------------------------------------
+
+
+def test_objects_are_scored_by_labels_and_by_boxes(chain: Path, tmp_path: Path) -> None:
+    (tmp_path / "b.csv").write_text("a_0.png,5,5,40,40\na_0.png,30,30,60,60\nb_1.png,9,9,60,60\n")
+    both = {"ground_truth": GROUPS, "boxes": tmp_path / "b.csv"}
+    (row,) = rrtool.evaluate([chain / "ob.h5"], output=tmp_path / "e.h5", **both)
+    with open_artifact(chain / "ob.h5", Objects) as objects:
+        members = list(objects.rows())[1:]
+        names = objects.names
+    by_object: dict[int, list[str]] = {}
+    for number, name, *_ in members:
+        by_object.setdefault(int(str(number)), []).append(str(name))
+    purities = [max(Counter(name[0] for name in own).values()) / len(own)
+                for own in by_object.values()]  # fmt: skip
+    assert row["purity"] == pytest.approx(np.mean(purities))
+    assert row["n_labels"] == 2
+    assert row["n_labels_found"] == len(
+        {own[0][0] for own, purity in zip(by_object.values(), purities, strict=True) if purity == 1}
+    )
+    assert row["coverage"] == len({str(m[1]) for m in members}) / len(names)
+    assert (row["n_objects"], row["n_sights"]) == (len(by_object), len(members))
+    assert (row["n_images"], row["n_boxes"]) == (2, 3)
+
+    def iou(box: Any, true: tuple[int, int, int, int]) -> float:
+        w = min(box[2], true[2]) - max(box[0], true[0])
+        h = min(box[3], true[3]) - max(box[1], true[1])
+        shared = max(w, 0) * max(h, 0)
+        areas = [(b[2] - b[0]) * (b[3] - b[1]) for b in (box, true)]
+        return shared / (sum(areas) - shared)
+
+    truth = {"a_0.png": [(5, 5, 40, 40), (30, 30, 60, 60)], "b_1.png": [(9, 9, 60, 60)]}
+    best = [max([iou(m[2:6], t) for m in members if m[1] == name], default=0)
+            for name, boxes in truth.items() for t in boxes]  # fmt: skip
+    assert row["region_recall@0.3"] == pytest.approx(np.mean([b >= 0.3 for b in best]))
+    first = [max(([m[6], -i, m] for i, m in enumerate(members) if m[1] == name), default=None)
+             for name in truth]  # fmt: skip
+    localized = [f is not None and max(iou(f[2][2:6], t) for t in boxes) >= 0.5
+                 for f, boxes in zip(first, truth.values(), strict=True)]  # fmt: skip
+    assert row["CorLoc"] == pytest.approx(np.mean(localized))
+    with open_artifact(tmp_path / "e.h5", Evaluation) as evaluation:
+        np.testing.assert_allclose(evaluation.read_named("0/purities"), purities)
+        np.testing.assert_allclose(evaluation.read_named("0/overlaps"), best, atol=1e-6)
+
+
+def test_objects_need_one_truth_and_labels_that_are_groups(chain: Path, tmp_path: Path) -> None:
+    shown = run("evaluate", chain / "ob.h5", "--ground-truth", GROUPS, "--json")
+    (row,) = json.loads(shown.stdout)
+    assert "purity" in row
+    assert "CorLoc" not in row
+    (row,) = rrtool.evaluate([chain / "ob.h5"], boxes=chain / "boxes.csv")
+    assert "CorLoc" in row
+    assert "purity" not in row
+    with pytest.raises(UsageError, match=r"not of the protocol.*expected groups"):
+        rrtool.evaluate([chain / "ob.h5"], ground_truth="ukbench")
+    with pytest.raises(UsageError, match="boxes alone"):
+        rrtool.evaluate([chain / "os.h5"], ground_truth=GROUPS, boxes=chain / "boxes.csv")
+    mixed = run("evaluate", chain / "ob.h5", chain / "os.h5", "--boxes", chain / "boxes.csv")
+    assert_fails(mixed, 4, "expected objects, found saliency")
+    with open_artifact(chain / "ob.h5", Objects) as objects:
+        weights = np.full(objects.weights.shape, np.nan, np.float32)
+        lines = [f"{objects.names[image]},0,0,9,9\n" for image in objects.images]
+    (tmp_path / "b.csv").write_text("".join(lines))
+    path = damaged(chain / "ob.h5", tmp_path / "ob.h5", {"weights": weights})
+    assert_fails(run("evaluate", path, "--boxes", tmp_path / "b.csv"), 4, "damaged")
