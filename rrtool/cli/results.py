@@ -53,13 +53,11 @@ def show_scores(scores: list[dict[str, Any]], console: Progress, as_json: bool) 
         emit_json(scores)
     elif "ranking" in scores[0]:
         print_scores(scores)
-        rows = [
-            {"ranking": each["ranking"], **row}
-            for each in scores
-            for row in each.get("regions", ())
-        ]
-        if rows:
-            print_rows(rows)
+        for more in ("audit", "regions"):
+            rows = [{"ranking": each["ranking"], **row} for each in scores
+                    for row in each.get(more, ())]  # fmt: skip
+            if rows:
+                print_rows(rows)
     else:
         print_rows(scores)
 

@@ -32,7 +32,7 @@ MORE_RULES = {
     "recall step over all positives; every entry of a query without a positive is wrong",
 }
 
-_IRRELEVANT, _POSITIVE, _JUNK = 0, 1, 2
+_IRRELEVANT, POSITIVE, JUNK = 0, 1, 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +131,8 @@ def retrieval_scores(
     at_cutoffs = np.full((3, len(ranks), len(cutoffs)), np.nan)
     n_queries = n_positives = n_missing = 0
     pairs = []
-    for query, truth, labels in _labelled(ranks, ground_truth):
-        found, n = ranks_without_junk(labels == _POSITIVE, labels == _JUNK), len(truth.positives)
+    for query, truth, labels in labelled(ranks, ground_truth):
+        found, n = ranks_without_junk(labels == POSITIVE, labels == JUNK), len(truth.positives)
         average_precisions[query] = average_precision(found, n)
         for values, function in zip(at_cutoffs, _AT_CUTOFFS, strict=True):
             values[query] = function(found, n, cutoffs)
@@ -162,8 +162,8 @@ _AT_CUTOFFS = precision_at, truncated_average_precision, recall_at
 
 def _pairs(scores: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Scores that never rise, and whether each entry is right, without junk."""
-    kept = labels != _JUNK
-    return np.minimum.accumulate(scores[kept]), labels[kept] == _POSITIVE
+    kept = labels != JUNK
+    return np.minimum.accumulate(scores[kept]), labels[kept] == POSITIVE
 
 
 def _micro(pairs: Sequence[tuple[np.ndarray, np.ndarray]], n_positives: int) -> float:
@@ -185,22 +185,34 @@ def right_among_first(
     """
     ranks = _checked_ranks(ranks, len(ground_truth))
     counts = np.full(len(ranks), np.nan)
-    for query, _, labels in _labelled(ranks, ground_truth):
-        counts[query] = (labels[labels != _JUNK][:k] == _POSITIVE).sum()
+    for query, _, labels in labelled(ranks, ground_truth):
+        counts[query] = (labels[labels != JUNK][:k] == POSITIVE).sum()
     return counts
 
 
-def _labelled(
+def labelled(
     ranks: np.ndarray, ground_truth: Sequence[QueryGroundTruth]
 ) -> Iterator[tuple[int, QueryGroundTruth, np.ndarray]]:
     """Each query's row and ground truth with what each of its entries is; -1 is as junk.
+
+    Images that are no query are passed over.
+
+    Args:
+        ranks: `(n_queries, n_ranked)` as `retrieval_scores` checks them.
+        ground_truth: one per row.
+
+    Yields:
+        Row, ground truth, and `(n_ranked,)` uint8: `POSITIVE`, `JUNK`, or 0.
+
+    Raises:
+        ValueError: a row holds an id twice.
 
     One label per database id is written and wiped query by query: a gather per row, where set
     membership would sort the row each time.
     """
     n_ids = int(ranks.max(initial=-1)) + 1
     labels = np.zeros(n_ids + 1, dtype=np.uint8)
-    labels[-1] = _JUNK  # where the id -1 looks: no entry is taken out as junk is
+    labels[-1] = JUNK  # where the id -1 looks: no entry is taken out as junk is
     position_of = np.empty(n_ids + 1, dtype=np.int64)
     for query, (row, truth) in enumerate(zip(ranks, ground_truth, strict=True)):
         _refuse_duplicates(row, position_of, query)
@@ -208,7 +220,7 @@ def _labelled(
             continue
         positives = truth.positives[truth.positives < n_ids]
         junk = truth.junk[truth.junk < n_ids]
-        labels[positives], labels[junk] = _POSITIVE, _JUNK
+        labels[positives], labels[junk] = POSITIVE, JUNK
         row_labels = labels[row]
         labels[positives] = labels[junk] = _IRRELEVANT
         yield query, truth, row_labels

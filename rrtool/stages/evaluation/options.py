@@ -58,6 +58,11 @@ class EvaluateOptions(OverwriteOptions):
     at: tuple[int, ...] = option(
         CUTOFFS, "The values of k of the scores at k, in entries.", least=1, most=MOST
     )
+    audit: bool = option(
+        False,
+        "Say beside the scores of rankings what the same rankings score under the known other "
+        "readings of the protocol.",
+    )
     output: str | None = option(
         None, "Write the scores of every query to this artifact too.",
         role="output", shapes=False, panel="Output", flags=("--output", "-o"),

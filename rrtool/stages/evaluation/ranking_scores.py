@@ -5,6 +5,7 @@ from typing import Any
 
 from rrtool import ground_truth
 from rrtool.artifacts import Ranking
+from rrtool.core.evaluation.audit import audit
 from rrtool.core.evaluation.evaluation import (
     MORE_RULES,
     QueryGroundTruth,
@@ -15,6 +16,7 @@ from rrtool.core.evaluation.evaluation import (
 )
 from rrtool.errors import UsageError
 from rrtool.ground_truth import UKBENCH, GroundTruthSource
+from rrtool.ground_truth.matching import rows_of_same
 from rrtool.progress import Progress
 from rrtool.stages.driver import Datasets
 from rrtool.stages.evaluation.options import EvaluateOptions
@@ -42,6 +44,8 @@ class RankingScorer:
         self.settings: dict[str, Any] = {"cutoffs": list(options.at)}
         if options.scores == "all":
             self.settings["all"] = True
+        if options.audit:
+            self.settings["audited"] = True
         if options.boxes is not None:
             self.sources["boxes"] = options.boxes
             if options.query_local is None:
@@ -60,11 +64,24 @@ class RankingScorer:
         if self._options.dry_run:
             return []
         scored = score_ranking(ranking, self._truth, setups, self._options)
+        if self._options.audit:
+            scored.summary["audit"] = _audit(ranking, setups, self._options.at)
         if self._options.boxes is not None:
             rows, values = score_regions(ranking, _marked(setups), self._options, tell)
             scored.summary["regions"] = rows
             scored.values.update(values)
         return [scored]
+
+
+def _audit(ranking: Ranking, setups: Setups, cutoffs: Sequence[int]) -> list[dict[str, Any]]:
+    """Rows of setup, reading, score, value and difference, JSON-compatible."""
+    itself = rows_of_same(ranking.query_names, ranking.database_names)
+    return [
+        {"setup": setup, "reading": each.reading, "score": each.score,
+         "value": number(each.value), "difference": number(each.difference)}
+        for setup, queries in setups.items()
+        for each in audit(ranking.ids, queries, itself, cutoffs)
+    ]  # fmt: skip
 
 
 def _marked(setups: Setups) -> Sequence[QueryGroundTruth]:

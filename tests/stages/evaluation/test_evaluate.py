@@ -209,3 +209,25 @@ def test_benchmarks_of_named_photos_are_scored_by_their_name_alone(tmp_path: Pat
         assert evaluation.read_named("0/all/right_among_first_4").tolist() == [3, 4]
         assert evaluation.rankings[0]["scores"][0]["N-S"] == 3.5
     assert_fails(run("evaluate", ranking, "--ground-truth", "holidays"), 2, "100000.jpg")
+
+
+def test_audit_says_what_the_same_ranking_scores_by_other_readings(
+    made: Path, tmp_path: Path
+) -> None:
+    """All four photos are one group, so every list is right but for the query itself."""
+    output = tmp_path / "e.h5"
+    done = run("evaluate", made / "r.h5", *TRUTH, "--audit", "-o", output)
+    assert_done(done)
+    assert "the query's own photo counts as wrong" in done.stdout
+    with open_any(output) as evaluation:
+        rows = evaluation.rankings[0]["audit"]
+    by_reading = {row["reading"]: row for row in rows if row["score"] == "mAP"}
+    assert by_reading["by the rules"] == {
+        "setup": "all", "reading": "by the rules", "score": "mAP", "value": 1.0, "difference": 0.0,
+    }  # fmt: skip
+    # "-+++": 1/4 + (1/2 + 2/3)/2 + (2/3 + 3/4)/2, of three.
+    wrong = (1 / 4 + 7 / 12 + 17 / 24) / 3
+    assert by_reading["the query's own photo counts as wrong"]["value"] == pytest.approx(wrong)
+    over_k = next(row for row in rows if row["score"] == "mP@10")
+    assert (over_k["value"], over_k["difference"]) == pytest.approx((3 / 10, 3 / 10 - 1))
+    assert_fails(run("evaluate", made / "r.h5", *TRUTH, "-o", output), 4, "another --audit")
