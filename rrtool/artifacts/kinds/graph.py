@@ -30,6 +30,10 @@ class Graph(Artifact):
         "int32", "v k", "the k nearest vertices, best first; −1 for none", ids_of="v"
     )
     similarities = Column("float32", "v k", "of the neighbours; 0 where there is none")
+    n_inliers = Column(
+        "int32", "v k", "of a verified graph: inliers of the pair; 0 where there is no neighbour",
+        optional=True,
+    )  # fmt: skip
     indices = Column("int32", "e", "columns of the symmetric adjacency in CSR, sorted", ids_of="v")
     weights = Column("float32", "e", "of its entries; the diagonal is zero")
     indptr = Column("int64", "v+1", "entries of each row", offsets_of="indices")

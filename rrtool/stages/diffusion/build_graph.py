@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import Graph, GraphShare, OutputFile
+from rrtool.artifacts import (
+    Graph,
+    GraphShare,
+    LocalFeaturesFile,
+    OutputFile,
+    open_artifact,
+)
 from rrtool.core.diffusion import knn
 from rrtool.core.diffusion.neighbors import default_k
 from rrtool.devices import resolve_device
@@ -17,10 +24,12 @@ from rrtool.engine.mapping import open_crew
 from rrtool.errors import ArtifactError, OptionError, WorkFailed
 from rrtool.progress import Progress, Silent
 from rrtool.stages.amount import Amount, parts_of
-from rrtool.stages.diffusion.finish_graph import Vertices, publish_graph
+from rrtool.stages.diffusion.finish_graph import Lists, Vertices, publish_graph
 from rrtool.stages.diffusion.graph_update import KeptLists, kept_lists
 from rrtool.stages.diffusion.options import BuildGraphOptions
+from rrtool.stages.diffusion.verify_graph import require_verifiable, verify
 from rrtool.stages.driver import Datasets, Wanted, as_inputs, fill_parts, make
+from rrtool.stages.matching.pairs import PairMatcher
 from rrtool.stages.retrieval.descriptors import (
     Described,
     Descriptors,
@@ -43,7 +52,14 @@ def run(options: BuildGraphOptions, progress: Progress) -> Path:
         RrtoolError: the features are unusable, or fewer than ``k + 1``.
     """
     device = resolve_device(options.device, gpu=options.method == "exact")
-    with open_described(options.features) as source:
+    with (
+        open_described(options.features) as source,
+        open_artifact(options.verify, LocalFeaturesFile)
+        if options.verify
+        else nullcontext() as local,
+    ):
+        if local is not None:
+            require_verifiable(source, local)
         n_images = source.lengths["n"]
         k = options.k or default_k(n_images, source.lengths.get("r", n_images))
         search = knn.KnnOptions(k, options.method, device, options.seed)
@@ -53,9 +69,10 @@ def run(options: BuildGraphOptions, progress: Progress) -> Path:
         follows = ("features", "k") if options.k is None else ("features",)
         return make(
             options, Wanted(options.output, kind, settings, follows=follows),
-            lambda outputs: _build(source, outputs[0], options, search, progress), progress,
+            lambda outputs: _build(source, local, outputs[0], options, search, progress), progress,
             amount=lambda outputs: _amount(source, k),
-            inputs=as_inputs(features=source), network=source.network, device=device,
+            inputs=as_inputs(features=source, verify=local), network=source.network,
+            device=device,
         )  # fmt: skip
 
 
@@ -68,6 +85,7 @@ def _amount(source: Described, k: int) -> Amount:
 
 def _build(
     source: Described,
+    local: LocalFeaturesFile | None,
     output: OutputFile,
     options: BuildGraphOptions,
     search: knn.KnnOptions,
@@ -97,7 +115,11 @@ def _build(
         output.publish(columns, n_parts=n_parts, extra=extra)
         return
     made = {**options.settings(), "k": search.k, "recall": neighbors.measured_recall()}
-    publish_graph(output, vertices, n_parts, made, search.device, progress)
+    lists = Lists.of_parts(output, n_parts)
+    if local is not None:
+        matcher = PairMatcher(local, search.device)
+        lists = verify(output, lists, matcher, options.seed, progress)
+    publish_graph(output, vertices, lists, made, search.device, progress)
 
 
 def lists_of(path: str, search: knn.KnnOptions, updated: str | None) -> Compute:

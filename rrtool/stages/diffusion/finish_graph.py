@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -61,21 +61,55 @@ class Vertices:
         return {name: getattr(self, name) for name in columns}
 
 
+@dataclass(frozen=True)
+class Lists:
+    """The lists of neighbours of all vertices, as ``Graph`` has them.
+
+    Attributes:
+        neighbor_ids, similarities: ``(v, k)``.
+        n_parts: of the output that hold just these; 0 where none do.
+        n_inliers: ``(v, k)`` int32, where they were verified.
+        facts: of the verification, for the record.
+    """
+
+    neighbor_ids: np.ndarray
+    similarities: np.ndarray
+    n_parts: int = 0
+    n_inliers: np.ndarray | None = None
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+    @staticmethod
+    def of_parts(output: OutputFile, n_parts: int) -> Lists:
+        """Those in the parts of an output."""
+        ids, similarities = (
+            np.concatenate(list(output.read_parts(column, n_parts)))
+            for column in (Graph.neighbor_ids, Graph.similarities)
+        )
+        return Lists(ids, similarities, n_parts)
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Those that no part holds."""
+        if self.n_parts:
+            return {}
+        verified = {} if self.n_inliers is None else {"n_inliers": self.n_inliers}
+        lists = {"neighbor_ids": self.neighbor_ids, "similarities": self.similarities}
+        return {**lists, **verified}
+
+
 def publish_graph(
     output: OutputFile,
     vertices: Vertices,
-    n_parts: int,
+    lists: Lists,
     made: Mapping[str, Any],
     device: str,
     progress: Progress,
 ) -> None:
-    """Make the graph of the lists of neighbours in the parts of an output, and publish it.
+    """Make the graph of lists of neighbours, and publish it.
 
     Args:
         made: ``k``, ``gamma``, ``symmetrize``, and ``method`` with its ``recall``.
     """
-    neighbor_ids = np.concatenate(list(output.read_parts(Graph.neighbor_ids, n_parts)))
-    similarities = np.concatenate(list(output.read_parts(Graph.similarities, n_parts)))
+    neighbor_ids, similarities = lists.neighbor_ids, lists.similarities
     adjacency = build_adjacency(neighbor_ids, similarities, made["gamma"], made["symmetrize"])
     statistics = graph_statistics(adjacency, neighbor_ids)
     ordering = locality_ordering(adjacency)
@@ -94,12 +128,14 @@ def publish_graph(
             weights=adjacency.data,
             ordering=ordering,
             **vertices.columns(),
+            **lists.columns(),
         ),
-        n_parts=n_parts,
+        n_parts=lists.n_parts,
         extra={
             "statistics": asdict(statistics) | {"diffusion_spread": spread},
             "recall": made["recall"],
             "description": vertices.description,
+            **lists.facts,
         },
     )
 

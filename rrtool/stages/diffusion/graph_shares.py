@@ -9,7 +9,7 @@ import numpy as np
 from rrtool.artifacts import GraphShare, OutputFile
 from rrtool.artifacts.kinds.graph import require_lists
 from rrtool.progress import Progress
-from rrtool.stages.diffusion.finish_graph import Vertices, publish_graph
+from rrtool.stages.diffusion.finish_graph import Lists, Vertices, publish_graph
 
 
 class _Lists:
@@ -41,4 +41,5 @@ def join_graph(shares: Sequence[GraphShare], output: OutputFile, progress: Progr
         output.keep_part(number, lists)
         first += lists.lengths["neighbor_ids"]
     made = {**shares[0].options, "recall": 1.0}
-    publish_graph(output, Vertices.of_share(shares[0]), len(shares), made, "cpu", progress)
+    joined = Lists.of_parts(output, len(shares))
+    publish_graph(output, Vertices.of_share(shares[0]), joined, made, "cpu", progress)

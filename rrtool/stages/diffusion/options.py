@@ -51,6 +51,11 @@ class BuildGraphOptions(WorkersOptions, SeedOptions, DeviceOptions, ShareOptions
         choices=SYMMETRIZATIONS,
     )
 
+    verify: str | None = artifact(
+        None,
+        "Local features of these photos, from detect-local: each photo and its neighbours are "
+        "matched once, and only edges with more inliers than chance gives are kept.",
+    )
     update: bool = again(
         UpdateOptions, "update", False,
         help="Bring a graph up to date whose descriptors have changed: lists of neighbours are "
@@ -71,6 +76,11 @@ class BuildGraphOptions(WorkersOptions, SeedOptions, DeviceOptions, ShareOptions
                 found="--workers-on", todo="leave it out, or use --method exact or ivf",
             )  # fmt: skip
         for name in ("update", "shard"):
+            if getattr(self, name) and self.verify is not None:
+                raise OptionError(
+                    f"{self.typed(name)} does not go with --verify", option=name,
+                    todo=f"leave {self.typed(name)} out, or verify no edges",
+                )  # fmt: skip
             if getattr(self, name) and self.method != "exact":
                 raise OptionError(
                     f"{self.typed(name)} is for exact lists of neighbours", option=name,
@@ -78,9 +88,9 @@ class BuildGraphOptions(WorkersOptions, SeedOptions, DeviceOptions, ShareOptions
                 )  # fmt: skip
 
     def settings(self) -> dict[str, Any]:
-        """The exact search knows no chance."""
+        """The exact search knows no chance; what verifies draws pairs."""
         found = super().settings()
-        if self.method == "exact":
+        if self.method == "exact" and self.verify is None:
             del found["seed"]
         return found
 
