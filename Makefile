@@ -12,11 +12,15 @@ MINUTES ?= 5
 KILLS ?= 1000
 SEED ?= 0
 
-.PHONY: demo test fuzz kills lint format docs bench whitening install clean
+.PHONY: demo figures test fuzz kills lint format docs bench whitening install clean
 .DELETE_ON_ERROR:
 
 demo: install
 	$(BIN)/rrtool demo $(DEMO) $(DEMO_OPTIONS)
+
+# The thesis's figures of the demo's scenes, or of photos: make figures DATA=~/photos
+figures: install
+	$(MAKE) -f pipelines/figures.mk RRTOOL=$(CURDIR)/$(BIN)/rrtool
 
 test: install
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile

@@ -29,6 +29,9 @@ WEIGHTS ?= $(if $(filter efficientnet_lite0 onnx:%,$(NETWORK)),auto,$(if $(filte
 # Empty: the network's own.
 SCALES ?=
 MAX_SIZE ?=
+# Activation maps of PHOTOS to be kept, of any name: saliency is then found on them, by whatever
+# parameters, and the network runs over the photos once. They take some 0.5 to 5 MB a photo.
+MAPS ?=
 # A whitening learnt elsewhere (rrtool whiten fit), or taken from the checkpoint (whiten export),
 # centred on the descriptors it is applied to (by the thesis's words: on its own mean). Saliency is
 # found without, or by the thesis's words with regions and patches whitened (WHITEN_REGIONS=1).
@@ -56,6 +59,7 @@ RRTOOL ?= rrtool
 NETWORK_OPTIONS = --network $(NETWORK) --weights $(WEIGHTS) $(if $(SCALES),--scales $(SCALES)) \
   $(if $(MAX_SIZE),--max-size $(MAX_SIZE))
 DATABASE = $(PHOTOS) $(if $(GALLERY),--gallery $(GALLERY))
+ACTIVATIONS = $(if $(MAPS),--maps $(MAPS),$(NETWORK_OPTIONS))
 # A stage that finds its output up to date leaves it alone; the touch tells make so.
 RUN = run() { "$$@" || { code=$$?; test $$code -eq 3 || exit $$code; }; touch -c $@; }; run $(RRTOOL)
 # The regions of the graph, and how patches are whitened as they are.
@@ -66,8 +70,8 @@ center = $(if $(THESIS),,--center $(1))
 AGGREGATE = --aggregate $(firstword $(AGGREGATION))
 SALIENT_OPTIONS = --rho $(firstword $(RHO)) --sigma $(firstword $(SIGMA)) $(AGGREGATE) \
   --saliency-normalization $(NORMALIZATION)
-FS_OPTIONS = $(NETWORK_OPTIONS) $(SALIENT_OPTIONS)
-OS_OPTIONS = $(NETWORK_OPTIONS) --rho $(firstword $(OS_RHO)) --sigma $(firstword $(OS_SIGMA)) \
+FS_OPTIONS = $(ACTIVATIONS) $(SALIENT_OPTIONS)
+OS_OPTIONS = $(ACTIVATIONS) --rho $(firstword $(OS_RHO)) --sigma $(firstword $(OS_SIGMA)) \
   --theta $(firstword $(THETA)) $(AGGREGATE) --patch-pooling $(PATCH_POOLING) \
   --regions $(VERTICES) $(PATCH_WHITENING)
 KINDS = gem fs $(CENTRALITIES:%=os-%)
@@ -114,16 +118,18 @@ $(STAMPS:%=$(OUT)/%.options): $(OUT)/%.options: FORCE | $(OUT)
 
 # One pass over the photos makes the regions too, unless the goals need none. The rule of the regions
 # then finds them made; regions of other parameters it makes alone.
-WITH_REGIONS = $(if $(filter-out $(OUT)/gem%,$(or $(MAKECMDGOALS),table)), \
+WITH_REGIONS = $(if $(MAPS),--save-maps $(MAPS),$(FROM_ONE_PASS))
+FROM_ONE_PASS = $(if $(filter-out $(OUT)/gem%,$(or $(MAKECMDGOALS),table)), \
   --fs-regions $(OUT)/regions.h5 --fs-features $(OUT)/fs-features.h5 --keep-maps $(SALIENT_OPTIONS))
 $(OUT)/gem-features.h5: $(PHOTOS_STAMP) $(OUT)/network.options
 	$(RUN) extract $(DATABASE) -o $@ $(NETWORK_OPTIONS) --whitening none --overwrite $(WITH_REGIONS)
+$(MAPS): $(OUT)/gem-features.h5 ; @touch -c $@
 
 $(OUT)/queries.h5: $(PHOTOS_STAMP) $(BOXES) $(OUT)/network.options
 	$(RUN) extract $(QUERIES) $(if $(BOXES),--boxes $(BOXES)) -o $@ $(NETWORK_OPTIONS) \
 	  --whitening none --overwrite
 
-$(OUT)/regions.h5: $(PHOTOS_STAMP) $(OUT)/fs.options | $(OUT)/gem-features.h5
+$(OUT)/regions.h5: $(PHOTOS_STAMP) $(OUT)/fs.options $(MAPS) | $(OUT)/gem-features.h5
 	$(RUN) saliency fs $(DATABASE) -o $@ --features $(OUT)/fs-features.h5 $(FS_OPTIONS) \
 	  --keep-maps --overwrite
 $(OUT)/fs-features.h5: $(OUT)/regions.h5 ; @touch -c $@

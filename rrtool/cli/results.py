@@ -96,7 +96,7 @@ def show_agreement(path: Path, console: Progress, as_json: bool) -> None:
 
 def show_page(page: "Page", console: Progress, as_json: bool) -> None:
     """The path of a page; before it the table of learning curves."""
-    if page.data and not as_json:
+    if "table" in page.data and not as_json:
         from rrtool.cli.tables import print_rows
 
         print_rows(page.data["table"])

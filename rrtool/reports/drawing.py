@@ -111,3 +111,9 @@ def draw_box(
         if inner[2] > inner[0] and inner[3] > inner[1]:
             pen.rectangle(inner, outline=colour, width=width)
     return drawn
+
+
+def rectangle_outline(box: Sequence[float] | np.ndarray, inset: float = 1.0) -> str:
+    """The border of ``box`` (x0, y0, x1, y1) as SVG path data, drawn a little inside of it."""
+    x0, y0, x1, y1 = (float(edge) for edge in box)
+    return f"M{x0 + inset:.1f} {y0 + inset:.1f}H{x1 - inset:.1f}V{y1 - inset:.1f}H{x0 + inset:.1f}z"

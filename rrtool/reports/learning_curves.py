@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rrtool.reports.document import render
-from rrtool.reports.line_chart import MARKERS, Line, Vertex, line_chart
+from rrtool.reports.line_chart import COLOURS, MARKERS, Line, Vertex, line_chart
 
 # Names as the thesis has them; the order of its tables.
 STRATEGY_TITLES = {
@@ -17,8 +17,6 @@ STRATEGY_TITLES = {
 PLAIN = "labels alone"
 _LEAST_SPAN = 5.0  # of the accuracies, in per cent: one point has no scale of its own
 VARIANTS = ("", "PRE", "SEMI", "PRE + SEMI")
-# Legible on light and dark ground, and apart for colour-blind eyes (Okabe and Ito).
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9")
 # What all are compared with, in the colour of the text.
 _REFERENCE, _INK = "random", "var(--ink)"
 _DASHES = ("2 4", "8 4", "12 4 2 4", "")
@@ -171,8 +169,8 @@ def _chart(curves: Sequence[Curve]) -> dict[str, Any]:
     for curve in curves:
         colour, marker = _INK, "circle"
         if curve.strategy != _REFERENCE:  # those of one colour differ in their markers
-            turn, place = divmod(strategies.index(curve.strategy), len(_COLOURS))
-            colour, marker = _COLOURS[place], list(MARKERS)[turn % len(MARKERS)]
+            turn, place = divmod(strategies.index(curve.strategy), len(COLOURS))
+            colour, marker = COLOURS[place], list(MARKERS)[turn % len(MARKERS)]
         vertices = [
             Vertex(
                 p.n_labels, 100 * p.mean, 100 * p.interval[0], 100 * p.interval[1],

@@ -10,6 +10,8 @@ _WIDTH, _HEIGHT = 1040, 520
 _LEFT, _TOP, _RIGHT, _BOTTOM = 78, 18, 255, 54
 _DODGE = 3.0  # pixels between lines at one abscissa, so that their error bars stay apart
 _LEGEND_STEP = 21
+# Legible on light and dark ground, and apart for colour-blind eyes (Okabe and Ito).
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9")
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,7 @@ class Vertex:
         x, y: its place.
         low, high: ends of its bar; both ``y`` without one.
         tooltip: what is said about it.
+        label: written beside it.
     """
 
     x: float
@@ -27,6 +30,7 @@ class Vertex:
     low: float
     high: float
     tooltip: str
+    label: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,6 +115,7 @@ def line_chart(
                         "high": y(min(v.high, bounds[1])),
                         "has_bar": v.high > v.low,
                         "tooltip": v.tooltip,
+                        "label": v.label,
                     }
                     for v in line.vertices
                 ],

@@ -89,13 +89,18 @@ def sum_over_regions(
 def crow(activations: torch.Tensor) -> torch.Tensor:
     """CroW: spatially and channel weighted sum pooling (Kalantidis et al. 2016, thesis §2.5)."""
     activations = activations.float()
-    total = activations.sum(dim=1, keepdim=True)
-    norm = total.square().sum(dim=(-2, -1), keepdim=True).sqrt().clamp_min(_TINY)
-    spatial_weights = (total / norm).sqrt()
+    spatial_weights = crow_weights(activations)
     density = (activations > 0).float().mean(dim=(-2, -1))
     eps = 1e-6
     channel_weights = torch.log((density.sum(dim=1, keepdim=True) + eps) / (density + eps))
     return (activations * spatial_weights).sum(dim=(-2, -1)) * channel_weights
+
+
+def crow_weights(activations: torch.Tensor) -> torch.Tensor:
+    """The spatial weights of CroW, ``(b, 1, h, w)``: of the sum over channels."""
+    total = activations.float().sum(dim=1, keepdim=True)
+    norm = total.square().sum(dim=(-2, -1), keepdim=True).sqrt().clamp_min(_TINY)
+    return (total / norm).sqrt()
 
 
 def pool(

@@ -17,11 +17,13 @@ from rrtool.core.evaluation.saliency_maps import (
     threshold_curves,
 )
 from rrtool.errors import UsageError
-from rrtool.ground_truth.boxes import boxes_of_images
+from rrtool.ground_truth.boxes import QueryBox, boxes_of_images
 from rrtool.progress import Progress
 from rrtool.stages.evaluation.box_scores import BoxScores
 from rrtool.stages.evaluation.options import EvaluateOptions
 from rrtool.stages.evaluation.scored import Scored, number
+
+_POWERED = f"FS^{THETA:g}"
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,40 @@ class SaliencyScorer:
             )
         if self._is_dry:
             return []
-        good = artifact.status == 0
-        pixels = {row: np.array([box.box for box in found])
-                  for row, found in enumerate(truth) if found and good[row]}  # fmt: skip
         try:
-            return _score(artifact, pixels)
+            return _score(artifact, _pixels(artifact, truth))
         except ValueError as error:
             raise artifact.damaged(error) from None
+
+
+def saliency_precisions(
+    artifact: Salient, truth: Sequence[Sequence[QueryBox]]
+) -> dict[str, np.ndarray]:
+    """How much of the saliency of each image lies in its boxes (fig. 5.6 and 5.7).
+
+    Args:
+        truth: the true boxes of each image.
+
+    Returns:
+        By method, FS and FS^θ or OS: ``(n,)`` float64, NaN for an image without box or map.
+    """
+    pixels = _pixels(artifact, truth)
+    if not isinstance(artifact, Regions):
+        return {"OS": _of_maps(artifact, pixels, 1.0).precisions}
+    return {
+        method: _of_maps(artifact, pixels, power).precisions
+        for method, power in (("FS", 1.0), (_POWERED, THETA))
+    }
+
+
+def _pixels(artifact: Salient, truth: Sequence[Sequence[QueryBox]]) -> dict[int, np.ndarray]:
+    """True boxes ``(t, 4)`` of the images that were read and have some, by row."""
+    good = artifact.status == 0
+    return {
+        row: np.array([box.box for box in found])
+        for row, found in enumerate(truth)
+        if found and good[row]
+    }
 
 
 def _score(artifact: Salient, truth: dict[int, np.ndarray]) -> list[Scored]:
@@ -98,7 +127,7 @@ def _score(artifact: Salient, truth: dict[int, np.ndarray]) -> list[Scored]:
     found = [Scored(first, values)]
     if is_feature_saliency and artifact.has_maps:
         powered = _of_maps(artifact, truth, THETA)
-        more = {"method": f"FS^{THETA:g}", **powered.summary(), **dict.fromkeys(regions.summary())}
+        more = {"method": _POWERED, **powered.summary(), **dict.fromkeys(regions.summary())}
         found.append(Scored(first | more, {"saliency_precisions": powered.precisions}))
     return found
 

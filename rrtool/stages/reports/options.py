@@ -7,18 +7,23 @@ from rrtool.errors import OptionError, UsageError
 from rrtool.options import Command, Options, SeedOptions, argument, artifact, option
 from rrtool.stages.activations.options import NamedNetworkOptions
 
+# Of the thesis, and made of several artifacts each.
+FIGURES = ("2.7", "4.2", "4.6", "5.3", "5.4", "5.5", "5.7", "5.8", "5.10")
+ALL = "all"
+
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions(Options):
     """Show what artifacts hold as one HTML page: rankings, objects, learning curves, agreement."""
 
     COMMAND: ClassVar = Command(
-        "report", "rrtool.stages.reports.report", "figures 3.2–3.6, 4.5, 5.9; table 3.3",
+        "report", "rrtool.stages.reports.report",
+        "figures 2.7, 3.2–3.6, 4.2–4.6, 5.3–5.10; table 3.3",
         quick=False,
     )  # fmt: skip
     artifacts: tuple[str, ...] = argument(
-        "A ranking, best from rerank; saliency or objects; an al-agreement; or al-states of any "
-        "runs."
+        "A ranking, best from rerank; saliency or objects; an al-agreement; al-states of any runs; "
+        "or, for --figures, artifacts of one collection."
     )
     output: str = option(
         MISSING, "The HTML page to write.",
@@ -67,6 +72,18 @@ class ReportOptions(Options):
     )
     boxes: str | None = option(
         None, "Draw these true boxes on saliency, as for evaluate.", role="file", panel="Inputs"
+    )
+    figures: tuple[str, ...] | None = option(
+        None,
+        "Make these figures of the thesis, such as 4.6,5.7, or all that the artifacts allow. Of "
+        "artifacts that serve alike the first counts.",
+        choices=(ALL, *FIGURES), panel="Figures",
+    )  # fmt: skip
+    photo: str | None = option(
+        None,
+        "The photo that figures of one photo show, by its name in the artifacts; by default the "
+        "first with a true box.",
+        panel="Figures",
     )
 
     def check(self) -> None:

@@ -43,7 +43,7 @@ class Page:
 
     Attributes:
         path: of the page.
-        data: what it shows, JSON-compatible; of learning curves alone.
+        data: what it shows, JSON-compatible; of learning curves, and of figures their numbers.
     """
 
     path: Path
@@ -51,16 +51,20 @@ class Page:
 
 
 def run(options: ReportOptions, progress: Progress) -> Page:
-    """Show a ranking, saliency, objects, learning curves or an agreement as one HTML page.
+    """Show a ranking, saliency, objects, learning curves, an agreement, or figures as a page.
 
     A page of an earlier run is replaced.
 
     Raises:
         RrtoolError: the artifacts cannot be shown together, or the page cannot be written.
     """
+    output = checked_page(options.output, options.overwrite)
+    if options.figures is not None:
+        from rrtool.stages.reports.figures import figures  # which brings torch
+
+        return Page(output, figures.write(options, output, progress))
     kind = _kind_of(options.artifacts)
     _check_taken(options, kind.KIND)
-    output = checked_page(options.output, options.overwrite)
     return Page(output, _WRITERS[kind](options, output, progress) or {})
 
 
