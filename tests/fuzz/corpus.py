@@ -87,7 +87,7 @@ MORE: dict[str, tuple[str, ...]] = {
     "al-cycle cifar10 binary": ("cifar10:cifar10bin", "-o", "x.h5", "--budget", "2"),
     "al-cycle cifar100": ("cifar100:cifar100", "-o", "x.h5", "--budget", "2"),
     "al-cycle svhn": ("svhn:svhn", "-o", "x.h5", "--budget", "2"),
-    "al-cycle frozen": ("--features", "f.h5", "-o", "sl.h5", "--labels", "labels.csv",
+    "al-cycle frozen": ("--features", "f.h5", "-o", "sl.h5", "--labels", "truth.csv",
                         "--budget", "1"),
     "predict": ("sl.h5", "f.h5", "-o", "pr.csv"),
     "predict photos": ("sl.h5", "photos", "-o", "x.csv", "--sort-into", "x.sorted",
