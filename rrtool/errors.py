@@ -82,6 +82,10 @@ class NoArtifact(ArtifactError):
     """A file that may be good, and is none of rrtool's: exit status 4."""
 
 
+class NewerArtifact(ArtifactError):
+    """An artifact of a later version of rrtool, which may be good: exit status 4."""
+
+
 class WorkFailed(RrtoolError):
     """The input was right and the work still failed: exit status 1."""
 

@@ -16,7 +16,7 @@ from rrtool.artifacts.digests import content_digest
 from rrtool.artifacts.provenance import InputRecord, identity_of
 from rrtool.artifacts.schema import Column, Texts, columns_of, schema_of
 from rrtool.artifacts.verified import VerifiedFile
-from rrtool.errors import ArtifactError, NoArtifact, UsageError
+from rrtool.errors import ArtifactError, NewerArtifact, NoArtifact, UsageError
 from rrtool.files import require_place, write_durably, write_failures
 from rrtool.tables import table_lines
 
@@ -271,7 +271,7 @@ def _checked(file: VerifiedFile, kinds: tuple[type[Artifact], ...]) -> Artifact:
     if version > FORMAT_VERSION:
         what, known = "written by a newer rrtool", f"format {FORMAT_VERSION} or older"
         found, todo = f"format {version}", "update rrtool"
-        raise ArtifactError(what, where=file.path, expected=known, found=found, todo=todo)
+        raise NewerArtifact(what, where=file.path, expected=known, found=found, todo=todo)
     if version >= FIRST_WITH_CHECKSUMS:
         file.require_checksums()
     if not attributes.is_true("complete"):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-from rrtool.errors import ArtifactError, UsageError, printable
+from rrtool.errors import ArtifactError, NewerArtifact, UsageError, printable
 from rrtool.files import read_regular, write_durably, write_failures
 from rrtool.networks.names import AUTO, DEFAULT, ONNX
 
@@ -104,9 +104,14 @@ def open_index(folder: str) -> Index:
         ) from None  # fmt: skip
     except ValueError:
         raise _damaged(path, "no JSON") from None
-    if not isinstance(content, dict) or content.get("rrtool_index") != _FORMAT:
-        found = content.get("rrtool_index") if isinstance(content, dict) else content
-        raise _damaged(path, f"format {found}")
+    version = content.get("rrtool_index") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > _FORMAT:
+        raise NewerArtifact(
+            "an index of a newer rrtool", where=path, expected=f"format {_FORMAT}",
+            found=f"format {version}", todo="update rrtool",
+        )  # fmt: skip
+    if version != _FORMAT:
+        raise _damaged(path, f"format {version}")
     images, options = content.get("images"), content.get("options")
     if not isinstance(images, str) or not isinstance(options, dict) or not _is_of(options, _TYPES):
         raise _damaged(path, "other options")
@@ -124,7 +129,7 @@ def _is_of(options: dict[str, Any], types: dict[str, tuple[type, ...]]) -> bool:
 
 def _damaged(path: Path, found: str) -> ArtifactError:
     return ArtifactError(
-        "damaged, or of another version of rrtool", where=path, expected=f"format {_FORMAT}",
+        "the record of the index is damaged", where=path, expected=f"format {_FORMAT}",
         found=found, todo="make the index again in another folder",
     )  # fmt: skip
 
@@ -138,6 +143,8 @@ def mendable(index: Index, again: str) -> Iterator[None]:
     """
     try:
         yield
+    except NewerArtifact:
+        raise
     except ArtifactError as error:
         if error.where not in [printable(path) for path in index.of_photos() + index.of_all()]:
             raise

@@ -16,6 +16,7 @@ from rrtool.artifacts.output.lock import output_lock
 from rrtool.errors import ArtifactError, UsageError, WorkFailed
 from rrtool.images.collection import collect
 from rrtool.stages.collection import index as index_stage
+from tests.stages.damaging import edited
 from tests.tiny import Told, assert_done, assert_fails, make_pictures, picture, skipped_rows
 from tests.tiny import rrtool as command
 
@@ -157,6 +158,18 @@ def test_artifacts_that_are_gone_or_damaged_are_told(here):
         rrtool.find(index, [photos / "000.png"])
 
 
+def test_artifact_of_a_newer_version_is_not_to_be_removed(here):
+    with edited(here / "index" / "local.h5") as content:
+        content.attrs["format_version"] = 99
+    picture(40).save(here / "photos" / "new.png")
+    for call in (
+        lambda: rrtool.index(here / "photos", here / "index"),
+        lambda: rrtool.find(here / "index", [here / "photos" / "000.png"]),
+    ):
+        with pytest.raises(ArtifactError, match=r"local\.h5: written by a newer.*; update rrtool$"):
+            call()
+
+
 def test_graph_goes_with_the_photos_and_nothing_else_does(tmp_path):
     photos = make_pictures(tmp_path / "photos", 3)
     rrtool.index(photos, tmp_path / "index", **SMALL)
@@ -279,7 +292,8 @@ def test_another_run_at_the_same_index_is_told(here):
 
 @pytest.mark.parametrize(
     ("content", "found"),
-    [("{", "no JSON"), ("[]", "format"), ('{"rrtool_index": 2}', "format 2"),
+    [("{", "no JSON"), ("[]", "format"),
+     ('{"rrtool_index": 2}', "found format 2.; update rrtool"),
      ('{"rrtool_index": 1, "images": 3}', "other options")],
 )  # fmt: skip
 def test_a_damaged_record_is_refused(here, content, found):
