@@ -4,24 +4,22 @@ import posixpath
 import re
 import time
 import warnings
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
-import numpy as np
-
 from rrtool.core.evaluation.evaluation import QueryGroundTruth
 from rrtool.errors import UsageError
+from rrtool.ground_truth.group_queries import GroupQueries, members_of
 from rrtool.ground_truth.matching import Entries, match_names, rows_of_same, spelled
 from rrtool.ground_truth.names import described, first_few
 from rrtool.tables import in_words, read_table
 
 PROTOCOL = "groups"
 PREFIX, FOLDER = "prefix:", "folder"
-_NO_IDS = np.empty(0, dtype=np.int64)
 ADVICE = "a rule sees the whole name with its folders; prefix:(?:.*/)?RULE passes over them"
 # What an expression may take: some go back and forth in a name for ever.
 _SECONDS, _SECONDS_A_NAME = 2.0, 0.001
@@ -45,6 +43,10 @@ class _Rule(Protocol):
 
     def unused(self, names: Sequence[str]) -> str:
         """What of the rule says nothing about these images, in words; empty if nothing."""
+        ...
+
+    def advice(self, names: Sequence[str]) -> str | None:
+        """What to do about names that have no label, if that can be told."""
         ...
 
 
@@ -73,7 +75,7 @@ class Groups:
         """
         database_labels, labels = self.labels(database_names), self.labels(query_names)
         itself = rows_of_same(query_names, database_names)
-        queries = _GroupQueries(labels, _members(database_labels, {*labels} - {""}), itself)
+        queries = GroupQueries(labels, members_of(database_labels, {*labels} - {""}), itself)
         if tell is not None:
             tell(self._counted(Counter(database_labels)))
             if unused := self.rule.unused([*database_names, *query_names]):
@@ -95,7 +97,10 @@ class Groups:
             unlabelled = [name for name, label in zip(names, labels, strict=True) if label is None]
             what = f"{len(unlabelled)} of {len(names)} image names have no label"
             found = first_few(unlabelled)
-            raise UsageError(what, where=self.source, expected=self.rule.expected, found=found)
+            todo = self.rule.advice(unlabelled)
+            raise UsageError(
+                what, where=self.source, expected=self.rule.expected, found=found, todo=todo
+            )
         words = {label: in_words(label or "") for label in set(labels)}
         return [words[label] for label in labels]
 
@@ -114,29 +119,6 @@ class Groups:
         elif len(members) == n > 1:
             line += f"; each image is a group of its own: {ADVICE}"
         return line
-
-
-class _GroupQueries(Sequence[QueryGroundTruth]):
-    """One ground truth per query, made when asked for.
-
-    Every member of a group of m lists the other m - 1: kept all at once, that is quadratic when
-    a whole collection queries itself.
-    """
-
-    def __init__(
-        self, labels: list[str], members: dict[str, np.ndarray], itself: Sequence[Sequence[int]]
-    ) -> None:
-        self._labels, self._members, self._itself = labels, members, itself
-
-    def __len__(self) -> int:
-        return len(self._labels)
-
-    def __getitem__(self, query):  # untyped: a Sequence has one overload for ids, one for slices
-        if isinstance(query, slice):
-            return [self[i] for i in range(*query.indices(len(self)))]
-        itself = np.array(self._itself[query], dtype=np.int64)
-        members = self._members.get(self._labels[query], _NO_IDS)
-        return QueryGroundTruth(members[~np.isin(members, itself)], itself)
 
 
 def load_groups(source: str) -> Groups:
@@ -165,6 +147,9 @@ class _Folder:
     def unused(self, names: Sequence[str]) -> str:
         return ""
 
+    def advice(self, names: Sequence[str]) -> str | None:
+        return None
+
 
 class _Prefix:
     """The first group of an expression, or all that it matches at the start of the name."""
@@ -191,6 +176,9 @@ class _Prefix:
 
     def unused(self, names: Sequence[str]) -> str:
         return ""
+
+    def advice(self, names: Sequence[str]) -> str | None:
+        return None
 
     def _label(self, name: str, end: float) -> str | None:
         try:
@@ -259,6 +247,14 @@ class _LabelTable:
             )
         return "; ".join(parts)
 
+    def advice(self, names: Sequence[str]) -> str | None:
+        known = {in_words(entry).casefold() for entry in self._labels}
+        alike = next((name for name in names if in_words(name).casefold() in known), None)
+        return alike and (
+            f"give '{alike}' a line of its own: names that look alike differ by case, or by how "
+            "Unicode writes their letters (NFC, NFD)"
+        )
+
     def _label(self, name: str, entries: Sequence[str], taken: dict[str, str]) -> str | None:
         labels = list(dict.fromkeys(self._labels[entry] for entry in entries))
         if len(labels) > 1:
@@ -273,12 +269,3 @@ class _LabelTable:
                     found=first_few([taken[entry], name]), todo="write whole relative paths",
                 )  # fmt: skip
         return labels[0] if labels else None
-
-
-def _members(labels: Iterable[str], wanted: Set[str]) -> dict[str, np.ndarray]:
-    """The rows that have each of the labels that are wanted."""
-    rows = defaultdict[str, list[int]](list)
-    for row, label in enumerate(labels):
-        if label in wanted:
-            rows[label].append(row)
-    return {label: np.array(own, dtype=np.int64) for label, own in rows.items()}

@@ -121,6 +121,14 @@ def test_labels_of_one_image_that_contradict_are_an_error(tmp_path, second):
         load(str(path)).resolve(["a.jpg"], ["a.jpg"])
 
 
+@pytest.mark.parametrize(("entry", "name"), [("A.jpg", "a.jpg"), (COMPOSED, DECOMPOSED)])
+def test_labels_of_names_that_look_alike_say_so(tmp_path, entry, name):
+    path = tmp_path / "l.csv"
+    path.write_text(f"name;label\n{entry};cat\n", encoding="utf-8")
+    with pytest.raises(UsageError, match=f"give '{name}' a line of its own: names that look alike"):
+        load(str(path)).resolve([entry], [entry, name])
+
+
 def test_labels_that_match_nothing_show_both_sides(tmp_path):
     path, told = tmp_path / "l.csv", list[str]()
     path.write_text("name;label\nx.jpg;cat\ny.jpg;cat\n")
