@@ -13,16 +13,17 @@ from rrtool.artifacts import (
     AlState,
     InputRecord,
     OutputFile,
-    digest_of_source,
     open_artifact,
+    source_input,
 )
 from rrtool.core.learning.agreement import acquisition_ranks, measure_agreement, rank_correlation
+from rrtool.datasets import is_standard
 from rrtool.devices import resolve_device
 from rrtool.errors import OptionError, UsageError
 from rrtool.progress import Progress
 from rrtool.stages.amount import Amount
 from rrtool.stages.driver import Wanted, make
-from rrtool.stages.learning.labels import read_truth
+from rrtool.stages.learning.labels import labels_input, read_truth
 from rrtool.stages.learning.model import Model
 from rrtool.stages.learning.options import COMPARED, AlAgreeOptions
 from rrtool.stages.learning.strategies import STRATEGIES
@@ -75,17 +76,20 @@ def run(options: AlAgreeOptions, progress: Progress) -> Path:
     with open_artifact(options.state, AlState) as state:
         study = _read_study(state, options, progress)
         options = _with_budget(options, state, len(study.pool_ids))
-        truth, digest = options.truth, digest_of_source(options.truth)
         return make(
             options,
             Wanted(options.output, AlAgreement, options.settings()),
             lambda outputs: _publish(outputs[0], study, options, progress),
             progress,
             amount=lambda outputs: Amount(len(study.state.names), "images"),
-            inputs=[state.as_input("state"), InputRecord("truth", truth, "labels", "", digest)],
+            inputs=[state.as_input("state"), _truth_input(options.truth)],
             network=state.network,
             device=options.device,
         )
+
+
+def _truth_input(truth: str) -> InputRecord:
+    return (source_input if is_standard(truth) else labels_input)("truth", truth)
 
 
 def _publish(

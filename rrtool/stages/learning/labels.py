@@ -17,7 +17,7 @@ from rrtool.exchange.label_files import labels_path, read_labels
 from rrtool.exchange.labelled import LabelRow
 from rrtool.ground_truth.matching import match_names
 from rrtool.images.listing import list_images
-from rrtool.tables import in_words, read_table
+from rrtool.tables import in_words
 
 UNLABELED = -1
 
@@ -94,7 +94,7 @@ def take_labels(
             near = difflib.get_close_matches(answer.label, class_names, n=1)
             error = UsageError(
                 "unknown class", where=answer.where, found=answer.label,
-                expected=f"perhaps {near[0]}" if near else _few(class_names),
+                expected=f"perhaps {near[0]}" if near else in_few_words(class_names),
                 todo="--classes adds a class",
             )  # fmt: skip
             mistakes.append(Mistake(answer.image, str(error)))
@@ -132,12 +132,9 @@ def _located(
         name = next((name for name in names if images_of[name]), next(iter(names), ""))
         image, label = name or f"id {id_text}", in_words(cell.strip())
         try:
-            images = images_of.get(name, [])
-            row = _row_of_id(id_text, name, images, dataset.names, where) if id_text else None
-            if row is None:
-                row = _only_row(images, name, dataset.names, where)
+            row = _row_of(where, id_text, name, images_of.get(name, []), dataset.names)
             if dataset.status[row]:
-                what = "this image could not be read"
+                what = "this image cannot be used"
                 raise UsageError(what, where=where, found=dataset.reasons[row])
             if not label:
                 what = f"no label for {image}"
@@ -159,13 +156,22 @@ def _images_of(entries: Iterable[str], names: Sequence[str]) -> dict[str, list[i
     return images_of
 
 
+def _row_of(
+    where: str, id_text: str, name: str, images: Sequence[int], names: Sequence[str]
+) -> int:
+    """The row of an image by its id, else by what its name means."""
+    if id_text:
+        return _row_of_id(id_text, name, images, names, where)
+    return _only_row(images, name, names, where)
+
+
 def _only_row(images: Sequence[int], name: str, names: Sequence[str], where: str) -> int:
     if len(images) > 1:
-        twins = _few([names[row] for row in images])
+        twins = in_few_words([names[row] for row in images])
         raise UsageError(f"two images match {name}", where=where, found=twins)
     if not images:
         raise UsageError(
-            "no image of this name", where=where, expected=_few(names), found=name or "none"
+            "no image of this name", where=where, expected=in_few_words(names), found=name or "none"
         )
     return images[0]
 
@@ -202,7 +208,8 @@ def _conflict(group: Sequence[_Answer], before: str | None) -> UsageError | None
     )  # fmt: skip
 
 
-def _few(choices: Sequence[str]) -> str:
+def in_few_words(choices: Sequence[str]) -> str:
+    """Up to three names, and how many more there are."""
     more = f" and {len(choices) - 3} more" if len(choices) > 3 else ""
     return ", ".join(choices[:3]) + more
 
@@ -211,14 +218,15 @@ def read_truth(source: str, names: list[str], class_names: list[str]) -> np.ndar
     """The class of each named image, ``(n,)`` int32; −1 where nothing is known.
 
     Args:
-        source: CSV or TSV ``name,label``, or a data set such as ``mnist:FOLDER``.
+        source: labels of any form that ``read_labels`` knows, or a data set such as
+            ``mnist:FOLDER``.
 
     Raises:
         UsageError: the source cannot be read, names an image or a class that is not there, or
             gives one image two labels.
     """
     if not is_standard(source):
-        return _of_table(source, names, class_names)
+        return _of_labels(source, names, class_names)
     dataset = load_dataset(source)
     known = dict(zip(dataset.names, dataset.labels.tolist(), strict=True))
     labels = np.array([known.get(name, UNLABELED) for name in names], dtype=np.int32)
@@ -232,22 +240,24 @@ def read_truth(source: str, names: list[str], class_names: list[str]) -> np.ndar
     return labels
 
 
-def _of_table(path: str, names: list[str], class_names: list[str]) -> np.ndarray:
-    rows = read_table(Path(path), ("name", "label")).rows
-    images_of = _images_of([name for _, (name, _) in rows], names)
+def _of_labels(path: str, names: list[str], class_names: list[str]) -> np.ndarray:
+    rows = read_labels(path)
+    images_of = _images_of((name for row in rows for name in row.names), names)
     classes = {in_words(name): label for label, name in enumerate(class_names)}
     labels = np.full(len(names), UNLABELED, dtype=np.int32)
-    for line, (name, cell) in rows:
-        where, label = f"{path}, line {line}", in_words(cell.strip())
-        if not images_of[name]:
-            expected = f"names such as {names[0]}"
-            raise UsageError("no such image", where=where, expected=expected, found=name)
-        row = _only_row(images_of[name], name, names, where)
+    for where, id_text, own_names, cell, _ in rows:
+        name = next((name for name in own_names if images_of[name]), next(iter(own_names), ""))
+        row = _row_of(where, id_text, name, images_of.get(name, []), names)
+        label = in_words(cell.strip())
+        if not label:  # not known, as of a task that was skipped
+            continue
         if label not in classes:
             expected = ", ".join(class_names[:10])
             raise UsageError("no such class", where=where, expected=expected, found=label)
         if labels[row] not in (UNLABELED, classes[label]):
             other = class_names[labels[row]]
-            raise UsageError(f"{name} has two labels", where=where, expected=other, found=label)
+            raise UsageError(
+                f"{names[row]} has two labels", where=where, expected=other, found=label
+            )
         labels[row] = classes[label]
     return labels

@@ -105,8 +105,8 @@ class AlCycleOptions(
     )
     oracle: str | None = option(
         None,
-        "Answer what is asked from this CSV of labels, or with dataset from the labels that the "
-        "data set brings; by default people answer.",
+        "Answer what is asked from these labels, a CSV or another form of --labels, or with "
+        "dataset from those that the data set brings; by default people answer.",
         role="file", panel="Labels",
     )  # fmt: skip
     cycles: int = option(
@@ -246,7 +246,9 @@ class AlAgreeOptions(PropagationOptions, SeedOptions, OutputOptions):
     )  # fmt: skip
     state: str = argument("A state, from al-cycle.")
     truth: str = option(
-        MISSING, "True labels: a CSV or TSV name,label, or a data set such as mnist:FOLDER.",
+        MISSING,
+        "True labels: a CSV name,label or another form of al-cycle --labels, or a data set such as "
+        "mnist:FOLDER.",
         role="file", panel="Inputs",
     )  # fmt: skip
     strategies: tuple[str, ...] = option(

@@ -20,7 +20,7 @@ import rrtool
 from rrtool.artifacts.kinds import AlState
 from rrtool.errors import UsageError
 from rrtool.ground_truth.boxes import load_boxes
-from rrtool.stages.learning.labels import TakenLabels, labels_input, take_labels
+from rrtool.stages.learning.labels import TakenLabels, labels_input, read_truth, take_labels
 from tests.stages.learning.made_state import write_state
 from tests.tiny import assert_done, assert_fails
 from tests.tiny import rrtool as run
@@ -193,6 +193,7 @@ def test_class_folders_give_the_class_of_what_lies_in_them(tmp_path):
     taken = take(tmp_path / "sorted")
     assert by_row(taken) == LABELS
     assert taken.mistakes == []
+    assert read_truth(str(tmp_path / "sorted"), NAMES, CLASSES).tolist() == [0, 1, -1, -1, 0]
     before = labels_input("labels", str(tmp_path / "sorted"))
     os.utime(tmp_path / "sorted/cup/a.jpg", (1, 1))
     assert labels_input("labels", str(tmp_path / "sorted")) == before
@@ -231,6 +232,7 @@ def test_labels_of_a_state_come_back_as_they_went(tmp_path, state, form, name):
     path = rrtool.export(state, tmp_path / name, format=form)
     taken = take(path, classes=tuple(CLASSES))
     assert by_row(taken) == {0: "cup", 1: "tea pot", 4: "=1+1"}
+    assert read_truth(str(path), NAMES, CLASSES).tolist() == [0, 1, -1, -1, 3]
     if form != "csv":  # an empty cell of a table is told
         assert taken.mistakes == []
 

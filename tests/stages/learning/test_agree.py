@@ -204,10 +204,24 @@ def test_al_agree_leaves_out_failed_rows_and_those_of_unknown_truth(made: Path) 
         assert not set(study.pool_ids.tolist()) & {3, 20, 30, 31}
 
 
+def test_al_agree_reads_truth_of_every_form_of_labels(made: Path) -> None:
+    truth = made_images(60)[2].tolist()
+    content = {
+        "images": [{"id": row, "file_name": f"{row}.png"} for row in range(60)],
+        "categories": [{"id": label, "name": name} for label, name in enumerate(CLASSES)],
+        "annotations": [{"id": i, "image_id": i, "category_id": truth[i]} for i in range(60)],
+    }
+    (made / "truth.json").write_text(json.dumps(content))
+    assert_done(agree(made, "--budget", 4))
+    assert_done(agree(made, "--budget", 4, "--truth", made / "truth.json", output="b.h5"))
+    with open_artifact(made / "a.h5") as by_table, open_artifact(made / "b.h5") as by_coco:
+        assert by_table.digest == by_coco.digest
+
+
 @pytest.mark.parametrize(
     ("rows", "fragments"),
     [
-        ("x.png,owl\n", ("line 2", "no such image", "x.png")),
+        ("x.png,owl\n", ("line 2", "no image of this name", "x.png")),
         ("1.png,bat\n", ("line 2", "no such class", "bat", "crab, eel, owl")),
         ("1.png,owl\n1.png,owl\n1.png,eel\n", ("line 4", "two labels", "owl", "eel")),
         ("1.png,owl,3\n", ("line 2", "number of fields")),

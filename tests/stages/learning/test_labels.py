@@ -91,7 +91,7 @@ def test_read_truth_matches_as_every_table(tmp_path):
         (",a.png,xyz", "a.png", ("unknown class", "expected cat, dog", "found xyz")),
         (",a.png,", "a.png", ("no label for a.png", "an empty label")),
         ("1,,  ", "id 1", ("no label for id 1",)),
-        (",g.png,cat", "g.png", ("could not be read", "cut short")),
+        (",g.png,cat", "g.png", ("cannot be used", "cut short")),
         (",c/d.png,dog", "c/d.png", ("earlier cycle", "expected cat", "found dog", "--relabel")),
     ],
 )
