@@ -10,7 +10,14 @@ import numpy as np
 from rrtool.artifacts import AlState, InputRecord
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
-from rrtool.stages.learning.labels import UNLABELED, Mistake, TakenLabels, labels_input, take_labels
+from rrtool.stages.learning.labels import (
+    UNLABELED,
+    Mistake,
+    TakenLabels,
+    in_few_words,
+    labels_input,
+    take_labels,
+)
 from rrtool.stages.learning.options import OWN_LABELS, AlCycleOptions
 from rrtool.stages.learning.study import Study
 
@@ -125,6 +132,7 @@ class People:
             found = [f"{name} ({n})" for name, n in zip(taken.class_names, counts, strict=True)]
             text = f"classes from now on: {', '.join(found)}; --classes adds others"
             self._progress.message(text)
+        self._tell_unseen(labeling)
         if labeling.n_missing:
             self._progress.message(
                 f"{labeling.n_missing} of {len(asked)} images that were asked for have no label "
@@ -134,6 +142,16 @@ class People:
 
     def _take(self, taken: TakenLabels, role: str, path: str) -> None:
         self.mistakes, self.inputs = taken.mistakes, [labels_input(role, path)]
+
+    def _tell_unseen(self, labeling: Labeling) -> None:
+        """Classes that no usable image is of, as far as people have said."""
+        usable = labeling.labels[self._study.dataset.status == 0]
+        seen = set(usable.tolist())
+        unseen = [name for label, name in enumerate(labeling.class_names) if label not in seen]
+        if unseen:
+            self._progress.message(
+                f"no image is labelled {in_few_words(unseen)} yet: none can be told to be that"
+            )
 
     def share_right(self, ids: np.ndarray, labels: np.ndarray) -> float | None:
         """Of labels of images, as far as the truth is known."""

@@ -164,8 +164,8 @@ class Cycle:
                 sure = self.pool_ids, pseudo.labels[self.pool_ids]
             history.append(self.entry(model, *sure) | {"seconds": seconds, **model.facts})
             n_next = self.options.step(self.labeling.cycle, has_model=True).budget
-            n_twice = self.study.n_tested_twice(self.labeled_ids)
-            for text in outlook(history, len(self.study.test_classes), n_twice, n_next):
+            tested = len(self.study.test_classes), self.study.n_tested_twice(self.labeled_ids)
+            for text in outlook(history, tested, n_next, self.n_classes):
                 self.progress.message(text)
         acquisition = self.acquire(model)
         skipped = [*self.study.skipped, *self.answers.mistakes]

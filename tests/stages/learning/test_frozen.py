@@ -14,6 +14,7 @@ from rrtool.errors import ArtifactError, OptionError, UsageError
 from rrtool.progress import Silent
 from rrtool.stages.driver import perform
 from rrtool.stages.learning.acquisition_options import Step, steps_in
+from rrtool.stages.learning.frozen.outlook import outlook
 from rrtool.stages.learning.options import AlCycleOptions
 from tests.stages.made_features import NETWORK, write_features
 from tests.tiny import skipped_rows
@@ -219,12 +220,34 @@ def test_run_tells_the_expected_gain_from_the_third_cycle_on(tmp_path, features)
     truth = write_labels(tmp_path / "truth.csv", NAMES)
     progress = Messages()
     path = cycle(
-        tmp_path / "s.h5", features, progress, oracle=truth, cycles=3, strategy="typiclust"
-    )
+        tmp_path / "s.h5", features, progress, oracle=truth, cycles=3, strategy="typiclust",
+        budget=9,
+    )  # fmt: skip
     history = read(path)[1]["history"]
     assert "expected_gain" not in history[1]
     assert history[2]["expected_gain"].keys() == {"low", "expected", "high"}
-    assert any(line.startswith("6 more labels are expected to bring") for line in progress.lines)
+    (line,) = [line for line in progress.lines if line.startswith("9 more labels are expected")]
+    assert line.endswith("by the same estimate")
+
+
+def test_outlook_without_held_out_images_is_an_estimate_and_none_of_too_few_labels():
+    def told(accuracy, n, n_classes=4):
+        held_out = {"accuracy": accuracy, "n": n}
+        entry = {"n_labels": n, "accuracy": None, "held_out": held_out if n else None}
+        return list(outlook([entry], (0, 0), 5, n_classes))
+
+    (line,) = told(0.75, 12)
+    assert line.startswith("of the 12 labels, held out in turn, about 75 % are told right")
+    assert "(95 %: 47 to 91 %)" in line  # Wilson's, worked out by hand
+    assert "estimate" in line
+    assert "--test" in line
+    for few in (told(0.75, 11), told(1.0, 12, 5), told(None, 0)):
+        assert few == [
+            "how good it is cannot be told by fewer than 3 labels a class: keep some images aside "
+            "for --test"
+        ]
+    trained = {"n_labels": 12, "accuracy": None}
+    assert list(outlook([trained], (0, 0), 5, 4)) == []
 
 
 def test_run_leaves_out_descriptors_that_are_not_finite(tmp_path):
@@ -259,8 +282,13 @@ def test_run_with_every_label_of_one_class_of_two(tmp_path, features):
     labels = write_labels(tmp_path / "l.csv", NAMES[:9], label=lambda name: "cup")
     with pytest.raises(UsageError, match="one class only"):
         cycle(tmp_path / "s.h5", features, labels=labels)
-    path = cycle(tmp_path / "s.h5", features, labels=labels, classes=("cup", "jug"))
-    assert read(path, "probabilities")[0][0].argmax(axis=1).tolist() == [0] * N
+    progress = Messages()
+    path = cycle(tmp_path / "s.h5", features, progress, labels=labels, classes=("cup", "jug"))
+    (told,), extra = read(path, "probabilities")
+    assert told.argmax(axis=1).tolist() == [0] * N
+    assert "no image is labelled jug yet: none can be told to be that" in progress.lines
+    assert extra["history"][-1]["held_out"] is None  # all labels are told right, whatever it is
+    assert not any("told right" in line for line in progress.lines)
 
 
 @pytest.mark.parametrize(

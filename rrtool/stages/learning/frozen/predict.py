@@ -174,7 +174,7 @@ def _say_calibration(state: AlState, progress: Progress) -> None:
     history: list[Mapping[str, Any]] = state.extra["history"]
     held_out = history[-1].get("held_out") if history else None
     if held_out is None:
-        progress.message("no class has two labels: the probabilities are not calibrated")
+        progress.message("too few labels to hold some out: the probabilities are not calibrated")
         return
     error = 100 * held_out["calibration_error"]
     progress.message(
