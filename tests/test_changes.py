@@ -37,7 +37,10 @@ CALLS = {
     ("al-cycle", "classes"): "al-cycle start",
     ("al-cycle", "semi"): "al-cycle start",
     ("al-cycle", "subset"): "al-cycle start",
-    **{("al-cycle", key): "al-cycle features" for key in ("first", "schedule", "review")},
+    **{
+        ("al-cycle", key): "al-cycle features"
+        for key in ("first", "schedule", "review", "fine_tune")
+    },
 }
 # How to change it, where another value of its type and range is not enough.
 WORDS = {
@@ -50,6 +53,11 @@ WORDS = {
     ("al-cycle", "classes"): ("--classes", "a,c"),
     ("al-cycle", "schedule"): ("--schedule", "random:2"),
     ("al-cycle", "symmetrize"): ("--symmetrize", "sum"),
+    # With its own defaults more would be changed than this.
+    ("al-cycle", "fine_tune"): (
+        *("images", "--fine-tune", "--epochs", "200", "--lr", "0.2", "--image-size", "32"),
+    ),
+    ("al-cycle", "image_size"): ("--image-size", "40"),
     "subset": ("--subset", "50"),
     "budget": ("--budget", "20"),
     "rampdown": ("--rampdown", "1.2"),

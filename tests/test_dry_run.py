@@ -20,7 +20,7 @@ from tests.made_chain import COMMANDS, GROUPS, command_name, output_flags
 MORE = {
     "merge": ("share1.h5", "share2.h5", "-o", "whole.h5"),
     "export": ("r.h5", "-o", "r.json"),
-    "predict": ("sf.h5", "f.h5", "-o", "p.csv"),
+    "predict": ("labelled.h5", "f.h5", "-o", "p.csv"),
     "export names": ("f.h5", "-o", "f.npy"),
 }
 CALLS = {**COMMANDS, **MORE}
@@ -42,6 +42,10 @@ def _shares(chain: Path) -> None:
         for number in (1, 2):
             shard = ("--shard", f"{number}/2")
             tiny.assert_done(tiny.extract("images", Path(f"share{number}.h5"), *shard))
+        labels = "".join(f"{name}_{row}.png,{name}\n" for row, name in enumerate("abab"))
+        Path("labels.csv").write_text(f"name,label\n{labels}")
+        words = ("--features", "f.h5", "--labels", "labels.csv", "--budget", "2")
+        tiny.assert_done(tiny.rrtool("al-cycle", *words, "-o", "labelled.h5"))
 
 
 def _words(call: str, *, new: bool) -> list[str]:
@@ -84,6 +88,9 @@ def test_dry_run_of_what_is_not_there_says_it_and_writes_nothing(here: Path, cal
     if call.startswith(("export", "predict")):
         assert "unmade-" in told
         assert "would be written" in told
+        if call == "predict":
+            assert "predict would read STATE labelled.h5, IMAGES f.h5\n" in told
+            assert "6 images are to be worked on" in told
         return
     assert f"{command_name(call)} would read " in told
     assert ".h5 (" in told
@@ -138,8 +145,13 @@ def test_dry_run_of_several_cycles_says_the_first(here: Path) -> None:
         (("evaluate", "r.h5", "--ground-truth", "prefix:z", "-o", "x.h5"), 2),
         (("export", "r.h5", "-o", "own.npz", "--format", "csv"), 2),
         (("merge", "f.h5", "-o", "x.h5"), 4),
+        (("predict", "sf.h5", "f.h5", "-o", "x.csv"), 2),
+        (("predict", "a.h5", "f.h5", "-o", "x.csv"), 2),
+        (("predict", "labelled.h5", "im.h5", "-o", "x.csv"), 4),
+        (("predict", "labelled.h5", "gone", "-o", "x.csv"), 2),
     ],
 )
+@pytest.mark.usefixtures("_shares")
 def test_dry_run_fails_as_the_run_would(here: Path, words: tuple[str, ...], code: int) -> None:
     before = _state_of(here)
     line = tiny.assert_fails(tiny.rrtool(*words, "--dry-run"), code)

@@ -46,7 +46,7 @@ def foretell(
     options: Options, outputs: Sequence[OutputFile], amount: Amount, progress: Progress
 ) -> None:
     """Say what a run would read, make and need."""
-    progress.message(f"{options.COMMAND.name} would read {', '.join(_inputs(options))}")
+    progress.message(f"{options.COMMAND.name} would read {', '.join(inputs_told(options))}")
     for output in outputs:
         progress.message(f"{output.path} ({output.kind}) {_standing_of(output)}")
     # Of an output whose inputs this run makes first, parts are not known to be its own.
@@ -67,7 +67,7 @@ def foretell(
     progress.message(text + (f"; this takes {', and '.join(takes)}" if takes else ""))
 
 
-def _inputs(options: Options) -> list[str]:
+def inputs_told(options: Options) -> list[str]:
     """Each with the option that names it; of many the first."""
     found = []
     for name, value in options.of_role("artifact", "images", "file").items():

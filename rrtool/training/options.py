@@ -10,10 +10,9 @@ _PANEL = "Training"
 
 
 @dataclass(frozen=True, kw_only=True)
-class GradientOptions(DeviceOptions):
-    """What training on labels and pre-training without them have in common: SGD with momentum."""
+class DescentOptions(DeviceOptions):
+    """SGD with momentum, of any network."""
 
-    NESTEROV: ClassVar = True
     epochs: int = option(200, "Passes over the labelled images.", least=0, panel=_PANEL)
     batch_size: int = option(32, "Images in a mini-batch.", least=1, panel=_PANEL)
     learning_rate: float = option(
@@ -27,6 +26,13 @@ class GradientOptions(DeviceOptions):
     weight_decay: float = option(
         2e-4, "Weight decay of all parameters of the network.", least=0, below=1, panel=_PANEL
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientOptions(DescentOptions):
+    """What training on labels and pre-training without them have in common."""
+
+    NESTEROV: ClassVar = True
     translate: int = option(
         4, "Shift images at random by up to so many pixels along each axis.", least=0, panel=_PANEL
     )

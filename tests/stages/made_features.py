@@ -35,6 +35,7 @@ def write_features(
     *,
     failed: Sequence[int] = (),
     network: dict[str, object] | None = None,
+    facts: dict[str, object] | None = None,
     **options: object,
 ) -> Path:
     """The columns that ``extract`` writes; the rows in ``failed`` have no descriptor."""
@@ -54,7 +55,12 @@ def write_features(
                 file_signatures=np.arange(2 * n, dtype=np.int64).reshape(n, 2),
                 descriptors=np.where(good[:, None], descriptors, 0).astype(np.float32),
             ),
-            extra={"n_channels": 9, "n_skipped": len(failed), "n_failed_rows": len(failed)},
+            extra={
+                "n_channels": 9,
+                "n_skipped": len(failed),
+                "n_failed_rows": len(failed),
+                **(facts or {}),
+            },
         )
     return path
 

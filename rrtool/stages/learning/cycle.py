@@ -206,10 +206,10 @@ class Cycle:
     def train(self, training: TrainingRun, sure_ids: np.ndarray, sure_labels: np.ndarray) -> Model:
         """Lines 4–7: SUP on L (and on what CEAL is sure of), then SEMI on L ∪ U."""
         options, study, labeled = self.options, self.study, (self.labeled_ids, self.labels)
-        ids = np.concatenate([self.labeled_ids, sure_ids])
-        known = np.concatenate([self.labels, sure_labels])
+        ids, known = map(np.concatenate, ((self.labeled_ids, sure_ids), (self.labels, sure_labels)))
         if isinstance(study, FrozenStudy):
-            return study.learn(ids, known, self.labeling.class_names, options)
+            classes = self.labeling.class_names
+            return study.learn((ids, known), classes, options, training, self.progress)
         from rrtool.training.learner import Learner  # late: a state that is there needs no torch
 
         test_labels = study.test_labels(self.labeling.class_names)
@@ -248,8 +248,8 @@ class Cycle:
             model = model or self.study.unlabeled(self.options)
         if truth is not None:
             pool_ids = pool_ids[truth[pool_ids] >= 0]
-        if len(pool_ids) < budget:
-            self.progress.message(f"only {len(pool_ids)} images are left to acquire")
+        if (n := len(pool_ids)) < budget:
+            self.progress.message(f"{f'only {n}' if n else 'no'} images are left to acquire")
         return STRATEGIES[name if model else "random"].acquire(
             model, self.labeled_ids, pool_ids, min(budget, len(pool_ids)),
             self.generator(_ACQUISITION),

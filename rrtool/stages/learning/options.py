@@ -16,9 +16,9 @@ from rrtool.options import (
     declarations,
     option,
 )
-from rrtool.stages.activations.options import MAX_PIXELS, DecodingOptions
 from rrtool.stages.learning.acquisition_options import COMPARED, AcquisitionOptions
-from rrtool.stages.learning.frozen.options import FrozenOptions, PredictOptions
+from rrtool.stages.learning.frozen.options import PredictOptions
+from rrtool.stages.learning.frozen.training_options import LearningImagesOptions, TuningOptions
 from rrtool.stages.learning.propagation_options import PropagationOptions
 from rrtool.training.options import PretrainingOptions, TrainingOptions, again
 
@@ -53,24 +53,6 @@ def _class_names(text: str) -> list[str]:
     return [line for line in read_lines(Path(text)) if line]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _ImagesOptions(DecodingOptions):
-    """Images to learn from."""
-
-    # Read by the stage itself: a standard data set is no collection of image files.
-    images: str = option(
-        MISSING,
-        "A folder of images (with its subfolders), a text or CSV list of them, or a standard data "
-        "set: mnist:FOLDER, cifar10:FOLDER, cifar100:FOLDER or svhn:FOLDER.",
-        shapes=False, positional=True, names_file=True,
-    )  # fmt: skip
-    image_size: int = option(
-        32, "Crop photos to squares, so many pixels wide; standard data sets keep their size.",
-        least=16, most=1024, panel="Images",
-    )  # fmt: skip
-    max_pixels: int = again(DecodingOptions, "max_pixels", MAX_PIXELS, shapes=False)
-
-
 def _by_preset(name: str) -> Any:
     """An option of training that the preset may set."""
     declared = declarations(TrainingOptions)[name]
@@ -82,16 +64,14 @@ def _by_preset(name: str) -> Any:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlCycleOptions(
-    FrozenOptions, AcquisitionOptions, TrainingOptions, _ImagesOptions, SeedOptions, OutputOptions
-):
+class AlCycleOptions(TuningOptions, AcquisitionOptions, SeedOptions, OutputOptions):
     """Learn from the labels so far, and ask for those that help most (al-state)."""
 
     COMMAND: ClassVar = Command(
         "al-cycle", "rrtool.stages.learning.cycle", "§3.3, Algorithm 1", _PAGE, quick=False
     )
     images: str = again(
-        _ImagesOptions, "images", None,
+        LearningImagesOptions, "images", None,
         help="A folder of images (with its subfolders), a text or CSV list of them, or a standard "
         "data set: mnist:FOLDER, cifar10:FOLDER, cifar100:FOLDER or svhn:FOLDER. With --features "
         "they may be left out: then the sheet to label from shows no pictures.",
@@ -173,6 +153,8 @@ class AlCycleOptions(
 
     def __post_init__(self) -> None:
         preset = PRESETS.get(self.preset, {}) if isinstance(self.preset, str) else {}
+        if self.on_features:
+            preset = {name: value for name, value in preset.items() if name == "budget"}
         for name in _BY_PRESET:
             if getattr(self, name) is None:
                 known = declarations(TrainingOptions).get(name)
@@ -196,6 +178,11 @@ class AlCycleOptions(
         super().check()
         if self.images is None and self.features is None:
             raise UsageError("no images to learn from", expected="IMAGES or --features")
+        if self.fine_tune and self.images is None:
+            raise UsageError("--fine-tune learns from photos", expected="IMAGES beside --features")
+        if self.fine_tune and (self.test or "").endswith(".h5"):
+            what = "a network that is fine-tuned is tested on photos"
+            raise UsageError(what, expected="photos in --test", found=self.test)
         if self.on_features and self.pretrain is not None:
             raise UsageError("--pretrain is for a network that is trained", found="frozen features")
         if self.semi and self.strategy == "ceal":
@@ -221,7 +208,7 @@ class AlCycleOptions(
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlPretrainOptions(PretrainingOptions, _ImagesOptions, SeedOptions, OutputOptions):
+class AlPretrainOptions(PretrainingOptions, LearningImagesOptions, SeedOptions, OutputOptions):
     """Learn a network's features from unlabelled images, by DeepCluster (al-pretraining)."""
 
     COMMAND: ClassVar = Command(

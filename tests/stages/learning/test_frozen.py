@@ -17,7 +17,7 @@ from rrtool.stages.learning.acquisition_options import Step, steps_in
 from rrtool.stages.learning.frozen.outlook import outlook
 from rrtool.stages.learning.options import AlCycleOptions
 from tests.stages.made_features import NETWORK, write_features
-from tests.tiny import skipped_rows
+from tests.tiny import make_pictures, skipped_rows
 
 CLASSES = ("cup", "jug, large", "Schüssel")
 N = 60
@@ -275,7 +275,10 @@ def test_run_with_a_class_of_one_photo_and_a_budget_beyond_the_pool(tmp_path, fe
     progress = Messages()
     path = cycle(tmp_path / "s.h5", features, progress, labels=labels, budget=99)
     assert len(read(path, "acquired_ids")[0][0]) == N - 13
-    assert any("only 47 images are left" in line for line in progress.lines)
+    assert "only 47 images are left to acquire" in progress.lines
+    labels = write_labels(tmp_path / "all.csv", NAMES)
+    cycle(tmp_path / "t.h5", features, progress, labels=labels)
+    assert "no images are left to acquire" in progress.lines
 
 
 def test_run_with_every_label_of_one_class_of_two(tmp_path, features):
@@ -306,6 +309,21 @@ def test_run_with_every_label_of_one_class_of_two(tmp_path, features):
 def test_run_refuses_what_cannot_be(tmp_path, features, more, what):
     with pytest.raises(UsageError, match=what):
         cycle(tmp_path / "s.h5", more.pop("features", features), **more)
+
+
+def test_dry_run_on_photos_describes_none(tmp_path):
+    photos = make_pictures(tmp_path / "photos", 5)
+    labels = write_labels(tmp_path / "l.csv", ["000.png", "001.png"], label=lambda name: name[:3])
+    before, progress = sorted(tmp_path.rglob("*")), Messages()
+    cycle(tmp_path / "s.h5", None, progress, images=str(photos), frozen=True, labels=labels,
+          dry_run=True, test=str(photos), test_labels=labels)  # fmt: skip
+    assert sorted(tmp_path.rglob("*")) == before
+    assert f"{tmp_path}/photos.features.h5 (features) would be made" in progress.lines
+    assert f"{tmp_path}/s.h5 (al-state) would be made" in progress.lines
+    assert progress.lines.count("5 images are to be worked on") == 2
+    with pytest.raises(UsageError, match="no image of this name"):  # as the run would
+        cycle(tmp_path / "s.h5", None, images=str(photos), frozen=True, dry_run=True,
+              labels=write_labels(tmp_path / "m.csv", NAMES[:2]))  # fmt: skip
 
 
 def test_defaults_of_the_graph_depend_on_what_is_learnt_on():

@@ -22,7 +22,7 @@ from tests.stages.learning.test_frozen import (
     write_labels,
 )
 from tests.stages.made_features import NETWORK, write_features
-from tests.tiny import skipped_rows
+from tests.tiny import make_pictures, skipped_rows
 
 NEW = [f"photo {i:02d}.jpg" for i in range(60, 80)]
 
@@ -124,6 +124,48 @@ def test_predict_sorts_photos_into_folders(tmp_path, state, link):
     before = sorted(str(path) for path in folder.rglob("*"))
     predict(tmp_path, state, features, sort_into=str(folder), photos=str(photos), link=link)
     assert sorted(str(path) for path in folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["p.csv", "f.h5", "l.csv"])
+def test_predict_refuses_to_sort_into_a_file(tmp_path, state, name):
+    with pytest.raises(UsageError, match=r"into a folder.*found a file|one of the inputs"):
+        predict(tmp_path, state, tmp_path / "f.h5", sort_into=str(tmp_path / name),
+                photos=str(tmp_path))  # fmt: skip
+    assert not (tmp_path / "p.csv").exists()
+
+
+def test_dry_run_of_predict_says_what_the_run_would_do(tmp_path, state):
+    photos, progress = make_pictures(tmp_path / "photos", 3), Messages()
+    before = sorted(tmp_path.rglob("*"))
+    predict(tmp_path, state, tmp_path / "f.h5", progress, sort_into=str(tmp_path / "sorted"),
+            photos=str(photos), dry_run=True)  # fmt: skip
+    assert progress.lines == [
+        f"predict would read STATE {state}, IMAGES {tmp_path}/f.h5, --photos {photos}",
+        f"{tmp_path}/p.csv would be written",
+        f"3 photos would be copied into folders in {tmp_path}/sorted",
+        "60 images are to be worked on",
+    ]
+    progress.lines.clear()
+    predict(tmp_path, state, photos, progress, dry_run=True)
+    assert f"{tmp_path}/p.features.h5 (features) would be made" in progress.lines
+    assert "3 images are to be worked on" in progress.lines
+    assert sorted(tmp_path.rglob("*")) == before
+    with pytest.raises(UsageError, match="cannot read the images"):
+        predict(tmp_path, state, tmp_path / "f.h5", sort_into=str(tmp_path / "sorted"),
+                photos=str(tmp_path / "none"), dry_run=True)  # fmt: skip
+
+
+def test_predict_tells_that_features_were_whitened_about_another_mean(tmp_path):
+    features = write_features(tmp_path / "f.h5", NAMES, made(), facts={"centred_on": "aa"})
+    labels = write_labels(tmp_path / "l.csv", NAMES[:24])
+    state = str(cycle(tmp_path / "s.h5", str(features), labels=labels))
+    progress = Messages()
+    predict(tmp_path, state, features, progress)
+    assert not any("another mean" in line for line in progress.lines)
+    other = write_features(tmp_path / "g.h5", NEW, made(NEW), facts={"centred_on": "bb"})
+    predict(tmp_path, state, other, progress)
+    (line,) = [line for line in progress.lines if "another mean" in line]
+    assert f"extract --center {features} takes theirs" in line
 
 
 def test_sort_into_keeps_a_file_that_has_the_name(tmp_path):

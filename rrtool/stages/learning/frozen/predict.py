@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-import rrtool
 from rrtool.artifacts import AlState, Features, open_artifact, write_skipped_list
 from rrtool.artifacts.compatibility import require_equal, require_same_network
+from rrtool.devices import resolve_device
 from rrtool.errors import UsageError, WorkFailed
 from rrtool.files import is_same_file
 from rrtool.images.collection import collect
 from rrtool.progress import Progress
+from rrtool.stages.amount import inputs_told
+from rrtool.stages.learning.frozen.described import describe_as, require_features
 from rrtool.stages.learning.frozen.model import Teller
 from rrtool.stages.learning.frozen.options import PredictOptions
+from rrtool.stages.learning.frozen.photos import TUNED, Photos, paths_of
 from rrtool.stages.learning.frozen.sorting import sort_into
 from rrtool.stages.reports.text_output import write_text
 from rrtool.tables import read_lines, table_lines
@@ -27,11 +30,6 @@ TITLES = (
     "like anything labelled",
 )  # fmt: skip
 _SHOWN = 3
-# Of how features were asked for: what the descriptors of other photos need to be like theirs.
-_ASKED = (
-    "gem_exponent", "max_size", "network", "pool", "scales", "seed", "upsample", "weights",
-    "whitening",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -80,20 +78,17 @@ def run(options: PredictOptions, progress: Progress) -> Predictions:
             network, a file is in the way, or not one photo can be used.
     """
     output = _checked_output(options)
-    if options.dry_run:
-        progress.message(f"{output} would be written, of {options.images} by {options.state}")
-        return Predictions(output, 0)
     with open_artifact(options.state, AlState) as state:
-        if "exponents" not in state.parameters:
-            raise UsageError(
-                "this state cannot tell the classes of other photos", where=options.state,
-                expected="a state with labels, from al-cycle --features or --frozen",
-            )  # fmt: skip
+        is_tuned = _require_able(state, options)
+        if options.dry_run:
+            _foretell(state, options, progress)
+            return Predictions(output, 0)
         with open_artifact(_described(options, state, progress), Features) as features:
-            require_same_network(state, features)
-            require_equal("dimensions", state, state.lengths["d"], features, features.lengths["d"])
+            _require_alike(state, features, progress)
             told, skipped = _tell(state, features)
-        _say_calibration(state, progress)
+            if is_tuned:
+                told = _told_by_network(told, state, features, options, progress)
+        _say_calibration(state, progress, is_tuned=is_tuned)
     n_unlike = int((~told.is_like).sum())
     if n_unlike:
         progress.message(f"{n_unlike} of {len(told.names)} photos are unlike anything labelled")
@@ -104,11 +99,76 @@ def run(options: PredictOptions, progress: Progress) -> Predictions:
     return Predictions(output, len(skipped))
 
 
+def _require_able(state: AlState, options: PredictOptions) -> bool:
+    """That the state can tell the classes of what is given; whether its network was fine-tuned.
+
+    Raises:
+        UsageError: it can't.
+    """
+    names = state.parameters.keys()
+    if "exponents" not in names:
+        raise UsageError(
+            "this state cannot tell the classes of other photos", where=options.state,
+            expected="a state with labels, from al-cycle --features or --frozen",
+        )  # fmt: skip
+    is_tuned = any(name.startswith(TUNED) for name in names)
+    if is_tuned and options.images.endswith(".h5"):
+        raise UsageError(
+            "the network of this state was fine-tuned, and looks at the photos themselves",
+            where=options.state, expected="a folder of photos or a list of them",
+            found=f"features ({options.images})",
+            todo="give the photos, or a state that was made without --fine-tune",
+        )  # fmt: skip
+    return is_tuned
+
+
+def _require_alike(state: AlState, features: Features, progress: Progress) -> None:
+    """Raises ``ArtifactError`` where the features were not made as those of the state.
+
+    That they were whitened about another mean is told: where photos have joined, it is hardly
+    another.
+    """
+    require_same_network(state, features)
+    require_equal("dimensions", state, state.lengths["d"], features, features.lengths["d"])
+    about, center = state.extra.get("centred_on"), features.extra.get("centred_on")
+    if about and center and about != center:
+        like = state.input("features").path
+        progress.message(
+            f"{features.path} was whitened about another mean than the features of the state, "
+            f"which may cost some points: extract --center {like} takes theirs"
+        )
+
+
+def _foretell(state: AlState, options: PredictOptions, progress: Progress) -> None:
+    """What would be done; fails as the run would as far as that is known."""
+    progress.message(f"predict would read {', '.join(inputs_told(options))}")
+    if options.images.endswith(".h5"):
+        with open_artifact(options.images, Features) as features:
+            _require_alike(state, features, progress)
+            n = features.lengths["n"]
+    else:
+        path, like = _features_path(options), state.input("features").path
+        require_features(like)
+        n = len(collect(options.images))
+        standing = "brought up to date" if path.exists() else "made"
+        progress.message(f"{path} (features) would be {standing}")
+    standing = "replaced" if Path(options.output).exists() else "written"
+    progress.message(f"{options.output} would be {standing}")
+    if options.sort_into is not None:
+        n_photos = len(collect(options.photos or options.images))
+        how = "linked" if options.link else "copied"
+        progress.message(f"{n_photos} photos would be {how} into folders in {options.sort_into}")
+    progress.message(f"{n} images are to be worked on")
+
+
 def _checked_output(options: PredictOptions) -> Path:
     output = Path(options.output)
     for given in (options.state, options.images):
         if is_same_file(output, given):
             raise UsageError("the output is an input", where=output)
+    folder = Path(options.sort_into or output.parent)
+    if is_same_file(output, folder) or (folder.exists() and not folder.is_dir()):
+        raise UsageError("photos are sorted into a folder", where=folder, found="a file")
     if output.exists() and not options.overwrite and not _is_ours(output):
         raise UsageError(
             "the output exists and is no table of predictions", where=output,
@@ -124,28 +184,16 @@ def _is_ours(path: Path) -> bool:
         return False
 
 
+def _features_path(options: PredictOptions) -> Path:
+    return Path(options.output).with_suffix(".features.h5")
+
+
 def _described(options: PredictOptions, state: AlState, progress: Progress) -> str:
     """Features of the photos, made as those of the state were where they are not given."""
     if options.images.endswith(".h5"):
         return options.images
-    origin = state.input("features")
-    if not Path(origin.path).is_file():
-        raise UsageError(
-            "the features of the state are not where they were", where=origin.path,
-            todo="give features of the photos in their place",
-        )  # fmt: skip
-    with open_artifact(origin.path, Features) as features:
-        asked = features.asked.get("options", {})
-        has_center = Features.center in features
-    settings: dict[str, Any] = {name: asked[name] for name in _ASKED if asked.get(name) is not None}
-    if has_center:
-        settings["center"] = origin.path
-    path = Path(options.output).with_suffix(".features.h5")
-    rrtool.extract(
-        options.images, path, update=path.exists(), device=options.device, progress=progress,
-        **settings,
-    )  # fmt: skip
-    return str(path)
+    path, like = _features_path(options), state.input("features").path
+    return describe_as(like, options.images, path, device=options.device, progress=progress)
 
 
 def _tell(state: AlState, features: Features) -> tuple[_Told, list[tuple[str, str]]]:
@@ -170,7 +218,22 @@ def _tell(state: AlState, features: Features) -> tuple[_Told, list[tuple[str, st
     return told, skipped
 
 
-def _say_calibration(state: AlState, progress: Progress) -> None:
+def _told_by_network(
+    told: _Told, state: AlState, features: Features, options: PredictOptions, progress: Progress
+) -> _Told:
+    """With the probabilities of the network that was fine-tuned."""
+    from rrtool.stages.learning.frozen.fine_tuning import Tuned  # and torch
+
+    paths = paths_of(told.names, collect(options.images))
+    photos = Photos(paths, features.asked.get("options", {}), state.network)
+    tuned = Tuned.of(state, photos, resolve_device(options.device))
+    return replace(told, probabilities=tuned.told(paths, told.probabilities, progress))
+
+
+def _say_calibration(state: AlState, progress: Progress, *, is_tuned: bool) -> None:
+    if is_tuned:
+        progress.message("the probabilities of a network that was fine-tuned are not calibrated")
+        return
     history: list[Mapping[str, Any]] = state.extra["history"]
     held_out = history[-1].get("held_out") if history else None
     if held_out is None:

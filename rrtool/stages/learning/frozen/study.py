@@ -11,17 +11,21 @@ from typing import Any
 import numpy as np
 
 import rrtool
-from rrtool.artifacts import AlState, Features, InputRecord, file_input, open_artifact
+from rrtool.artifacts import AlState, Features, InputRecord, open_artifact
 from rrtool.artifacts.compatibility import require_equal, require_same_network
 from rrtool.core.learning.few_labels import directions
 from rrtool.datasets import Dataset, is_standard
 from rrtool.errors import UsageError, WorkFailed
+from rrtool.images.collection import Collection, collect
 from rrtool.progress import Progress
+from rrtool.stages.learning.frozen.described import describe_as
 from rrtool.stages.learning.frozen.model import Teller, center_of, learn, unlabeled_model
-from rrtool.stages.learning.labels import take_labels
+from rrtool.stages.learning.frozen.photos import Photos, paths_of
+from rrtool.stages.learning.labels import labels_input, take_labels
 from rrtool.stages.learning.model import Model
 from rrtool.stages.learning.options import AlCycleOptions
 from rrtool.stages.learning.study import Study
+from rrtool.stages.learning.training_run import TrainingRun
 
 GONE = "no longer among the images"
 _FAILED = 1
@@ -36,14 +40,20 @@ class FrozenStudy(Study):
         descriptors: ``(n, d)`` float32; zero where an image cannot be used.
         test_descriptors: ``(m, d)`` of the held-out images.
         described_by: the network.
+        centred_on: digest of the mean that they were whitened about, where they were.
         came, gone: names of images that the state before had not, and that there are no more.
+        photos: of the images, where the network is fine-tuned.
+        test_paths: then of the photos held out.
     """
 
     descriptors: np.ndarray
     test_descriptors: np.ndarray
     described_by: Mapping[str, Any]
+    centred_on: str | None = None
     came: Sequence[str] = ()
     gone: Sequence[str] = ()
+    photos: Photos | None = None
+    test_paths: Sequence[str | None] = ()
 
     @cached_property
     def center(self) -> np.ndarray:
@@ -56,11 +66,19 @@ class FrozenStudy(Study):
         return directions(self.descriptors, self.center)
 
     def learn(
-        self, ids: np.ndarray, labels: np.ndarray, class_names: Sequence[str],
+        self,
+        known: tuple[np.ndarray, np.ndarray],
+        class_names: Sequence[str],
         options: AlCycleOptions,
-    ) -> Model:  # fmt: skip
-        """SUP, LP and SEMI on frozen features."""
-        model, _ = learn(self.vectors, ids, labels, len(class_names), options, semi=options.semi)
+        training: TrainingRun,
+        progress: Progress,
+    ) -> Model:
+        """SUP, LP and SEMI on frozen features; with --fine-tune, of the network's last stage then.
+
+        Args:
+            known: ids and labels.
+        """
+        model, _ = learn(self.vectors, *known, len(class_names), options, semi=options.semi)
         teller = Teller(
             self.vectors, {**model.parameters, "center": self.center}, model.options.k or 1
         )
@@ -70,11 +88,18 @@ class FrozenStudy(Study):
             "usual_similarity": np.array([usual], np.float32),
             "k": np.array([teller.k], np.int32),
         }
-        test_labels, accuracy = self.test_labels(class_names), None
+        model, test_labels = replace(model, parameters=parameters), self.test_labels(class_names)
+        told = np.zeros((0, len(class_names)), np.float32)
         if len(test_labels):
-            told = teller.probabilities(self.test_descriptors).argmax(axis=1)
-            accuracy = float((told == test_labels).mean())
-        return replace(model, parameters=parameters, accuracy=accuracy)
+            told = teller.probabilities(self.test_descriptors)
+        if self.photos is not None:
+            from rrtool.stages.learning.frozen.fine_tuning import fine_tune  # and torch
+
+            facts = {"frozen_accuracy": _accuracy(told, test_labels)}
+            tuned, model = fine_tune(model, self.photos, known, options, training, progress)
+            model = replace(model, facts={**model.facts, **facts})
+            told = tuned.told(self.test_paths, told, progress)
+        return replace(model, accuracy=_accuracy(told, test_labels))
 
     def unlabeled(self, options: AlCycleOptions) -> Model:
         return unlabeled_model(self.vectors, options)
@@ -88,7 +113,8 @@ class FrozenStudy(Study):
 
     def facts(self) -> dict[str, Any]:
         """Of the state."""
-        return {"came": list(self.came), "gone": list(self.gone)}
+        found: dict[str, Any] = {"came": list(self.came), "gone": list(self.gone)}
+        return {**found, "centred_on": self.centred_on} if self.centred_on else found
 
 
 def open_frozen_study(options: AlCycleOptions, progress: Progress) -> FrozenStudy:
@@ -99,12 +125,14 @@ def open_frozen_study(options: AlCycleOptions, progress: Progress) -> FrozenStud
             can be used.
     """
     path = options.features or _extracted(options.images, options, progress)
-    with open_artifact(path, Features) as features:
-        study = _study(features)
+    asked: Mapping[str, Any] = {}
+    if options.dry_run and options.frozen and not Path(path).exists():
+        study = _listed(collect(options.images))
         if options.state is not None:
             with open_artifact(options.state, AlState) as previous:
-                require_same_network(previous, features)
-                study = _in_order_of(previous, study, features)
+                study = _in_order_of(previous, study)
+    else:
+        study, asked = _read(path, options)
     if study.came or study.gone:
         progress.message(
             f"since the state before, {len(study.came)} images have come and "
@@ -112,9 +140,37 @@ def open_frozen_study(options: AlCycleOptions, progress: Progress) -> FrozenStud
         )
     if study.dataset.status.all():
         raise WorkFailed("not one image can be used", where=path, found=study.dataset.reasons[0])
+    if options.fine_tune:
+        collection = collect(options.images)
+        photos = Photos(paths_of(study.dataset.names, collection), asked, study.described_by)
+        study = replace(study, photos=photos, inputs=[*study.inputs, *collection.inputs])
     if options.subset is not None:
         raise UsageError("--subset is for a network that is trained", found="frozen features")
-    return _with_test(study, options, progress)
+    return _with_test(study, path, options, progress)
+
+
+def _read(path: str, options: AlCycleOptions) -> tuple[FrozenStudy, Mapping[str, Any]]:
+    """The study of features in the order of the state before, and how they were asked for."""
+    with open_artifact(path, Features) as features:
+        study, asked = _study(features), features.asked.get("options", {})
+        if options.state is None:
+            return study, asked
+        with open_artifact(options.state, AlState) as previous:
+            require_same_network(previous, features)
+            if AlState.features in previous:
+                d = study.descriptors.shape[1]
+                require_equal("dimensions", previous, previous.lengths["d"], features, d)
+            return _in_order_of(previous, study), asked
+
+
+def _listed(collection: Collection) -> FrozenStudy:
+    """Of photos by their names alone: a dry run describes none."""
+    n = len(collection)
+    status, reasons, nothing = np.zeros(n, np.uint8), [""] * n, np.zeros((n, 1), np.float32)
+    dataset = _without_pixels(collection.names, status, reasons, collection.inputs)
+    return FrozenStudy(
+        dataset, dataset.images[:0], [], [], dataset.inputs, nothing, nothing[:0], {}
+    )
 
 
 def _extracted(images: str, options: AlCycleOptions, progress: Progress) -> str:
@@ -124,14 +180,16 @@ def _extracted(images: str, options: AlCycleOptions, progress: Progress) -> str:
             "frozen features of the default network are of photos", where=images,
             todo="leave out --frozen, or give --features",
         )  # fmt: skip
-    name = Path(images).resolve().stem
-    path = Path(options.output).with_name(f"{name}.features.h5")
-    running = {"device": options.device, "workers": options.workers}
+    path = _kept_beside(images, "features", options)
     rrtool.extract(
         images, path, update=path.exists(), max_pixels=options.max_pixels, progress=progress,
-        **running,
+        device=options.device, workers=options.workers, dry_run=options.dry_run,
     )  # fmt: skip
     return str(path)
+
+
+def _kept_beside(images: str, kind: str, options: AlCycleOptions) -> Path:
+    return Path(options.output).with_name(f"{Path(images).resolve().stem}.{kind}.h5")
 
 
 def _study(features: Features) -> FrozenStudy:
@@ -150,7 +208,7 @@ def _study(features: Features) -> FrozenStudy:
     dataset = _without_pixels(names, status, reasons, [features.as_input("features")])
     return FrozenStudy(
         dataset, dataset.images[:0], [], dataset.all_skipped(), list(dataset.inputs), descriptors,
-        descriptors[:0], features.network,
+        descriptors[:0], features.network, features.extra.get("centred_on"),
     )  # fmt: skip
 
 
@@ -166,11 +224,8 @@ def _without_pixels(
     )  # fmt: skip
 
 
-def _in_order_of(previous: AlState, study: FrozenStudy, features: Features) -> FrozenStudy:
+def _in_order_of(previous: AlState, study: FrozenStudy) -> FrozenStudy:
     """The rows of the state before, then those of images that have come."""
-    d = study.descriptors.shape[1]
-    if AlState.features in previous:
-        require_equal("dimensions", previous, previous.lengths["d"], features, d)
     before, dataset = previous.names, study.dataset
     place = {name: row for row, name in enumerate(dataset.names)}
     known = set(before)
@@ -191,16 +246,24 @@ def _in_order_of(previous: AlState, study: FrozenStudy, features: Features) -> F
     )  # fmt: skip
 
 
-def _with_test(study: FrozenStudy, options: AlCycleOptions, progress: Progress) -> FrozenStudy:
-    """With the held-out images: features, or photos of which features are extracted."""
+def _with_test(
+    study: FrozenStudy, own: str, options: AlCycleOptions, progress: Progress
+) -> FrozenStudy:
+    """With the held-out images: features, or photos that are described as the others were.
+
+    Args:
+        own: features of the study.
+    """
     if options.test is None or options.test_labels is None:
         return study
     path = options.test
+    if options.dry_run and not path.endswith(".h5"):
+        return study
     if not path.endswith(".h5"):
-        if not options.frozen:
-            what = "the held-out images of frozen features are features, too"
-            raise UsageError(what, where=path, expected="features from the same network")
-        path = _extracted(path, options, progress)
+        path = describe_as(
+            own, path, _kept_beside(path, "held-out.features", options), device=options.device,
+            progress=progress, max_pixels=options.max_pixels, workers=options.workers,
+        )  # fmt: skip
     with open_artifact(path, Features) as features:
         held_out = _study(features)
         if {**features.network} != {**study.network}:
@@ -211,9 +274,16 @@ def _with_test(study: FrozenStudy, options: AlCycleOptions, progress: Progress) 
         inputs = [*study.inputs, features.as_input("test")]
     taken = take_labels(options.test_labels, held_out.dataset)
     taken.require_some("no usable label of the held-out set", options.test_labels)
-    inputs.append(file_input("test-labels", options.test_labels))
+    inputs.append(labels_input("test-labels", options.test_labels))
+    names = [held_out.dataset.names[row] for row in taken.rows.tolist()]
     return replace(
         study, inputs=inputs, skipped=[*study.skipped, *taken.mistakes],
         test_descriptors=held_out.descriptors[taken.rows],
         test_classes=[taken.class_names[label] for label in taken.labels.tolist()],
+        test_paths=paths_of(names, collect(options.test)) if options.fine_tune else (),
     )  # fmt: skip
+
+
+def _accuracy(told: np.ndarray, labels: np.ndarray) -> float | None:
+    """None of no images."""
+    return float((told.argmax(axis=1) == labels).mean()) if len(labels) else None
