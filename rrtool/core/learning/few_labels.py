@@ -244,7 +244,7 @@ def _choose(
     scores: np.ndarray, propagated: np.ndarray, truth: np.ndarray
 ) -> tuple[int, tuple[float, float], HeldOut]:
     """Place of share and strength, the exponents, and how well they do, by held-out likelihood."""
-    found = [_fit_exponents(score, propagated, truth) for score in scores]
+    found = [fit_exponents(score, propagated, truth) for score in scores]
     # As of a prior: few held-out labels are too few to tell that pseudo-labels are no good.
     doubt = _TRUST_IN_PSEUDO * (np.arange(len(found)) // len(STRENGTHS)) / len(truth)
     place = int(np.argmin([loss for _, loss in found] + doubt))
@@ -260,7 +260,7 @@ def _choose(
     return place, exponents, held_out
 
 
-def _fit_exponents(
+def fit_exponents(
     scores: np.ndarray, propagated: np.ndarray, truth: np.ndarray
 ) -> tuple[tuple[float, float], float]:
     """The exponents of the largest held-out likelihood, and the loss there.
@@ -268,14 +268,22 @@ def _fit_exponents(
     In logarithms, so that none is negative; a weak pull towards the usual ones decides where few
     labels, all told right, would have them grow without end.
     """
-    evidence, rows, usual = _evidence(propagated), np.arange(len(truth)), np.log(_USUAL_EXPONENTS)
+    parts, usual = (scores, _evidence(propagated)), np.log(_USUAL_EXPONENTS)
+    rows = np.arange(len(truth))
 
-    def loss(logarithms: np.ndarray) -> float:
-        t, u = np.exp(logarithms)
-        own = log_softmax(t * scores + u * evidence, axis=1)[rows, truth]
-        return float(-own.mean() + _TRUST_IN_USUAL * ((logarithms - usual) ** 2).sum())
+    def loss(logarithms: np.ndarray) -> tuple[float, np.ndarray]:
+        """And its gradient: the mean of a part under p, less that of the true class."""
+        exponents, away = np.exp(logarithms), logarithms - usual
+        logs = log_softmax(sum(e * part for e, part in zip(exponents, parts, strict=True)), axis=1)
+        probabilities = np.exp(logs)
+        slopes = [
+            (np.einsum("mc,mc->", probabilities, part) - part[rows, truth].sum()) / len(rows)
+            for part in parts
+        ]
+        own = float(-logs[rows, truth].mean() + _TRUST_IN_USUAL * (away**2).sum())
+        return own, exponents * np.array(slopes) + 2 * _TRUST_IN_USUAL * away
 
-    best = minimize(loss, usual, method="Nelder-Mead", options={"xatol": 1e-3, "fatol": 1e-6})
+    best = minimize(loss, usual, jac=True, method="BFGS", options={"gtol": 1e-6})
     t, u = np.exp(best.x).tolist()
     return (t, u), float(best.fun)
 

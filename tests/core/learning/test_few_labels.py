@@ -9,6 +9,7 @@ from rrtool.core.diffusion.graph import edge_weight
 from rrtool.core.learning.few_labels import (
     directions,
     expected_calibration_error,
+    fit_exponents,
     fit_ridges,
     fitted_k,
     held_out_folds,
@@ -135,6 +136,28 @@ def test_joined_is_a_product_of_powers():
     )
     by_scores = joined(scores, np.zeros((1, 2)), (2.0, 0.5))
     np.testing.assert_allclose(by_scores, joined(scores, propagated, (2.0, 0.0)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(("m", "c", "noise"), [(12, 3, 0.3), (60, 8, 0.5), (6, 2, 0.05)])
+def test_fit_exponents_finds_the_best_of_a_grid_and_of_what_is_near(m, c, noise):
+    generator = np.random.default_rng(m)
+    truth = np.arange(m) % c
+    scores = 0.8 * np.eye(c)[truth] + noise * generator.normal(size=(m, c))
+    propagated = np.eye(c)[truth] * 0.5 + 0.3 * generator.random((m, c))
+    propagated /= propagated.sum(axis=1, keepdims=True)
+    propagated[0] = 0  # a row that no label reaches
+
+    def loss(t, u):
+        told = np.exp(t * scores) * (propagated + 1e-3) ** u
+        own = told[np.arange(m), truth] / told.sum(axis=1)
+        return -np.log(own).mean() + 0.02 * (np.log(t / 8) ** 2 + np.log(u / 0.3) ** 2)
+
+    (t, u), found = fit_exponents(scores, propagated, truth)
+    assert found == pytest.approx(loss(t, u), abs=1e-9)
+    places = np.exp(np.linspace(np.log(0.05), np.log(40), 60))
+    grid = [(a, b) for a in places for b in places]
+    near = [(t * a, u * b) for a in (0.99, 1, 1.01) for b in (0.99, 1, 1.01)]
+    assert min(loss(*each) for each in grid + near) >= found - 1e-9
 
 
 def test_expected_calibration_error_of_hand_worked_bins():
