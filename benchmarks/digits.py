@@ -3,10 +3,10 @@
 python benchmarks/digits.py --images mnist:FOLDER [--pretrained PRE.h5]
     [--network squeezenet1_1 --weights FILE]
 
-Labels are acquired among the first 5,000 images of the training set; what is told are the first
-2,000 of the test set. Descriptors: the pixels; the thesis's network, untrained and, by al-pretrain
-on the same images, after PRE; a network of photos, untrained and as it comes, on the digits four
-times as large.
+Labels are acquired among the first images of the training set (``--train``, 5,000); what is told
+are the first 2,000 of the test set. Descriptors: the pixels; the thesis's network, untrained and,
+by al-pretrain on the same images, after PRE; a network of photos, untrained and as it comes, on
+the digits four times as large.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from rrtool.datasets import Dataset, load_dataset
 from rrtool.training.learner import Learner
 from rrtool.training.options import TrainingOptions
 
-N_TRAIN, N_TEST = 5000, 2000
+N_TEST = 2000
 _LARGER = 4
 
 
@@ -37,14 +37,16 @@ def main() -> None:
     parser.add_argument("--width", type=float, default=0.25, help="of the thesis's network")
     parser.add_argument("--network", default="squeezenet1_1")
     parser.add_argument("--weights", help="of the network; without it that is left out")
+    parser.add_argument("--train", type=int, default=5000)
     parser.add_argument("--labels", default="20,50,100")
     parser.add_argument("--draws", type=int, default=5)
     parser.add_argument("--strategies", default="random,typiclust,coreset,margin")
     arguments = parser.parse_args()
     dataset = load_dataset(arguments.images)
-    images = np.concatenate([dataset.images[:N_TRAIN], dataset.test_images[:N_TEST]])
-    truth = np.concatenate([dataset.labels[:N_TRAIN], dataset.test_labels[:N_TEST]])
-    split = np.arange(N_TRAIN), np.arange(N_TRAIN, N_TRAIN + N_TEST)
+    n = arguments.train
+    images = np.concatenate([dataset.images[:n], dataset.test_images[:N_TEST]])
+    truth = np.concatenate([dataset.labels[:n], dataset.test_labels[:N_TEST]])
+    split = np.arange(n), np.arange(n, n + N_TEST)
     counts = [int(number) for number in arguments.labels.split(",")]
     strategies = arguments.strategies.split(",")
     for name, descriptors in described(dataset, images, arguments):
