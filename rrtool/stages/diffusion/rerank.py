@@ -18,7 +18,7 @@ def run(options: RerankOptions, progress: Progress) -> Path:
 
         return rerank_reciprocal.run(options, progress)
     if options.method == "refine":
-        from rrtool.stages.diffusion import rerank_refine
+        from rrtool.stages.matching import rerank_refine
 
         return rerank_refine.run(options, progress)
     from rrtool.stages.matching import rerank

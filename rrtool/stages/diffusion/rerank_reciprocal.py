@@ -18,9 +18,9 @@ from rrtool.errors import OptionError, UsageError
 from rrtool.progress import Progress
 from rrtool.stages.amount import Amount, parts_of
 from rrtool.stages.diffusion.build_graph import Neighbors
-from rrtool.stages.diffusion.rerank_descriptors import RerankInputs, open_inputs, write_reordered
 from rrtool.stages.driver import Wanted, make
 from rrtool.stages.matching.options import RerankOptions
+from rrtool.stages.matching.rerank_descriptors import RerankInputs, open_inputs, write_reordered
 from rrtool.stages.retrieval.descriptors import Descriptors, read_descriptors
 
 # Above it neighbours come from a graph, which is made once and updated.

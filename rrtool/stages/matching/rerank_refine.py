@@ -10,9 +10,9 @@ from rrtool.core.retrieval.ranking import reorder_shortlist
 from rrtool.core.retrieval.refinement import RefinementOptions, refined_scores
 from rrtool.progress import Progress
 from rrtool.stages.amount import Amount, parts_of
-from rrtool.stages.diffusion.rerank_descriptors import RerankInputs, open_inputs, write_reordered
 from rrtool.stages.driver import Wanted, make
 from rrtool.stages.matching.options import RerankOptions
+from rrtool.stages.matching.rerank_descriptors import RerankInputs, open_inputs, write_reordered
 from rrtool.stages.retrieval.descriptors import read_descriptors
 
 
