@@ -154,7 +154,7 @@ class Ranking(Artifact):
         similarities = self.read(Ranking.similarities, one)[0].tolist()
         inliers = self.read(Ranking.n_inliers, one)[0].tolist() if self.is_verified else []
         found = self.read(Ranking.hit_boxes, one)[0].tolist() if self.has_boxes else []
-        boxes = [tuple(box) for box in found]
+        boxes = [tuple(box) if any(box) else None for box in found]
         entries = zip_longest(ids, scores, similarities, inliers[: len(ids)], boxes[: len(ids)])
         return [
             Hit(rank, names[id_], *values)

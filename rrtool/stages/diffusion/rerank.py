@@ -13,6 +13,10 @@ def run(options: RerankOptions, progress: Progress) -> Path:
         RrtoolError: see the stage of the method.
     """
     # Each where it is wanted: their libraries take their time to import.
+    if options.method == "reciprocal" and options.lists is not None:
+        from rrtool.stages.diffusion import rerank_lists
+
+        return rerank_lists.run(options, progress)
     if options.method == "reciprocal":
         from rrtool.stages.diffusion import rerank_reciprocal
 

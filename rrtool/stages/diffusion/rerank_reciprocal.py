@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rrtool.artifacts import Features, Graph, OutputFile, Ranking
+from rrtool.artifacts import Artifact, Features, Graph, OutputFile, Ranking
 from rrtool.core.diffusion.knn import KnnOptions
 from rrtool.core.diffusion.reciprocal import (
     ReciprocalEncoder,
@@ -36,7 +36,7 @@ def run(options: RerankOptions, progress: Progress) -> Path:
     """
     with open_inputs(options) as given:
         database = given.database
-        chosen = _chosen(options, database.lengths["n"])
+        chosen = reciprocal_options(options, database)
         settings = {**vars(chosen), "k1": [*chosen.k1]}
         inputs = replace(given, graph=_graph_for(given, chosen))
 
@@ -74,12 +74,18 @@ def _amount(database: Features, queries: Features, chosen: ReciprocalOptions) ->
     return Amount(n_queries, "queries", n * (4 * d + lists), parts_of(n_queries))
 
 
-def _chosen(options: RerankOptions, n_images: int) -> ReciprocalOptions:
+def reciprocal_options(options: RerankOptions, database: Artifact) -> ReciprocalOptions:
+    """What is asked for, or fits the number of images of the database.
+
+    Raises:
+        OptionError: it has fewer images.
+    """
+    n_images = database.lengths["n"]
     most = max(1, n_images - 1)
     k1 = options.k1 or tuple(min(each, most) for each in default_k1(n_images))
     if max(k1) > most:
         raise OptionError(
-            "bad --k1: there are not that many other images", option="k1", where=options.database,
+            "bad --k1: there are not that many other images", option="k1", where=database.path,
             expected=f"at most {most}", found=max(k1),
         )  # fmt: skip
     return ReciprocalOptions(tuple(sorted(set(k1))), options.k2, options.mixture)

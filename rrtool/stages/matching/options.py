@@ -96,7 +96,7 @@ _OF = {
     "spatial": (
         *_NEEDED["spatial"], "shortlist", "score", "inlier_threshold", "max_scale_change", "update",
     ),
-    "reciprocal": (*_NEEDED["reciprocal"], "graph", "k1", "k2", "mixture"),
+    "reciprocal": (*_NEEDED["reciprocal"], "graph", "lists", "k1", "k2", "mixture"),
     "refine": (*_NEEDED["refine"], "top", "neighbors", "beta"),
 }  # fmt: skip
 
@@ -126,6 +126,12 @@ class RerankOptions(DeviceOptions, UpdateOptions):
         None,
         "The database's neighbours, from build-graph; without it, and where it has too few of "
         "each, they are searched, of up to 50,000 images.",
+        panel=_RECIPROCAL,
+    )
+    lists: str | None = artifact(
+        None,
+        "In place of --queries and --database: a ranking of the database by itself, from search. "
+        "Its hits are the neighbours, of images of several regions too.",
         panel=_RECIPROCAL,
     )
     k1: tuple[int, ...] | None = option(
@@ -181,7 +187,14 @@ class RerankOptions(DeviceOptions, UpdateOptions):
 
     def check(self) -> None:
         super().check()
-        for name in _NEEDED[self.method]:
+        by_lists = self.method == "reciprocal" and self.lists is not None
+        for name in (*_NEEDED[self.method], "graph") if by_lists else ():
+            if getattr(self, name) is not None:
+                raise OptionError(
+                    f"{self.typed(name)} does not go with --lists", option=name,
+                    found=getattr(self, name), todo="leave one of them out",
+                )  # fmt: skip
+        for name in () if by_lists else _NEEDED[self.method]:
             if getattr(self, name) is None:
                 raise OptionError(
                     f"missing {self.typed(name)}", option=name,
