@@ -19,6 +19,7 @@ from rrtool.stages.activations.engines import Backbone, choose_engine, engine_li
 from rrtool.stages.activations.kept import SampledSource
 from rrtool.stages.activations.options import ActivationsOptions, ImagesOptions, NetworkOptions
 from rrtool.stages.activations.sources import MapsSource, NetworkSource
+from rrtool.stages.activations.zoom import Zoom
 
 
 @dataclass(frozen=True)
@@ -121,10 +122,17 @@ def open_network(
     require_engine(options, device)
     network = replace(network, backbone=Backbone(network.backbone))
     threads = Threads(given.n_threads if given else _n_threads(options))
-    source = SampledSource(NetworkSource(network, collection, options, device, threads))
+    zoom = _zoom(options)
+    source = SampledSource(NetworkSource(network, collection, options, device, threads, zoom))
     facts = options.inference(), network.describe(), network.n_channels
     notes = tuple(f"{network.weights} {note}" for note in network.notes)
     return network, ActivationInput(collection, source, *facts, device, notes)
+
+
+def _zoom(options: NetworkOptions) -> Zoom | None:
+    """Of the command that describes regions."""
+    side, n_levels = getattr(options, "zoom", None), getattr(options, "regions", None)
+    return None if side is None or n_levels is None else Zoom(n_levels, side)
 
 
 def _n_threads(options: NetworkOptions) -> int | None:

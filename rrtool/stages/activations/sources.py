@@ -20,6 +20,7 @@ from rrtool.images.decode import Box, DecodedImage, ImageError, decode_image
 from rrtool.images.prefetch import default_workers, prefetch
 from rrtool.networks import Network
 from rrtool.stages.activations.options import InferenceOptions
+from rrtool.stages.activations.zoom import Zoom
 
 
 @dataclass(frozen=True)
@@ -32,7 +33,8 @@ class ActivationBatch:
         image_sizes: ``(b, 2)`` full ``(width, height)`` in pixels; zero where unknown.
         boxes: ``(b, 4)`` region of the full image that was described, in pixels.
         maps: one ``(b, k, h, w)`` float32 tensor per scale; a scale at which the image is too
-            small for the network has ``h = w = 0``.
+            small for the network has ``h = w = 0``. Of a ``Zoom`` one a region, and last their
+            places, see ``Zoom.shares``.
         failure: reason, for a single row without maps.
         digests: ``(b, 16)`` uint8, of the files; None where unknown.
     """
@@ -141,6 +143,7 @@ class NetworkSource:
     options: InferenceOptions
     device: str
     threads: Threads = field(default_factory=Threads)
+    zoom: Zoom | None = None
 
     def over(self, collection: Collection, first: int) -> NetworkSource:
         """See ``ActivationSource``."""
@@ -215,6 +218,8 @@ class NetworkSource:
         if not good.any():
             return
         kept = torch.nonzero(good).flatten().tolist()
+        if self.zoom is not None:
+            maps.append(self.zoom.shares(torch.from_numpy(np.stack([i.pixels for i in images]))))
         yield ActivationBatch(
             part,
             [group[place].row for place in kept],
@@ -227,9 +232,10 @@ class NetworkSource:
     def maps_of(self, pixels: torch.Tensor) -> list[torch.Tensor]:
         """See ``activation_maps``; of images on the CPU."""
         with torch.inference_mode():
-            return activation_maps(
-                self.network, pixels.to(self.device), self.options.working_scales
-            )
+            placed = pixels.to(self.device)
+            if self.zoom is not None:
+                return self.zoom.maps(self.network, _normalized(self.network, placed))
+            return activation_maps(self.network, placed, self.options.working_scales)
 
     def _one_by_one(self, group: list[_Decoded], error: RuntimeError) -> Iterator[ActivationBatch]:
         """A batch that failed again, so that the image at fault fails alone."""

@@ -65,6 +65,11 @@ class OnePassOptions(ExtractOptions, LocalOptions, FeatureSaliencyOptions):
                 "--pool cls has no maps", found=self.typed(of_maps[0]),
                 todo="make it by a run with another --pool",
             )  # fmt: skip
+        if self.zoom is not None and of_maps:
+            raise UsageError(
+                "with --zoom there are no maps of whole images", found=self.typed(of_maps[0]),
+                todo="make it by a run of its own",
+            )  # fmt: skip
         if self.fs_regions is not None and self.boxes is not None:
             what = "salient regions are of whole images"
             raise UsageError(what, found="--boxes", todo="leave out --fs-regions")

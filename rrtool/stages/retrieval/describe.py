@@ -41,8 +41,13 @@ def descriptors_job(
     if options.regions is None:
         kind, task = Features, _whole(describer, facts, center)
     else:
-        settings["regions"], kind = f"uniform, {options.regions} levels", Regions
-        task = extract_regions.task(describer, options.regions, facts)
+        zoomed = f", zoomed to {options.zoom} pixels" if options.zoom else ""
+        settings["regions"], kind = f"uniform, {options.regions} levels{zoomed}", Regions
+        if options.zoom:
+            settings["scales"] = [1.0]
+            task = extract_regions.zoomed_task(describer, facts)
+        else:
+            task = extract_regions.task(describer, options.regions, facts)
     wanted = Wanted(options.output, kind, settings, options, lambda opened: inputs)
     return Job([wanted], lambda known: task)
 

@@ -21,7 +21,7 @@ class ImageRegions:
     Attributes:
         descriptors: ``(r, d)`` float32, l2-normalised.
         shares: ``(r, 4)`` x0, y0, x1, y1 as shares of the width and height of what was described.
-        scales: ``(r,)`` uint8, position in ``--scales``.
+        scales: ``(r,)`` uint8, position in ``--scales``; zero where regions are zoomed.
     """
 
     descriptors: np.ndarray
@@ -36,6 +36,24 @@ def task(describer: Describer, n_levels: int, facts: Mapping[str, Any]) -> Task:
         lambda part: [_columns(part, describer.dimension)],
         facts,
     )
+
+
+def zoomed_task(describer: Describer, facts: Mapping[str, Any]) -> Task:
+    """Describe the regions that the source shows one by one, see ``activations.zoom``."""
+    return Task(
+        lambda maps: _describe_zoomed(describer, maps),
+        lambda part: [_columns(part, describer.dimension)],
+        facts,
+    )
+
+
+def _describe_zoomed(describer: Describer, maps: Sequence[torch.Tensor]) -> list[ImageRegions]:
+    """Each map is of one region; the last holds where they are."""
+    *regions, places = maps
+    stacked = np.stack([describer([region]) for region in regions], axis=1)
+    shares = places[:, :, 0].permute(0, 2, 1).cpu().numpy()
+    scales = np.zeros(len(regions), np.uint8)
+    return [ImageRegions(*own, scales) for own in zip(stacked, shares, strict=True)]
 
 
 def _describe(

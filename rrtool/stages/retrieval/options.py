@@ -65,8 +65,20 @@ class ExtractOptions(BoxesOptions, NetworkOptions, OverImagesOptions):
         least=1, most=10, panel="Descriptor",
     )  # fmt: skip
 
+    zoom: int | None = option(
+        None,
+        "Show the network each region of --regions alone, its longer side at so many pixels, in "
+        "place of a part of the map of the whole image: what surrounds a small thing then has no "
+        "part in its descriptor. Takes the place of --scales.",
+        least=1, most=4096, panel="Descriptor",
+    )  # fmt: skip
+
     def check(self) -> None:
         super().check()
+        if self.zoom is not None and self.regions is None:
+            raise OptionError("--zoom has no effect alone", option="zoom", todo="give --regions")
+        if self.zoom is not None and self.scales is not None:
+            raise UsageError("--zoom and --scales do not go together", found="--scales")
         if self.pool == CLASS_TOKEN and self.regions is not None:
             raise UsageError("--pool cls has no maps", found="--regions", todo="use another --pool")
         if self.region_whitening is not None:

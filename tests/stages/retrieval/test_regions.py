@@ -14,6 +14,7 @@ import rrtool as api
 from rrtool.artifacts import open_artifact
 from rrtool.artifacts.kinds import Ranking, Regions, open_any
 from rrtool.core.retrieval.pooling import gem, rmac_regions
+from rrtool.networks import load_network
 from rrtool.stages.retrieval import descriptors, search_regions
 from tests.stages.made_maps import network_maps, write_as_before
 from tests.tiny import (
@@ -25,6 +26,8 @@ from tests.tiny import (
     picture,
     rrtool,
 )
+
+NETWORK_OPTIONS = ("--network", "squeezenet1_1", "--weights", "none")
 
 
 @pytest.fixture(scope="module")
@@ -331,3 +334,50 @@ def test_regions_of_a_picture_too_small_for_one_scale(tmp_path: Path) -> None:
         counts = np.diff(regions.offsets)
         assert counts[0] > counts[1]
         assert len(regions.region_scales) == counts.sum()
+
+
+def test_zoomed_regions_are_the_network_on_each_alone(made: Path, tmp_path: Path) -> None:
+    photos = made / "photos"
+    options = (*NETWORK_OPTIONS, "--max-size", 96, "--device", "cpu", "--engine", "torch")
+    result = rrtool(
+        "extract", photos, "-o", tmp_path / "z.h5", *options, "--regions", 2, "--zoom", 80
+    )
+    assert result.exit_code == 3
+    network = load_network("squeezenet1_1", "none")
+    mean, std = (torch.tensor(each)[:, None, None] for each in (network.mean, network.std))
+    with open_artifact(tmp_path / "z.h5", Regions) as regions:
+        assert regions.options["regions"] == "uniform, 2 levels, zoomed to 80 pixels"
+        names, boxes, vectors = regions.names, regions.region_boxes, regions.descriptors
+        for row in (0, names.index("bad.png"), len(names) - 1):
+            own = regions.of(row)
+            if names[row] == "bad.png":
+                assert own.start == own.stop
+                continue
+            with Image.open(photos / names[row]) as photo:
+                pixels = torch.from_numpy(np.array(photo.convert("RGB"))).permute(2, 0, 1) / 255
+            assert own.stop - own.start == len(set(rmac_regions(*pixels.shape[1:], 2)))
+            for box, vector in zip(boxes[own].round().astype(int), vectors[own], strict=True):
+                x0, y0, x1, y1 = box.tolist()
+                region = ((pixels - mean) / std)[None, :, y0:y1, x0:x1]
+                factor = 80 / max(x1 - x0, y1 - y0)
+                size = [round((y1 - y0) * factor), round((x1 - x0) * factor)]
+                region = torch.nn.functional.interpolate(region, size, mode="bilinear")
+                with torch.inference_mode():
+                    expected = gem(network.backbone(region))[0].numpy()
+                expected /= np.linalg.norm(expected)
+                np.testing.assert_allclose(vector, expected, atol=1e-4)
+    found = rrtool("search", tmp_path / "z.h5", tmp_path / "z.h5", "-o", tmp_path / "s.h5")
+    assert_done(found)
+
+
+def test_zoom_bad_input(made: Path, tmp_path: Path) -> None:
+    for options, says in (
+        (("--zoom", 80), "give --regions"),
+        (("--zoom", 80, "--regions", 2, "--scales", 1), "--scales"),
+        (("--zoom", 0, "--regions", 2), "--zoom"),
+        (("--zoom", 80, "--regions", 2, "--save-maps", tmp_path / "m.h5"), "--save-maps"),
+    ):
+        result = rrtool(
+            "extract", made / "photos", "-o", tmp_path / "x.h5", *NETWORK_OPTIONS, *options
+        )
+        assert_fails(result, 2, says)
