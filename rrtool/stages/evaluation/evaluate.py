@@ -2,7 +2,7 @@
 
 from typing import Any, Protocol
 
-from rrtool.artifacts import Evaluation, Objects, Ranking, open_artifact, source_input
+from rrtool.artifacts import Evaluation, InputRecord, Objects, Ranking, open_artifact
 from rrtool.progress import Progress
 from rrtool.stages.amount import Amount
 from rrtool.stages.driver import Datasets, Wanted, make
@@ -18,14 +18,14 @@ class _Scorer(Protocol):
         role: of these artifacts as inputs.
         counted: the length that says how much there is to do, and its name.
         settings: what tells one evaluation from another, beside its inputs.
-        sources: what is true, by role.
+        inputs: what is true, and other files that are read.
     """
 
     kinds: Any
     role: str
     counted: tuple[str, str]
     settings: dict[str, Any]
-    sources: dict[str, str]
+    inputs: list[InputRecord]
 
     def score(self, artifact: Any) -> list[Scored]: ...
 
@@ -58,13 +58,13 @@ def run(options: EvaluateOptions, progress: Progress) -> list[dict[str, Any]]:
             values |= {f"{len(summary)}/{name}": each for name, each in scored.values.items()}
             summary.append(scored.summary)
     if options.output is not None:
-        inputs += [source_input(role, source) for role, source in scorer.sources.items()]
         make(
             options, Wanted(options.output, Evaluation, scorer.settings),
             lambda outputs: outputs[0].publish(
                 Evaluation.columns(scores=values), extra={_EXTRA[scorer.role]: summary}
             ),
-            progress, amount=lambda outputs: Amount(n_items, scorer.counted[1]), inputs=inputs,
+            progress, amount=lambda outputs: Amount(n_items, scorer.counted[1]),
+            inputs=[*inputs, *scorer.inputs],
         )  # fmt: skip
     elif options.dry_run:
         progress.message("without -o nothing is written")
@@ -75,7 +75,13 @@ _EXTRA = {"ranking": "rankings", "saliency": "saliencies", "objects": "objects"}
 
 
 def _scorer_of(kind: str, options: EvaluateOptions, progress: Progress) -> _Scorer:
-    """By the kind of the first artifact, which all others must have."""
+    """By the kind of the first artifact, which all others must have.
+
+    Raises:
+        UsageError: an option is for rankings alone.
+    """
+    if kind == Objects.KIND or (kind != Ranking.KIND and options.boxes is not None):
+        options.require_defaults(kind)
     if kind == Objects.KIND:
         from rrtool.stages.evaluation.object_scores import ObjectScorer
 

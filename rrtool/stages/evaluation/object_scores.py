@@ -8,7 +8,7 @@ from typing import Any, cast
 import numpy as np
 
 from rrtool import ground_truth
-from rrtool.artifacts import Objects
+from rrtool.artifacts import InputRecord, Objects, source_input
 from rrtool.core.evaluation.localization import FoundBoxes
 from rrtool.ground_truth.boxes import QueryBox, boxes_of_images
 from rrtool.ground_truth.groups import PROTOCOL, Groups
@@ -32,12 +32,12 @@ class ObjectScorer:
         self._progress, self._is_dry = progress, options.dry_run
         self._groups: Groups | None = None
         self._boxes = options.boxes
-        self.sources = {}
+        self.inputs: list[InputRecord] = []
         if options.ground_truth is not None:
             self._groups = cast(Groups, ground_truth.load(options.ground_truth, PROTOCOL))
-            self.sources["ground-truth"] = options.ground_truth
+            self.inputs.append(source_input("ground-truth", options.ground_truth))
         if options.boxes is not None:
-            self.sources["boxes"] = options.boxes
+            self.inputs.append(source_input("boxes", options.boxes))
 
     def score(self, artifact: Objects) -> list[Scored]:
         """One row.

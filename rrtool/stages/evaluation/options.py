@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from rrtool.errors import UsageError
-from rrtool.options import Command, OverwriteOptions, argument, artifact, option
+from rrtool.errors import OptionError, UsageError
+from rrtool.options import Command, OverwriteOptions, argument, artifact, declarations, option
 
 PROTOCOLS = ("groups", "revisited", "oxford5k", "instre", "holidays", "copydays", "ukbench")
 SCORES = ("short", "all")
@@ -74,8 +74,18 @@ class EvaluateOptions(OverwriteOptions):
             raise UsageError("no ranking to evaluate")
         if self.ground_truth is None and self.boxes is None:
             raise UsageError("say what to score by", expected="--ground-truth or --boxes")
-        locals_given = [self.query_local, self.database_local].count(None) == 0
-        if not locals_given and (self.query_local or self.database_local):
+        local = [path for path in (self.query_local, self.database_local) if path is not None]
+        if len(local) == 1:
             raise UsageError("--query-local and --database-local go together")
-        if locals_given and self.boxes is None:
+        if local and self.boxes is None:
             raise UsageError("--query-local and --database-local have no effect without --boxes")
+
+    def require_defaults(self, kind: str) -> None:
+        """What is for rankings alone must not be given with others.
+
+        Raises:
+            OptionError: it is.
+        """
+        for name in ("protocol", "scores", "at", "audit", "query_local", "database_local"):
+            if getattr(self, name) != declarations(type(self))[name].default:
+                raise OptionError(f"{self.typed(name)} is for rankings", option=name, found=kind)

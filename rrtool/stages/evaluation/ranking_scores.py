@@ -4,7 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rrtool import ground_truth
-from rrtool.artifacts import Ranking
+from rrtool.artifacts import (
+    InputRecord,
+    LocalFeaturesFile,
+    Ranking,
+    open_artifact,
+    source_input,
+)
 from rrtool.core.evaluation.audit import audit
 from rrtool.core.evaluation.evaluation import (
     MORE_RULES,
@@ -39,7 +45,7 @@ class RankingScorer:
                              expected="--ground-truth")  # fmt: skip
         self._options, self._progress = options, progress
         self._truth = ground_truth.load(options.ground_truth, options.protocol)
-        self.sources = {"ground-truth": options.ground_truth}
+        self.inputs = [source_input("ground-truth", options.ground_truth)]
         # Without the defaults of newer options, so that older evaluations stay up to date.
         self.settings: dict[str, Any] = {"cutoffs": list(options.at)}
         if options.scores == "all":
@@ -47,10 +53,7 @@ class RankingScorer:
         if options.audit:
             self.settings["audited"] = True
         if options.boxes is not None:
-            self.sources["boxes"] = options.boxes
-            if options.query_local is None:
-                raise UsageError("boxes are for what a ranking has verified",
-                                 expected="--query-local and --database-local")  # fmt: skip
+            self.inputs += _inputs_of_regions(options.boxes, options)
 
     def score(self, ranking: Ranking) -> list[Scored]:
         """One row.
@@ -71,6 +74,18 @@ class RankingScorer:
             scored.summary["regions"] = rows
             scored.values.update(values)
         return [scored]
+
+
+def _inputs_of_regions(boxes: str, options: EvaluateOptions) -> list[InputRecord]:
+    if options.query_local is None or options.database_local is None:
+        raise UsageError("boxes are for what a ranking has verified",
+                         expected="--query-local and --database-local")  # fmt: skip
+    with (
+        open_artifact(options.query_local, LocalFeaturesFile) as queries,
+        open_artifact(options.database_local, LocalFeaturesFile) as database,
+    ):
+        records = queries.as_input("query-local"), database.as_input("database-local")
+    return [source_input("boxes", boxes), *records]
 
 
 def _audit(ranking: Ranking, setups: Setups, cutoffs: Sequence[int]) -> list[dict[str, Any]]:

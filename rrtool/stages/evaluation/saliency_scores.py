@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import Regions, Saliency, Salient
+from rrtool.artifacts import Regions, Saliency, Salient, source_input
 from rrtool.core.discovery.object_saliency import THETA
 from rrtool.core.evaluation.localization import FoundBoxes
 from rrtool.core.evaluation.saliency_maps import (
@@ -64,7 +64,7 @@ class SaliencyScorer:
             raise UsageError("saliency is scored by boxes alone", expected="no --ground-truth")
         self._source, self._is_dry = str(options.boxes), options.dry_run
         self._progress = progress
-        self.sources = {"boxes": self._source}
+        self.inputs = [source_input("boxes", self._source)]
 
     def score(self, artifact: Salient) -> list[Scored]:
         """Of feature saliency also FS^θ, which is what object saliency builds on (fig. 5.6).

@@ -98,7 +98,10 @@ def test_evaluate_says_whether_verified_regions_lie_on_the_object(
         (summary,) = evaluation.rankings
         overlaps = evaluation.read_named("0/regions/projected_overlaps")
     assert [row["n_matches"] for row in summary["regions"]] == [len(overlaps)] * 3
-    assert run("evaluate", chain / "v.h5", *truth, *local, "-o", tmp_path / "e.h5").exit_code == 0
+    again = run("evaluate", chain / "v.h5", *truth, *local, "-o", tmp_path / "e.h5")
+    assert "up to date" in again.stderr
+    other = ("--query-local", chain / "d.h5", *local[2:])
+    assert_fails(run("evaluate", chain / "v.h5", *truth, *other, "-o", tmp_path / "e.h5"), 4)
     plain = ("--ground-truth", GROUPS)
     assert_fails(run("evaluate", chain / "v.h5", *truth), 2, "--query-local and --database-local")
     assert_fails(run("evaluate", chain / "r.h5", *truth, *local), 4, "nothing is verified")
@@ -165,6 +168,9 @@ def test_objects_need_one_truth_and_labels_that_are_groups(chain: Path, tmp_path
         rrtool.evaluate([chain / "ob.h5"], ground_truth="ukbench")
     with pytest.raises(UsageError, match="boxes alone"):
         rrtool.evaluate([chain / "os.h5"], ground_truth=GROUPS, boxes=chain / "boxes.csv")
+    for words in (("--audit",), ("--at", "1"), ("--scores", "all"), ("--protocol", "groups")):
+        refused = run("evaluate", chain / "ob.h5", "--ground-truth", GROUPS, *words)
+        assert_fails(refused, 2, f"{words[0]} is for rankings (found objects)")
     mixed = run("evaluate", chain / "ob.h5", chain / "os.h5", "--boxes", chain / "boxes.csv")
     assert_fails(mixed, 4, "expected objects, found saliency")
     with open_artifact(chain / "ob.h5", Objects) as objects:
