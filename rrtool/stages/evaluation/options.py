@@ -32,7 +32,7 @@ class EvaluateOptions(OverwriteOptions):
     )  # fmt: skip
     boxes: str | None = option(
         None,
-        "Score saliency, regions, objects or the verified regions of a ranking by these true boxes "
+        "Score saliency, regions, objects or where the hits of a ranking match by these true boxes "
         "of what is in the images: a CSV name,x0,y0,x1,y1 in pixels, or one of the other forms "
         "that extract takes.",
         role="file", panel="Inputs",

@@ -25,9 +25,9 @@ from rrtool.ground_truth import UKBENCH, GroundTruthSource
 from rrtool.ground_truth.matching import rows_of_same
 from rrtool.progress import Progress
 from rrtool.stages.driver import Datasets
+from rrtool.stages.evaluation.hit_regions import score_regions
 from rrtool.stages.evaluation.options import EvaluateOptions
 from rrtool.stages.evaluation.scored import Scored, number
-from rrtool.stages.evaluation.verified_regions import score_regions
 
 Setups = Mapping[str, Sequence[QueryGroundTruth]]
 _OBJECT = 4  # images of an object of UKBench
@@ -78,8 +78,7 @@ class RankingScorer:
 
 def _inputs_of_regions(boxes: str, options: EvaluateOptions) -> list[InputRecord]:
     if options.query_local is None or options.database_local is None:
-        raise UsageError("boxes are for what a ranking has verified",
-                         expected="--query-local and --database-local")  # fmt: skip
+        return [source_input("boxes", boxes)]
     with (
         open_artifact(options.query_local, LocalFeaturesFile) as queries,
         open_artifact(options.database_local, LocalFeaturesFile) as database,

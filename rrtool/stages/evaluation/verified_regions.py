@@ -1,29 +1,17 @@
-"""Whether what ``rerank`` matched lies on the object: regions of verified hits against boxes."""
+"""Where the verified hits of a ranking match, from the local features that rerank compared."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 import numpy as np
 
-from rrtool.artifacts import LocalFeaturesFile, Ranking, open_artifact
+from rrtool.artifacts import LocalFeaturesFile, Ranking
 from rrtool.artifacts.compatibility import require_same_names
 from rrtool.core.evaluation.evaluation import QueryGroundTruth
-from rrtool.core.evaluation.localization import IOU, centre_inside, overlaps
-from rrtool.errors import ArtifactError
-from rrtool.ground_truth.boxes import boxes_of_images
-from rrtool.stages.driver import Datasets
-from rrtool.stages.evaluation.options import EvaluateOptions
 
-# By the name under which values are stored; the whole photo is what any region is to be compared
-# with.
-_REGIONS = {
-    "projected": "query's box, projected", "inliers": "box of the inliers",
-    "whole": "the whole photo",
-}  # fmt: skip
+PROJECTED, INLIERS, WHOLE = "projected", "inliers", "whole"
 _DEVIATIONS = 2.0  # of a feature, as regions are drawn
-Truth = Sequence[np.ndarray | None]
 
 
 @dataclass(frozen=True)
@@ -44,42 +32,8 @@ class _Match:
     features: np.ndarray
 
 
-def score_regions(
-    ranking: Ranking,
-    queries: Sequence[QueryGroundTruth],
-    options: EvaluateOptions,
-    tell: Callable[[str], None],
-) -> tuple[list[dict[str, Any]], Datasets]:
-    """See ``VerifiedRegions.score``.
-
-    Args:
-        options: that name the boxes and the local features.
-        tell: gets a line if some of the boxes are of no image.
-
-    Raises:
-        RrtoolError: the ranking is not verified, or not of these images.
-    """
-    if not ranking.is_verified:
-        raise ArtifactError("nothing is verified in this ranking", where=ranking.path,
-                            expected="one from rerank --method spatial")  # fmt: skip
-    found = boxes_of_images(str(options.boxes), ranking.database_names, tell)
-    truth = [np.array([box.box for box in boxes]) if boxes else None for boxes in found]
-    with (
-        open_artifact(str(options.query_local), LocalFeaturesFile) as query_local,
-        open_artifact(str(options.database_local), LocalFeaturesFile) as database_local,
-    ):
-        try:
-            return VerifiedRegions(ranking, query_local, database_local).score(queries, truth)
-        except ValueError as error:
-            raise ArtifactError(
-                "the matches are not of these local features", where=ranking.path, found=error,
-                expected=f"those of {query_local.path} and {database_local.path}",
-                todo="give those that rerank matched",
-            ) from None  # fmt: skip
-
-
 class VerifiedRegions:
-    """Scores the verified hits of a ranking that are right, in images whose objects are known.
+    """Where the verified hits of a ranking match, in pixels of the database's images.
 
     Args:
         ranking: verified.
@@ -100,38 +54,30 @@ class VerifiedRegions:
         self._described, self._image_sizes = database_local.boxes, database_local.image_sizes
         self._features = lru_cache(maxsize=1)(database_local.of)
 
-    def score(
-        self, queries: Sequence[QueryGroundTruth], truth: Truth
-    ) -> tuple[list[dict[str, Any]], Datasets]:
-        """Shares of the hits whose region lies on a true box.
+    def of_hits(
+        self, queries: Sequence[QueryGroundTruth], is_known: Sequence[bool]
+    ) -> Iterator[tuple[int, dict[str, np.ndarray]]]:
+        """The image of each hit that is right and matched, and the boxes ``(4,)`` of its regions.
+
+        The query's box by the transformation of the match; the box of the features that agree;
+        and the whole image, which is what any region is to be compared with. They are clipped to
+        the image, and have no area where they lie beside it.
 
         Args:
             queries: what each should find.
-            truth: true boxes ``(t, 4)`` of each image of the database; None where not known.
-
-        Returns:
-            A row a kind of region, JSON-compatible; and the overlap and the centre of each hit.
+            is_known: whether an image of the database is looked at.
 
         Raises:
             ValueError: matches are of features or maps that are not there.
         """
-        found: dict[str, list[tuple[float, bool]]] = {name: [] for name in _REGIONS}
-        for match in self._matches(queries, truth):
-            boxes = {"projected": self._projected(match), "inliers": self._of(match),
-                     "whole": np.array([-np.inf, -np.inf, np.inf, np.inf])}  # fmt: skip
-            for name, box in boxes.items():
-                agreement = _agreement(self._clipped(box, match.image), truth[match.image])
-                found[name].append(agreement)
-        rows: list[dict[str, Any]] = []
-        values: Datasets = {}
-        for name, hits in found.items():
-            ious, inside = np.array(hits, dtype=np.float64).reshape(-1, 2).T
-            rows.append({"region": _REGIONS[name], **_means(ious, inside), "n_matches": len(hits)})
-            values |= {f"regions/{name}_overlaps": ious, f"regions/{name}_centres": inside}
-        return rows, values
+        for match in self._matches(queries, is_known):
+            boxes = {PROJECTED: self._projected(match), INLIERS: self._of(match),
+                     WHOLE: np.array([-np.inf, -np.inf, np.inf, np.inf])}  # fmt: skip
+            yield match.image, {k: self._clipped(box, match.image) for k, box in boxes.items()}
 
-    def _matches(self, queries: Sequence[QueryGroundTruth], truth: Truth) -> Iterator[_Match]:
-        """The right ones, in images whose objects are known."""
+    def _matches(
+        self, queries: Sequence[QueryGroundTruth], is_known: Sequence[bool]
+    ) -> Iterator[_Match]:
         ranking, size = self._ranking, self._ranking.n_verified
         scales, transforms = ranking.scale_pairs, ranking.transforms
         offsets, inliers = ranking.offsets, ranking.inliers
@@ -140,7 +86,7 @@ class VerifiedRegions:
             is_right = np.isin(ids[query], right.positives)
             for place in np.flatnonzero(is_right & (scales[query, :, 0] >= 0)).tolist():
                 image = int(ids[query, place])
-                if truth[image] is None or not np.isfinite(transforms[query, place]).all():
+                if not (is_known[image] and np.isfinite(transforms[query, place]).all()):
                     continue
                 start, stop = offsets[query * size + place : query * size + place + 2]
                 first, second = scales[query, place].tolist()
@@ -187,18 +133,3 @@ def _size(sizes: np.ndarray, image: int, scale: int) -> tuple[int, int]:
         raise ValueError(f"no map of image {image} at scale {scale}")
     width, height = sizes[image, scale].tolist()
     return width, height
-
-
-def _agreement(box: np.ndarray, truth: np.ndarray | None) -> tuple[float, bool]:
-    """Largest IoU with a true box, and whether the centre lies in one; of no area nothing does."""
-    if truth is None or not (np.isfinite(box).all() and (box[:2] < box[2:]).all()):
-        return 0.0, False
-    return float(overlaps(box[None], truth).max()), bool(centre_inside(box[None], truth)[0])
-
-
-def _means(ious: np.ndarray, inside: np.ndarray) -> dict[str, float | None]:
-    if not len(ious):
-        return dict.fromkeys(("centres_inside", f"IoU>={IOU:g}", "mean_IoU"))
-    means = inside.mean(), (ious >= IOU).mean(), ious.mean()
-    names = "centres_inside", f"IoU>={IOU:g}", "mean_IoU"
-    return {name: float(mean) for name, mean in zip(names, means, strict=True)}

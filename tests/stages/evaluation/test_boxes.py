@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import rrtool
-from rrtool.artifacts import Evaluation, Objects, open_artifact
+from rrtool.artifacts import Evaluation, Objects, Ranking, open_artifact
 from rrtool.core.evaluation.evaluation import QueryGroundTruth
 from rrtool.errors import UsageError
 from rrtool.stages.evaluation.verified_regions import VerifiedRegions
@@ -47,48 +47,48 @@ def verified_regions(transform: Any, scale_pair: tuple[int, int] = (0, 1)) -> Ve
     return VerifiedRegions(ranking, query, database)
 
 
+def boxes_of(regions: VerifiedRegions, positives: list[int], is_known: list[bool]) -> list:
+    return list(regions.of_hits([QueryGroundTruth(positives)], is_known))
+
+
 def test_regions_of_a_verified_hit_hand_worked() -> None:
-    # Twice as large, 1 cell to the right of (−.5, −.5): corners at 0.5 − .5 … so that the query's
-    # 10 × 5 cells lie on cells 1 … 11 × 0 … 5 of 20 pixels each.
+    # One cell to the right: the query's 10 × 5 cells lie on 1 … 11 × 0 … 5, of 20 pixels each.
+    ((image, boxes),) = boxes_of(
+        verified_regions([[1, 0, 1], [0, 1, 0]]), [0, 1], [True, True]
+    )  # fmt: skip
+    assert image == 1  # the other is not matched
+    assert boxes["projected"].tolist() == [20, 0, 220, 100]
+    # Features at cells (4.5, 1.5) and (9.5, 3.5), ± 1 and ± 2, where centres are at integers:
+    # cells 4 … 11 × 0 … 6 from the corner.
+    assert boxes["inliers"].tolist() == [80, 0, 220, 120]
+    assert boxes["whole"].tolist() == [0, 0, 400, 200]
+
+
+def test_a_turned_and_larger_region_is_boxed_and_clipped() -> None:
+    # A quarter turn and twice the size: x' = −2 y + 7, y' = 2 x, so that −.5 … 4.5 goes to
+    # 8 … −2, and −.5 … 9.5 to −1 … 19: cells −1.5 … 8.5 and −.5 … 19.5 from the corner.
+    ((_, boxes),) = boxes_of(verified_regions([[0, -2, 7], [2, 0, 0]]), [1], [False, True])
+    assert boxes["projected"].tolist() == [0, 0, 8.5 * 20, 200]
+
+
+def test_regions_are_those_of_right_hits_in_known_images() -> None:
     regions = verified_regions([[1, 0, 1], [0, 1, 0]])
-    truth = [None, np.array([[20, 0, 220, 100], [300, 100, 400, 200]])]
-    rows, values = regions.score([QueryGroundTruth([0, 1])], truth)
-    projected, inliers, whole = rows
-    assert projected == {"region": "query's box, projected", "centres_inside": 1.0, "IoU>=0.5": 1.0,
-                         "mean_IoU": 1.0, "n_matches": 1}  # fmt: skip
-    # Features at cells (4.5, 1.5) and (9.5, 3.5), ± 1 and ± 2: cells 3.5 … 10.5 × −.5 … 5.5, which
-    # are pixels 80 … 220 × 0 … 120: 140 × 100 of 140 × 120 and 200 × 100.
-    shared = 140 * 100
-    assert inliers["mean_IoU"] == pytest.approx(shared / (140 * 120 + 200 * 100 - shared))
-    assert inliers["centres_inside"] == 1
-    assert whole["mean_IoU"] == pytest.approx(200 * 100 / (400 * 200))
-    assert (whole["centres_inside"], whole["IoU>=0.5"]) == (1, 0)  # the centre on a border
-    assert values["regions/projected_overlaps"].tolist() == [1]
-
-
-def test_regions_beside_the_image_and_wrong_hits_count_nothing_right() -> None:
-    far = verified_regions([[1, 0, 500], [0, 1, 0]])
-    truth = [None, np.array([[0, 0, 400, 200]])]
-    rows, _ = far.score([QueryGroundTruth([1])], truth)
-    assert (rows[0]["centres_inside"], rows[0]["mean_IoU"], rows[0]["n_matches"]) == (0, 0, 1)
-    wrong, _ = far.score([QueryGroundTruth([0])], truth)
-    unknown, _ = far.score([QueryGroundTruth([1])], [truth[1], None])
-    for rows in (wrong, unknown):
-        assert [row["n_matches"] for row in rows] == [0, 0, 0]
-        assert rows[0]["mean_IoU"] is None
+    assert boxes_of(regions, [0], [True, True]) == []
+    assert boxes_of(regions, [1], [True, False]) == []
+    ((_, far),) = boxes_of(verified_regions([[1, 0, 500], [0, 1, 0]]), [1], [True, True])
+    assert far["projected"].tolist() == [400, 0, 400, 100]  # of no area
 
 
 @pytest.mark.parametrize("scales", [(2, 0), (0, 2)])
 def test_matches_of_other_maps_are_refused(scales: tuple[int, int]) -> None:
     regions = verified_regions([[1, 0, 1], [0, 1, 0]], scales)
     with pytest.raises(ValueError, match="no map of image"):
-        regions.score([QueryGroundTruth([1])], [None, np.array([[0, 0, 9, 9]])])
+        boxes_of(regions, [1], [True, True])
 
 
 def test_evaluate_says_whether_verified_regions_lie_on_the_object(
     chain: Path, tmp_path: Path
 ) -> None:
-    """A photo of the same size that is verified by itself would cover it; here it is junk."""
     truth = ("--ground-truth", GROUPS, "--boxes", chain / "boxes.csv")
     local = ("--query-local", chain / "q.h5", "--database-local", chain / "d.h5")
     done = run("evaluate", chain / "v.h5", *truth, *local, "-o", tmp_path / "e.h5")
@@ -97,18 +97,47 @@ def test_evaluate_says_whether_verified_regions_lie_on_the_object(
     with open_artifact(tmp_path / "e.h5", Evaluation) as evaluation:
         (summary,) = evaluation.rankings
         overlaps = evaluation.read_named("0/regions/projected_overlaps")
-    assert [row["n_matches"] for row in summary["regions"]] == [len(overlaps)] * 3
+    assert [row["n_hits"] for row in summary["regions"]] == [len(overlaps)] * 3
     again = run("evaluate", chain / "v.h5", *truth, *local, "-o", tmp_path / "e.h5")
     assert "up to date" in again.stderr
     other = ("--query-local", chain / "d.h5", *local[2:])
     assert_fails(run("evaluate", chain / "v.h5", *truth, *other, "-o", tmp_path / "e.h5"), 4)
     plain = ("--ground-truth", GROUPS)
-    assert_fails(run("evaluate", chain / "v.h5", *truth), 2, "--query-local and --database-local")
+    assert_fails(run("evaluate", chain / "v.h5", *truth), 2, "does not say where its hits match")
     assert_fails(run("evaluate", chain / "r.h5", *truth, *local), 4, "nothing is verified")
     assert_fails(run("evaluate", chain / "v.h5", "--boxes", chain / "boxes.csv"), 2,
                  "expected --ground-truth")  # fmt: skip
     assert_fails(run("evaluate", chain / "v.h5", *plain, *local), 2, "without --boxes")
     assert_fails(run("evaluate", chain / "v.h5", *truth, *local[:2]), 2, "go together")
+
+
+def test_boxes_of_hits_are_scored_as_they_are(chain: Path, tmp_path: Path) -> None:
+    """Of search on regions: by plain loops over what its table says."""
+    true = (5.0, 5.0, 60.0, 60.0)
+    (tmp_path / "b.csv").write_text("a_0.png,5,5,60,60\nb_1.png,5,5,60,60\n")
+    (row,) = rrtool.evaluate(
+        [chain / "rr.h5"], ground_truth=GROUPS, boxes=tmp_path / "b.csv", output=tmp_path / "e.h5"
+    )
+    with open_artifact(chain / "rr.h5", Ranking) as ranking:
+        table = [dict(zip(("query", "rank", "name"), line[:3], strict=True), box=line[-4:])
+                 for line in list(ranking.rows())[1:]]  # fmt: skip
+    hits = [each["box"] for each in table
+            if each["name"] in ("a_0.png", "b_1.png") and each["query"] != each["name"]
+            and str(each["query"])[0] == str(each["name"])[0]]  # fmt: skip
+    ious, inside = [], []
+    for x0, y0, x1, y1 in hits:
+        shared = max(min(x1, 60) - max(x0, 5), 0) * max(min(y1, 60) - max(y0, 5), 0)
+        ious.append(shared / ((x1 - x0) * (y1 - y0) + 55 * 55 - shared))
+        x, y = (x0 + x1) / 2, (y0 + y1) / 2
+        inside.append(true[0] <= x <= true[2] and true[1] <= y <= true[3])
+    (regions,) = row["regions"]
+    assert regions["n_hits"] == len(hits) > 0
+    assert regions["mean_IoU"] == pytest.approx(np.mean(ious), abs=1e-6)
+    assert regions["IoU>=0.5"] == np.mean(np.array(ious) >= 0.5)
+    assert regions["centres_inside"] == np.mean(inside)
+    with open_artifact(tmp_path / "e.h5", Evaluation) as evaluation:
+        found = evaluation.read_named("0/regions/matched_overlaps")
+    np.testing.assert_allclose(found, ious, atol=1e-6)
 
 
 # --- objects ------------------------------------------------------------------------------------
