@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import sparse
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,13 @@ class Pairs:
         """
         keys = _keys_of(neighbor_ids)
         return Pairs(np.unique(keys[keys >= 0]), len(neighbor_ids))
+
+    @staticmethod
+    def of_links(links: sparse.csr_array) -> Pairs:
+        """The pairs that a symmetric matrix ``(n, n)`` has entries for."""
+        upper = sparse.triu(links, k=1).tocoo()
+        n = links.shape[0]
+        return Pairs(np.sort(upper.row.astype(np.int64) * n + upper.col), n)
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -58,6 +66,18 @@ class Pairs:
         found = np.setdiff1d(found, self.keys, assume_unique=True)
         chosen = generator.permutation(len(found))[:n_pairs]
         return Pairs(found[np.sort(chosen)], self.n_vertices)
+
+    def only(self, links: sparse.csr_array, kept: np.ndarray) -> sparse.csr_array:
+        """Of the matrix that these are of only the entries of some, ``(m,)`` bool."""
+        entries = links.tocoo()
+        first, second = (ends.astype(np.int64) for ends in (entries.row, entries.col))
+        keys = np.minimum(first, second) * self.n_vertices + np.maximum(first, second)
+        good = kept[np.searchsorted(self.keys, keys)] if len(keys) else np.zeros(0, bool)
+        rest = sparse.csr_array(
+            (entries.data[good], (first[good], second[good])), shape=links.shape
+        )
+        rest.sort_indices()
+        return rest
 
     def spread(self, values: np.ndarray, neighbor_ids: np.ndarray) -> np.ndarray:
         """Values of pairs ``(m,)``, each where a list has it, ``(n, k)``; 0 where there is none."""

@@ -77,8 +77,24 @@ def discover_objects(
         ValueError: the shapes don't fit, or centrality or boxes are NaN, infinite, or negative
             where they must not be.
     """
-    _check(adjacency, centrality, images, boxes)
-    links = _links(adjacency, images, options.quantile)
+    require_usable(adjacency, centrality, images, boxes)
+    links = strong_links(adjacency, images, options.quantile)
+    return group_regions(links, centrality, images, boxes, options)
+
+
+def group_regions(
+    links: sparse.csr_array,
+    centrality: np.ndarray,
+    images: np.ndarray,
+    boxes: np.ndarray,
+    options: DiscoveryOptions = DiscoveryOptions(),
+) -> DiscoveredObjects:
+    """As ``discover_objects``, of edges that all count, such as verified ones of ``strong_links``.
+
+    Raises:
+        ValueError: as there.
+    """
+    require_usable(links, centrality, images, boxes)
     of_image = _Grouped(images)
     free = np.ones(len(images), dtype=bool)
     found: list[tuple[np.ndarray, np.ndarray]] = []
@@ -99,7 +115,9 @@ def discover_objects(
     return _by_size(found)
 
 
-def _links(adjacency: sparse.csr_array, images: np.ndarray, quantile: float) -> sparse.csr_array:
+def strong_links(
+    adjacency: sparse.csr_array, images: np.ndarray, quantile: float
+) -> sparse.csr_array:
     """The edges between images whose weight is not below the quantile of all of these."""
     edges = adjacency.tocoo()
     between = (images[edges.row] != images[edges.col]) & (edges.data > 0)
@@ -179,7 +197,10 @@ def _by_size(found: list[tuple[np.ndarray, np.ndarray]]) -> DiscoveredObjects:
     )
 
 
-def _check(adjacency, centrality, images, boxes) -> None:
+def require_usable(
+    adjacency: sparse.csr_array, centrality: np.ndarray, images: np.ndarray, boxes: np.ndarray
+) -> None:
+    """Raise ``ValueError`` as ``discover_objects`` does."""
     n = len(images)
     if adjacency.shape != (n, n) or centrality.shape != (n,) or boxes.shape != (n, 4):
         raise ValueError(

@@ -1,6 +1,8 @@
 """``rrtool discover``: regions, their graph and centrality → the objects that repeat."""
 
 from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,22 +11,28 @@ import numpy as np
 from rrtool.artifacts import (
     Centrality,
     Graph,
+    LocalFeaturesFile,
     Objects,
     OutputFile,
     Regions,
     open_artifact,
     require_centrality_of,
     require_graph_of,
+    require_same_names,
 )
+from rrtool.core.discovery.merging import merge_parts
 from rrtool.core.discovery.object_discovery import (
     DiscoveredObjects,
     DiscoveryOptions,
-    discover_objects,
+    group_regions,
+    require_usable,
+    strong_links,
 )
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
 from rrtool.stages.amount import Amount
 from rrtool.stages.discovery.options import DiscoverOptions
+from rrtool.stages.discovery.verify_regions import verified_links
 from rrtool.stages.driver import as_inputs, make
 
 
@@ -38,41 +46,80 @@ def run(options: DiscoverOptions, progress: Progress) -> Path:
         open_artifact(options.regions, Regions) as regions,
         open_artifact(options.graph, Graph) as graph,
         open_artifact(options.centrality, Centrality) as centrality,
+        open_artifact(options.verify, LocalFeaturesFile)
+        if options.verify
+        else nullcontext() as local,
     ):
         require_graph_of(graph, regions)
         require_centrality_of(centrality, graph)
-
-        def work(outputs: list[OutputFile]) -> None:
-            images = np.repeat(
-                np.arange(regions.lengths["n"], dtype=np.int32), np.diff(regions.offsets)
-            )
-            boxes = regions.region_boxes
-            rules = (options.min_images, options.quantile, options.cohesion, options.overlap)
-            try:
-                found = discover_objects(
-                    graph.adjacency(), centrality.centrality, images, boxes,
-                    DiscoveryOptions(*rules),
-                )  # fmt: skip
-            except ValueError as error:
-                what, path = "the artifacts cannot be used", centrality.path
-                raise ArtifactError(what, where=path, found=error, todo="make it again") from None
-            facts = _facts(found, images, regions.lengths["n"])
-            progress.message(_told(facts, options))
-            columns = Objects.columns(
-                names=regions.names, image_sizes=regions.image_sizes, **vars(found),
-                images=images[found.regions], boxes=boxes[found.regions],
-            )  # fmt: skip
-            description = {**regions.options, "network": regions.network}
-            outputs[0].publish(columns, extra={**facts, "description": description})
+        if local is not None:
+            require_same_names(regions.names, regions.path, local.names, local.path)
+        opened = _Inputs(regions, graph, centrality, local)
 
         def amount(outputs: Sequence[OutputFile]) -> Amount:
             memory = 2 * graph.adjacency_bytes
+            if local is not None:
+                columns = LocalFeaturesFile.means, LocalFeaturesFile.covariances
+                memory += 4 * local.n_bytes(*columns)
             return Amount(regions.lengths["r"], "regions", memory)
 
         return make(
-            options, Objects, work, progress, amount=amount, network=regions.network,
-            inputs=as_inputs(regions=regions, graph=graph, centrality=centrality),
+            options, Objects, lambda outputs: _discover(opened, options, outputs[0], progress),
+            progress, amount=amount, network=regions.network,
+            inputs=as_inputs(regions=regions, graph=graph, centrality=centrality, verify=local),
         )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """What is read; ``local`` with ``--verify`` alone."""
+
+    regions: Regions
+    graph: Graph
+    centrality: Centrality
+    local: LocalFeaturesFile | None
+
+
+def _discover(
+    inputs: _Inputs, options: DiscoverOptions, output: OutputFile, progress: Progress
+) -> None:
+    regions = inputs.regions
+    images = np.repeat(np.arange(regions.lengths["n"], dtype=np.int32), np.diff(regions.offsets))
+    boxes = regions.region_boxes
+    found, verified = _found(inputs, images, options, progress)
+    around = boxes[found.regions]
+    if options.merge:
+        found, around = merge_parts(found, images, boxes, options.min_images)
+    facts = _facts(found, images, regions.lengths["n"])
+    progress.message(_told(facts, options))
+    columns = Objects.columns(
+        names=regions.names, image_sizes=regions.image_sizes, **vars(found),
+        images=images[found.regions], boxes=around,
+    )  # fmt: skip
+    description = {**regions.options, "network": regions.network}
+    output.publish(columns, extra={**facts, **verified, "description": description})
+
+
+def _found(
+    inputs: _Inputs, images: np.ndarray, options: DiscoverOptions, progress: Progress
+) -> tuple[DiscoveredObjects, dict[str, Any]]:
+    """The objects, and what was verified of the edges that make them.
+
+    Raises:
+        ArtifactError: the artifacts cannot be used.
+    """
+    rules = (options.min_images, options.quantile, options.cohesion, options.overlap)
+    adjacency, facts = inputs.graph.adjacency(), dict[str, Any]()
+    centrality, boxes = inputs.centrality.centrality, inputs.regions.region_boxes
+    try:
+        require_usable(adjacency, centrality, images, boxes)
+        links = strong_links(adjacency, images, options.quantile)
+        if inputs.local is not None:
+            links, facts = verified_links(links, inputs.regions, inputs.local, progress)
+        return group_regions(links, centrality, images, boxes, DiscoveryOptions(*rules)), facts
+    except ValueError as error:
+        what, path = "the artifacts cannot be used", inputs.centrality.path
+        raise ArtifactError(what, where=path, found=error, todo="make it again") from None
 
 
 def _facts(found: DiscoveredObjects, images: np.ndarray, n_images: int) -> dict[str, Any]:

@@ -239,6 +239,11 @@ class DiscoverOptions(OutputOptions):
     regions: str = argument("Regions of a collection, from saliency fs.")
     graph: str = artifact(MISSING, "The graph of these regions, from build-graph.")
     centrality: str = artifact(MISSING, "The centrality of this graph, from centrality.")
+    verify: str | None = artifact(
+        None,
+        "Local features of the photos, from detect-local: only edges count whose regions, with "
+        "what is around them, match beyond chance.",
+    )
     min_images: int = option(3, "Images that an object is seen in at least.", least=2)
     quantile: float = option(
         0.7, "Leave out edges that weigh less than this quantile of those between images.",
@@ -254,3 +259,8 @@ class DiscoverOptions(OutputOptions):
         "smaller one.",
         least=0, most=1,
     )  # fmt: skip
+    merge: bool = option(
+        False,
+        "Make one of objects that the same photos show at a steady place to each other, such as a "
+        "cap and a label.",
+    )

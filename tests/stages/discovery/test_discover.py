@@ -12,8 +12,13 @@ from typer.testing import Result
 import rrtool as library
 from rrtool.artifacts import Provenance, create, open_artifact
 from rrtool.artifacts.kinds import Objects, Regions
+from rrtool.core.diffusion.verified_lists import Chance
+from rrtool.core.matching.local_features import LocalFeatures
+from rrtool.core.matching.spatial_matching import MatchingOptions, match
+from rrtool.stages.discovery import verify_regions
 from tests.stages.damaging import edited
 from tests.stages.made_features import NETWORK, OPTIONS
+from tests.stages.made_local import CELLS, NONE, made_object, read_local, seen, write_local
 from tests.tiny import assert_done, assert_fails, leftovers, rrtool
 
 N_IMAGES = 6
@@ -64,7 +69,7 @@ def test_discover_finds_the_region_that_all_images_share(made: Path, tmp_path: P
         assert sorted(objects.images.tolist()) == list(range(N_IMAGES))
         assert (objects.boxes == [0, 0, 40, 40]).all()
         assert objects.options == {
-            "min_images": 3, "quantile": 0.0, "cohesion": 0.5, "overlap": 0.5
+            "min_images": 3, "quantile": 0.0, "cohesion": 0.5, "overlap": 0.5, "merge": False,
         }  # fmt: skip
 
 
@@ -122,3 +127,100 @@ def test_discover_artifacts_of_others_are_refused(made: Path, tmp_path: Path) ->
     result = discover(made, output, centrality=tmp_path / "short.h5")
     assert_fails(result, 4, "the centrality is not that of this graph")
     assert_fails(discover(made, output, graph=made / "c.h5"), 4, "another kind", "expected graph")
+
+
+# What two of the images show in their region is another thing that looks alike.
+OTHERS = (1, 4)
+
+
+@pytest.fixture(scope="module")
+def local(made: Path) -> Path:
+    """One thing in the region of each photo, but of ``OTHERS``, and clutter beside it."""
+    images = []
+    for row in range(N_IMAGES):
+        shown = made_object(50 + row if row in OTHERS else 1, n=40, size=14)
+        images.append(np.concatenate([shown, seen(made_object(70 + row, n=9, size=6), 30, 10)]))
+    return write_local(made / "l.h5", [f"{i}.png" for i in range(N_IMAGES)], images)
+
+
+def links_by_hand(made: Path, local: Path) -> dict[tuple[int, int], int]:
+    """Inliers of each two regions, with the features in a box of three times the size."""
+    with open_artifact(made / "r.h5", Regions) as regions:
+        boxes, features = regions.region_boxes, read_local(local)
+    parts = []
+    for region, box in enumerate(boxes):
+        rows = np.arange(*features.offsets[[region // 2, region // 2 + 1]])
+        pixels = (features.means[rows] + 0.5) / np.float64(CELLS) * 100
+        middle, half = (box[:2] + box[2:]) / 2, 1.5 * (box[2:] - box[:2])
+        parts.append(rows[(abs(pixels - middle) <= half).all(axis=1)])
+    rows = np.concatenate(parts)
+    own = LocalFeatures(
+        features.means[rows], features.covariances[rows], features.strengths[rows],
+        features.channels[rows], np.concatenate([[0], np.cumsum(list(map(len, parts)))]), 1,
+    )  # fmt: skip
+    options = MatchingOptions(one_to_one=True)
+    return {
+        (i, j): int(match(own, i, own, np.array([j]), options).n_inliers[0])
+        for i in range(len(boxes)) for j in range(i + 1, len(boxes))
+    }  # fmt: skip
+
+
+def test_verified_objects_leave_out_what_only_looks_alike(
+    made: Path, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Six photos prove nothing by themselves; here it is said how much is chance.
+    level, asked = 25, []
+    monkeypatch.setattr(
+        verify_regions, "chance_of",
+        lambda listed, drawn: asked.append(listed) or Chance(level, 0.5),
+    )  # fmt: skip
+    result = discover(made, tmp_path / "o.h5", "--quantile", 0, "--verify", local)
+    assert_done(result)
+    by_hand = links_by_hand(made, local)
+    with open_artifact(tmp_path / "o.h5", Objects) as objects:
+        (listed,) = asked
+        shared = [count for (i, j), count in by_hand.items() if i % 2 == j % 2 == 0]
+        assert sorted(listed.tolist()) == sorted(shared)
+        good = [i for i in range(N_IMAGES) if i not in OTHERS]
+        assert all(
+            (by_hand[2 * i, 2 * j] > level) == (not {i, j} & set(OTHERS))
+            for i in range(N_IMAGES) for j in range(i + 1, N_IMAGES)
+        )  # fmt: skip
+        assert objects.offsets.tolist() == [0, len(good)]
+        assert sorted(objects.images.tolist()) == good
+        assert objects.extra["verification"]["n_verified"] == 6
+    assert "6 of 15 pairs of regions match" in result.stderr
+
+
+def test_few_photos_verify_nothing(made: Path, local: Path, tmp_path: Path) -> None:
+    assert_done(discover(made, tmp_path / "o.h5", "--quantile", 0, "--verify", local))
+    with open_artifact(tmp_path / "o.h5", Objects) as objects:
+        assert objects.offsets.tolist() == [0]
+
+
+def test_discover_merges_what_keeps_its_place(made: Path, tmp_path: Path) -> None:
+    """Both regions of every photo are shared here: two objects, at a steady place to each other."""
+    with open_artifact(made / "r.h5", Regions) as regions:
+        vectors = regions.descriptors.copy()
+    vectors[1::2] = np.roll(vectors[::2], 8, axis=1)
+    shutil.copy(made / "r.h5", tmp_path / "r.h5")
+    with edited(tmp_path / "r.h5") as file:
+        file["descriptors"][...] = vectors
+    library.build_graph(tmp_path / "r.h5", tmp_path / "g.h5", k=5, device="cpu")
+    library.centrality(tmp_path / "g.h5", tmp_path / "c.h5", measure="degree")
+    assert_done(discover(tmp_path, tmp_path / "o.h5", "--quantile", 0))
+    assert_done(discover(tmp_path, tmp_path / "m.h5", "--quantile", 0, "--merge"))
+    with (
+        open_artifact(tmp_path / "o.h5", Objects) as apart,
+        open_artifact(tmp_path / "m.h5", Objects) as merged,
+    ):
+        assert np.diff(apart.offsets).tolist() == [N_IMAGES, N_IMAGES]
+        assert np.diff(merged.offsets).tolist() == [N_IMAGES]
+        assert (merged.boxes == [0, 0, 90, 90]).all()
+        assert merged.extra["n_objects"] == 1
+
+
+def test_local_features_of_others_are_refused(made: Path, tmp_path: Path) -> None:
+    others = write_local(tmp_path / "l.h5", [f"x{i}.png" for i in range(N_IMAGES)], [NONE] * 6)
+    result = discover(made, tmp_path / "o.h5", "--verify", others)
+    assert_fails(result, 4, "about other images")
