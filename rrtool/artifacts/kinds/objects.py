@@ -24,12 +24,39 @@ class Objects(Artifact):
     images = Column("int32", "m", "row in names", ids_of="n")
     boxes = Column("float32", "m 4", "x0, y0, x1, y1 in pixels of the whole image")
     offsets = Column("int64", "o+1", "members of each object", offsets_of="regions")
+    class_names = Texts("c", "of --labels: the classes", optional=True)
+    classes = Column(
+        "int32",
+        "o",
+        "of --labels: the class of each object; −1 for none",
+        ids_of="c",
+        optional=True,
+    )
+    class_shares = Column(
+        "float32", "o", "of --labels: of what reaches the object, how much is of its class",
+        optional=True,
+    )  # fmt: skip
+    region_classes = Column(
+        "int32", "r", "of --labels: the class of each row of the regions; −1 for none",
+        ids_of="c", optional=True,
+    )  # fmt: skip
+    region_class_shares = Column("float32", "r", "of --labels: as class_shares", optional=True)
 
     def rows(self) -> Iterator[Sequence[object]]:
         """One line a sight of an object, objects counted from 1; see ``Artifact.rows``."""
-        yield "object", "name", "x0", "y0", "x1", "y1", "weight"
+        labels = self.labels()
+        classes = () if labels is None else ("class",)
+        yield "object", "name", "x0", "y0", "x1", "y1", "weight", *classes
         names, images, boxes, weights = self.names, self.images, self.boxes, self.weights
         for number, (start, stop) in enumerate(pairwise(self.offsets.tolist()), start=1):
             for place in range(start, stop):
                 box = boxes[place].tolist()
-                yield number, names[images[place]], *box, float(weights[place])
+                more = () if labels is None else (labels[number - 1],)
+                yield number, names[images[place]], *box, float(weights[place]), *more
+
+    def labels(self) -> list[str] | None:
+        """The class of each object in words, empty where it has none; None without ``--labels``."""
+        if Objects.classes not in self:
+            return None
+        names = [*self.class_names, ""]  # −1: the last
+        return [names[one] for one in self.classes.tolist()]

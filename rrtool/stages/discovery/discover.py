@@ -1,10 +1,12 @@
 """``rrtool discover``: regions, their graph and centrality → the objects that repeat."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from rrtool.artifacts import (
     Objects,
     OutputFile,
     Regions,
+    file_input,
     open_artifact,
     require_centrality_of,
     require_graph_of,
@@ -28,12 +31,17 @@ from rrtool.core.discovery.object_discovery import (
     require_usable,
     strong_links,
 )
+from rrtool.core.discovery.region_labels import Classes, classes_of_objects, spread_labels
 from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
 from rrtool.stages.amount import Amount
 from rrtool.stages.discovery.options import DiscoverOptions
+from rrtool.stages.discovery.photo_labels import PhotoLabels
 from rrtool.stages.discovery.verify_regions import verified_links
 from rrtool.stages.driver import as_inputs, make
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 
 def run(options: DiscoverOptions, progress: Progress) -> Path:
@@ -54,7 +62,10 @@ def run(options: DiscoverOptions, progress: Progress) -> Path:
         require_centrality_of(centrality, graph)
         if local is not None:
             require_same_names(regions.names, regions.path, local.names, local.path)
-        opened = _Inputs(regions, graph, centrality, local)
+        labels = None
+        if options.labels is not None:
+            labels = PhotoLabels.read(options.labels, regions.names, progress)
+        opened = _Inputs(regions, graph, centrality, local, labels)
 
         def amount(outputs: Sequence[OutputFile]) -> Amount:
             memory = 2 * graph.adjacency_bytes
@@ -66,18 +77,22 @@ def run(options: DiscoverOptions, progress: Progress) -> Path:
         return make(
             options, Objects, lambda outputs: _discover(opened, options, outputs[0], progress),
             progress, amount=amount, network=regions.network,
-            inputs=as_inputs(regions=regions, graph=graph, centrality=centrality, verify=local),
+            inputs=[
+                *as_inputs(regions=regions, graph=graph, centrality=centrality, verify=local),
+                *([file_input("labels", options.labels)] if options.labels else []),
+            ],
         )  # fmt: skip
 
 
 @dataclass(frozen=True)
 class _Inputs:
-    """What is read; ``local`` with ``--verify`` alone."""
+    """What is read; ``local`` with ``--verify``, ``labels`` with ``--labels`` alone."""
 
     regions: Regions
     graph: Graph
     centrality: Centrality
     local: LocalFeaturesFile | None
+    labels: PhotoLabels | None
 
 
 def _discover(
@@ -96,6 +111,9 @@ def _discover(
         names=regions.names, image_sizes=regions.image_sizes, **vars(found),
         images=images[found.regions], boxes=around,
     )  # fmt: skip
+    if inputs.labels is not None:
+        adjacency = inputs.graph.adjacency()
+        columns |= _classes(inputs.labels, adjacency, images, found, progress)
     description = {**regions.options, "network": regions.network}
     output.publish(columns, extra={**facts, **verified, "description": description})
 
@@ -120,6 +138,28 @@ def _found(
     except ValueError as error:
         what, path = "the artifacts cannot be used", inputs.centrality.path
         raise ArtifactError(what, where=path, found=error, todo="make it again") from None
+
+
+def _classes(
+    labels: PhotoLabels,
+    adjacency: csr_array,
+    images: np.ndarray,
+    found: DiscoveredObjects,
+    progress: Progress,
+) -> dict[str, np.ndarray]:
+    """The columns of ``--labels``."""
+    mass = spread_labels(adjacency, images, labels.labels, len(labels.class_names))
+    own, of_regions = classes_of_objects(mass, found.offsets, found.regions), Classes.of(mass)
+    n_labeled = int((labels.labels >= 0).sum())
+    progress.message(
+        f"{n_labeled} labels of {len(labels.class_names)} classes: {(own.classes >= 0).sum()} of "
+        f"{len(found)} objects and {(of_regions.classes >= 0).sum()} of {len(images)} regions get "
+        "a class"
+    )
+    return Objects.columns(
+        class_names=labels.class_names, classes=own.classes, class_shares=own.shares,
+        region_classes=of_regions.classes, region_class_shares=of_regions.shares,
+    )  # fmt: skip
 
 
 def _facts(found: DiscoveredObjects, images: np.ndarray, n_images: int) -> dict[str, Any]:

@@ -244,6 +244,12 @@ class DiscoverOptions(OutputOptions):
         "Local features of the photos, from detect-local: only edges count whose regions, with "
         "what is around them, match beyond chance.",
     )
+    labels: str | None = option(
+        None,
+        "Classes of some photos, as al-cycle takes them: they are spread over the graph of "
+        "regions, and objects and regions get those that reach them.",
+        role="file", panel="Inputs",
+    )  # fmt: skip
     min_images: int = option(3, "Images that an object is seen in at least.", least=2)
     quantile: float = option(
         0.7, "Leave out edges that weigh less than this quantile of those between images.",

@@ -33,8 +33,10 @@ def verified_links(
     """
     pairs = Pairs.of_links(links)
     linked = np.flatnonzero(np.diff(links.indptr))
-    drawn = pairs.others(linked, _CHANCE_PAIRS, seed=0)
-    ends = np.concatenate([pairs.ends, drawn.ends])
+    drawn = pairs.others(linked, _CHANCE_PAIRS, seed=0).ends
+    images = np.repeat(np.arange(regions.lengths["n"]), np.diff(regions.offsets))
+    drawn = drawn[images[drawn[:, 0]] != images[drawn[:, 1]]]  # one photo matches itself
+    ends = np.concatenate([pairs.ends, drawn])
     n_inliers = _matched(features_of(regions, local), ends, local.path, progress)
     listed, others = np.split(n_inliers, [len(pairs)])
     chance = chance_of(listed, others)

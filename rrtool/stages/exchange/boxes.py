@@ -38,12 +38,23 @@ def files_of_boxes(artifact: Objects | Regions | Saliency, form: str, output: Pa
 
 
 def _of_objects(objects: Objects) -> BoxedImages:
+    """Each object is a class, but for those that ``--labels`` has given one."""
     sizes = np.diff(objects.offsets)
+    labels = objects.labels() or [""] * len(sizes)
+    names = [label or f"object {number}" for number, label in enumerate(labels, start=1)]
+    class_names = list(dict.fromkeys(names))
+    known = {name: place for place, name in enumerate(class_names)}
+    places = np.array([known[name] for name in names], dtype=np.int64)
     return BoxedImages(
-        objects.names, objects.image_sizes, [f"object {i}" for i in range(1, len(sizes) + 1)],
-        objects.images, np.repeat(np.arange(len(sizes)), sizes), objects.boxes, objects.weights,
+        objects.names,
+        objects.image_sizes,
+        class_names,
+        objects.images,
+        np.repeat(places, sizes),
+        objects.boxes,
+        objects.weights,
         objects.path,
-    )  # fmt: skip
+    )
 
 
 def _of_saliency(artifact: Regions | Saliency) -> BoxedImages:

@@ -198,7 +198,9 @@ def test_few_photos_verify_nothing(made: Path, local: Path, tmp_path: Path) -> N
         assert objects.offsets.tolist() == [0]
 
 
-def test_discover_merges_what_keeps_its_place(made: Path, tmp_path: Path) -> None:
+def test_discover_merges_what_keeps_its_place(
+    made: Path, local: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Both regions of every photo are shared here: two objects, at a steady place to each other."""
     with open_artifact(made / "r.h5", Regions) as regions:
         vectors = regions.descriptors.copy()
@@ -218,9 +220,63 @@ def test_discover_merges_what_keeps_its_place(made: Path, tmp_path: Path) -> Non
         assert np.diff(merged.offsets).tolist() == [N_IMAGES]
         assert (merged.boxes == [0, 0, 90, 90]).all()
         assert merged.extra["n_objects"] == 1
+    # What tells chance: all pairs of the one thing with the other, but for those of one photo.
+    asked = []
+    monkeypatch.setattr(
+        verify_regions, "chance_of", lambda *counts: asked.append(counts) or Chance(0, 0.5)
+    )
+    assert_done(discover(tmp_path, tmp_path / "v.h5", "--quantile", 0, "--verify", local))
+    assert list(map(len, asked[0])) == [30, 30]
 
 
 def test_local_features_of_others_are_refused(made: Path, tmp_path: Path) -> None:
     others = write_local(tmp_path / "l.h5", [f"x{i}.png" for i in range(N_IMAGES)], [NONE] * 6)
     result = discover(made, tmp_path / "o.h5", "--verify", others)
     assert_fails(result, 4, "about other images")
+
+
+def labelled(path: Path, *rows: str) -> Path:
+    path.write_text("name,label\n" + "".join(f"{row}\n" for row in rows), "utf-8")
+    return path
+
+
+def test_labels_of_some_photos_reach_the_regions_that_look_alike(
+    made: Path, tmp_path: Path
+) -> None:
+    """One thing is in all photos, and photo 5 alone has a region that photo 0 has too."""
+    labels = labelled(tmp_path / "l.csv", "0.png,mug", "3.png,mug", "elsewhere.png,cup")
+    result = discover(made, tmp_path / "o.h5", "--quantile", 0, "--labels", labels)
+    assert_done(result)
+    assert "1 labels are of no photo here" in result.stderr
+    assert "2 labels of 1 classes: 1 of 1 objects and 8 of 12 regions" in result.stderr
+    with open_artifact(tmp_path / "o.h5", Objects) as objects:
+        assert objects.class_names == ["mug"]
+        assert objects.classes.tolist() == [0]
+        assert objects.labels() == ["mug"]
+        # The shared regions, and the lone ones of the labelled photos themselves.
+        reached = [0 if row % 2 == 0 or row in (1, 7) else -1 for row in range(2 * N_IMAGES)]
+        assert objects.region_classes.tolist() == reached
+        assert objects.class_shares.tolist() == [1]
+        assert [row[-1] for row in objects.rows()] == ["class", *["mug"] * N_IMAGES]
+    folder = library.export(tmp_path / "o.h5", tmp_path / "y", format="yolo")
+    assert (folder / "classes.txt").read_text() == "mug\n"
+    # Another label of the same file: other objects are asked for.
+    labelled(labels, "0.png,cup")
+    words = (made, tmp_path / "o.h5", "--quantile", 0, "--labels", labels)
+    assert_fails(discover(*words), 4, "made from other --labels, or")
+
+
+@pytest.mark.parametrize(
+    ("rows", "what"),
+    [
+        (["x.png,mug"], "no label is of one of these photos"),
+        ([], "no label is of one of these photos"),
+        (["0.png,mug", "0.png,cup"], "a photo has two labels"),
+    ],
+)
+def test_labels_that_cannot_be_used_are_one_line(
+    made: Path, tmp_path: Path, rows: list[str], what: str
+) -> None:
+    labels = labelled(tmp_path / "l.csv", *rows)
+    assert_fails(discover(made, tmp_path / "o.h5", "--labels", labels), 2, what)
+    assert not (tmp_path / "o.h5").exists()
