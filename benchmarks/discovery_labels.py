@@ -1,6 +1,6 @@
 """How right the classes are that ``discover --labels`` gives to objects and photos.
 
-python benchmarks/discovery_labels.py OBJECTS.h5 --regions R.h5 --labelled FILE --groups 'prefix:^(.*)_'
+python benchmarks/discovery_labels.py OBJECTS.h5 --regions R.h5 --labelled FILE --groups RULE
 
 How many objects have a class and how many of these that of most of their photos; and how many of
 the photos that were not labelled have the class that their regions say most. How pure objects are

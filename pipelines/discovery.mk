@@ -16,7 +16,7 @@
 # else is made with, and of which figure-5.5 and figure-5.8 vary one at a time:
 #
 # make -f pipelines/discovery.mk … figure-5.5 RHO='7 1 3 5 9' SIGMA='2.5 1 5'
-# make -f pipelines/discovery.mk … figure-5.8 OS_RHO='2 1 4' OS_SIGMA='2.5 1 5' THETA='3 1' AGGREGATION='sum weighted'
+# make -f pipelines/discovery.mk … figure-5.8 OS_RHO='2 1 4' OS_SIGMA='2.5 1 5' THETA='3 1' WHOLE='0.8 0 1'
 PHOTOS ?= photos
 QUERIES ?= $(PHOTOS)
 BOXES ?=
@@ -38,13 +38,15 @@ MAPS ?=
 WHITENING ?=
 THESIS ?=
 WHITEN_REGIONS ?= $(THESIS)
-# Of feature saliency, of object saliency, and of both; see above.
+# Of feature saliency, of object saliency, and of both; see above. WHOLE is the share of the whole
+# photo in FS.EGM and OS.EGM.
 RHO ?= 7
 SIGMA ?= 2.5
 OS_RHO ?= 2
 OS_SIGMA ?= 2.5
 THETA ?= 3
 AGGREGATION ?= $(if $(THESIS),sum,weighted)
+WHOLE ?= $(if $(THESIS),0,0.8)
 NORMALIZATION ?= $(if $(THESIS),crow,max)
 PATCH_POOLING ?= $(if $(THESIS),max,gem)
 # One or more of degree, eigenvector, pagerank, katz, betweenness, closeness, each with an OS.EGM.
@@ -67,7 +69,7 @@ VERTICES = $(OUT)/regions$(if $(PATCH_WHITENING),-whitened).h5
 PATCH_WHITENING = $(if $(and $(WHITENING),$(WHITEN_REGIONS)),--whitening $(WHITENING) \
   $(call center,$(OUT)/regions.h5))
 center = $(if $(THESIS),,--center $(1))
-AGGREGATE = --aggregate $(firstword $(AGGREGATION))
+AGGREGATE = --aggregate $(firstword $(AGGREGATION)) --whole $(firstword $(WHOLE))
 SALIENT_OPTIONS = --rho $(firstword $(RHO)) --sigma $(firstword $(SIGMA)) $(AGGREGATE) \
   --saliency-normalization $(NORMALIZATION)
 FS_OPTIONS = $(ACTIVATIONS) $(SALIENT_OPTIONS)
@@ -173,10 +175,12 @@ sweep = $(if $(call others,$(3)),$(eval $(call swept,$(1),$(2),$(call others,$(3
 $(call sweep,fs,rho,$(RHO))
 $(call sweep,fs,sigma,$(SIGMA))
 $(call sweep,fs,aggregate,$(AGGREGATION))
+$(call sweep,fs,whole,$(WHOLE))
 $(call sweep,os,rho,$(OS_RHO))
 $(call sweep,os,sigma,$(OS_SIGMA))
 $(call sweep,os,theta,$(THETA))
 $(call sweep,os,aggregate,$(AGGREGATION))
+$(call sweep,os,whole,$(WHOLE))
 SWEPT = $(SWEPT_fs) $(SWEPT_os)
 figure-5.5: $(OUT)/fs.h5 $(SWEPT_fs:%=$(OUT)/%.h5)
 	@echo 'fs.h5: rho $(firstword $(RHO)), sigma $(firstword $(SIGMA)), $(AGGREGATE)'

@@ -8,6 +8,7 @@
 # that figures of one photo show. The other variables are those of regional.mk and discovery.mk.
 DATA ?=
 OUT ?= build/figures
+THESIS ?=
 PHOTO ?=
 SCENES = $(OUT)/scenes
 ifeq ($(DATA),)
@@ -26,6 +27,7 @@ RHO ?= 7 1 3 5 9
 SIGMA ?= 2.5 1 5 10
 OS_RHO ?= 2 1 4 7
 OS_SIGMA ?= 2.5 1 5 10
+WHOLE ?= $(if $(THESIS),0,0.8) 0 0.5 1
 CENTRALITIES ?= katz degree
 SCORE ?= fused
 

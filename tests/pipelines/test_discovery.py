@@ -136,9 +136,11 @@ def test_thesis_sets_every_stage_to_the_words_of_the_thesis(tmp_path: Path) -> N
     thesis = {name.replace("thesis", "out"): line for name, line in thesis.items()}
     thesis = {name: line.replace("thesis/", "out/") for name, line in thesis.items()}
     expected = {
-        "out/regions.h5": ("--rho 7 --sigma 2.5 --aggregate sum --saliency-normalization crow",),
+        "out/regions.h5": (
+            "--rho 7 --sigma 2.5 --aggregate sum --whole 0 --saliency-normalization crow",
+        ),
         "out/saliency-katz.h5": (
-            "--rho 2 --sigma 2.5 --theta 3 --aggregate sum --patch-pooling max",
+            "--rho 2 --sigma 2.5 --theta 3 --aggregate sum --whole 0 --patch-pooling max",
             "--regions out/regions-whitened.h5 --whitening w.h5 --overwrite",
         ),
         "out/regions-whitened.h5": ("whiten apply out/regions.h5 w.h5 -o",),

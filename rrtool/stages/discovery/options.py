@@ -59,9 +59,9 @@ class SalientOptions(Options):
         choices=AGGREGATIONS, panel="Salient regions",
     )  # fmt: skip
     whole: float = option(
-        0.0,
+        0.8,
         "Share of the whole photo in its descriptor; the rest is its regions'. With 0 it is "
-        "described by them alone, as in the thesis.",
+        "described by them alone, as in the thesis, and what surrounds the object is forgotten.",
         least=0, most=1, panel="Salient regions",
     )  # fmt: skip
 

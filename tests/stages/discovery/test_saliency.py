@@ -69,7 +69,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "photos" / "bad.png").write_bytes(b"no picture")
     result = rrtool(
         "saliency", "fs", folder / "photos", "-o", folder / "r.h5", "--features", folder / "fs.h5",
-        "--keep-maps", *NETWORK, *CPU, *SIZE,
+        "--keep-maps", "--whole", 0, *NETWORK, *CPU, *SIZE,
     )  # fmt: skip
     assert result.exit_code == 3, result.stderr
     result = extract(folder / "photos", folder / "f.h5", "--save-maps", folder / "m.h5", *SIZE)
@@ -146,7 +146,7 @@ def test_fs_descriptor_is_the_weighted_sum_of_its_regions(made: Path, tmp_path: 
         weights = regions.region_weights
         result = rrtool(
             "saliency", "fs", made / "photos", "-o", tmp_path / "r.h5", "--maps", made / "m.h5",
-            "--features", tmp_path / "f.h5", "--aggregate", "sum",
+            "--features", tmp_path / "f.h5", "--aggregate", "sum", "--whole", 0,
         )  # fmt: skip
         assert result.exit_code == 3
         with open_artifact(tmp_path / "f.h5", Features) as summed:
@@ -161,7 +161,7 @@ def test_fs_descriptor_is_the_weighted_sum_of_its_regions(made: Path, tmp_path: 
             np.testing.assert_allclose(plain[row], expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("whole", [0.25, 1])
+@pytest.mark.parametrize("whole", [0, 0.25, 1])
 def test_whole_photo_has_its_share_in_the_descriptor(
     made: Path, tmp_path: Path, whole: float
 ) -> None:
@@ -277,7 +277,7 @@ def test_object_saliency_equals_a_loop_over_positions(
             np.testing.assert_allclose(map_of(found, row), expected / expected.max(), atol=2e-4)
 
 
-def test_object_saliency_describes_images_by_the_regions_it_finds(
+def test_object_saliency_describes_images_by_the_regions_it_finds_and_the_whole(
     made: Path, tmp_path: Path
 ) -> None:
     assert saliency_os(made, tmp_path).exit_code == 3
@@ -295,7 +295,8 @@ def test_object_saliency_describes_images_by_the_regions_it_finds(
         cells = np.rint(cells * [width, height, width, height]).astype(int)
         weights = saliency.region_weights[offsets[row] : offsets[row + 1]]
         pooled = [gem(activations, *box) for box in cells.tolist()]
-        expected = unit(weights @ np.array(pooled))
+        whole = gem(activations, 0, 0, width, height)
+        expected = unit(0.2 * unit(weights @ np.array(pooled)) + 0.8 * whole)
         np.testing.assert_allclose(features.descriptors[row], expected, atol=1e-5)
     assert_done(rrtool("search", made / "f.h5", tmp_path / "os.h5", "-o", tmp_path / "d.h5"))
 
