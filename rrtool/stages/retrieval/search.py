@@ -1,5 +1,6 @@
 """``rrtool search``: query and database features → ranking."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -64,7 +65,9 @@ def run(options: SearchOptions, progress: Progress) -> Path:
             if options.update:
                 columns = updated_ranking(outputs[0], search, queries, database, asked, progress)
             else:
+                start = time.monotonic()
                 columns = ranked(search, queries.lengths["n"])
+                outputs[0].took(time.monotonic() - start, queries.lengths["n"])
             if isinstance(search, RegionSearch):
                 columns["hit_boxes"] = search.boxes(columns["ids"])
             outputs[0].publish(

@@ -19,6 +19,7 @@ from rrtool.stages.reports.figures.channels import inside, shared_channels
 from rrtool.stages.reports.figures.mixture import mixture_steps
 from rrtool.stages.reports.figures.pooling import regions_by_level
 from rrtool.stages.reports.options import ReportOptions
+from tests.browser import CONTRASTS, Browser, needs_browser
 from tests.core.discovery.plain_egm import fit_plain
 from tests.reports.test_reports import Checker
 from tests.stages.reports.made_ranking import INLIERS, write_local, write_photos, write_ranking
@@ -101,7 +102,7 @@ def test_shared_channels_respond_in_all_views_and_have_local_features_there() ->
     views = [first, second]
     assert shared_channels(views, views, []) == [0, 3]
     assert shared_channels(views, views, [{2, 3}, {0, 3, 2}]) == [3, 2]
-    # Of too few with features others follow.
+    # Those in more views come first, then those that respond more.
     assert shared_channels(views, views, [{3}, {3}]) == [3, 0]
     # Of cells of 10 pixels, the box touches those of the second row and column.
     box = QueryBox("a", (15, 10, 20, 20))
@@ -213,3 +214,16 @@ def test_figures_refuses_what_cannot_be_made(verified: Path, tmp_path: Path) -> 
     assert_fails(rrtool(*words, "9.9"), 2, "--figures")
     assert_fails(rrtool(*words, "all", "--photo", "x.png"), 2, "--ground-truth")
     assert not (tmp_path / "p.html").exists()
+
+
+@needs_browser
+@pytest.mark.parametrize("dark", [False, True])
+def test_figures_fit_a_phone_and_can_be_read(
+    browser: Browser, verified: Path, tmp_path: Path, dark: bool
+) -> None:
+    words = ("report", verified / "v.h5", "--ground-truth", "prefix:(.)_", "--figures", "all")
+    assert_done(rrtool(*words, "-o", tmp_path / "p.html"))
+    browser.show(tmp_path / "p.html", width=400, dark=dark)
+    assert browser.complaints() == []
+    assert browser.value("document.documentElement.scrollWidth") <= 400
+    assert min(browser.value(CONTRASTS % json.dumps("h1, h2, p, dt, dd, a"))) >= 4.5

@@ -26,15 +26,15 @@ def figure(given: Given) -> Figure:
     views = given.views(maps, N_VIEWS)
     names = [maps.names[row] for row in views]
     activations = [maps.of(row)[0] for row in views]
-    local = _local_features(given, names)
+    boxes = given.boxes(maps.names) if given.has_boxes else [[]] * len(maps.names)
+    local = _local_features(given, names, [boxes[row] for row in views])
     on_object = activations
     if given.has_boxes:
-        boxes = given.boxes(maps.names)
         on_object = [
             inside(values, boxes[row], maps.boxes[row].tolist())
             for values, row in zip(activations, views, strict=True)
         ]
-    found = [set(each.channels.tolist()) for each in local]
+    found = [set(each.channels[each.on_object].tolist()) for each in local]
     channels = shared_channels(activations, on_object, found)
     rows = [
         [
@@ -93,40 +93,54 @@ def shared_channels(
     Args:
         activations: ``(k, h, w)`` of each view.
         on_object: the same, zero beside the object.
-        found: channels with local features in each view; of no view where they are not known.
+        found: channels with local features on the object in each view; of no view where they
+            are not known.
 
     Returns:
         ``n`` channels by falling response: the largest activation of a channel on the object,
         relative to the largest of its view, in the view where that is least, by the weight of
-        eq. 5.1. Channels with local features in all views come before others.
+        eq. 5.1. Channels with local features in more views come first.
     """
     peaks = np.array([maps.max(axis=(1, 2)) for maps in on_object])
     least = (peaks / np.maximum(peaks.max(axis=1, keepdims=True), 1e-12)).min(axis=0)
     density = np.mean([channel_density(maps) for maps in activations], axis=0)
     response = least * channel_weights(density)
-    numbers = np.arange(len(response))
-    everywhere = np.all([np.isin(numbers, list(own)) for own in found], axis=0)
-    order = np.lexsort((-response, ~np.broadcast_to(everywhere, response.shape)))
+    n_found = np.zeros(len(response), int)
+    for channels in found:
+        n_found[list(channels)] += 1
+    order = np.lexsort((-response, -n_found))
     return order[:n].tolist()
 
 
 @dataclass(frozen=True)
 class _Local:
-    """The local features of a photo at the scale of its first map: ellipses in pixels."""
+    """The local features of a photo at the scale of its first map.
+
+    Attributes:
+        channels: of each.
+        ellipses: in pixels.
+        on_object: whether its centre lies in a true box; True without boxes.
+    """
 
     channels: np.ndarray
     ellipses: Ellipses
+    on_object: np.ndarray
 
 
-def _local_features(given: Given, names: Sequence[str]) -> list[_Local]:
+def _local_features(
+    given: Given, names: Sequence[str], boxes: Sequence[Sequence[QueryBox]]
+) -> list[_Local]:
     """Those of each photo; empty where they are not given."""
     for file in given.all(LocalFeaturesFile):
         if set(names) <= set(file.names):
-            return [_read(file, file.names.index(name)) for name in names]
+            return [
+                _read(file, file.names.index(name), own)
+                for name, own in zip(names, boxes, strict=True)
+            ]
     return []
 
 
-def _read(file: LocalFeaturesFile, row: int) -> _Local:
+def _read(file: LocalFeaturesFile, row: int, boxes: Sequence[QueryBox]) -> _Local:
     features = file.of(row)
     own = features.scales == 0
     width, height = file.read(LocalFeaturesFile.map_sizes, slice(row, row + 1))[0, 0].tolist()
@@ -134,7 +148,12 @@ def _read(file: LocalFeaturesFile, row: int) -> _Local:
     ellipses = ellipses_in_pixels(
         features.means[own], features.covariances[own], (width, height), (x0, y0, x1, y1)
     )
-    return _Local(features.channels[own], ellipses)
+    on_object = np.full(int(own.sum()), not boxes)
+    for box in boxes:
+        corners = np.array(box.box)
+        inside_of = (ellipses.means >= corners[:2]) & (ellipses.means < corners[2:])
+        on_object |= inside_of.all(axis=1)
+    return _Local(features.channels[own], ellipses, on_object)
 
 
 def _view(given: Given, name: str, channel: int, values: np.ndarray, local: _Local | None) -> View:

@@ -148,7 +148,7 @@ def _row(given: Given, regions: Regions, patch: _Patch, found: list[Neighbour]) 
     names, offsets = regions.names, regions.offsets
     for place, similarity, central in found:
         other = names[int(np.searchsorted(offsets, place, side="right")) - 1]
-        caption = f"s = {similarity:.2f}\nu = {central:.2f}"
+        caption = f"s {similarity:.2f}, u {central:.2f}"
         frame = _CENTRAL if central > 1 else _OUTLIER
         views.append(View(caption, _crop(given, other, regions.region_boxes[place]), frame=frame))
     return views

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from rrtool.artifacts import Regions, Saliency
+from rrtool.artifacts import Centrality, Regions, Saliency
 from rrtool.reports.figures_page import Chart, Figure
 from rrtool.reports.line_chart import COLOURS, Line, Vertex
 from rrtool.stages.evaluation.saliency_scores import saliency_precisions
@@ -17,7 +17,7 @@ def figure(given: Given) -> Figure:
     if not artifacts:
         raise Missing("saliency, from saliency os, or regions with maps")
     titled = [
-        (_title(artifact, method), values[~np.isnan(values)])
+        (_title(given, artifact, method), values[~np.isnan(values)])
         for artifact in artifacts
         for method, values in saliency_precisions(artifact, given.boxes(artifact.names)).items()
     ]
@@ -49,10 +49,12 @@ def _by_centrality(given: Given) -> list[Saliency]:
     return list(found.values())
 
 
-def _title(artifact: Regions | Saliency, method: str) -> str:
+def _title(given: Given, artifact: Regions | Saliency, method: str) -> str:
     if isinstance(artifact, Regions):
         return method
-    return f"OS, {artifact.input('centrality').path.rsplit('/')[-1].removesuffix('.h5')}"
+    centrality = given.made_from(artifact, "centrality", Centrality)
+    by = artifact.input("centrality").path if centrality is None else centrality.extra["measure"]
+    return f"OS, {by}"
 
 
 def histogram(values: np.ndarray, n_bins: int = _N_BINS) -> np.ndarray:

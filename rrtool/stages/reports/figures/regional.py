@@ -7,7 +7,7 @@ from rrtool.reports.line_chart import COLOURS, Line, Vertex
 from rrtool.stages.amount import in_time
 from rrtool.stages.reports.figures.given import Given, Missing, chosen_setup
 
-_UNIFORM = "uniform regions, R-Match"
+_UNIFORM = "R-Match"
 _DIFFUSED = " + D"
 
 
@@ -33,10 +33,16 @@ def figure(given: Given) -> Figure:
         "mAP by the number of vectors that an image takes in memory: regions of a uniform grid, "
         "each compared with each of the query's (R-Match), all of them or as many as a Gaussian "
         "mixture leaves; and descriptors of one vector. What is named + D is diffused. Beside each "
-        "point stands the time a query took in the run that made the ranking, the reading of the "
-        "descriptors included.",
+        "point of R-Match stands the time that a query took, with the reading of the descriptors, "
+        "in the run that made the ranking; the table has all of them.",
         charts=[
             Chart("vectors an image", "mAP, %", lines, {size: f"{size:g}" for size in sizes})
+        ],
+        columns=["ranking", "vectors an image", "mAP, %", "time a query"],
+        cells=[
+            [line.title, f"{point.x:g}", f"{point.y:.2f}", point.tooltip.rsplit(", ")[-1]]
+            for line in lines
+            for point in line.vertices
         ],
     )  # fmt: skip
 
@@ -65,6 +71,7 @@ def _point(given: Given, ranking: Ranking, name: str) -> Vertex:
     percent = 100 * scores.mean_average_precision
     size = round(float(ranking.extra["description"]["vectors_per_image"]), 1)
     took = ranking.microseconds_a_row
-    time = "" if not took else f"{took / 1000:.3g} ms" if took < 1e6 else in_time(took / 1e6)
-    tooltip = f"{name}, {size:g} vectors an image: {percent:.2f} {time}"
-    return Vertex(size, percent, percent, percent, tooltip, time)
+    time = "–" if not took else f"{took / 1000:.3g} ms" if took < 1e6 else in_time(took / 1e6)
+    tooltip = f"{name}, {size:g} vectors an image: {percent:.2f}, {time}"
+    label = time if name.startswith(_UNIFORM) else ""
+    return Vertex(size, percent, percent, percent, tooltip, label)

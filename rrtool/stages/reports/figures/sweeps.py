@@ -8,7 +8,7 @@ from rrtool.reports.figures_page import Chart, Figure
 from rrtool.reports.line_chart import COLOURS, MARKERS, Line, Vertex
 from rrtool.stages.reports.figures.given import Given, Missing
 
-_SYMBOLS = {"rho": "ρ", "sigma": "σ", "theta": "θ", "overlap": "τ", "whole": "whole"}
+_SYMBOLS = {"rho": "ρ", "sigma": "σ", "theta": "θ", "overlap": "τ", "whole": "share"}
 _MAKING = "pipelines/discovery.mk varies one parameter at a time"
 Settings = dict[str, Any]
 
@@ -37,8 +37,9 @@ def _figure(given: Given, number: str, described_by: str) -> Figure:
         number, f"mAP by the parameters of {described_by}",
         f"Every parameter is varied by itself, the others being those of the first run: {fixed}. "
         "ρ is the power to which a map is raised, which takes weak clutter away; σ is the variance "
-        "of the sample at each position, in square cells: larger ones give larger regions. Where a "
-        "line is flat the parameter does not matter to this collection.",
+        "of the sample at each position, in square cells: larger ones give larger regions; the "
+        "share is that of the whole photo in the descriptor. Where a line is flat the parameter "
+        "does not matter to this collection.",
         charts=charts,
     )  # fmt: skip
 
