@@ -12,10 +12,11 @@ from PIL import Image
 
 from rrtool.artifacts import AlState, open_artifact
 from rrtool.core.learning.label_propagation import certainty
-from rrtool.errors import UsageError, WorkFailed
+from rrtool.errors import ArtifactError, UsageError, WorkFailed
 from rrtool.stages.driver import perform
 from rrtool.stages.learning.frozen.fine_tuning import learnt_from, squared
 from rrtool.stages.learning.options import AlCycleOptions, PredictOptions
+from tests.stages.damaging import damaged
 from tests.tiny import Told, assert_done, extract
 
 N = 20
@@ -107,6 +108,20 @@ def test_predict_looks_at_the_photos_as_the_cycle_did(here, tuned):
 def test_predict_refuses_features_where_the_network_was_fine_tuned(here, tuned):
     with pytest.raises(UsageError, match=r"looks at the photos.*found features.*--fine-tune"):
         predict(here, tuned, here / "f.h5")
+
+
+@pytest.mark.parametrize(
+    ("datasets", "attributes", "what"),
+    [
+        ({"parameters/tuned.classifier.weight": np.zeros((3, 3))}, {}, "of another network"),
+        ({"parameters/tuned.body.0.squeeze.bias": None}, {}, "of another network"),
+        ({}, {"options": {"image_size": None}}, "image_size"),
+    ],
+)
+def test_predict_tells_a_state_that_is_damaged(here, tuned, datasets, attributes, what):
+    state = damaged(tuned, here / "damaged.h5", datasets, **attributes)
+    with pytest.raises(ArtifactError, match=what):
+        predict(here, state, here / "photos")
 
 
 def test_cycle_tells_the_accuracy_with_and_without(here):

@@ -35,6 +35,7 @@ _STRENGTH = 1.0  # of the ridge that the classifier begins with
 _STREAM = 6  # of the seed
 _OVERSIZE = 2  # decoded larger than needed, so that the last reduction sees all pixels that matter
 _BATCH, _AHEAD = 32, 64
+_NEEDED = {"network": str, "weights": str, "upsample": bool, "seed": int}  # to load a network
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,7 @@ class Pretrained:
                 has no last stage.
         """
         asked = photos.asked
-        if "network" not in asked:
+        if any(not isinstance(asked.get(name), kind) for name, kind in _NEEDED.items()):
             what = "these features do not say how to load their network"
             raise UsageError(what, expected="features from extract", found="--fine-tune")
         network = load_network(
@@ -132,12 +133,23 @@ class Tuned:
 
     @staticmethod
     def of(state: AlState, photos: Photos, device: str) -> Tuned:
-        """That of a state; for errors see ``Pretrained.of``."""
-        pretrained = Pretrained.of(photos, state.options["image_size"], device)
+        """That of a state.
+
+        Raises:
+            ArtifactError: its parameters do not fit the network.
+            UsageError: see ``Pretrained.of``.
+        """
+        side = state.options.get("image_size")
+        if not isinstance(side, int):
+            raise state.damaged(side, "the image_size of what was fine-tuned")
+        pretrained = Pretrained.of(photos, side, device)
         stage = pretrained.stage(len(state.class_names))
         known = state.parameters.items()
         parameters = {n.removeprefix(TUNED): v for n, v in known if n.startswith(TUNED)}
-        load_parameters(stage, parameters)
+        try:
+            load_parameters(stage, parameters)
+        except UsageError:
+            raise state.damaged("parameters of another network than its own") from None
         return Tuned(pretrained, stage)
 
     def parameters(self) -> dict[str, np.ndarray]:

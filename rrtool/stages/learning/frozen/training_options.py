@@ -26,7 +26,7 @@ class LearningImagesOptions(DecodingOptions):
         shapes=False, positional=True, names_file=True,
     )  # fmt: skip
     image_size: int = option(
-        32, "Crop photos to squares, so many pixels wide; standard data sets keep their size.",
+        32, "Bring photos to squares, so many pixels wide; standard data sets keep their size.",
         least=16, most=1024, panel="Images",
     )  # fmt: skip
     max_pixels: int = again(DecodingOptions, "max_pixels", MAX_PIXELS, shapes=False)
