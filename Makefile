@@ -7,12 +7,17 @@ BIN := $(VENV)/bin
 DEMO ?= demo
 DEMO_OPTIONS ?=
 JOBS ?= 2
+# Of make rerank-bench: sets of photos, as pipelines/quality.mk takes them, and the network.
+DATA ?= ../shared/data/retrieval
+SETS ?= scenes oxford5k_subset grocery logos
+NETWORK ?= efficientnet_lite0
+WEIGHTS ?= auto
 # Of make fuzz: how long, and which cases; of make kills: how many.
 MINUTES ?= 5
 KILLS ?= 1000
 SEED ?= 0
 
-.PHONY: demo figures test fuzz kills lint format docs bench whitening install clean
+.PHONY: demo figures test fuzz kills lint format docs bench rerank-bench whitening install clean
 .DELETE_ON_ERROR:
 
 demo: install
@@ -42,7 +47,14 @@ docs: install
 	$(BIN)/python docs/reference.py docs
 
 bench: install
-	for script in startup mser fsm extract adjacency diffusion build_graph egm saliency coreset joint_label_propagation training; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+	for script in startup mser fsm extract adjacency diffusion build_graph egm saliency coreset joint_label_propagation reciprocal training; do $(BIN)/python benchmarks/$$script.py || exit 1; done
+
+# Every re-ranking on the same descriptors and shortlists: mAP, time and memory a query.
+rerank-bench: install
+	$(MAKE) -f pipelines/quality.mk DATA=$(DATA) SETS='$(SETS)' NETWORK=$(NETWORK) \
+	  WEIGHTS=$(WEIGHTS) RRTOOL=$(abspath $(BIN)/rrtool) PYTHON=$(abspath $(BIN)/python)
+	$(BIN)/python benchmarks/rerank_bench.py build/quality/$(NETWORK) \
+	  --ground-truth 'prefix:(.*)_' --sets $(SETS)
 
 fuzz: install
 	$(BIN)/python -m tests.fuzz --minutes $(MINUTES) --seed $(SEED)

@@ -24,11 +24,10 @@ from rrtool.core.diffusion import knn
 from rrtool.core.diffusion.reciprocal import ReciprocalEncoder, ReciprocalOptions
 
 GROUP_SIZES = (3, 5, 10, 10_000)
-SCALES = ((5,), (10,), (20,), (5, 10, 20), (2, 5, 10, 20), (3, 5, 10, 20), (3, 6, 12, 24),
-          (3, 5, 10, 20, 40))  # fmt: skip
+SCALES = ((5,), (10,), (20,), (5, 10, 20), (2, 5, 10, 20), (3, 5, 10, 20), (3, 6, 12, 24))
 IMAGES_A_NEIGHBOR = (5, 10)
 MIXTURES = (0.3, 0.5, 0.7)
-CHOSEN = ((3, 5, 10, 20), 5, 0.5)
+CHOSEN = ((3, 5, 10, 20), 5, 0.3)
 
 
 @dataclass(frozen=True)

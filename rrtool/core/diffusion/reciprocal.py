@@ -31,7 +31,7 @@ import numpy as np
 from rrtool.core.diffusion import reciprocal_numba as kernels
 from rrtool.core.retrieval.ranking import top_rows
 
-MIXTURE = 0.5
+MIXTURE = 0.3
 _SCALES = (3, 5, 10, 20)
 _IMAGES_A_NEIGHBOR = 5
 _AVERAGED = 0.3  # of k1, as 6 of 20 in the paper

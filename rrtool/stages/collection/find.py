@@ -81,7 +81,7 @@ class Findings:
 
 
 def run(options: FindOptions, progress: Progress) -> Findings:
-    """Describe the photos as the index is, search it, verify what is near, and follow the graph.
+    """Describe the photos as the index is, search it, verify what is near, and order the hits.
 
     Raises:
         RrtoolError: there is no index or none of the photos can be used.
@@ -122,11 +122,11 @@ def _require_finished(index: Index, rerank: str) -> None:
         open_artifact(index.local, LocalFeaturesFile) as local,
     ):
         is_whole = features.input("images").digest == local.input("images").digest
-    if rerank == "diffusion":
-        if not index.graph.exists():
-            raise UsageError(
-                "the index is too small for a graph", where=index.folder, todo="use --rerank dsm"
-            )
+    if rerank == "diffusion" and not index.graph.exists():
+        raise UsageError(
+            "the index is too small for a graph", where=index.folder, todo="use --rerank reciprocal"
+        )
+    if rerank in ("diffusion", "reciprocal") and index.graph.exists():
         with open_artifact(index.graph, Graph) as graph:
             is_whole &= graph.input("features").digest == features.digest
     if not is_whole:
@@ -177,10 +177,10 @@ class _Asked:
         return {"boxes": boxes}
 
     def rank(self) -> list[Path]:
-        """The rankings, each made from the one before."""
+        """The ranking by similarity, the verified one, and the one that orders the hits."""
         index, folder = self.index, self.folder
-        pair = (self.features, index.features)
-        made = [rrtool.search(*pair, folder / "global.h5")]
+        pair = {"queries": self.features, "database": index.features}
+        made = [rrtool.search(*pair.values(), folder / "global.h5")]
         if self.options.rerank != "none":
             made.append(rrtool.rerank(
                 made[0], folder / "dsm.h5", query_local=self.local, database_local=index.local,
@@ -188,8 +188,13 @@ class _Asked:
             ))  # fmt: skip
         if self.options.rerank == "diffusion":
             made.append(rrtool.diffuse(
-                folder / "d.h5", graph=index.graph, queries=pair[0], database=pair[1],
-                seeds=made[-1], device=self.options.device,
+                folder / "d.h5", graph=index.graph, seeds=made[-1], device=self.options.device,
+                **pair,
+            ))  # fmt: skip
+        if self.options.rerank == "reciprocal":
+            graph = index.graph if index.graph.exists() else None
+            made.append(rrtool.rerank(
+                made[0], folder / "reciprocal.h5", method="reciprocal", graph=graph, **pair,
             ))  # fmt: skip
         return made
 

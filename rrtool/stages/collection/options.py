@@ -10,7 +10,7 @@ from rrtool.networks.names import AUTO, DEFAULT
 from rrtool.options import Command, argument, option
 from rrtool.stages.activations.options import EngineOptions
 
-RERANKINGS = ("dsm", "diffusion", "none")
+RERANKINGS = ("reciprocal", "dsm", "diffusion", "none")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,10 +98,11 @@ class FindOptions(RunningOptions):
     )  # fmt: skip
     top: int = option(20, "How many hits to show of each query.", least=1)
     rerank: str = option(
-        "dsm",
-        "What orders the hits: dsm verifies the nearest by their geometry; diffusion goes on from "
+        "reciprocal",
+        "What orders the hits: reciprocal looks at which photos are each other's neighbours; dsm "
+        "takes the geometry of the nearest together with their similarity; diffusion goes on from "
         "those along the graph, which finds more of what the index shows ten times and more; none "
-        "leaves them as they are near.",
+        "leaves them as they are near. All but none verify the geometry of the nearest.",
         choices=RERANKINGS,
     )  # fmt: skip
     page: str | None = option(

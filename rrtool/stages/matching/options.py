@@ -147,7 +147,7 @@ class RerankOptions(DeviceOptions, UpdateOptions):
         least=1, most=1000, panel=_RECIPROCAL,
     )  # fmt: skip
     mixture: float = option(
-        0.5, "Share of the descriptors' own similarity.", least=0, most=1, panel=_RECIPROCAL
+        0.3, "Share of the descriptors' own similarity.", least=0, most=1, panel=_RECIPROCAL
     )
     top: int = option(
         400, "Entries of each ranking that are re-ordered, M.", least=1, most=10_000, panel=_REFINE

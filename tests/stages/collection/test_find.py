@@ -34,7 +34,7 @@ def made(tmp_path_factory) -> Path:
 
 
 def test_another_view_is_found_first_and_the_photo_itself_is_no_hit(made):
-    for rerank in ("dsm", "diffusion", "none"):
+    for rerank in ("reciprocal", "dsm", "diffusion", "none"):
         (found,) = rrtool.find(made / "index", [made / "images" / VIEW], rerank=rerank, top=4).found
         assert [hit.rank for hit in found.hits] == [1, 2, 3, 4]
         assert found.hits[0].name.startswith("object_00")
@@ -137,15 +137,18 @@ def test_an_index_that_is_not_finished_is_told(made, tmp_path):
         rrtool.find(tmp_path / "index", [made / "images" / VIEW])
 
 
-@pytest.mark.parametrize(("file", "role"), [("local.h5", "images"), ("graph.h5", "features")])
-def test_an_update_that_is_not_finished_is_told(made, tmp_path, file, role):
+@pytest.mark.parametrize(("file", "role", "rerank"), [
+    ("local.h5", "images", "none"), ("graph.h5", "features", "diffusion"),
+    ("graph.h5", "features", "reciprocal"),
+])  # fmt: skip
+def test_an_update_that_is_not_finished_is_told(made, tmp_path, file, role, rerank):
     shutil.copytree(made / "index", tmp_path / "index")
     with edited(tmp_path / "index" / file) as content:
         inputs = json.loads(content.attrs["inputs"])
         others = [{**each, "digest": "0" * 32} if each["role"] == role else each for each in inputs]
         content.attrs["inputs"] = json.dumps(others)
     with pytest.raises(ArtifactError, match="update of the index is not finished; wait for it, or"):
-        rrtool.find(tmp_path / "index", [made / "images" / VIEW], rerank="diffusion")
+        rrtool.find(tmp_path / "index", [made / "images" / VIEW], rerank=rerank)
 
 
 def test_similarity_counts_with_inliers_where_the_whitening_is_ours():

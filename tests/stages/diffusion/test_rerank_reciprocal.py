@@ -48,7 +48,7 @@ def rerank(made: Path, output: Path, *options: object):
 @pytest.mark.parametrize("with_graph", [False, True])
 @pytest.mark.parametrize(("options", "chosen"), [
     ((), ReciprocalOptions((3, 5, 10, 12))),  # the graph has lists of 8
-    (("--k1", "8,4", "--k2", 3, "--mixture", 0.3), ReciprocalOptions((4, 8), 3, 0.3)),
+    (("--k1", "8,4", "--k2", 3, "--mixture", 0.6), ReciprocalOptions((4, 8), 3, 0.6)),
 ])  # fmt: skip
 def test_ranking_is_that_of_the_definition(made, tmp_path, options, chosen, with_graph):
     graph = ("--graph", made / "g.h5") if with_graph else ()
