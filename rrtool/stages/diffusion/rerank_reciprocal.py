@@ -42,6 +42,11 @@ def run(options: RerankOptions, progress: Progress) -> Path:
 
         def work(outputs: list[OutputFile]) -> None:
             _tell(inputs, chosen, progress)
+            if given.graph is not None and inputs.graph is None:
+                progress.message(
+                    f"{given.graph.path}: {_lists_of(given.graph)}; {chosen.n_neighbors} "
+                    "neighbours of each image are searched"
+                )
             d = read_descriptors(database, progress)
             encoder = _encoder(d, inputs.graph, chosen, progress)
             n_entries = inputs.ranking.lengths["L"]
@@ -92,22 +97,30 @@ def reciprocal_options(options: RerankOptions, database: Artifact) -> Reciprocal
 
 
 def _graph_for(inputs: RerankInputs, chosen: ReciprocalOptions) -> Graph | None:
-    """The graph, if its lists are long enough; of a collection that is small they are searched.
+    """The graph, if its lists are long enough and whole; of a small collection they are searched.
+
+    Of a verified graph they are not whole: nothing would tell whose neighbour a query may be.
 
     Raises:
         UsageError: they would take too long.
     """
     graph, n_images, wanted = inputs.graph, inputs.database.lengths["n"], chosen.n_neighbors
-    if graph is not None and graph.options["k"] >= wanted:
+    if graph is not None and Graph.n_inliers not in graph and graph.options["k"] >= wanted:
         return graph
     if n_images > _SEARCHED_HERE:
         raise UsageError(
             f"{wanted} neighbours of each of {n_images} images are wanted",
             where=inputs.database.path if graph is None else graph.path,
-            found=None if graph is None else f"k = {graph.options['k']}",
+            found=_lists_of(graph) if graph else None,
             todo=f"build-graph --k {wanted} once, and give it as --graph",
         )  # fmt: skip
     return None
+
+
+def _lists_of(graph: Graph) -> str:
+    """What a graph has, in words."""
+    verified = "verified lists, " if Graph.n_inliers in graph else ""
+    return f"{verified}k = {graph.options['k']}"
 
 
 def _tell(inputs: RerankInputs, chosen: ReciprocalOptions, progress: Progress) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rrtool.artifacts import open_artifact
-from rrtool.artifacts.kinds import Ranking
+from rrtool.artifacts import Provenance, create, open_artifact
+from rrtool.artifacts.kinds import Graph, Ranking
 from rrtool.core.diffusion.reciprocal import ReciprocalOptions
 from tests.core.diffusion.test_reciprocal import Plain, masked
 from tests.stages.diffusion.test_diffuse import (
@@ -139,6 +139,29 @@ def test_graph_changes_nothing(made, tmp_path):
             np.testing.assert_array_equal(found.ids, expected.ids)
             np.testing.assert_allclose(found.scores, expected.scores, atol=1e-6)
             assert [each.role for each in found.inputs][3:] == ["graph"] * (name == "long")
+        assert ("12 neighbours of each image are searched" in result.stderr) == (name == "short")
+
+
+def test_verified_graph_changes_nothing(made, tmp_path):
+    """Of its lists what does not match is cut off, and what is behind comes up."""
+    whole, verified = tmp_path / "g.h5", tmp_path / "v.h5"
+    assert_done(rrtool("build-graph", made / "d.h5", "-o", whole, "--k", 20))
+    with open_artifact(whole, Graph) as old:
+        columns = {name: old.read_named(name) for name in old.dataset_names()}
+        ids = columns["neighbor_ids"]
+        ids[:, 2:] = -1
+        columns["n_inliers"] = np.where(ids < 0, 0, 9).astype(np.int32)
+        about = old.kind, old.options, old.inputs, old.network, old.device, old.asked
+        with create(verified, Provenance(*about)) as target:
+            target.publish(columns, extra=old.extra)
+    assert_done(rerank(made, tmp_path / "none.h5"))
+    result = rerank(made, tmp_path / "k.h5", "--graph", verified)
+    assert "verified lists, k = 20; 12 neighbours of each image are searched" in result.stderr
+    with (
+        open_artifact(tmp_path / "none.h5", Ranking) as expected,
+        open_artifact(tmp_path / "k.h5", Ranking) as found,
+    ):
+        np.testing.assert_array_equal(found.ids, expected.ids)
 
 
 def test_large_collection_wants_a_graph(made, tmp_path, monkeypatch):
