@@ -13,8 +13,10 @@ GROUPS ?=
 OUT ?= build/small-objects
 NETWORK ?= efficientnet_lite0
 WEIGHTS ?= auto
-# Of the regions: levels, and factors of the photos' size. Empty: the network's own.
+# Of the regions: levels, and the size at which the network sees each alone; ZOOM= pools parts of the
+# maps of whole photos instead, at SCALES, which takes a quarter of the time. Empty: the network's own.
 REGIONS ?= 3
+ZOOM ?= 160
 SCALES ?=
 # Of whole photos. Empty: the network's own.
 WHOLE_SCALES ?=
@@ -27,6 +29,8 @@ RRTOOL ?= rrtool
 RUN = run() { "$$@" || { code=$$?; test $$code -eq 3 || exit $$code; }; touch -c $@; }; run $(RRTOOL)
 EXTRACT = $(RUN) extract $(1) -o $@ --network $(NETWORK) --weights $(WEIGHTS) --whitening none \
   --overwrite $(if $(2),--scales $(2))
+ZOOMED = $(if $(ZOOM),--zoom $(ZOOM))
+REGION_SCALES = $(if $(ZOOM),,$(SCALES))
 QUERY = $(QUERIES) $(if $(BOXES),--boxes $(BOXES))
 RANKINGS = $(addprefix $(OUT)/,whole.h5 whole-r.h5 match.h5 match-r.h5)
 
@@ -45,10 +49,10 @@ $(OUT)/whole-queries.h5: $(QUERIES) $(BOXES) | $(OUT)
 	$(call EXTRACT,$(QUERY),$(WHOLE_SCALES))
 
 $(OUT)/match-database.h5: $(PHOTOS) | $(OUT)
-	$(call EXTRACT,$(PHOTOS),$(SCALES)) --regions $(REGIONS)
+	$(call EXTRACT,$(PHOTOS),$(REGION_SCALES)) --regions $(REGIONS) $(ZOOMED)
 
 $(OUT)/match-queries.h5: $(QUERIES) $(BOXES) | $(OUT)
-	$(call EXTRACT,$(QUERY),$(SCALES)) --regions $(REGIONS)
+	$(call EXTRACT,$(QUERY),$(REGION_SCALES)) --regions $(REGIONS) $(ZOOMED)
 
 $(OUT)/center.h5: $(OUT)/whole-database.h5
 	$(RUN) whiten fit $< --method center -o $@ --overwrite

@@ -20,7 +20,7 @@ def test_small_objects_pipeline_ranks_by_regions_and_by_whole_photos(tmp_path: P
         canvas.save(photos / f"{'ab'[i % 2]}_{i}.png")
     boxes = "a_0.png,0,0,60,60\nb_1.png,8,5,68,65\n"
     (tmp_path / "queries.csv").write_text(f"name,x0,y0,x1,y1\n{boxes}")
-    arguments = ("PHOTOS=photos", "GROUPS=prefix:(.)_", "BOXES=queries.csv", "SCALES=1", "TOP=6")
+    arguments = ("PHOTOS=photos", "GROUPS=prefix:(.)_", "BOXES=queries.csv", "ZOOM=64", "TOP=6")
     table = make(tmp_path, "small_objects.mk", *arguments, "WHOLE_SCALES=1")
     for name in ("whole", "whole-r", "match", "match-r"):
         assert f"out/{name}.h5" in table
