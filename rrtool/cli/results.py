@@ -47,7 +47,7 @@ def _facts_of(path: Path, console: Progress) -> dict[str, Any]:
 
 def show_scores(scores: list[dict[str, Any]], console: Progress, as_json: bool) -> None:
     """Scores of rankings, of saliency or of objects, side by side."""
-    from rrtool.cli.tables import print_rows, print_scores
+    from rrtool.cli.tables import print_rows, print_rules, print_scores
 
     if as_json:
         emit_json(scores)
@@ -59,7 +59,8 @@ def show_scores(scores: list[dict[str, Any]], console: Progress, as_json: bool) 
             if rows:
                 print_rows(rows)
     else:
-        print_rows(scores)
+        print_rows([{key: row[key] for key in row if key != "rules"} for row in scores])
+        print_rules(scores[0]["rules"])
 
 
 def show_networks(rows: list[dict[str, Any]], console: Progress, as_json: bool) -> None:

@@ -112,6 +112,11 @@ def print_rows(rows: Sequence[Mapping[str, Any]]) -> None:
     _console().print(table)
 
 
+def print_rules(rules: Mapping[str, str]) -> None:
+    """What scores mean, a line each."""
+    _print_lines([f"{key.replace('_', ' ')}: {printable(rule)}" for key, rule in rules.items()])
+
+
 def print_found(findings: Any) -> None:
     """What ``find`` found, a table a query, and where its page is."""
     for each in findings.found:

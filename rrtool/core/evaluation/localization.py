@@ -10,6 +10,16 @@ from dataclasses import dataclass
 import numpy as np
 
 IOU = 0.5
+# What a score means, in words, for whoever compares it with another tool's.
+BOX_RULES = {
+    "region_recall_rule": "share of the true boxes that a box found overlaps by this IoU or more",
+    "CorLoc_rule": "share of the images with true boxes whose box of the largest score, or for "
+    "CorLoc_any one of whose boxes, overlaps a true box by an IoU of 0.5 or more",
+    "odAP_rule": "boxes of all images with true boxes by falling score; right is the first on the "
+    "true box that it overlaps most, by an IoU of 0.5 or more; area under the precision, made "
+    "monotone, over the recall of true boxes",
+    "centres_inside_rule": "share of the boxes found whose centre lies in a true box",
+}
 
 
 @dataclass(frozen=True, eq=False)

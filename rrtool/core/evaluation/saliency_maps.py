@@ -11,6 +11,13 @@ from rrtool.core.evaluation.localization import checked_boxes
 
 BETA_SQUARED = 0.3
 N_THRESHOLDS = 256
+MAP_RULES = {
+    "saliency_precision_rule": "share of a map's mass inside the true boxes, mean over scales and "
+    "images",
+    "maxF_rule": "maps cut at 256 thresholds of their maximum; largest F, β² = 0.3, of the mean "
+    "precision and the mean recall of the chosen area, one threshold for all images",
+    "maxIoU_rule": "the same maps; largest mean IoU of the chosen area with the true boxes",
+}
 
 
 def coverage(shape: tuple[int, int], boxes: np.ndarray) -> np.ndarray:

@@ -19,6 +19,11 @@ _TITLES = {
     _MATCHED: "the region that matches best", PROJECTED: "query's box, projected",
     INLIERS: "box of the inliers", WHOLE: "the whole photo",
 }  # fmt: skip
+REGION_RULE = (
+    "of the right hits that say where they match, in images with true boxes: share of regions "
+    f"whose centre lies in one, share that one overlaps by an IoU of {IOU:g} or more, mean of the "
+    "largest IoU"
+)
 Truth = Sequence[np.ndarray | None]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from rrtool import ground_truth
 from rrtool.artifacts import InputRecord, Objects, source_input
-from rrtool.core.evaluation.localization import FoundBoxes
+from rrtool.core.evaluation.localization import BOX_RULES, FoundBoxes
 from rrtool.ground_truth.boxes import QueryBox, boxes_of_images
 from rrtool.ground_truth.groups import PROTOCOL, Groups
 from rrtool.progress import Progress
@@ -20,6 +20,13 @@ from rrtool.stages.evaluation.scored import Scored, number
 
 PURE = 0.8
 HEAD = 20  # the objects that are looked at first
+_COVERAGE_RULE = {"coverage_rule": "share of all images that show an object"}
+_LABEL_RULES = {
+    "purity_rule": "share of an object's images with its most frequent label, mean over objects, "
+    f"or over the first {HEAD}",
+    "n_labels_found_rule": f"labels that are the most frequent of an object of purity {PURE:g} or "
+    "more",
+}
 
 
 class ObjectScorer:
@@ -63,14 +70,17 @@ class ObjectScorer:
                  "n_sights": len(images),
                  "coverage": number(len(np.unique(images)) / max(len(names), 1))}  # fmt: skip
         values: Datasets = {}
+        rules = _COVERAGE_RULE
         if labels is not None:
             purities, summary = _of_labels(artifact, labels)
             found, values = found | summary, {"purities": purities}
+            rules = rules | _LABEL_RULES
         if self._boxes:
             scores = _of_boxes(artifact, boxes)
             counts = {"n_images": len(scores.images), "n_boxes": scores.n_true}
             found, values = found | scores.summary() | counts, values | scores.values()
-        return Scored(found, values)
+            rules = rules | BOX_RULES
+        return Scored(found | {"rules": rules}, values)
 
 
 def _of_labels(artifact: Objects, labels: list[str]) -> tuple[np.ndarray, dict[str, Any]]:

@@ -25,7 +25,7 @@ from rrtool.ground_truth import UKBENCH, GroundTruthSource
 from rrtool.ground_truth.matching import rows_of_same
 from rrtool.progress import Progress
 from rrtool.stages.driver import Datasets
-from rrtool.stages.evaluation.hit_regions import score_regions
+from rrtool.stages.evaluation.hit_regions import REGION_RULE, score_regions
 from rrtool.stages.evaluation.options import EvaluateOptions
 from rrtool.stages.evaluation.scored import Scored, number
 
@@ -72,6 +72,7 @@ class RankingScorer:
         if self._options.boxes is not None:
             rows, values = score_regions(ranking, _marked(setups), self._options, tell)
             scored.summary["regions"] = rows
+            scored.summary["rules"]["regions_rule"] = REGION_RULE
             scored.values.update(values)
         return [scored]
 

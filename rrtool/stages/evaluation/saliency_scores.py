@@ -8,8 +8,9 @@ import numpy as np
 
 from rrtool.artifacts import Regions, Saliency, Salient, source_input
 from rrtool.core.discovery.object_saliency import THETA
-from rrtool.core.evaluation.localization import FoundBoxes
+from rrtool.core.evaluation.localization import BOX_RULES, FoundBoxes
 from rrtool.core.evaluation.saliency_maps import (
+    MAP_RULES,
     ThresholdCurves,
     max_f,
     max_iou,
@@ -122,7 +123,7 @@ def _score(artifact: Salient, truth: dict[int, np.ndarray]) -> list[Scored]:
     maps, regions = _of_maps(artifact, truth, 1.0), BoxScores(_found(artifact, truth))
     counts = {"n_images": len(truth), "n_boxes": regions.n_true}
     first = {"saliency": artifact.path, "method": method, **maps.summary(), **regions.summary(),
-             **counts}  # fmt: skip
+             **counts, "rules": MAP_RULES | BOX_RULES}  # fmt: skip
     values = {"saliency_precisions": maps.precisions, **regions.values()}
     found = [Scored(first, values)]
     if is_feature_saliency and artifact.has_maps:

@@ -639,7 +639,10 @@ def test_evaluate_saliency_by_boxes_equals_a_hand_count(made: Path, tmp_path: Pa
     with open_artifact(tmp_path / "e.h5", Evaluation) as evaluation:
         per_image = evaluation.read_named("0/saliency_precisions")
         np.testing.assert_allclose(per_image[~np.isnan(per_image)], expected, atol=1e-5)
-    assert "recall@0.5" in rrtool(*command).stdout
+    shown = rrtool(*command).stdout
+    assert "recall@0.5" in shown
+    assert "odAP rule: boxes of all images" in shown
+    assert "maxF rule: maps cut at 256 thresholds" in shown
 
 
 def test_evaluate_by_boxes_bad_input(made: Path, tmp_path: Path) -> None:

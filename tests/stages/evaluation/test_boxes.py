@@ -94,6 +94,7 @@ def test_evaluate_says_whether_verified_regions_lie_on_the_object(
     done = run("evaluate", chain / "v.h5", *truth, *local, "-o", tmp_path / "e.h5")
     assert_done(done)
     assert "query's box, projected" in done.stdout
+    assert "regions rule: of the right hits" in done.stdout
     with open_artifact(tmp_path / "e.h5", Evaluation) as evaluation:
         (summary,) = evaluation.rankings
         overlaps = evaluation.read_named("0/regions/projected_overlaps")
@@ -186,10 +187,13 @@ def test_objects_are_scored_by_labels_and_by_boxes(chain: Path, tmp_path: Path) 
 
 
 def test_objects_need_one_truth_and_labels_that_are_groups(chain: Path, tmp_path: Path) -> None:
-    shown = run("evaluate", chain / "ob.h5", "--ground-truth", GROUPS, "--json")
-    (row,) = json.loads(shown.stdout)
+    words = ("evaluate", chain / "ob.h5", "--ground-truth", GROUPS)
+    (row,) = json.loads(run(*words, "--json").stdout)
     assert "purity" in row
     assert "CorLoc" not in row
+    assert row["rules"].keys() == {"coverage_rule", "purity_rule", "n_labels_found_rule"}
+    shown = run(*words).stdout
+    assert "purity rule: share of an object's images with its most frequent label" in shown
     (row,) = rrtool.evaluate([chain / "ob.h5"], boxes=chain / "boxes.csv")
     assert "CorLoc" in row
     assert "purity" not in row
