@@ -17,6 +17,8 @@ from rrtool.progress import Progress
 from rrtool.stages.matching.local_features import LocalFeaturesReader
 
 _CHANCE_PAIRS = 1000
+# Of the edges that are kept, how many may be chance: the objects must hold together besides.
+_MOST_BY_CHANCE = 0.2
 
 
 def verified_links(
@@ -39,7 +41,7 @@ def verified_links(
     ends = np.concatenate([pairs.ends, drawn])
     n_inliers = _matched(features_of(regions, local), ends, local.path, progress)
     listed, others = np.split(n_inliers, [len(pairs)])
-    chance = chance_of(listed, others)
+    chance = chance_of(listed, others, _MOST_BY_CHANCE)
     kept = listed > chance.level
     progress.message(
         f"{kept.sum()} of {len(pairs)} pairs of regions match: more than {chance.level} inliers"
