@@ -168,7 +168,7 @@ $(3:%=$(OUT)/$(1)-$(2)-%-features.h5): $(OUT)/$(1)-$(2)-%-features.h5: $$(NEEDED
 	$$(RUN) saliency $(1) $$(DATABASE) -o $(OUT)/$(1)-$(2)-$$*-maps.h5 --features $$@ \
 	  $$(if $$(filter os,$(1)),--centrality $$< $$(OS_OPTIONS),$$(FS_OPTIONS)) --$(2) $$* --overwrite
 endef
-NEEDED_fs = $(PHOTOS_STAMP) $(OUT)/fs.options
+NEEDED_fs = $(PHOTOS_STAMP) $(OUT)/fs.options $(MAPS)
 NEEDED_os = $(OUT)/centrality-$(FIRST).h5 $(OUT)/os.options
 others = $(wordlist 2,$(words $(1)),$(1))
 sweep = $(if $(call others,$(3)),$(eval $(call swept,$(1),$(2),$(call others,$(3)))))

@@ -24,7 +24,7 @@ def test_figures_pipeline_makes_all_figures_of_photos_with_boxes_and_groups(
     (tmp_path / "queries.csv").write_text("\n".join(rows[:3]))
     arguments = (
         "DATA=photos", "GROUPS=prefix:(.)_", "BOXES=queries.csv", "TRUE_BOXES=boxes.csv",
-        "RHO=7 2", "SIGMA=2.5", "OS_RHO=2 4", "OS_SIGMA=2.5", "CENTRALITIES=degree",
+        "RHO=7", "SIGMA=2.5", "OS_RHO=2", "OS_SIGMA=2.5", "WHOLE=0.8 0", "CENTRALITIES=degree",
         "N_REGIONS=",
     )  # fmt: skip
     make(tmp_path, "figures.mk", *arguments)
