@@ -14,11 +14,11 @@ def run(options: RerankOptions, progress: Progress) -> Path:
     """
     # Each where it is wanted: their libraries take their time to import.
     if options.method == "reciprocal" and options.lists is not None:
-        from rrtool.stages.diffusion import rerank_lists
+        from rrtool.stages.diffusion.reciprocal import rerank_lists
 
         return rerank_lists.run(options, progress)
     if options.method == "reciprocal":
-        from rrtool.stages.diffusion import rerank_reciprocal
+        from rrtool.stages.diffusion.reciprocal import rerank_reciprocal
 
         return rerank_reciprocal.run(options, progress)
     if options.method == "refine":

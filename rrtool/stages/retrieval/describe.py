@@ -9,10 +9,10 @@ from rrtool.progress import Progress
 from rrtool.stages.activations.input import ActivationInput
 from rrtool.stages.activations.task import Job, Part, Task
 from rrtool.stages.driver import Datasets, Wanted, as_inputs
-from rrtool.stages.retrieval import extract_regions
 from rrtool.stages.retrieval.center import center_of, whiten_about, whitened
 from rrtool.stages.retrieval.describer import Describer
 from rrtool.stages.retrieval.options import ExtractOptions
+from rrtool.stages.retrieval.regions import extract_regions
 
 
 def descriptors_job(

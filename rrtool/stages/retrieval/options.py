@@ -233,7 +233,7 @@ class ReduceRegionsOptions(SeedOptions, OutputOptions):
     """Describe every image by fewer regions: the means of a Gaussian mixture (regions)."""
 
     COMMAND: ClassVar = Command(
-        "reduce-regions", "rrtool.stages.retrieval.reduce_regions", "§5.4.4, figure 5.10"
+        "reduce-regions", "rrtool.stages.retrieval.regions.reduce_regions", "§5.4.4, figure 5.10"
     )
     regions: str = argument("Regions, from extract --regions or saliency fs.")
     n_regions: int = option(MISSING, "Regions that an image keeps at most.", least=1)

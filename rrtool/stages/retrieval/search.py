@@ -29,7 +29,7 @@ from rrtool.stages.retrieval.descriptors import (
     require_comparable,
 )
 from rrtool.stages.retrieval.options import SearchOptions
-from rrtool.stages.retrieval.search_regions import GROUP_BYTES, RegionSearch
+from rrtool.stages.retrieval.regions.search_regions import GROUP_BYTES, RegionSearch
 from rrtool.stages.retrieval.search_update import Search, ranked, updated_ranking
 
 

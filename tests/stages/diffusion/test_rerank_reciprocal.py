@@ -165,7 +165,7 @@ def test_verified_graph_changes_nothing(made, tmp_path):
 
 
 def test_large_collection_wants_a_graph(made, tmp_path, monkeypatch):
-    monkeypatch.setattr("rrtool.stages.diffusion.rerank_reciprocal._SEARCHED_HERE", 50)
+    monkeypatch.setattr("rrtool.stages.diffusion.reciprocal.rerank_reciprocal._SEARCHED_HERE", 50)
     result = rerank(made, tmp_path / "k.h5")
     assert_fails(result, 2, "12 neighbours of each of 60 images", "build-graph --k 12")
     short = rerank(made, tmp_path / "k.h5", "--graph", made / "g.h5")

@@ -15,7 +15,8 @@ from rrtool.artifacts import open_artifact
 from rrtool.artifacts.kinds import Ranking, Regions, open_any
 from rrtool.core.retrieval.pooling import gem, rmac_regions
 from rrtool.networks import load_network
-from rrtool.stages.retrieval import descriptors, search_regions
+from rrtool.stages.retrieval import descriptors
+from rrtool.stages.retrieval.regions import search_regions
 from tests.stages.made_maps import network_maps, write_as_before
 from tests.tiny import (
     assert_done,

@@ -15,7 +15,7 @@ from rrtool.core.retrieval.ranking import top_rows
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.progress import Progress
 from rrtool.stages.amount import Amount, parts_of
-from rrtool.stages.diffusion.rerank_reciprocal import reciprocal_options
+from rrtool.stages.diffusion.reciprocal.rerank_reciprocal import reciprocal_options
 from rrtool.stages.driver import Datasets, Wanted, as_inputs, fill, make
 from rrtool.stages.matching.options import RerankOptions
 

@@ -1,0 +1,1 @@
+"""Re-ranking by common neighbours: by descriptors, or by rankings alone."""
