@@ -258,3 +258,15 @@ def test_sheet_saves_labels_as_other_tables_are_written() -> None:
     """What a spreadsheet would run gets an apostrophe (``rrtool.tables.table_lines``)."""
     text = inline_script("sheet.js").text
     assert """value.replace(/^(?='*[=+\\-@\\t\\r])/, "'")""" in text
+
+
+def test_small_ellipses_lie_above_large_ones() -> None:
+    sheet = Sheet(ShownPicture(0, (100, 100), 1.0), ShownPicture(1, (100, 100), 1.0))
+    sizes = np.array([3.0, 9.0, 1.0, 9.0])
+    means = np.column_stack([np.arange(4) * 10.0, np.zeros(4)])
+    ellipses = Ellipses(means, sizes[:, None, None] * np.eye(2))
+    match = sheet.draw(ellipses, ellipses, 4)
+    assert match is not None
+    # In the order of drawing: what is drawn last lies above, where it can be pointed at.
+    starts = [line[1:].split(" ")[0] for line in match.lines]
+    assert starts == ["10.5", "30.5", "0.5", "20.5"]
