@@ -96,6 +96,8 @@ class ReportOptions(Options):
                 expected="--query-local and --database-local",
                 found="one of the two",
             )
+        if self.photo is not None and self.figures is None:
+            raise OptionError("--photo goes with --figures", option="photo", found=self.photo)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,6 +35,7 @@ _TAKEN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
     **dict.fromkeys(("objects", "regions", "boxes"), ("saliency", ("saliency",))),
     "images": ("rankings and saliency", ("ranking", "saliency", "objects")),
 }
+_TAKEN_BY_FIGURES = {"images", "ground_truth", "boxes"}
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ def run(options: ReportOptions, progress: Progress) -> Page:
     """
     output = checked_page(options.output, options.overwrite)
     if options.figures is not None:
+        _check_taken_by_figures(options)
         from rrtool.stages.reports.figures import figures  # which brings torch
 
         return Page(output, figures.write(options, output, progress))
@@ -85,6 +87,15 @@ def _kind_of(paths: tuple[str, ...]) -> type[Artifact]:
             "a page shows one such artifact", expected=f"one {kind.KIND}", found=len(paths)
         )
     return kind
+
+
+def _check_taken_by_figures(options: ReportOptions) -> None:
+    """What figures do not take is not passed over."""
+    for name in _TAKEN_BY:
+        value = getattr(options, name)
+        if name not in _TAKEN_BY_FIGURES and value is not None:
+            what = f"{options.typed(name)} does not go with --figures"
+            raise UsageError(what, found=value, todo="give artifacts as arguments")
 
 
 def _check_taken(options: ReportOptions, kind: str) -> None:

@@ -213,6 +213,9 @@ def test_figures_refuses_what_cannot_be_made(verified: Path, tmp_path: Path) -> 
     assert "saliency fs --keep-maps" in line
     assert_fails(rrtool(*words, "9.9"), 2, "--figures")
     assert_fails(rrtool(*words, "all", "--photo", "x.png"), 2, "--ground-truth")
+    line = assert_fails(rrtool(*words, "4.6", "--verified", verified / "v.h5"), 2)
+    assert "--verified does not go with --figures" in line
+    assert_fails(rrtool(*words[:-1], "--photo", "a_1.png"), 2, "--photo goes with --figures")
     assert not (tmp_path / "p.html").exists()
 
 
