@@ -10,7 +10,7 @@ from rich.table import Table
 from rrtool.errors import printable
 
 _NO_SCORES = ("protocol", "setup")  # beside counts, which begin with n_
-_WIDTH_OF_FILES = 160
+_WIDTH_OF_FILES = 400
 
 
 def _console() -> Console:
@@ -32,8 +32,7 @@ def print_scores(evaluated: Sequence[Mapping[str, Any]]) -> None:
     table = Table("ranking", "setup", *columns, *varying)
     for ranking, description in zip(evaluated, descriptions, strict=True):
         for scores in ranking["scores"]:
-            values = [_percent(scores[column]) if column != "N-S" else f"{scores[column]:.3f}"
-                      for column in columns]  # fmt: skip
+            values = [_score(column, scores[column]) for column in columns]
             differing = [printable(description.get(key, "")) for key in varying]
             table.add_row(printable(ranking["ranking"]), scores["setup"], *values, *differing)
     _console().print(table)
@@ -64,6 +63,11 @@ def _describe(ranking: Mapping[str, Any]) -> dict[str, str]:
     if "verification" in how:
         texts["verification"] = ", ".join(f"{k} {v}" for k, v in how["verification"].items())
     return texts | {key.replace("_", " "): rule for key, rule in ranking["rules"].items()}
+
+
+def _score(name: str, value: float | None) -> str:
+    """In per cent, but for UKBench's N-S, which counts photos."""
+    return f"{value:.3f}" if name == "N-S" and value is not None else _percent(value)
 
 
 def _percent(value: float | None) -> str:
