@@ -15,14 +15,16 @@ from rrtool.options import declarations
 from tests.tiny import assert_done, make_digits, make_pictures, rrtool
 
 GROUPS = "prefix:(.)_"
-_NETWORK = ("--network", "squeezenet1_1", "--weights", "none", "--max-size", "96",
-            "--scales", "1", "--device", "cpu")  # fmt: skip
+_ITS_SCALES = ("--network", "squeezenet1_1", "--weights", "none", "--max-size", "96",
+              "--device", "cpu")  # fmt: skip
+_NETWORK = (*_ITS_SCALES, "--scales", "1")
 _QUICK = ("--epochs", "1", "--width", "0.0625", "--device", "cpu")
 
 # Every command but report and demo, each after those whose artifacts it reads.
 COMMANDS: dict[str, tuple[str, ...]] = {
     "extract": ("images", "-o", "f.h5", *_NETWORK, "--save-maps", "m.h5"),
     "extract regions": ("images", "-o", "ur.h5", *_NETWORK, "--regions", "2"),
+    "extract zoomed": ("images", "-o", "zr.h5", *_ITS_SCALES, "--regions", "1", "--zoom", "40"),
     "extract all": ("images", "-o", "af.h5", *_NETWORK, "--local", "al.h5",
                     "--query-local", "aq.h5", "--fs-regions", "ar.h5", "--fs-features", "aff.h5"),
     "detect-local": ("images", "-o", "d.h5", *_NETWORK),

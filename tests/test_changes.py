@@ -22,6 +22,7 @@ def here(chain, monkeypatch):
 # Which call to change, where the first of a command cannot take the option: by command and option.
 CALLS = {
     ("extract", "regions"): "extract regions",
+    ("extract", "zoom"): "extract zoomed",
     **{
         ("extract", key): "extract all"
         for key in (*declarations(LocalOptions), *declarations(FeatureSaliencyOptions))

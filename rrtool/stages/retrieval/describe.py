@@ -41,13 +41,11 @@ def descriptors_job(
     if options.regions is None:
         kind, task = Features, _whole(describer, facts, center)
     else:
-        zoomed = f", zoomed to {options.zoom} pixels" if options.zoom else ""
-        settings["regions"], kind = f"uniform, {options.regions} levels{zoomed}", Regions
+        kind, task = Regions, extract_regions.task(describer, options.regions, facts)
+        settings["regions"] = f"uniform, {options.regions} levels"
         if options.zoom:
-            settings["scales"] = [1.0]
             task = extract_regions.zoomed_task(describer, facts)
-        else:
-            task = extract_regions.task(describer, options.regions, facts)
+            settings |= {"scales": [1.0], "zoom": options.zoom}
     wanted = Wanted(options.output, kind, settings, options, lambda opened: inputs)
     return Job([wanted], lambda known: task)
 

@@ -124,10 +124,13 @@ def describe(
 ) -> dict[str, object]:
     """What a score that is computed from this ranking has to carry."""
     made = database.options
+    regions = made.get("regions")
+    if "zoom" in made:
+        regions = f"{regions}, zoomed to {made['zoom']} pixels"
     return {
         "method": "R-Match" if is_regional(queries, database) else method,
         "network": database.network,
-        "described_by": made.get("described_by", made.get("regions")) or "whole images",
+        "described_by": made.get("described_by", regions) or "whole images",
         "vectors_per_image": _vectors_per_image(database),
         **{key: made.get(key) for key in DESCRIPTION},
         "query_crop": bool(queries.options.get("boxes")),

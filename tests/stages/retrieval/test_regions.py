@@ -347,7 +347,7 @@ def test_zoomed_regions_are_the_network_on_each_alone(made: Path, tmp_path: Path
     network = load_network("squeezenet1_1", "none")
     mean, std = (torch.tensor(each)[:, None, None] for each in (network.mean, network.std))
     with open_artifact(tmp_path / "z.h5", Regions) as regions:
-        assert regions.options["regions"] == "uniform, 2 levels, zoomed to 80 pixels"
+        assert (regions.options["regions"], regions.options["zoom"]) == ("uniform, 2 levels", 80)
         names, boxes, vectors = regions.names, regions.region_boxes, regions.descriptors
         for row in (0, names.index("bad.png"), len(names) - 1):
             own = regions.of(row)
@@ -369,6 +369,8 @@ def test_zoomed_regions_are_the_network_on_each_alone(made: Path, tmp_path: Path
                 np.testing.assert_allclose(vector, expected, atol=1e-4)
     found = rrtool("search", tmp_path / "z.h5", tmp_path / "z.h5", "-o", tmp_path / "s.h5")
     assert_done(found)
+    with open_artifact(tmp_path / "s.h5", Ranking) as ranking:
+        assert ranking.described()["described_by"] == "uniform, 2 levels, zoomed to 80 pixels"
 
 
 def test_zoom_bad_input(made: Path, tmp_path: Path) -> None:
