@@ -84,7 +84,7 @@ def test_loop_with_mistakes_loses_nothing(tmp_path, photos):
             "line 5: no image of this name",
             f"line 6: two labels for {others[0]}",
             f"line 8: no label for {others[1]}",
-            "line 9: this image could not be read",
+            "line 9: this image cannot be used (found ",
         ),
         strict=True,
     ):
