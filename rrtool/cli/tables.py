@@ -130,11 +130,13 @@ def print_found(findings: Any) -> None:
             continue
         says = {True: "match", False: "no match", None: f"{len(each.hits)} nearest"}[each.is_match]
         _print_lines([f"{query}: {says}"])
-        table = Table("rank", "photo", "score", "similarity", "inliers")
+        says_where = any(hit.box for hit in each.hits)
+        table = Table("rank", "photo", "score", "similarity", "inliers", *["box"] * says_where)
         for hit in each.hits:
             inliers = "–" if hit.n_inliers is None else str(hit.n_inliers)
             numbers = (f"{hit.score:.3f}", f"{hit.similarity:.3f}", inliers)
-            table.add_row(str(hit.rank), printable(hit.name), *numbers)
+            box = [",".join(f"{edge:.0f}" for edge in hit.box or ())] * says_where
+            table.add_row(str(hit.rank), printable(hit.name), *numbers, *box)
         _console().print(table)
     if findings.page is not None:
         _print_lines([findings.page])

@@ -37,7 +37,7 @@ class Hit:
     box: tuple[float, ...] | None = None
 
 
-_BOX = ("x0", "y0", "x1", "y1")
+BOX = ("x0", "y0", "x1", "y1")
 _DESCRIBED: dict[str, type | tuple[type, ...]] = {
     "method": str, "network": dict, "pool": str, "whitening": str, "max_size": (int, type(None)),
     "scales": list, "query_crop": bool, "mode": str,
@@ -176,13 +176,13 @@ class Ranking(Artifact):
     def rows(self) -> Iterator[Sequence[object]]:
         """One line a hit; see ``Artifact.rows``."""
         titles = "query", "rank", "name", "score", "similarity", "n_inliers"
-        yield (*titles, *_BOX) if self.has_boxes else titles
+        yield (*titles, *BOX) if self.has_boxes else titles
         names = self.database_names  # all of them are shown
         for row, query in enumerate(self.query_names):
             for hit in self._hits(row, names):
                 similarity = None if math.isnan(hit.similarity) else hit.similarity
                 line = query, hit.rank, hit.name, hit.score, similarity, hit.n_inliers
-                yield (*line, *(hit.box or [None] * len(_BOX))) if self.has_boxes else line
+                yield (*line, *(hit.box or [None] * len(BOX))) if self.has_boxes else line
 
     def ids_before(self) -> np.ndarray:
         """The order before verification ``(q, L)``: by similarity, ties by row, no entry last."""

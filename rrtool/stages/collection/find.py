@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import tempfile
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +22,12 @@ from rrtool.artifacts import (
     open_artifact,
     skipped_list_path,
 )
-from rrtool.artifacts.kinds.ranking import Hit
+from rrtool.artifacts.kinds.ranking import BOX, Hit
 from rrtool.errors import ArtifactError, UsageError, WorkFailed
 from rrtool.progress import Progress
 from rrtool.stages.collection.layout import Index, mendable, open_index
 from rrtool.stages.collection.options import FindOptions
+from rrtool.stages.evaluation.verified_regions import VerifiedRegions
 from rrtool.stages.reports.match_rule import MatchRule
 from rrtool.stages.reports.report_ranking import PageInputs, write_page
 from rrtool.stages.reports.text_output import checked_page
@@ -65,7 +68,7 @@ class Findings:
 
     def rows(self) -> Iterator[Sequence[object]]:
         """One line a hit, after a line of titles."""
-        yield "query", "rank", "name", "score", "similarity", "n_inliers", "is_match"
+        yield "query", "rank", "name", "score", "similarity", "n_inliers", "is_match", *BOX
         for each in self.found:
             match = "" if each.is_match is None else int(each.is_match)
             for hit in each.hits:
@@ -77,6 +80,7 @@ class Findings:
                     hit.similarity,
                     hit.n_inliers,
                     match,
+                    *(hit.box or [None] * len(BOX)),
                 )
 
 
@@ -205,19 +209,31 @@ class _Asked:
             open_artifact(rankings[min(1, len(rankings) - 1)], Ranking) as verified,
             open_artifact(self.features, Features) as queries,
             open_artifact(self.index.features, Features) as database,
+            self._regions(verified) as regions,
         ):
             own = queries.file_digests[:, None]
             is_same = (database.file_digests[None] == own).all(axis=2)
-            names = Ranking.database_names.encoded(last)
-            same = [{names[row] for row in np.flatnonzero(each).tolist()} for each in is_same]
+            answers = _Answers(last, verified, regions, self.options.top)
             return [
                 Found(query, [], failure=reason)
                 if reason
-                else Found(query, *_hits(last, verified, row, same[row], self.options.top))
+                else Found(query, *answers.of(row, np.flatnonzero(is_same[row]).tolist()))
                 for row, (query, reason) in enumerate(
                     zip(self.options.queries, queries.reasons, strict=True)
                 )
             ]
+
+    @contextmanager
+    def _regions(self, verified: Ranking) -> Iterator[VerifiedRegions | None]:
+        """Where verified hits match."""
+        if not verified.is_verified:
+            yield None
+            return
+        with (
+            open_artifact(self.local, LocalFeaturesFile) as query_local,
+            open_artifact(self.index.local, LocalFeaturesFile) as database_local,
+        ):
+            yield VerifiedRegions(verified, query_local, database_local)
 
     def write_page(self, rankings: Sequence[Path], progress: Progress) -> None:
         """See ``--page``."""
@@ -239,21 +255,43 @@ class _Asked:
         write_page(inputs, Path(self.options.page), progress)
 
 
-def _hits(
-    last: Ranking, verified: Ranking, query: int, same: Set[str], n_most: int
-) -> tuple[list[Hit], bool | None]:
-    """The first hits, with the matches of the verified ranking, and whether one is a match.
+@dataclass(frozen=True)
+class _Answers:
+    """Hits of the ranking that orders them, with what the verified one knows of each.
 
-    Args:
-        same: names of the photos that are the query itself, and no hits.
+    Attributes:
+        last, verified: the same where nothing was verified.
+        regions: where hits match; None where nothing was verified.
+        n_most: hits a query.
     """
-    counts = {hit.name: hit.n_inliers for hit in verified.hits(query)}
-    others = [hit for hit in last.hits(query) if hit.name not in same][:n_most]
-    hits = [
-        replace(hit, rank=rank, n_inliers=counts.get(hit.name))
-        for rank, hit in enumerate(others, start=1)
-    ]
-    if not verified.is_verified:
-        return hits, None
-    rule = MatchRule.of(verified.described())
-    return hits, any(rule.holds(hit.similarity, hit.n_inliers) for hit in hits)
+
+    last: Ranking
+    verified: Ranking
+    regions: VerifiedRegions | None
+    n_most: int
+
+    @cached_property
+    def _names(self) -> Sequence[str]:
+        return Ranking.database_names.encoded(self.last)
+
+    def of(self, query: int, same: Sequence[int]) -> tuple[list[Hit], bool | None]:
+        """The first hits of a query, and whether one of them is a match.
+
+        Args:
+            same: rows of the photos that are the query itself, and no hits.
+        """
+        own = {self._names[row] for row in same}
+        others = [hit for hit in self.last.hits(query) if hit.name not in own][: self.n_most]
+        ranked = [replace(hit, rank=rank) for rank, hit in enumerate(others, start=1)]
+        if self.regions is None:
+            return ranked, None
+        rule = MatchRule.of(self.verified.described())
+        counts = {hit.name: hit.n_inliers for hit in self.verified.hits(query)}
+        boxes = {self._names[row]: box for row, box in self.regions.of_inliers(query).items()}
+        hits, matches = [], []
+        for hit in ranked:
+            n_inliers = counts.get(hit.name)
+            matches.append(rule.holds(hit.similarity, n_inliers))
+            box = boxes.get(hit.name) if matches[-1] else None
+            hits.append(replace(hit, n_inliers=n_inliers, box=box))
+        return hits, any(matches)

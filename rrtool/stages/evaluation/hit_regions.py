@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from rrtool.artifacts import LocalFeaturesFile, Ranking, open_artifact
+from rrtool.artifacts.compatibility import require_same_names
 from rrtool.core.evaluation.evaluation import QueryGroundTruth
 from rrtool.core.evaluation.localization import IOU, centre_inside, overlaps
 from rrtool.errors import ArtifactError, UsageError
@@ -91,6 +92,9 @@ def _of_verified(
         open_artifact(str(options.query_local), LocalFeaturesFile) as query_local,
         open_artifact(str(options.database_local), LocalFeaturesFile) as database_local,
     ):
+        names = ranking.database_names, ranking.path, database_local.names, database_local.path
+        require_same_names(*names)
+        require_same_names(ranking.query_names, ranking.path, query_local.names, query_local.path)
         regions = VerifiedRegions(ranking, query_local, database_local)
         try:
             hits = regions.of_hits(queries, [boxes is not None for boxes in truth])

@@ -7,7 +7,6 @@ from functools import lru_cache
 import numpy as np
 
 from rrtool.artifacts import LocalFeaturesFile, Ranking
-from rrtool.artifacts.compatibility import require_same_names
 from rrtool.core.evaluation.evaluation import QueryGroundTruth
 
 PROJECTED, INLIERS, WHOLE = "projected", "inliers", "whole"
@@ -37,19 +36,15 @@ class VerifiedRegions:
 
     Args:
         ranking: verified.
-        query_local, database_local: the local features that were matched.
-
-    Raises:
-        ArtifactError: the local features are of other images.
+        query_local, database_local: the local features that were matched, of the same images.
     """
 
     def __init__(
         self, ranking: Ranking, query_local: LocalFeaturesFile, database_local: LocalFeaturesFile
     ) -> None:
-        require_same_names(ranking.query_names, ranking.path, query_local.names, query_local.path)
-        names = ranking.database_names, ranking.path, database_local.names, database_local.path
-        require_same_names(*names)
-        self._ranking, self._database = ranking, database_local
+        self._ids = ranking.ids[:, : ranking.n_verified]
+        self._scales, self._transforms = ranking.scale_pairs, ranking.transforms
+        self._offsets, self._inliers = ranking.offsets, ranking.inliers
         self._query_sizes, self._sizes = query_local.map_sizes, database_local.map_sizes
         self._described, self._image_sizes = database_local.boxes, database_local.image_sizes
         self._features = lru_cache(maxsize=1)(database_local.of)
@@ -75,23 +70,38 @@ class VerifiedRegions:
                      WHOLE: np.array([-np.inf, -np.inf, np.inf, np.inf])}  # fmt: skip
             yield match.image, {k: self._clipped(box, match.image) for k, box in boxes.items()}
 
+    def of_inliers(self, query: int) -> dict[int, tuple[float, float, float, float]]:
+        """Of one query: by row of the image, the box of the features that agree, in pixels.
+
+        Raises:
+            ValueError: see ``of_hits``.
+        """
+        boxes = {
+            match.image: self._clipped(self._of(match), match.image).tolist()
+            for place in range(self._ids.shape[1])
+            if (match := self._match(query, place)) and len(match.features)
+        }
+        return {image: (x0, y0, x1, y1) for image, (x0, y0, x1, y1) in boxes.items()}
+
     def _matches(
         self, queries: Sequence[QueryGroundTruth], is_known: Sequence[bool]
     ) -> Iterator[_Match]:
-        ranking, size = self._ranking, self._ranking.n_verified
-        scales, transforms = ranking.scale_pairs, ranking.transforms
-        offsets, inliers = ranking.offsets, ranking.inliers
-        ids = ranking.ids[:, :size]
         for query, right in enumerate(queries):
-            is_right = np.isin(ids[query], right.positives)
-            for place in np.flatnonzero(is_right & (scales[query, :, 0] >= 0)).tolist():
-                image = int(ids[query, place])
-                if not (is_known[image] and np.isfinite(transforms[query, place]).all()):
-                    continue
-                start, stop = offsets[query * size + place : query * size + place + 2]
-                first, second = scales[query, place].tolist()
-                yield _Match(query, image, (first, second), transforms[query, place],
-                             inliers[start:stop, 1])  # fmt: skip
+            is_right = np.isin(self._ids[query], right.positives)
+            for place in np.flatnonzero(is_right).tolist():
+                match = self._match(query, place)
+                if match and is_known[match.image]:
+                    yield match
+
+    def _match(self, query: int, place: int) -> _Match | None:
+        """What was verified at a place of a ranking; None where nothing agreed."""
+        transform, image = self._transforms[query, place], int(self._ids[query, place])
+        first, second = self._scales[query, place].tolist()
+        if image < 0 or first < 0 or not np.isfinite(transform).all():
+            return None
+        entry = query * self._ids.shape[1] + place
+        start, stop = self._offsets[entry : entry + 2]
+        return _Match(query, image, (first, second), transform, self._inliers[start:stop, 1])
 
     def _projected(self, match: _Match) -> np.ndarray:
         """Around the query's box, which is all of its map, in the image's pixels."""

@@ -43,6 +43,22 @@ def test_another_view_is_found_first_and_the_photo_itself_is_no_hit(made):
         assert found.is_match == (None if rerank == "none" else True)
 
 
+def test_a_match_says_where_it_is_in_the_photo(made):
+    lines = [line.split(",") for line in (made / "all_boxes.csv").read_text().splitlines()[1:]]
+    true = {name: [float(edge) for edge in box] for name, *box in lines}
+    (found,) = rrtool.find(made / "index", [made / "images" / VIEW], top=10).found
+    by_name = {hit.name: hit for hit in found.hits}
+    x0, y0, x1, y1 = by_name["object_00_view_1.jpg"].box
+    left, top, right, bottom = true["object_00_view_1.jpg"]
+    assert left < (x0 + x1) / 2 < right
+    assert top < (y0 + y1) / 2 < bottom
+    assert 0 <= x0 < x1 <= 256
+    assert 0 <= y0 < y1 <= 256
+    rule = MatchRule(an_inlier=0.02)
+    assert all((hit.box is not None) == rule.holds(hit.similarity, hit.n_inliers)
+               for hit in found.hits)  # fmt: skip
+
+
 def test_a_copy_under_another_name_is_the_photo_itself(made, tmp_path):
     shutil.copy(made / "images" / VIEW, tmp_path / "copy of it.jpg")
     (found,) = rrtool.find(made / "index", [tmp_path / "copy of it.jpg"]).found
@@ -87,7 +103,7 @@ def test_page_json_and_csv_say_the_same_and_nothing_is_left(made, tmp_path, monk
     (found,) = document["found"]
     names = [hit["name"] for hit in found["hits"]]
     lines = command(*call, "--csv").stdout.splitlines()
-    assert lines[0] == "query,rank,name,score,similarity,n_inliers,is_match"
+    assert lines[0] == "query,rank,name,score,similarity,n_inliers,is_match,x0,y0,x1,y1"
     assert [line.split(",")[2] for line in lines[1:]] == names
     text = page.read_text(encoding="utf-8")
     assert all(name in shown.stdout and name in text for name in names)

@@ -53,15 +53,15 @@ def boxes_of(regions: VerifiedRegions, positives: list[int], is_known: list[bool
 
 def test_regions_of_a_verified_hit_hand_worked() -> None:
     # One cell to the right: the query's 10 × 5 cells lie on 1 … 11 × 0 … 5, of 20 pixels each.
-    ((image, boxes),) = boxes_of(
-        verified_regions([[1, 0, 1], [0, 1, 0]]), [0, 1], [True, True]
-    )  # fmt: skip
+    regions = verified_regions([[1, 0, 1], [0, 1, 0]])
+    ((image, boxes),) = boxes_of(regions, [0, 1], [True, True])
     assert image == 1  # the other is not matched
     assert boxes["projected"].tolist() == [20, 0, 220, 100]
     # Features at cells (4.5, 1.5) and (9.5, 3.5), ± 1 and ± 2, where centres are at integers:
     # cells 4 … 11 × 0 … 6 from the corner.
     assert boxes["inliers"].tolist() == [80, 0, 220, 120]
     assert boxes["whole"].tolist() == [0, 0, 400, 200]
+    assert regions.of_inliers(0) == {1: (80, 0, 220, 120)}
 
 
 def test_a_turned_and_larger_region_is_boxed_and_clipped() -> None:
