@@ -1,7 +1,7 @@
 """A trained network θ of Algorithm 1: what it says about the images, and what follows from it."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -59,6 +59,13 @@ class Model:
                 f"--neighbors {self.method} needs faiss",
                 todo="pip install faiss-cpu, or use --neighbors exact",
             ) from None
+
+    def changed(self, **values: Any) -> "Model":
+        """With other values than of features and options, and the graph if it has been built."""
+        other = replace(self, **values)
+        if "graph" in vars(self):
+            vars(other)["graph"] = self.graph
+        return other
 
     @property
     def method(self) -> str:

@@ -9,10 +9,12 @@ import pytest
 
 from rrtool.artifacts import AlState, open_artifact
 from rrtool.core.learning.few_labels import directions
+from rrtool.core.learning.label_propagation import feature_graph
 from rrtool.core.learning.typical import acquire_typical
 from rrtool.errors import ArtifactError, OptionError, UsageError
 from rrtool.progress import Silent
 from rrtool.stages.driver import perform
+from rrtool.stages.learning import model
 from rrtool.stages.learning.acquisition_options import Step, steps_in
 from rrtool.stages.learning.frozen.outlook import outlook
 from rrtool.stages.learning.options import AlCycleOptions
@@ -56,6 +58,19 @@ def cycle(output, features, progress=None, **more):
     opts = {"budget": 6, "device": "cpu", **more}
     return perform(AlCycleOptions(features=features, output=str(output), **opts),
                    progress or Messages())  # fmt: skip
+
+
+def test_a_cycle_builds_its_graph_once(tmp_path, features, monkeypatch):
+    built = []
+
+    def counted(*given, **options):
+        built.append(options["k"])
+        return feature_graph(*given, **options)
+
+    monkeypatch.setattr(model, "feature_graph", counted)
+    labels = write_labels(tmp_path / "labels.csv", NAMES[:12])
+    assert cycle(tmp_path / "0.h5", features, labels=labels)
+    assert len(built) == 1
 
 
 def write_labels(path, names, wrong=(), label=class_of):

@@ -208,8 +208,8 @@ def fine_tune(
         tune(stage, maps[own], labels, weights, options, seed, training.recorder(advance))
     tuned, probabilities = Tuned(pretrained, stage), model.probabilities.copy()
     probabilities[rows] = stage.probabilities(maps)
-    return tuned, replace(
-        model, probabilities=probabilities,
+    return tuned, model.changed(
+        probabilities=probabilities,
         parameters={**model.parameters, **tuned.parameters()},
         facts={**model.facts, "n_fine_tuned_on": len(ids)},
     )  # fmt: skip

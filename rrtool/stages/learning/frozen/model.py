@@ -54,8 +54,7 @@ def learn(
         return model.propagate(ids, known, n_classes)
 
     found = learn_few_labels(vectors, labeled_ids, labels, n_classes, propagate, semi=semi)
-    learnt = replace(
-        model,
+    learnt = model.changed(
         probabilities=found.probabilities,
         parameters={
             "classifier.weight": found.weights.T,
@@ -74,7 +73,6 @@ def learn(
         },
         suspects=found.suspects,
     )
-    vars(learnt)["graph"] = model.graph  # found already
     return learnt, found
 
 

@@ -88,7 +88,7 @@ class FrozenStudy(Study):
             "usual_similarity": np.array([usual], np.float32),
             "k": np.array([teller.k], np.int32),
         }
-        model, test_labels = replace(model, parameters=parameters), self.test_labels(class_names)
+        model, test_labels = model.changed(parameters=parameters), self.test_labels(class_names)
         told = np.zeros((0, len(class_names)), np.float32)
         if len(test_labels):
             told = teller.probabilities(self.test_descriptors)
@@ -97,9 +97,9 @@ class FrozenStudy(Study):
 
             facts = {"frozen_accuracy": _accuracy(told, test_labels)}
             tuned, model = fine_tune(model, self.photos, known, options, training, progress)
-            model = replace(model, facts={**model.facts, **facts})
+            model = model.changed(facts={**model.facts, **facts})
             told = tuned.told(self.test_paths, told, progress)
-        return replace(model, accuracy=_accuracy(told, test_labels))
+        return model.changed(accuracy=_accuracy(told, test_labels))
 
     def unlabeled(self, options: AlCycleOptions) -> Model:
         return unlabeled_model(self.vectors, options)
