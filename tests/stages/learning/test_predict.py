@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from rrtool.errors import ArtifactError, UsageError
 from rrtool.stages.driver import perform
 from rrtool.stages.learning.frozen.sorting import UNLIKE, folder_names, sort_into
 from rrtool.stages.learning.options import PredictOptions
+from tests.stages.damaging import damaged
 from tests.stages.learning.test_frozen import (
     CLASSES,
     NAMES,
@@ -104,6 +106,13 @@ def test_predict_refuses_a_state_without_labels_and_another_network(tmp_path, st
     other = write_features(tmp_path / "h.h5", NEW, made(NEW), network={**NETWORK, "name": "vgg"})
     with pytest.raises(ArtifactError, match="network"):
         predict(tmp_path, state, other)
+
+
+def test_predict_tells_a_state_whose_features_are_gone(tmp_path, state):
+    features = write_features(tmp_path / "g.h5", NEW, made(NEW))
+    without = damaged(Path(state), tmp_path / "without.h5", {"features": None})
+    with pytest.raises(ArtifactError, match="parameters without features"):
+        predict(tmp_path, str(without), features)
 
 
 @pytest.mark.parametrize("link", [False, True])

@@ -104,6 +104,7 @@ def _require_able(state: AlState, options: PredictOptions) -> bool:
 
     Raises:
         UsageError: it can't.
+        ArtifactError: the state is damaged.
     """
     names = state.parameters.keys()
     if "exponents" not in names:
@@ -111,6 +112,8 @@ def _require_able(state: AlState, options: PredictOptions) -> bool:
             "this state cannot tell the classes of other photos", where=options.state,
             expected="a state with labels, from al-cycle --features or --frozen",
         )  # fmt: skip
+    if AlState.features not in state:
+        raise state.damaged("none", "parameters without features", "those of its images")
     is_tuned = any(name.startswith(TUNED) for name in names)
     if is_tuned and options.images.endswith(".h5"):
         raise UsageError(
