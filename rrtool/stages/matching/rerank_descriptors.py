@@ -98,6 +98,17 @@ def write_reordered(
         return Ranking.columns(ids=ids, similarities=similarities, scores=scores)
 
     n_parts = fill(output, len(queries.vectors), rows_of, progress, label="rerank", unit="queries")
+    publish_reordered(ranking, output, n_parts, description)
+
+
+def publish_reordered(
+    ranking: Ranking, output: OutputFile, n_parts: int, description: dict[str, Any]
+) -> None:
+    """Publish the parts of a re-ordered ranking, with the names of the one before.
+
+    Args:
+        description: see ``write_reordered``.
+    """
     before = ranking.extra["description"]
     method = f"{before.get('method')} + {description['method']}"
     output.publish(

@@ -18,6 +18,7 @@ from rrtool.stages.amount import Amount, parts_of
 from rrtool.stages.diffusion.reciprocal.rerank_reciprocal import reciprocal_options
 from rrtool.stages.driver import Datasets, Wanted, as_inputs, fill, make
 from rrtool.stages.matching.options import RerankOptions
+from rrtool.stages.matching.rerank_descriptors import publish_reordered
 
 _COMPARED = ("method", "described_by", "network", "pool", "whitening", "max_size", "scales")
 
@@ -34,7 +35,7 @@ def run(options: RerankOptions, progress: Progress) -> Path:
     ):
         _check(ranking, lists)
         chosen = reciprocal_options(options, ranking)
-        settings = {"k1": [*chosen.k1], "k2": chosen.k2, "mixture": chosen.mixture}
+        settings = {**vars(chosen), "k1": [*chosen.k1]}
 
         def work(outputs: list[OutputFile]) -> None:
             ids, similarities = _neighbors(lists, chosen.n_neighbors)
@@ -132,12 +133,5 @@ def _rerank(
         )  # fmt: skip
 
     n_parts = fill(output, n_queries, rows_of, progress, label="rerank", unit="queries")
-    before = ranking.extra["description"]
-    description = {"method": f"{before['method']} + reciprocal", "reciprocal": settings}
-    output.publish(
-        Ranking.columns(
-            query_names=ranking.query_names, database_names=ranking.database_names,
-            query_boxes=ranking.query_boxes,
-        ),
-        n_parts=n_parts, extra={"description": {**before, **description}},
-    )  # fmt: skip
+    description = {"method": "reciprocal", "reciprocal": settings}
+    publish_reordered(ranking, output, n_parts, description)
