@@ -69,9 +69,10 @@ def test_up_to_date_answer_imports_nothing_heavy(here, call):
     assert not imported & heavy
 
 
-def test_default_network_imports_neither_timm_nor_torchvision(here, tmp_path):
+def test_extract_of_the_default_network_imports_no_more_than_it_takes(here, tmp_path):
     modules = _modules_of("extract", "images", "-o", str(tmp_path / "new-f.h5"), "--device", "cpu")
     assert not modules & {"timm", "torchvision", "torch._dynamo"}
+    assert not modules & {"scipy.sparse.csgraph", "rrtool.stages.discovery.saliency_fs"}
 
 
 def test_update_without_a_new_photo_imports_no_torch(chain, tmp_path, monkeypatch):

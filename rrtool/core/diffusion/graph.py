@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 from numba import get_num_threads, njit, prange
 from scipy import sparse
-from scipy.sparse.csgraph import connected_components, reverse_cuthill_mckee
 
 SYMMETRIZATIONS = ("mutual", "sum")
 _JOINED_ROWS = 1024
@@ -187,6 +186,8 @@ def locality_ordering(adjacency: sparse.csr_array) -> np.ndarray:
     Products of the matrix with many vectors are several times faster in it, for they find the
     rows of their operand in the cache. It changes no result but by rounding.
     """
+    from scipy.sparse.csgraph import reverse_cuthill_mckee
+
     if not adjacency.shape[0]:
         return np.zeros(0, dtype=np.int32)
     return reverse_cuthill_mckee(adjacency, symmetric_mode=True).astype(np.int32)
@@ -228,6 +229,8 @@ def graph_statistics(adjacency: sparse.csr_array, neighbor_ids: np.ndarray) -> G
         adjacency: ``(n, n)``, columns sorted.
         neighbor_ids: ``(n, k)``, −1 = none.
     """
+    from scipy.sparse.csgraph import connected_components
+
     degrees = np.diff(adjacency.indptr)
     _, labels = connected_components(adjacency, directed=False)
     sizes = np.bincount(labels, minlength=1)

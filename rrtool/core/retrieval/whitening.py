@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy.sparse import coo_array, csr_array
-from scipy.sparse.csgraph import connected_components
 
 _TINY = 1e-12
 # Rows that are in float64 at a time: 128 MiB of 2048 dimensions.
@@ -135,6 +134,8 @@ def covariance_of_pairs(descriptors: np.ndarray, pairs: np.ndarray) -> PairCovar
         descriptors: ``(n, k)``, l2-normalised here; none zero.
         pairs: ``(p, 2)`` rows of ``descriptors``, each unordered pair once.
     """
+    from scipy.sparse.csgraph import connected_components
+
     scatter = np.zeros((descriptors.shape[1],) * 2)
     for block in _blocks(len(pairs)):
         first, second = pairs[block].T

@@ -29,7 +29,6 @@ from rrtool.stages.collection.layout import Index, mendable, open_index
 from rrtool.stages.collection.options import FindOptions
 from rrtool.stages.evaluation.verified_regions import VerifiedRegions
 from rrtool.stages.reports.match_rule import MatchRule
-from rrtool.stages.reports.report_ranking import PageInputs, write_page
 from rrtool.stages.reports.text_output import checked_page
 from rrtool.tables import table_lines
 
@@ -239,6 +238,8 @@ class _Asked:
         """See ``--page``."""
         if self.options.page is None:
             return
+        from rrtool.stages.reports.report_ranking import PageInputs, write_page
+
         with open_artifact(self.features, Features) as queries:
             names = queries.names
         verified: dict[str, Any] = {}

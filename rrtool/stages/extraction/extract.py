@@ -8,7 +8,6 @@ from rrtool.stages.activations.input import ActivationInput, Given, open_network
 from rrtool.stages.activations.run import describe_images
 from rrtool.stages.activations.save_maps import maps_job
 from rrtool.stages.activations.task import Job
-from rrtool.stages.discovery.saliency_fs import salient_job
 from rrtool.stages.extraction.options import OnePassOptions
 from rrtool.stages.matching.detect_local import local_job
 from rrtool.stages.retrieval.describe import descriptors_job
@@ -35,5 +34,7 @@ def opened(
     if local := options.local_features():
         jobs.append(local_job(local, activations, progress))
     if salient is not None:
+        from rrtool.stages.discovery.saliency_fs import salient_job
+
         jobs.append(salient_job(salient, activations))
     return activations, jobs
