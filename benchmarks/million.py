@@ -8,27 +8,26 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
 
 import h5py
 import numpy as np
 from h5py import h5d, h5p, h5s, h5t
+from million_graph import measure_graph
+from million_peers import TOP
+from million_runs import run_peer, run_stage
 from PIL import Image
 from timing import print_machine
 
 from rrtool.artifacts import Provenance, Ranking, create, open_artifact
 from rrtool.artifacts.checksums import add_checksums
-from rrtool.artifacts.kinds import Features, LocalFeaturesFile, open_any
+from rrtool.artifacts.kinds import Features, LocalFeaturesFile
 
 NETWORK = {
     "name": "none", "weights": "made", "weights_digest": "", "trained": False, "upsample": False,
 }  # fmt: skip
 N_SCALES, N_FEATURES = 3, 480  # of an image: 11.5 kB
-TOP = 1000
 
 
 def make_vectors(n: int, d: int) -> np.ndarray:
@@ -113,22 +112,6 @@ def write_local(path: Path, role: str, n: int, filled: np.ndarray) -> None:
         add_checksums(file)
 
 
-def run_measured(name: str, *command: object) -> None:
-    """Run a process, and print its seconds and the peak of its resident memory."""
-    start = time.perf_counter()
-    process = subprocess.Popen([sys.executable, *map(str, command)])
-    _, status, usage = os.wait4(process.pid, 0)
-    seconds, peak = time.perf_counter() - start, usage.ru_maxrss / 2**20
-    spent = usage.ru_utime + usage.ru_stime
-    print(f"== {name}: {seconds:.1f} s (processor {spent:.1f} s), peak {peak:.2f} GiB", flush=True)
-    if status:
-        raise SystemExit(f"{name} failed")
-
-
-def run_stage(*arguments: object) -> None:
-    run_measured(str(arguments[0]), "-m", "rrtool", *arguments)
-
-
 def in_other_process(function: object, *arguments: object) -> None:
     """Call a function whose memory is not to count: a new process begins with its parent's peak."""
     process = multiprocessing.get_context("spawn").Process(target=function, args=arguments)
@@ -138,20 +121,6 @@ def in_other_process(function: object, *arguments: object) -> None:
         raise SystemExit("making the data failed")
 
 
-def search_by_faiss(folder: Path) -> None:
-    """The peer: everything read plainly, and faiss's exact search without an index of its own."""
-    import faiss
-
-    start = time.perf_counter()
-    with h5py.File(folder / "database.h5") as d, h5py.File(folder / "queries.h5") as q:
-        database, queries = d["descriptors"][:], q["descriptors"][:]
-    read = time.perf_counter()
-    k = min(TOP, len(database))
-    _, ids = faiss.knn(queries, database, k, metric=faiss.METRIC_INNER_PRODUCT)
-    print(f"read {read - start:.1f} s, search {time.perf_counter() - read:.1f} s")
-    np.save(folder / "faiss.npy", ids)
-
-
 def measure_search(folder: Path, n: int, d: int) -> None:
     print(f"descriptors: {n * d * 4 / 2**30:.2f} GiB", flush=True)
     for _ in range(2):
@@ -159,11 +128,11 @@ def measure_search(folder: Path, n: int, d: int) -> None:
             "search", folder / "queries.h5", folder / "database.h5", "-o", folder / "r.h5",
             "--top", TOP, "--overwrite",
         )  # fmt: skip
-        run_measured("faiss, exact", __file__, "--peer", folder)
+        run_peer("search", folder)
         (folder / "r.h5").rename(folder / "ranking.h5")
     print(f"ranking: {(folder / 'ranking.h5').stat().st_size / 2**20:.1f} MiB")
     with open_artifact(folder / "ranking.h5", Ranking) as ranking:
-        same = (ranking.ids == np.load(folder / "faiss.npy")).mean()
+        same = (ranking.ids == np.load(folder / "peer-search.npy")).mean()
     print(f"entries where faiss has the same: {100 * same:.3f} %", flush=True)
 
 
@@ -236,27 +205,6 @@ def measure_scores(folder: Path, n: int, n_queries: int) -> None:
     print(f"page: {(folder / 'page.html').stat().st_size / 2**20:.1f} MiB", flush=True)
 
 
-def measure_graph(folder: Path, method: str) -> None:
-    graph = folder / "graph.h5"
-    run_stage("build-graph", folder / "database.h5", "-o", graph, "--method", method)
-    with open_any(graph) as made:
-        print(f"recall {made.extra['recall']:.4f}", made.extra["statistics"], flush=True)
-    run_stage("centrality", graph, "-o", folder / "katz.h5", "--measure", "katz")
-    common = ("--graph", graph, "--queries", folder / "queries.h5")
-    common += ("--database", folder / "database.h5", "--top", TOP)
-    run_stage("diffuse", *common, "-o", folder / "t.h5", "--truncate", 10_000)
-    run_stage("diffuse", *common, "-o", folder / "f.h5")
-    print_overlap(folder / "t.h5", folder / "f.h5")
-
-
-def print_overlap(first: Path, second: Path) -> None:
-    """Of the first 100 of two rankings, how many are in both."""
-    with open_any(first) as one, open_any(second) as other:
-        heads = [ranking.ids[:, :100] for ranking in (one, other)]
-    shares = [len(np.intersect1d(a, b)) / 100 for a, b in zip(*heads, strict=True)]
-    print(f"overlap of the first 100, truncated and full: {np.mean(shares):.3f}")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n", type=int, default=1_000_000)
@@ -266,11 +214,7 @@ def main() -> None:
     stages = ("search", "rerank", "scores", "graph")
     parser.add_argument("--stages", nargs="+", choices=stages, default=stages)
     parser.add_argument("--folder", type=Path, default=None, help="Where the data may lie.")
-    parser.add_argument("--peer", type=Path, default=None, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.peer:
-        search_by_faiss(arguments.peer)
-        return
     n, d, n_queries = arguments.n, arguments.d, arguments.queries
     print(__doc__.splitlines()[0])
     print_machine()
