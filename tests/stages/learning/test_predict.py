@@ -9,8 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rrtool.artifacts import AlState, Features, open_artifact
 from rrtool.errors import ArtifactError, UsageError
 from rrtool.stages.driver import perform
+from rrtool.stages.learning.frozen.model import Teller
 from rrtool.stages.learning.frozen.sorting import UNLIKE, folder_names, sort_into
 from rrtool.stages.learning.options import PredictOptions
 from tests.stages.damaging import damaged
@@ -77,6 +79,24 @@ def test_predict_tells_what_is_unlike_anything_labelled(tmp_path, state):
     like = [row["like anything labelled"] for row in rows(tmp_path)]
     assert like[3] == "no"
     assert like.count("yes") >= 15
+
+
+def test_predict_weighs_neighbours_as_the_graph_of_the_state_does(tmp_path):
+    features = str(write_features(tmp_path / "f.h5", NAMES, made()))
+    labels = write_labels(tmp_path / "l.csv", NAMES[:24])
+    state = str(cycle(tmp_path / "s.h5", features, labels=labels, gamma=20.0))
+    between = made(NEW) + 0.9 * np.roll(made(NEW), 1, axis=0)  # two classes
+    asked = write_features(tmp_path / "g.h5", NEW, between)
+    predict(tmp_path, state, asked)
+    with open_artifact(state, AlState) as of, open_artifact(asked, Features) as new:
+        told = [
+            Teller(of.features, of.parameters, int(of.parameters["k"][0]), gamma)
+            .probabilities(new.descriptors).max(axis=1)
+            for gamma in (20.0, 3.0)
+        ]  # fmt: skip
+    found = [float(row["probability"]) for row in rows(tmp_path)]
+    np.testing.assert_allclose(found, told[0], atol=1e-4)
+    assert np.abs(told[0] - told[1]).max() > 1e-3
 
 
 def test_predict_skips_what_has_no_descriptor(tmp_path, state):
@@ -185,6 +205,16 @@ def test_sort_into_keeps_a_file_that_has_the_name(tmp_path):
     assert sort_into(folder, [("a.jpg", str(photo), "cup")], ["cup"], link=False) == []
     assert (folder / "cup" / "a.jpg").read_bytes() == b"old"
     assert (folder / "cup" / "a-2.jpg").read_bytes() == b"new"
+
+
+def test_sort_into_keeps_a_class_apart_from_what_is_unlike_anything(tmp_path):
+    wanted = []
+    for name, label in (("a.jpg", UNLIKE), ("b.jpg", None)):
+        (tmp_path / name).write_bytes(name.encode())
+        wanted.append((name, str(tmp_path / name), label))
+    assert sort_into(tmp_path / "s", wanted, [UNLIKE, "cup"], link=False) == []
+    assert [p.name for p in (tmp_path / "s" / UNLIKE).iterdir()] == ["a.jpg"]
+    assert [p.name for p in (tmp_path / "s" / f"{UNLIKE}-2").iterdir()] == ["b.jpg"]
 
 
 def test_sort_into_passes_over_what_is_no_file(tmp_path):

@@ -94,19 +94,19 @@ class Teller:
     Attributes:
         vectors: ``(n, d)`` of the images that it has learnt from.
         parameters: of the model, with ``center``.
-        k: of its graph.
+        k, gamma: of its graph.
     """
 
     vectors: np.ndarray
     parameters: Mapping[str, np.ndarray]
     k: int
+    gamma: float
 
     def probabilities(self, descriptors: np.ndarray) -> np.ndarray:
         """``(q, c)`` float32 of descriptors ``(q, d)``."""
         asked = directions(descriptors, self.parameters["center"])
-        near = propagate_to(
-            asked, self.vectors, self.parameters["propagated"].astype(np.float32), self.k
-        )
+        propagated = self.parameters["propagated"].astype(np.float32)
+        near = propagate_to(asked, self.vectors, propagated, self.k, gamma=self.gamma)
         t, u = self.parameters["exponents"].tolist()
         return joined(asked @ self.parameters["classifier.weight"].T, near, (t, u))
 

@@ -211,7 +211,8 @@ def _tell(state: AlState, features: Features) -> tuple[_Told, list[tuple[str, st
         for row in np.setdiff1d(np.arange(len(names)), usable).tolist()
     ]
     parameters = state.parameters
-    teller = Teller(state.features, parameters, int(parameters["k"][0]))
+    gamma = parameters.get("gamma", [3.0])[0]  # states before it was kept had the default
+    teller = Teller(state.features, parameters, int(parameters["k"][0]), float(gamma))
     asked = descriptors[usable]
     is_like = teller.similarity_to_known(asked) >= parameters["usual_similarity"][0]
     told = _Told(

@@ -43,12 +43,15 @@ def sort_into(
         WorkFailed: the disk is full or fails.
     """
     skipped = []
-    safe = folder_names([*class_names, UNLIKE])
+    unlike = UNLIKE
+    while unlike in class_names:  # the folder of a class of this name is its own
+        unlike += " "
+    safe = folder_names([*class_names, unlike])
     for name, path, label in wanted:
         if path is None:
             skipped.append((name, "its photo is not there to be sorted"))
             continue
-        target = folder / safe[label or UNLIKE]
+        target = folder / safe[label or unlike]
         with write_failures(target):
             target.mkdir(parents=True, exist_ok=True)
         try:

@@ -79,14 +79,14 @@ class FrozenStudy(Study):
             known: ids and labels.
         """
         model, _ = learn(self.vectors, *known, len(class_names), options, semi=options.semi)
-        teller = Teller(
-            self.vectors, {**model.parameters, "center": self.center}, model.options.k or 1
-        )
+        learnt = {**model.parameters, "center": self.center}
+        teller = Teller(self.vectors, learnt, model.options.k or 1, options.gamma)
         usual = teller.usual_similarity(np.random.default_rng([options.seed, _USUAL]))
         parameters = {
             **teller.parameters,
             "usual_similarity": np.array([usual], np.float32),
             "k": np.array([teller.k], np.int32),
+            "gamma": np.array([teller.gamma]),
         }
         model, test_labels = model.changed(parameters=parameters), self.test_labels(class_names)
         told = np.zeros((0, len(class_names)), np.float32)
