@@ -27,6 +27,7 @@ from rrtool.artifacts.kinds import Features, LocalFeaturesFile
 NETWORK = {
     "name": "none", "weights": "made", "weights_digest": "", "trained": False, "upsample": False,
 }  # fmt: skip
+MADE = {"pool": "made", "whitening": "none", "gem_exponent": None, "scales": []}
 N_SCALES, N_FEATURES = 3, 480  # of an image: 11.5 kB
 
 
@@ -58,7 +59,7 @@ def columns_of_images(n: int) -> dict[str, object]:
 
 
 def write_features(path: Path, vectors: np.ndarray) -> None:
-    with create(path, Provenance("features", {}, [], NETWORK)) as target:
+    with create(path, Provenance("features", MADE, [], NETWORK)) as target:
         target.publish(Features.columns(**columns_of_images(len(vectors)), descriptors=vectors))
 
 
