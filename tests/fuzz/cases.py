@@ -45,9 +45,10 @@ def _targets(*suffixes: str, calls: Sequence[str] = ()) -> list[Target]:
 
 _CHEAP = (
     "search", "search expanded", "search regions", "rerank", "rerank reciprocal",
-    "rerank reciprocal graph", "whiten fit", "whiten apply", "build-graph",
-    "diffuse plain", "diffuse offline", "centrality", "discover", "evaluate", "inspect verify",
-    "report states", "predict",
+    "rerank reciprocal graph", "rerank reciprocal lists", "rerank refine", "whiten fit",
+    "whiten apply", "build-graph", "build-graph verified", "diffuse plain", "diffuse offline",
+    "centrality", "discover", "discover verified", "evaluate", "evaluate objects", "evaluate hits",
+    "inspect verify", "report states", "report figures", "export objects", "predict",
 )  # fmt: skip
 _DATASETS = ("mnist", "cifar10", "cifar10bin", "cifar100", "svhn")
 _TRUTHS = ("gnd_rev.pkl", "gnd_instre.pkl", "gnd_classic.pkl")
