@@ -115,6 +115,10 @@ def publish_graph(
     ordering = locality_ordering(adjacency)
     spread = diffusion_spread(adjacency, ordering, device)
     _tell(statistics, spread, made["recall"], made["method"], progress)
+    if not statistics.n_edges:
+        is_verified = lists.n_inliers is not None
+        which = "mutual neighbours match" if is_verified else "descriptors are mutual neighbours"
+        progress.message(f"the graph has no edges: no two {which}")
     n_images, n_vertices = len(vertices.names), len(vertices.status)
     if is_too_many(made["k"], n_images, n_vertices):
         progress.message(
@@ -152,5 +156,3 @@ def _tell(
     )
     if method != "exact":
         progress.message(f"recall of --method {method}: {recall:.4f} on a sample")
-    if not statistics.n_edges:
-        progress.message("the graph has no edges: no two descriptors are mutual neighbours")

@@ -136,6 +136,7 @@ def test_few_photos_prove_nothing(tmp_path: Path, n: int) -> None:
     result = rrtool(*words, tmp_path / "l.h5", "--device", "cpu")
     assert_done(result)
     assert ("too few photos to tell what matches from chance" in result.stderr) == (n > 1)
+    assert "no edges: no two mutual neighbours match" in result.stderr
     with open_artifact(tmp_path / "g.h5", Graph) as graph:
         assert (graph.neighbor_ids == -1).all()
         assert graph.lengths["v"] == n
