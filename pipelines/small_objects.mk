@@ -1,7 +1,8 @@
-# Small things among much else: photos described by their regions, each compared with each (R-Match),
-# and photos that have the same neighbours brought together (k-reciprocal encoding over rankings of
-# the collection by itself). Beside it the same with one descriptor a photo. No box is known; the
-# ranking says where in each photo it matches (rrtool report, export).
+# Small things among much else: photos described by their regions, each compared with each (R-Match);
+# regions that have the same neighbours brought together (k-reciprocal encoding), then the photos
+# (over rankings of the collection by itself). Beside it photos without their regions, and the same
+# with one descriptor a photo. No box is known; the ranking says where in each photo it matches
+# (rrtool report, export).
 #
 # make -f pipelines/small_objects.mk PHOTOS=~/photos QUERIES=~/queries GROUPS='prefix:^([^_]*)_'
 #
@@ -23,9 +24,9 @@ WHOLE_SCALES ?=
 # A whitening learnt elsewhere; by default descriptors are centred, on the mean of the collection.
 WHITENING ?= $(OUT)/center.h5
 # Neighbours that the encoding asks for, and one for the photo itself; and the similarity's own share
-# of the score: where queries are photos like the others, 0.1 gains two more points.
+# of the score. Empty: 0.3, of regions 0.1.
 TOP ?= 21
-MIXTURE ?= 0.5
+MIXTURE ?=
 RRTOOL ?= rrtool
 RUN = run() { "$$@" || { code=$$?; test $$code -eq 3 || exit $$code; }; touch -c $@; }; run $(RRTOOL)
 EXTRACT = $(RUN) extract $(1) -o $@ --network $(NETWORK) --weights $(WEIGHTS) --whitening none \
@@ -33,7 +34,7 @@ EXTRACT = $(RUN) extract $(1) -o $@ --network $(NETWORK) --weights $(WEIGHTS) --
 ZOOMED = $(if $(ZOOM),--zoom $(ZOOM))
 REGION_SCALES = $(if $(ZOOM),,$(SCALES))
 QUERY = $(QUERIES) $(if $(BOXES),--boxes $(BOXES))
-RANKINGS = $(addprefix $(OUT)/,whole.h5 whole-r.h5 match.h5 match-r.h5)
+RANKINGS = $(addprefix $(OUT)/,whole.h5 whole-r.h5 match.h5 match-r.h5 regions.h5 regions-r.h5)
 
 .PHONY: table
 .DELETE_ON_ERROR:
@@ -70,5 +71,13 @@ $(KINDS:%=$(OUT)/%.h5): %.h5: %-queries-whitened.h5 %-database-whitened.h5
 $(KINDS:%=$(OUT)/%-lists.h5): %-lists.h5: %-database-whitened.h5
 	$(RUN) search $< $< --top $(TOP) -o $@ --overwrite
 
-$(KINDS:%=$(OUT)/%-r.h5): %-r.h5: %.h5 %-lists.h5
-	$(RUN) rerank $< --method reciprocal --lists $(word 2,$^) --mixture $(MIXTURE) -o $@ --overwrite
+# By the neighbours that regions share: the queries' rankings, and the collection's own.
+$(OUT)/regions.h5: $(addprefix $(OUT)/match,.h5 -queries-whitened.h5 -database-whitened.h5)
+$(OUT)/regions-lists.h5: $(addprefix $(OUT)/match,-lists.h5 -database-whitened.h5)
+$(addprefix $(OUT)/regions,.h5 -lists.h5):
+	$(RUN) rerank $< --method reciprocal --queries $(word 2,$^) --database $(lastword $^) $(MIXED) \
+	  -o $@ --overwrite
+
+MIXED = $(if $(MIXTURE),--mixture $(MIXTURE))
+$(addprefix $(OUT)/,$(addsuffix -r.h5,$(KINDS) regions)): %-r.h5: %.h5 %-lists.h5
+	$(RUN) rerank $< --method reciprocal --lists $(word 2,$^) $(MIXED) -o $@ --overwrite

@@ -22,9 +22,9 @@ def test_small_objects_pipeline_ranks_by_regions_and_by_whole_photos(tmp_path: P
     (tmp_path / "queries.csv").write_text(f"name,x0,y0,x1,y1\n{boxes}")
     arguments = ("PHOTOS=photos", "GROUPS=prefix:(.)_", "BOXES=queries.csv", "ZOOM=64", "TOP=6")
     table = make(tmp_path, "small_objects.mk", *arguments, "WHOLE_SCALES=1")
-    for name in ("whole", "whole-r", "match", "match-r"):
+    for name in ("whole", "whole-r", "match", "match-r", "regions", "regions-r"):
         assert f"out/{name}.h5" in table
-    assert "R-Match + reciprocal" in table
+    assert "R-Match + reciprocal regions + reciprocal" in table
     assert "query crop: yes" in table
     with open_artifact(tmp_path / "out/match-r.h5", Ranking) as ranking:
         assert ranking.ids.shape == (2, 8)

@@ -65,9 +65,13 @@ def write_features(
     return path
 
 
-def write_regions(path: Path, descriptors: np.ndarray, counts: Sequence[int]) -> Path:
+def write_regions(
+    path: Path, descriptors: np.ndarray, counts: Sequence[int], boxes: np.ndarray | None = None
+) -> Path:
     """Regions of images that have so many each."""
     n, r = len(counts), len(descriptors)
+    if boxes is None:
+        boxes = np.tile([0, 0, 40, 40], (r, 1))
     provenance = Provenance("regions", {**OPTIONS, "regions": "made"}, [], NETWORK)
     with create(path, provenance, overwrite=True) as target:
         target.publish(
@@ -79,7 +83,7 @@ def write_regions(path: Path, descriptors: np.ndarray, counts: Sequence[int]) ->
                 boxes=np.tile(np.float32([0, 0, 100, 100]), (n, 1)),
                 file_signatures=np.zeros((n, 2), np.int64),
                 descriptors=descriptors.astype(np.float32),
-                region_boxes=np.tile(np.float32([0, 0, 40, 40]), (r, 1)),
+                region_boxes=boxes.astype(np.float32),
                 offsets=np.concatenate([[0], np.cumsum(counts)]),
             ),
             extra={"n_channels": 9},

@@ -112,19 +112,23 @@ class ReciprocalEncoder:
             _Scale(vectors, is_image, *lists, (k1, options.averaged(k1))) for k1 in options.k1
         ]
 
-    def rank_scores(self, similarities: np.ndarray) -> np.ndarray:
+    def rank_scores(self, similarities: np.ndarray, near: np.ndarray | None = None) -> np.ndarray:
         """How alike a query and every image of the database are.
 
         Args:
             similarities: ``(n,)`` float32, of the query's descriptor; −inf for what is no image.
+            near: ids of its neighbours, best first; by default the most similar images.
 
         Returns:
             ``(n,)`` float64; −inf stays.
         """
-        mixture, to_images = self._options.mixture, np.where(self._is_image, similarities, -np.inf)
-        near = top_rows(to_images, self._options.n_neighbors)
+        mixture, is_out = self._options.mixture, similarities == -np.inf
+        if near is None:
+            to_images = np.where(self._is_image, similarities, -np.inf)
+            near = top_rows(to_images, self._options.n_neighbors)
         index = np.mean([scale.index(similarities, near) for scale in self._scales], axis=0)
-        return mixture * similarities.astype(np.float64) + (1 - mixture) * index
+        alike = np.where(is_out, 0, similarities).astype(np.float64)
+        return np.where(is_out, -np.inf, mixture * alike + (1 - mixture) * index)
 
 
 class _Scale:

@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
+from rrtool.artifacts import Regions
+from rrtool.errors import OptionError
 from rrtool.progress import Progress
 from rrtool.stages.matching.options import RerankOptions
+from rrtool.stages.retrieval.descriptors import open_described
 
 
 def run(options: RerankOptions, progress: Progress) -> Path:
@@ -18,9 +21,10 @@ def run(options: RerankOptions, progress: Progress) -> Path:
 
         return rerank_lists.run(options, progress)
     if options.method == "reciprocal":
-        from rrtool.stages.diffusion.reciprocal import rerank_reciprocal
+        from rrtool.stages.diffusion.reciprocal import rerank_reciprocal, rerank_regions
 
-        return rerank_reciprocal.run(options, progress)
+        by = rerank_regions if _is_regional(options) else rerank_reciprocal
+        return by.run(options, progress)
     if options.method == "refine":
         from rrtool.stages.matching import rerank_refine
 
@@ -28,3 +32,20 @@ def run(options: RerankOptions, progress: Progress) -> Path:
     from rrtool.stages.matching import rerank
 
     return rerank.run(options, progress)
+
+
+def _is_regional(options: RerankOptions) -> bool:
+    """Whether the database has several descriptors an image.
+
+    Raises:
+        OptionError: there is a graph, which is of images.
+    """
+    with open_described(options.database or "") as database:
+        if not isinstance(database, Regions):
+            return False
+    if options.graph is not None:
+        raise OptionError(
+            "--graph is for one descriptor an image", option="graph", found=options.graph,
+            todo="leave it out: the neighbours of regions are searched",
+        )  # fmt: skip
+    return True

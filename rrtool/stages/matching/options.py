@@ -120,8 +120,14 @@ class RerankOptions(DeviceOptions, UpdateOptions):
     database_local: str | None = artifact(
         None, "Local features of the database, from detect-local.", panel=_SPATIAL
     )
-    queries: str | None = artifact(None, "Descriptors of the queries.", panel=_DESCRIPTORS)
-    database: str | None = artifact(None, "Descriptors of the database.", panel=_DESCRIPTORS)
+    queries: str | None = artifact(
+        None, "Descriptors of the queries; with --method reciprocal their regions too.",
+        panel=_DESCRIPTORS,
+    )  # fmt: skip
+    database: str | None = artifact(
+        None, "Descriptors of the database; with --method reciprocal its regions too.",
+        panel=_DESCRIPTORS,
+    )  # fmt: skip
     graph: str | None = artifact(
         None,
         "The database's neighbours, from build-graph; without it, and where it has too few of "
@@ -130,8 +136,8 @@ class RerankOptions(DeviceOptions, UpdateOptions):
     )
     lists: str | None = artifact(
         None,
-        "In place of --queries and --database: a ranking of the database by itself, from search. "
-        "Its hits are the neighbours, of images of several regions too.",
+        "In place of --queries and --database: a ranking of the database by itself, from search, "
+        "or both re-ordered by regions before. Its hits are the neighbours.",
         panel=_RECIPROCAL,
     )
     k1: tuple[int, ...] | None = option(
@@ -146,9 +152,11 @@ class RerankOptions(DeviceOptions, UpdateOptions):
         "of each --k1.",
         least=1, most=1000, panel=_RECIPROCAL,
     )  # fmt: skip
-    mixture: float = option(
-        0.3, "Share of the descriptors' own similarity.", least=0, most=1, panel=_RECIPROCAL
-    )
+    mixture: float | None = option(
+        None,
+        "Share of the descriptors' own similarity; by default 0.3, with regions 0.1.",
+        least=0, most=1, panel=_RECIPROCAL,
+    )  # fmt: skip
     top: int = option(
         400, "Entries of each ranking that are re-ordered, M.", least=1, most=10_000, panel=_REFINE
     )

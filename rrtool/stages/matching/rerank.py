@@ -20,7 +20,6 @@ from rrtool.artifacts import (
     require_same_names,
     require_same_network,
 )
-from rrtool.artifacts.schema import Column
 from rrtool.core.matching.fusion import COPY_SIMILARITY, fuse, strength_agreement
 from rrtool.core.matching.local_features import LocalFeatures
 from rrtool.core.matching.spatial_matching import Matches, MatchingOptions, match
@@ -33,6 +32,7 @@ from rrtool.stages.driver import Datasets, Wanted, as_inputs, fill, make
 from rrtool.stages.matching.copies import Copies
 from rrtool.stages.matching.local_features import Excerpt, LocalFeaturesReader
 from rrtool.stages.matching.options import RerankOptions
+from rrtool.stages.matching.rerank_descriptors import ordering_of
 from rrtool.stages.matching.rerank_update import (
     Digests,
     KeptQueries,
@@ -168,7 +168,7 @@ class _Verification:
             block = slice(start, min(start + step, rows.stop))
             ids = self.ranking.read(Ranking.ids, block)
             similarities = self.ranking.read(Ranking.similarities, block)
-            bases = self.ranking.read(_base_of(self.ranking), block)
+            bases = self.ranking.read(ordering_of(self.ranking), block)
             asked = np.arange(block.start, block.stop)
             shortlists = [_shortlist(each, self.options.shortlist) for each in ids]
             verifier = _Verifier(
@@ -178,13 +178,6 @@ class _Verification:
             verified = verifier if self.kept is None else verifier.keeping(self.kept)
             for query, *columns in zip(asked.tolist(), ids, similarities, bases, strict=True):
                 yield verified(query, Ranked(*columns))
-
-
-def _base_of(ranking: Ranking) -> Column:
-    """What has ordered it, with which the matches are taken together."""
-    described = ranking.extra["description"]
-    by_descriptors = "reciprocal" in described or "refinement" in described
-    return Ranking.scores if by_descriptors else Ranking.similarities
 
 
 def _other_network(verification: _Verification) -> dict[str, Any]:

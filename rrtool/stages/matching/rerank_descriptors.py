@@ -13,15 +13,17 @@ from rrtool.artifacts import (
     InputRecord,
     OutputFile,
     Ranking,
+    Regions,
     open_artifact,
     require_graph_of,
     require_same_names,
 )
+from rrtool.artifacts.schema import Column
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.stages.driver import Datasets, as_inputs, fill
 from rrtool.stages.matching.options import RerankOptions
-from rrtool.stages.retrieval.descriptors import Descriptors, require_comparable
+from rrtool.stages.retrieval.descriptors import Described, Descriptors, require_comparable
 
 # From the descriptor of a query and the ids of its ranking to ids in their new order, their
 # similarities and scores.
@@ -56,17 +58,67 @@ def open_inputs(options: RerankOptions) -> Iterator[RerankInputs]:
         open_artifact(options.database or "", Features) as database,
         open_artifact(options.graph, Graph) if options.graph else nullcontext() as graph,
     ):
-        require_comparable(queries, database)
-        require_same_names(ranking.query_names, ranking.path, queries.names, queries.path)
-        require_same_names(ranking.database_names, ranking.path, database.names, database.path)
+        _require_of(ranking, queries, database)
         if graph is not None:
             require_graph_of(graph, database)
-        if (method := ranking.extra["description"].get("method")) != "global":
-            raise UsageError(
-                "what else has ordered this ranking would be lost",
-                where=ranking.path, expected="a plain ranking from search", found=method,
-            )  # fmt: skip
+        require_plain(ranking, "global")
         yield RerankInputs(ranking, queries, database, graph)
+
+
+@dataclass(frozen=True)
+class RegionInputs:
+    """A ranking, and the regions of its queries and its database."""
+
+    ranking: Ranking
+    queries: Regions
+    database: Regions
+
+    def records(self) -> list[InputRecord]:
+        """See ``RerankInputs``."""
+        return as_inputs(**vars(self))
+
+
+@contextmanager
+def open_region_inputs(options: RerankOptions) -> Iterator[RegionInputs]:
+    """As ``open_inputs``, of images that have several descriptors.
+
+    Raises:
+        RrtoolError: see ``open_inputs``.
+    """
+    with (
+        open_artifact(options.ranking, Ranking) as ranking,
+        open_artifact(options.queries or "", Regions) as queries,
+        open_artifact(options.database or "", Regions) as database,
+    ):
+        _require_of(ranking, queries, database)
+        require_plain(ranking, "R-Match")
+        yield RegionInputs(ranking, queries, database)
+
+
+def _require_of(ranking: Ranking, queries: Described, database: Described) -> None:
+    require_comparable(queries, database)
+    require_same_names(ranking.query_names, ranking.path, queries.names, queries.path)
+    require_same_names(ranking.database_names, ranking.path, database.names, database.path)
+
+
+def require_plain(ranking: Ranking, *methods: str) -> None:
+    """Nothing else has ordered it.
+
+    Raises:
+        UsageError: something has.
+    """
+    if (method := ranking.extra["description"].get("method")) not in methods:
+        raise UsageError(
+            "what else has ordered this ranking would be lost",
+            where=ranking.path, expected="a plain ranking from search", found=method,
+        )  # fmt: skip
+
+
+def ordering_of(ranking: Ranking) -> Column:
+    """What has ordered it: similarities, or the scores of what has re-ordered it since."""
+    described = ranking.extra["description"]
+    by_descriptors = "reciprocal" in described or "refinement" in described
+    return Ranking.scores if by_descriptors else Ranking.similarities
 
 
 def write_reordered(

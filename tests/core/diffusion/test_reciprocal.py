@@ -60,10 +60,10 @@ class Plain:
 
 
 class PlainScale:
-    def __init__(self, vectors: np.ndarray, is_image: np.ndarray, k1: int, k2: int):
+    def __init__(self, vectors: np.ndarray, is_image: np.ndarray, k1: int, k2: int, found=None):
         self.vectors, self.k1, self.k2 = vectors.astype(np.float64), k1, k2
         self.images = np.flatnonzero(is_image).tolist()
-        self.ids, self.values = lists(vectors, is_image, max(k1, k2 - 1))
+        self.ids, self.values = found or lists(vectors, is_image, max(k1, k2 - 1))
         self.half = {i: self.mutual(i, max(1, round(k1 / 2))) for i in self.images}
         rows = np.zeros((len(vectors), len(vectors)))
         for i in self.images:
@@ -86,8 +86,8 @@ class PlainScale:
                 found |= self.half[j]
         return found
 
-    def indices(self, similarities: np.ndarray) -> np.ndarray:
-        order = sorted(self.images, key=lambda j: (-similarities[j], j))
+    def indices(self, similarities: np.ndarray, order: list[int] | None = None) -> np.ndarray:
+        order = order or sorted(self.images, key=lambda j: (-similarities[j], j))
         mutual = set()
         for j in order[: self.k1]:
             last = self.ids[j, self.k1 - 1]

@@ -12,13 +12,18 @@ import numpy as np
 from rrtool.artifacts import OutputFile, Ranking, open_artifact, require_equal, require_same_names
 from rrtool.core.diffusion.reciprocal import ReciprocalEncoder
 from rrtool.core.retrieval.ranking import top_rows
-from rrtool.errors import ArtifactError, UsageError
+from rrtool.errors import ArtifactError
 from rrtool.progress import Progress
 from rrtool.stages.amount import Amount, parts_of
 from rrtool.stages.diffusion.reciprocal.rerank_reciprocal import reciprocal_options
+from rrtool.stages.diffusion.reciprocal.rerank_regions import BY_REGIONS
 from rrtool.stages.driver import Datasets, Wanted, as_inputs, fill, make
 from rrtool.stages.matching.options import RerankOptions
-from rrtool.stages.matching.rerank_descriptors import publish_reordered
+from rrtool.stages.matching.rerank_descriptors import (
+    ordering_of,
+    publish_reordered,
+    require_plain,
+)
 
 _COMPARED = ("method", "described_by", "network", "pool", "whitening", "max_size", "scales")
 
@@ -62,13 +67,9 @@ def _check(ranking: Ranking, lists: Ranking) -> None:
     names = ranking.database_names
     for others in (lists.database_names, lists.query_names):
         require_same_names(names, ranking.path, others, lists.path)
+    for each in (ranking, lists):
+        require_plain(each, "global", "R-Match", f"R-Match + {BY_REGIONS}")
     first, second = ranking.extra["description"], lists.extra["description"]
-    for each, description in ((ranking, first), (lists, second)):
-        if description.get("method") not in ("global", "R-Match"):
-            raise UsageError(
-                "what else has ordered this ranking would be lost", where=each.path,
-                expected="a plain ranking from search", found=description.get("method"),
-            )  # fmt: skip
     for key in _COMPARED:
         require_equal(key, ranking, first.get(key), lists, second.get(key))
 
@@ -79,7 +80,7 @@ def _neighbors(lists: Ranking, k: int) -> tuple[np.ndarray, np.ndarray]:
     Raises:
         ArtifactError: the rankings are shorter.
     """
-    ids, similarities = lists.ids, lists.similarities
+    ids, similarities = lists.ids, lists.read(ordering_of(lists))
     n_images, n_usable = len(ids), int((ids >= 0).any(axis=1).sum())
     if ids.shape[1] < min(k + 1, n_usable):
         raise ArtifactError(
@@ -102,25 +103,28 @@ def _rerank(
     progress: Progress,
 ) -> None:
     n_queries, n_entries = ranking.lengths["q"], ranking.lengths["L"]
+    ordering = ordering_of(ranking)
     n_images, n_boxes = ranking.lengths["n"], ranking.lengths.get("b", 0)
 
     def rows_of(rows: range) -> Datasets:
         block = slice(rows.start, rows.stop)
-        listed, given = ranking.read(Ranking.ids, block), ranking.read(Ranking.similarities, block)
+        listed, given = ranking.read(Ranking.ids, block), ranking.read(ordering, block)
+        own_similarities = ranking.read(Ranking.similarities, block)
         given_boxes = ranking.read(Ranking.hit_boxes, block) if n_boxes else None
         ids = np.full((len(rows), n_entries), -1, np.int32)
         similarities = np.full((len(rows), n_entries), -np.inf, np.float32)
         scores, boxes = similarities.copy(), np.zeros((len(rows), n_boxes, 4), np.float32)
         for place, own in enumerate(listed):
-            alike = np.full(n_images, -np.inf, np.float32)
+            alike, of_descriptors = np.full((2, n_images), -np.inf, np.float32)
             alike[own[own >= 0]] = given[place][own >= 0]
+            of_descriptors[own[own >= 0]] = own_similarities[place][own >= 0]
             if not np.isfinite(alike).any():
                 continue
             scored = encoder.rank_scores(alike)
             found = top_rows(scored, n_entries)
             n = len(found)
             ids[place, :n], similarities[place, :n], scores[place, :n] = (
-                found, alike[found], scored[found],
+                found, of_descriptors[found], scored[found],
             )  # fmt: skip
             if given_boxes is not None:
                 of_image = np.zeros((n_images, 4), np.float32)

@@ -8,6 +8,7 @@ import numpy as np
 from rrtool.artifacts import Artifact, Features, Graph, OutputFile, Ranking
 from rrtool.core.diffusion.knn import KnnOptions
 from rrtool.core.diffusion.reciprocal import (
+    MIXTURE,
     ReciprocalEncoder,
     ReciprocalOptions,
     default_k1,
@@ -79,8 +80,13 @@ def _amount(database: Features, queries: Features, chosen: ReciprocalOptions) ->
     return Amount(n_queries, "queries", n * (4 * d + lists), parts_of(n_queries))
 
 
-def reciprocal_options(options: RerankOptions, database: Artifact) -> ReciprocalOptions:
+def reciprocal_options(
+    options: RerankOptions, database: Artifact, mixture: float = MIXTURE
+) -> ReciprocalOptions:
     """What is asked for, or fits the number of images of the database.
+
+    Args:
+        mixture: where none is asked for.
 
     Raises:
         OptionError: it has fewer images.
@@ -93,7 +99,8 @@ def reciprocal_options(options: RerankOptions, database: Artifact) -> Reciprocal
             "bad --k1: there are not that many other images", option="k1", where=database.path,
             expected=f"at most {most}", found=max(k1),
         )  # fmt: skip
-    return ReciprocalOptions(tuple(sorted(set(k1))), options.k2, options.mixture)
+    mixture = mixture if options.mixture is None else options.mixture
+    return ReciprocalOptions(tuple(sorted(set(k1))), options.k2, mixture)
 
 
 def _graph_for(inputs: RerankInputs, chosen: ReciprocalOptions) -> Graph | None:
