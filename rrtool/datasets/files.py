@@ -1,15 +1,14 @@
 """The files of a standard data set: finding them, and telling what is wrong with them."""
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from rrtool.artifacts import InputRecord
+from rrtool.artifacts.digests import digest_of_file
 from rrtool.artifacts.provenance import image_input
 from rrtool.errors import UsageError
-from rrtool.images.listing import file_signatures
 
 
 def find_file(folders: Sequence[Path], names: Sequence[str]) -> Path | None:
@@ -60,6 +59,15 @@ def require_as_many(n_images: int, n_labels: int, path: Path) -> None:
 
 
 def record_of(source: str, paths: Iterable[Path]) -> InputRecord:
-    """The record of the files as an input; stands for names, sizes and times of change."""
-    files = [os.fspath(path) for path in paths]
-    return image_input(source, [os.path.basename(name) for name in files], file_signatures(files))
+    """The record of the files as an input; stands for their names and contents, not their times.
+
+    Raises:
+        UsageError: one cannot be read.
+    """
+    told = []
+    for path in paths:
+        try:
+            told.append(f"{path.name} {digest_of_file(path)}")
+        except OSError as error:
+            raise UsageError("cannot read the file", where=path, found=error.strerror) from None
+    return image_input(source, told, [(0, 0)] * len(told))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gzip
+import os
+import shutil
 
 import numpy as np
 import pytest
@@ -41,6 +43,19 @@ def test_load_dataset_without_test_files_has_no_test_images(tmp_path):
     dataset = load_dataset(f"mnist:{tmp_path / 'm'}")
     assert dataset.test_images.shape == (0, 28, 28, 1)
     assert dataset.test_labels.shape == (0,)
+
+
+def test_data_set_is_known_by_its_contents_not_by_its_times(tmp_path):
+    images, labels = images_and_labels(4, (28, 28, 1))
+    write_mnist(tmp_path / "m", "train", images, labels)
+    shutil.copytree(tmp_path / "m", tmp_path / "copy", copy_function=shutil.copyfile)
+    for path in (tmp_path / "copy").iterdir():
+        os.utime(path, (7, 7))
+    write_mnist(tmp_path / "other", "train", images, (labels + 1) % 10)
+    digest, copied, other = (
+        load_dataset(f"mnist:{tmp_path / name}").inputs[0].digest for name in ("m", "copy", "other")
+    )
+    assert digest == copied != other
 
 
 def _broken(kind: str) -> bytes:
