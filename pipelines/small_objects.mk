@@ -21,8 +21,8 @@ ZOOM ?= 160
 SCALES ?=
 # Of whole photos. Empty: the network's own.
 WHOLE_SCALES ?=
-# A whitening learnt elsewhere; by default descriptors are centred, on the mean of the collection.
-WHITENING ?= $(OUT)/center.h5
+# A whitening learnt elsewhere; by default descriptors are centred, on the mean of the collection's.
+WHITENING ?=
 # Neighbours that the encoding asks for, and one for the photo itself; and the similarity's own share
 # of the score. Empty: 0.3, of regions 0.1.
 TOP ?= 21
@@ -56,14 +56,17 @@ $(OUT)/match-database.h5: $(PHOTOS) | $(OUT)
 $(OUT)/match-queries.h5: $(QUERIES) $(BOXES) | $(OUT)
 	$(call EXTRACT,$(QUERY),$(REGION_SCALES)) --regions $(REGIONS) $(ZOOMED)
 
-$(OUT)/center.h5: $(OUT)/whole-database.h5
+KINDS = whole match
+$(KINDS:%=$(OUT)/%-center.h5): %-center.h5: %-database.h5
 	$(RUN) whiten fit $< --method center -o $@ --overwrite
 
-KINDS = whole match
-$(foreach side,database queries,$(KINDS:%=$(OUT)/%-$(side)-whitened.h5)): %-whitened.h5: %.h5 \
-  $(WHITENING) $(KINDS:%=$(OUT)/%-database.h5)
-	$(RUN) whiten apply $< $(WHITENING) -o $@ --overwrite \
-	  --center $(OUT)/$(firstword $(subst -, ,$(notdir $<)))-database.h5
+WHITEN = $(RUN) whiten apply $< $(word 2,$+) --center $(lastword $+) -o $@ --overwrite
+$(KINDS:%=$(OUT)/%-queries-whitened.h5): %-queries-whitened.h5: %-queries.h5 \
+  $(or $(WHITENING),%-center.h5) %-database.h5
+	$(WHITEN)
+$(KINDS:%=$(OUT)/%-database-whitened.h5): %-database-whitened.h5: %-database.h5 \
+  $(or $(WHITENING),%-center.h5) %-database.h5
+	$(WHITEN)
 
 $(KINDS:%=$(OUT)/%.h5): %.h5: %-queries-whitened.h5 %-database-whitened.h5
 	$(RUN) search $^ -o $@ --overwrite

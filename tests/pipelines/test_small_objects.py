@@ -21,7 +21,7 @@ def test_small_objects_pipeline_ranks_by_regions_and_by_whole_photos(tmp_path: P
     boxes = "a_0.png,0,0,60,60\nb_1.png,8,5,68,65\n"
     (tmp_path / "queries.csv").write_text(f"name,x0,y0,x1,y1\n{boxes}")
     arguments = ("PHOTOS=photos", "GROUPS=prefix:(.)_", "BOXES=queries.csv", "ZOOM=64", "TOP=6")
-    table = make(tmp_path, "small_objects.mk", *arguments, "WHOLE_SCALES=1")
+    table = make(tmp_path, "small_objects.mk", *arguments)
     for name in ("whole", "whole-r", "match", "match-r", "regions", "regions-r"):
         assert f"out/{name}.h5" in table
     assert "R-Match + reciprocal regions + reciprocal" in table

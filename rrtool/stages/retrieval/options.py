@@ -161,7 +161,9 @@ class WhitenFitOptions(OutputOptions):
     COMMAND: ClassVar = Command(
         "whiten fit", "rrtool.stages.retrieval.whiten_fit", "§5.3.5, eq. 5.11–5.12"
     )
-    features: str = argument("Features that are not whitened.")
+    features: str = argument(
+        "Features that are not whitened, or regions, for a method that needs no matches."
+    )
     groups: str | None = option(
         None,
         "Which images match: those of one label, by prefix:REGEX, folder, or a CSV name,label.",

@@ -6,7 +6,7 @@ from typing import Any, cast
 import numpy as np
 
 from rrtool import ground_truth as ground_truths
-from rrtool.artifacts import Features, OutputFile, Whitening, open_artifact, source_input
+from rrtool.artifacts import OutputFile, Regions, Whitening, source_input
 from rrtool.core.retrieval.whitening import (
     LearnedWhitening,
     PairCovariance,
@@ -22,7 +22,12 @@ from rrtool.ground_truth.names import first_few, rows_of_entries
 from rrtool.progress import Progress
 from rrtool.stages.amount import Amount
 from rrtool.stages.driver import as_inputs, make
-from rrtool.stages.retrieval.descriptors import DESCRIPTION, read_usable
+from rrtool.stages.retrieval.descriptors import (
+    DESCRIPTION,
+    Described,
+    open_described,
+    read_descriptors,
+)
 from rrtool.stages.retrieval.options import WhitenFitOptions
 from rrtool.stages.retrieval.whitening import require_unwhitened, whitening_columns
 from rrtool.tables import read_table
@@ -37,8 +42,9 @@ def run(options: WhitenFitOptions, progress: Progress) -> Path:
         RrtoolError: the features are whitened or do not vary; there are no matching images, or
             they are not among the features; ``--dim`` is more than the features have.
     """
-    with open_artifact(options.features, Features) as features:
+    with open_described(options.features) as features:
         require_unwhitened(features)
+        _require_images(features, options)
         _require_dim(options.dim, features.lengths["d"], features.path)
         matching = _read_matching(options, features.names, progress)
 
@@ -59,10 +65,19 @@ def run(options: WhitenFitOptions, progress: Progress) -> Path:
         )  # fmt: skip
 
 
-def _amount(features: Features) -> Amount:
+def _amount(features: Described) -> Amount:
     """The descriptors twice, and some matrices of their dimensions."""
     n, d = features.lengths["n"], features.lengths["d"]
-    return Amount(n, "images", 8 * n * d + 40 * d * d)
+    return Amount(n, "images", 8 * features.lengths.get("r", n) * d + 40 * d * d)
+
+
+def _require_images(features: Described, options: WhitenFitOptions) -> None:
+    """What is told of images says nothing of their regions."""
+    if isinstance(features, Regions) and options.method == "supervised":
+        raise UsageError(
+            "images match, not their regions", where=features.path, expected="features",
+            found="regions", todo="use --method pca or center, or features of whole images",
+        )  # fmt: skip
 
 
 def _require_dim(dim: int | None, limit: int, path: str) -> None:
@@ -115,12 +130,12 @@ def _read_pairs(path: Path, names: list[str]) -> np.ndarray:
 
 
 def _learn(
-    features: Features, options: WhitenFitOptions, matching: np.ndarray | None, progress: Progress
+    features: Described, options: WhitenFitOptions, matching: np.ndarray | None, progress: Progress
 ) -> tuple[LearnedWhitening, dict[str, Any]]:
     """The whitening, and what it was learnt from."""
-    vectors, usable = read_usable(features, progress)
-    usable &= vectors.any(axis=1)
-    descriptors = vectors[usable]
+    found = read_descriptors(features, progress)
+    usable = found.usable & found.vectors.any(axis=1)
+    descriptors = found.vectors[usable]
     facts: dict[str, Any] = {"method": options.method, "n_images": len(descriptors)}
     if options.method == "center":
         learned = fit_mean(descriptors)
@@ -155,7 +170,7 @@ def _learn_supervised(
 
 
 def _check_rank(
-    learned: LearnedWhitening, features: Features, dim: int | None, progress: Progress
+    learned: LearnedWhitening, features: Described, dim: int | None, progress: Progress
 ) -> None:
     """Say what of the features it covers.
 

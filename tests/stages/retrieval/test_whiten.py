@@ -23,7 +23,7 @@ from rrtool.core.retrieval.whitening import (
 from rrtool.networks import load_network
 from rrtool.stages.retrieval import whiten_fit
 from rrtool.stages.retrieval.whitening import whitening_columns
-from tests.stages.made_features import write_features
+from tests.stages.made_features import write_features, write_regions
 from tests.tiny import CPU, assert_done, assert_fails, digest_of, make_pictures, rrtool
 
 NAMES = [f"{label}/{view}.jpg" for label in "abcdefgh" for view in range(5)]
@@ -156,6 +156,24 @@ def test_whiten_fit_pca(features: Path) -> None:
     with open_any(path) as whitening:
         assert whitening.extra["method"] == "pca"
         assert "n_pairs" not in whitening.extra
+
+
+def test_whiten_fit_learns_from_regions_what_needs_no_matches(tmp_path: Path) -> None:
+    regions = write_regions(tmp_path / "r.h5", descriptors(1), [3, 0, 7, 30])
+    path = fitted(regions, "--method", "center")
+    assert_done(rrtool("whiten", "apply", regions, path, "-o", tmp_path / "rw.h5"))
+    with open_any(path) as whitening, open_any(tmp_path / "rw.h5") as whitened:
+        mean = descriptors(1).mean(axis=0)
+        np.testing.assert_allclose(whitening.mean, mean, atol=1e-6)
+        np.testing.assert_allclose(
+            whitened.descriptors, l2_normalize(descriptors(1) - mean), atol=1e-5
+        )
+    path = fitted(regions, "--method", "pca", output="pca.h5")
+    np.testing.assert_allclose(
+        projection_of(path), fit_pca(descriptors(1)).projection, rtol=1e-6, atol=1e-6
+    )
+    result = fit(regions, "--groups", "prefix:(.)", output="x.h5")
+    assert_fails(result, 2, "images match, not their regions")
 
 
 def test_whiten_apply_centres_on_the_database(features: Path) -> None:
@@ -457,7 +475,7 @@ def test_whiten_export_and_apply_equal_extract_with_the_checkpoint(
         options = ("--whitening", whitening, "-o", tmp_path / name)
         assert_done(rrtool("extract", images, *network, *options))
     assert_done(export(checkpoint, tmp_path / "w.h5", "--set", f"sfm/{form}"))
-    assert_done(apply(tmp_path / "raw.h5", tmp_path / "w.h5"))
+    assert_done(apply(tmp_path / "raw.h5", tmp_path / "rw.h5"))
     with (
         open_any(tmp_path / "expected.h5") as expected,
         open_any(tmp_path / "g.h5") as found,
@@ -477,7 +495,7 @@ def test_whiten_export_dry_run_writes_nothing(checkpoint: Path, tmp_path: Path) 
 
 
 def test_whiten_export_chooses_the_set(checkpoint: Path, tmp_path: Path) -> None:
-    assert_done(export(checkpoint, tmp_path / "w.h5"))
+    assert_done(export(checkpoint, tmp_path / "rw.h5"))
     with open_artifact(tmp_path / "w.h5", Whitening) as whitening:
         assert whitening.extra["set"] == "sfm/ms"
         assert whitening.projection.shape == (16, 512)
