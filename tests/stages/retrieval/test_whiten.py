@@ -475,7 +475,7 @@ def test_whiten_export_and_apply_equal_extract_with_the_checkpoint(
         options = ("--whitening", whitening, "-o", tmp_path / name)
         assert_done(rrtool("extract", images, *network, *options))
     assert_done(export(checkpoint, tmp_path / "w.h5", "--set", f"sfm/{form}"))
-    assert_done(apply(tmp_path / "raw.h5", tmp_path / "rw.h5"))
+    assert_done(apply(tmp_path / "raw.h5", tmp_path / "w.h5"))
     with (
         open_any(tmp_path / "expected.h5") as expected,
         open_any(tmp_path / "g.h5") as found,
@@ -495,7 +495,7 @@ def test_whiten_export_dry_run_writes_nothing(checkpoint: Path, tmp_path: Path) 
 
 
 def test_whiten_export_chooses_the_set(checkpoint: Path, tmp_path: Path) -> None:
-    assert_done(export(checkpoint, tmp_path / "rw.h5"))
+    assert_done(export(checkpoint, tmp_path / "w.h5"))
     with open_artifact(tmp_path / "w.h5", Whitening) as whitening:
         assert whitening.extra["set"] == "sfm/ms"
         assert whitening.projection.shape == (16, 512)
