@@ -14,13 +14,14 @@ from rrtool.artifacts.kinds.objects import Objects
 from rrtool.artifacts.kinds.offline_diffusion import OfflineDiffusion
 from rrtool.artifacts.kinds.ranking import Hit, Ranking
 from rrtool.artifacts.kinds.regions import Regions, Saliency, Salient
+from rrtool.artifacts.kinds.tuples import Tuples
 from rrtool.artifacts.kinds.whitening import Whitening
 from rrtool.artifacts.reader import Artifact, open_artifact
 
 KINDS: tuple[type[Artifact], ...] = (
     Features, ActivationMaps, LocalFeaturesFile, Regions, Saliency, Objects, Whitening, Graph,
     GraphShare, Centrality, OfflineDiffusion, Ranking, Evaluation, AlState, AlPretraining,
-    AlAgreement,
+    AlAgreement, Tuples,
 )  # fmt: skip
 
 
