@@ -16,6 +16,7 @@ from rrtool.stages.learning import options as learning
 from rrtool.stages.matching import options as matching
 from rrtool.stages.reports import options as reports
 from rrtool.stages.retrieval import options as retrieval
+from rrtool.stages.training import mine_options as mining
 
 GROUPS: Mapping[str, tuple[type[Options], ...]] = {
     "Keep a collection": (
@@ -50,6 +51,7 @@ GROUPS: Mapping[str, tuple[type[Options], ...]] = {
         learning.AlAgreeOptions,
         learning.PredictOptions,
     ),
+    "Train a network": (mining.MineOptions,),
     "See what came out": (
         evaluation.EvaluateOptions,
         reports.ReportOptions,

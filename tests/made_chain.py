@@ -52,6 +52,7 @@ COMMANDS: dict[str, tuple[str, ...]] = {
     "diffuse prepare": ("--prepare", "--graph", "g.h5", "--database", "f.h5", "-o", "p.h5"),
     "diffuse offline": ("--offline", "p.h5", "--graph", "g.h5", "--queries", "f.h5",
                         "--database", "f.h5", "-o", "so.h5"),
+    "mine": ("f.h5", "--groups", GROUPS, "-o", "t.h5"),
     "saliency fs": ("images", "-o", "fr.h5", *_NETWORK, "--features", "ff.h5", "--keep-maps"),
     "build-graph regions": ("fr.h5", "--k", "2", "-o", "rg.h5"),
     "centrality": ("rg.h5", "--measure", "katz", "-o", "c.h5"),

@@ -73,7 +73,11 @@ OTHERWISE = {("diffuse", "prepare"), ("rerank", "method"), ("saliency fs", "keep
     (command, "upsample") for command in ("extract", "detect-local", "saliency fs")
 }
 # The checkpoint carries no whitening; maps stand in for a network; digits have their own size.
-WITHOUT_EFFECT = {("extract", "whitening"), ("al-pretrain", "image_size")} | {
+WITHOUT_EFFECT = {
+    ("extract", "whitening"),
+    ("al-pretrain", "image_size"),
+    *(("mine", key) for key in ("chance", "alike", "seed")),  # labels leave nothing to choose
+} | {
     ("saliency os", key)
     for key in ("network", "weights", "seed", "upsample", "max_size", "max_pixels", "scales")
 }

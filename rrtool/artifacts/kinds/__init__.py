@@ -3,10 +3,9 @@
 from pathlib import Path
 
 from rrtool.artifacts.kinds.activation_maps import ActivationMaps
-from rrtool.artifacts.kinds.centrality import Centrality
 from rrtool.artifacts.kinds.evaluation import Evaluation
 from rrtool.artifacts.kinds.features import Features
-from rrtool.artifacts.kinds.graph import Graph, GraphShare
+from rrtool.artifacts.kinds.graph import Centrality, Graph, GraphShare
 from rrtool.artifacts.kinds.images import OverImages
 from rrtool.artifacts.kinds.learning import AlAgreement, AlPretraining, AlState
 from rrtool.artifacts.kinds.local_features import LocalFeaturesFile

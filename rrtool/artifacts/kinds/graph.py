@@ -1,4 +1,4 @@
-"""Graphs of nearest neighbours."""
+"""Graphs of nearest neighbours, and the centrality of their vertices."""
 
 from __future__ import annotations
 
@@ -89,6 +89,16 @@ class Graph(Artifact):
         if not np.array_equal(np.sort(order), np.arange(len(order))):
             raise self.damaged("an ordering that has not every vertex once")
         return order
+
+
+class Centrality(Artifact):
+    """How significant each vertex of a graph is, from ``centrality``."""
+
+    KIND = "centrality"
+    FACTS = {"measure": str, "vertices": str}
+    names = Texts("n", "of the images")
+    centrality = Column("float32", "v", "mean 1 over good vertices; failed ones 0", positive=True)
+    status = Column("uint8", "v", "as in the graph")
 
 
 class GraphShare(Artifact):

@@ -86,6 +86,14 @@ class Pairs:
         found = np.append(values, np.zeros(1, values.dtype))[places]
         return np.where(keys >= 0, found, np.zeros(1, values.dtype))
 
+    def gathered(self, values: np.ndarray, neighbor_ids: np.ndarray) -> np.ndarray:
+        """Of each pair the largest value that a list ``(n, k)`` has for it, ``(m,)``."""
+        keys = _keys_of(neighbor_ids)
+        found = np.zeros(len(self), dtype=values.dtype)
+        is_there = keys >= 0
+        np.maximum.at(found, np.searchsorted(self.keys, keys[is_there]), values[is_there])
+        return found
+
 
 def _keys_of(neighbor_ids: np.ndarray) -> np.ndarray:
     """Of each neighbour the key of its pair, ``(n, k)`` int64; −1 where there is none."""

@@ -14,7 +14,7 @@ from rrtool.stages.matching.pairs import PairMatcher
 from rrtool.stages.retrieval.descriptors import Described
 
 # Of photos that do not list each other: what they share is chance, but for a few.
-_CHANCE_PAIRS, _FEWEST_DRAWN = 1000, 20
+_CHANCE_PAIRS, FEWEST_DRAWN = 1000, 20
 _PAIRS_PER_PART, _MOST_PARTS = 4096, 1000
 
 
@@ -46,7 +46,7 @@ def verify(
     vertices = np.flatnonzero((lists.neighbor_ids >= 0).any(axis=1))
     others = pairs.others(vertices, _CHANCE_PAIRS, seed)
     ends = np.concatenate([pairs.ends, others.ends])
-    n_inliers = _counted(output, lists.n_parts, ends, matcher, progress)
+    n_inliers, _ = counted(output, lists.n_parts, ends, matcher, progress, label="build-graph")
     listed, drawn = np.split(n_inliers, [len(pairs)])
     chance = chance_of(listed, drawn)
     counts = pairs.spread(listed, lists.neighbor_ids)
@@ -54,7 +54,7 @@ def verify(
         lists.neighbor_ids, lists.similarities, counts, chance.level
     )
     n_kept = int((listed > chance.level).sum())
-    if len(pairs) and len(drawn) < _FEWEST_DRAWN:
+    if len(pairs) and len(drawn) < FEWEST_DRAWN:
         progress.message("these are too few photos to tell what matches from chance")
     progress.message(
         f"{n_kept} of {len(pairs)} pairs of neighbours match: more than {chance.level} inliers. "
@@ -64,18 +64,34 @@ def verify(
     return Lists(ids, similarities, n_inliers=counts, facts={"verification": facts})
 
 
-def _counted(
-    output: OutputFile, first: int, pairs: np.ndarray, matcher: PairMatcher, progress: Progress
-) -> np.ndarray:
-    """Inliers of each pair ``(m, 2)``; ``first``: number of the first part that holds some."""
+def counted(
+    output: OutputFile,
+    first: int,
+    pairs: np.ndarray,
+    matcher: PairMatcher,
+    progress: Progress,
+    *,
+    label: str,
+) -> tuple[np.ndarray, int]:
+    """Inliers of pairs, in parts of the output, so that an interrupted run goes on.
+
+    Args:
+        first: number of the first part that holds some.
+        pairs: ``(m, 2)``, see ``PairMatcher.count``.
+        label: of the progress.
+
+    Returns:
+        ``(m,)`` int32, and the number of the part behind them.
+    """
     step = max(_PAIRS_PER_PART, -(-len(pairs) // _MOST_PARTS))
-    counts = [np.zeros(0, dtype=np.int32)]
-    with progress.task("build-graph", len(pairs), "pairs") as advance:
-        for number, rows in enumerate(parts_of(len(pairs), step), start=first):
+    counts, number = [np.zeros(0, dtype=np.int32)], first
+    with progress.task(label, len(pairs), "pairs") as advance:
+        for rows in parts_of(len(pairs), step):
             part = output.read_part(number)
             if part is None:
                 part = Graph.columns(n_inliers=matcher.count(pairs[rows.start : rows.stop]))
                 output.write_part(number, part)
             counts.append(part[Graph.n_inliers.name])
             advance(len(rows))
-    return np.concatenate(counts)
+            number += 1
+    return np.concatenate(counts), number

@@ -116,3 +116,15 @@ def test_verified_lists_keep_what_has_more_inliers_in_its_order() -> None:
         assert ids[row].tolist() == [*lists[row, kept], *[-1] * rest]
         assert values[row].tolist() == [*similarities[row, kept], *[0] * rest]
         assert inliers[row].tolist() == [*counts[row, kept], *[0] * rest]
+
+
+def test_gathered_values_are_the_largest_of_both_lists():
+    lists = np.array([[1, 2], [0, -1], [-1, -1], [0, 1]], np.int32)
+    values = np.array([[5, 3], [4, 9], [9, 9], [2, 7]], np.int32)
+    pairs = Pairs.of_lists(lists)
+    assert pairs.ends.tolist() == [[0, 1], [0, 2], [0, 3], [1, 3]]
+    assert pairs.gathered(values, lists).tolist() == [5, 3, 2, 7]
+    back = pairs.spread(pairs.gathered(values, lists), lists)
+    assert back.tolist() == [[5, 3], [5, 0], [0, 0], [2, 7]]
+    none = np.full((2, 1), -1, np.int32)
+    assert Pairs.of_lists(none).gathered(none, none).shape == (0,)

@@ -1,0 +1,1 @@
+"""What of a collection shows the same thing, from the collection itself."""

@@ -1,0 +1,1 @@
+"""Training a network for retrieval (thesis §4.5)."""
