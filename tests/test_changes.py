@@ -69,9 +69,12 @@ WORDS = {
     ("saliency os", "network"): ("--network", "alexnet"),
 }
 # Changed by leaving a word out, or for a network of its own: see the tests below.
-OTHERWISE = {("diffuse", "prepare"), ("rerank", "method"), ("saliency fs", "keep_maps")} | {
-    (command, "upsample") for command in ("extract", "detect-local", "saliency fs")
-}
+OTHERWISE = {
+    ("diffuse", "prepare"),
+    ("rerank", "method"),
+    ("saliency fs", "keep_maps"),
+    ("import", "split"),
+} | {(command, "upsample") for command in ("extract", "detect-local", "saliency fs")}
 # The checkpoint carries no whitening; maps stand in for a network; digits have their own size.
 WITHOUT_EFFECT = {
     ("extract", "whitening"),

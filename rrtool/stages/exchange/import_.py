@@ -1,4 +1,4 @@
-"""``rrtool import``: descriptors or rankings of another program → features, ranking."""
+"""``rrtool import``: descriptors, rankings or tuples of another program → an artifact."""
 
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from rrtool.artifacts import (
     InputRecord,
     OutputFile,
     Ranking,
+    Tuples,
     file_input,
     skipped_list_path,
     write_skipped_list,
@@ -22,10 +23,12 @@ from rrtool.exchange.numpy_files import read_npy, read_npz
 from rrtool.exchange.parquet import read_parquet
 from rrtool.exchange.ranked import Lists, Ranked
 from rrtool.exchange.ranking_files import read_ranking
+from rrtool.images.collection import collect
 from rrtool.progress import Progress
 from rrtool.stages.amount import Amount
 from rrtool.stages.driver import Wanted, make
-from rrtool.stages.exchange.options import FEATURES, ImportOptions
+from rrtool.stages.exchange.options import FEATURES, TUPLES, ImportOptions
+from rrtool.stages.exchange.tuples import import_tuples
 
 AS_IMPORTED = "as imported"
 # What is not known of descriptors that are not ours, and is no difference between them.
@@ -36,7 +39,7 @@ _DESCRIBED: dict[str, Any] = {
 
 
 def run(options: ImportOptions, progress: Progress) -> Path:
-    """Take in a file of descriptors or of a ranking.
+    """Take in a file of descriptors, of a ranking, or of tuples.
 
     Descriptors become float32 of unit length; those that are not finite or zero keep their row,
     with a reason.
@@ -45,6 +48,8 @@ def run(options: ImportOptions, progress: Progress) -> Path:
         RrtoolError: the file cannot be read, or is not what it should be.
     """
     inputs = [file_input(role.replace("_", "-"), path) for role, path in _files(options)]
+    if options.form == TUPLES:
+        return _import_tuples(options, inputs, progress)
     network = _network(options.network_name, inputs[0])
 
     def work(outputs: list[OutputFile]) -> None:
@@ -56,6 +61,15 @@ def run(options: ImportOptions, progress: Progress) -> Path:
     return make(
         options, wanted, work, progress, amount=lambda outputs: _amount(options),
         inputs=inputs, network=network,
+    )  # fmt: skip
+
+
+def _import_tuples(options: ImportOptions, inputs: list[InputRecord], progress: Progress) -> Path:
+    photos = collect(str(options.images))
+    return make(
+        options, Tuples, lambda outputs: import_tuples(options, photos, outputs[0], progress),
+        progress, amount=lambda outputs: Amount(len(photos), "images", 0),
+        inputs=[*inputs, *photos.inputs],
     )  # fmt: skip
 
 

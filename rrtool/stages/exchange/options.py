@@ -10,6 +10,7 @@ from rrtool.options import (
     OutputOptions,
     OverwriteOptions,
     argument,
+    declarations,
     option,
 )
 
@@ -18,9 +19,11 @@ AUTO = "auto"
 LOCAL_FILES = "/data/local-files/?d="
 FEATURES = ("npy", "npz", "parquet", "hloc")
 RANKINGS = ("csv", "ilias", "ranks", "pairs")
+TUPLES = "sfm"
 # What a suffix stands for where it is features, a ranking, or local features.
 _OF_FEATURES = {".npy": "npy", ".npz": "npz", ".parquet": "parquet", ".h5": "hloc",
                 ".hdf5": "hloc"}  # fmt: skip
+_OF_TUPLES = {".pkl": TUPLES}
 _OF_RANKINGS = {".csv": "csv", ".tsv": "csv", ".json": "ilias", ".txt": "pairs"}
 LABELS = ("csv", "label-studio", "coco", "fiftyone")
 BOXES = ("coco", "yolo", "voc")
@@ -45,7 +48,7 @@ FORMATS = {
 
 @dataclass(frozen=True, kw_only=True)
 class ImportOptions(OutputOptions):
-    """Take in descriptors or rankings that another program made (features, ranking)."""
+    """Take in descriptors, rankings or tuples of other programs (features, ranking, tuples)."""
 
     COMMAND: ClassVar = Command(
         "import", "rrtool.stages.exchange.import_", "§2.5", "docs/formats.md", python="import_"
@@ -54,9 +57,10 @@ class ImportOptions(OutputOptions):
     format: str = option(
         AUTO,
         "What the file is: descriptors as npy, npz, parquet or hloc (its HDF5 of global features), "
-        "or a ranking as csv, ilias (its JSON of similarities), ranks (of the revisited "
-        "benchmarks) or pairs (of hloc); auto goes by the suffix, and takes .npy for descriptors.",
-        choices=(AUTO, *FEATURES, *RANKINGS),
+        "a ranking as csv, ilias (its JSON of similarities), ranks (of the revisited "
+        "benchmarks) or pairs (of hloc), or tuples to train on as sfm (the pickle of SfM120k); "
+        "auto goes by the suffix, and takes .npy for descriptors.",
+        choices=(AUTO, *FEATURES, *RANKINGS, TUPLES),
     )  # fmt: skip
     names: str | None = option(
         None,
@@ -66,6 +70,14 @@ class ImportOptions(OutputOptions):
     )  # fmt: skip
     query_names: str | None = option(
         None, "The same of the queries of a ranking.", role="file", panel="Inputs"
+    )
+    images: str | None = option(
+        None,
+        "Of tuples: the folder of the photos, in whose subfolders they lie as their names say.",
+        role="images", panel="Inputs",
+    )  # fmt: skip
+    split: str = option(
+        "train", "Of tuples: which of the file's.", choices=("train", "val"), panel="Inputs"
     )
     network_name: str | None = option(
         None,
@@ -86,8 +98,22 @@ class ImportOptions(OutputOptions):
             )
         if form in FEATURES and self.query_names is not None:
             raise UsageError("--query-names goes with rankings", found=f"--format {form}")
+        self._check_tuples(form == TUPLES)
         if self.network_name is not None and not self.network_name.strip():
             raise OptionError("bad --network-name: nothing", option="network_name")
+
+    def _check_tuples(self, are_tuples: bool) -> None:
+        if are_tuples and self.images is None:
+            raise UsageError(
+                "tuples are of photos", where=self.source, expected="--images, their folder"
+            )
+        others = ("names", "query_names", "network_name") if are_tuples else ("images", "split")
+        for name in others:
+            if getattr(self, name) != declarations(type(self))[name].default:
+                words = "does not go with" if are_tuples else "goes with"
+                raise OptionError(
+                    f"{self.typed(name)} {words} tuples", option=name, found=getattr(self, name)
+                )
 
     @property
     def form(self) -> str:
@@ -96,10 +122,15 @@ class ImportOptions(OutputOptions):
         Raises:
             OptionError: its suffix does not say so.
         """
-        return resolved_form(self.format, self.source, {**_OF_RANKINGS, **_OF_FEATURES})
+        return resolved_form(
+            self.format, self.source, {**_OF_RANKINGS, **_OF_FEATURES, **_OF_TUPLES}
+        )
 
     def settings(self) -> dict[str, Any]:
-        return {**super().settings(), "format": self.form}
+        found = {**super().settings(), "format": self.form}
+        if self.form != TUPLES:
+            del found["split"]
+        return found
 
 
 @dataclass(frozen=True, kw_only=True)

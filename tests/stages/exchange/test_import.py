@@ -213,7 +213,7 @@ BAD = {
     "pipe": ("x.h5", os.mkfifo, "a pipe, a socket or a device"),
     "folder": ("x.npz", os.mkdir, "Is a directory"),
     "missing": ("x.npz", lambda p: None, "No such file"),
-    "suffix": ("x.pkl", lambda p: p.write_bytes(b""), "the suffix does not tell the format"),
+    "suffix": ("x.bin", lambda p: p.write_bytes(b""), "the suffix does not tell the format"),
     "similarities": ("x.json", lambda p: write_json(p, {"q": ["a"]}), "as ILIAS has them"),
     "no number": ("x.json", lambda p: write_json(p, {"q": {"a": "1"}}), "no similarity"),
     "NaN": ("x.json", lambda p: p.write_text('{"q": {"a": NaN}}'), "no similarity"),
