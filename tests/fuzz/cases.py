@@ -51,7 +51,7 @@ _CHEAP = (
     "inspect verify", "report states", "report figures", "export objects", "predict",
 )  # fmt: skip
 _DATASETS = ("mnist", "cifar10", "cifar10bin", "cifar100", "svhn")
-_TRUTHS = ("gnd_rev.pkl", "gnd_instre.pkl", "gnd_classic.pkl")
+_TRUTHS = ("gnd_rev.pkl", "gnd_instre.pkl", "gnd_classic.pkl", "tuples.pkl")
 # Formats with checksums of their own.
 _TELLING = (".h5", ".pth", ".gz")
 # Calls whose inputs change in a way that takes long for what it shows are left to fewer cases.

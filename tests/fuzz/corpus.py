@@ -123,6 +123,7 @@ MORE: dict[str, tuple[str, ...]] = {
     "import ilias": ("own.json", "-o", "x.h5"),
     "import csv": ("own.csv", "--names", "names.txt", "-o", "x.h5"),
     "import pairs": ("own.txt", "-o", "x.h5"),
+    "import tuples": ("tuples.pkl", "--images", "sfm", "-o", "x.h5"),
     "import ranks": ("ranks.npy", "--format", "ranks", "--names", "names.txt", "--query-names",
                      "names.txt", "-o", "x.h5"),
     "export npz": ("f.h5", "-o", "x.npz"),

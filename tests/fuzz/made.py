@@ -67,6 +67,25 @@ def _pickled(kind: str) -> Callable[[Path], object]:
     return lambda path: path.write_bytes(pickle.dumps(_truth(kind), protocol=2))
 
 
+_CIDS = [f"{name[0]}{i}{'0ab'[i % 3]}0c{i}" for i, name in enumerate(NAMES)]
+
+
+def _tuple_photos(folder: Path) -> None:
+    """Where a tuple file looks for its photos."""
+    make_pictures(folder / "made", len(_CIDS))
+    for source, cid in zip(sorted((folder / "made").iterdir()), _CIDS, strict=True):
+        target = folder / cid[-2:] / cid[-4:-2] / cid[-6:-4] / cid
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source.rename(target)
+    (folder / "made").rmdir()
+
+
+def _tuples(path: Path) -> None:
+    split = {"cids": _CIDS, "cluster": [i % 2 for i in range(6)], "qidxs": [0, 1, 4],
+             "pidxs": [2, 3, 0], "bbxs": [[1.0, 2.0, 30.0, 40.0]] * 6}  # fmt: skip
+    path.write_bytes(pickle.dumps({"train": split, "val": split}, protocol=2))
+
+
 def _matlab(kind: str) -> Callable[[Path], object]:
     def make(path: Path) -> None:
         content = _truth(kind)
@@ -251,6 +270,8 @@ MAKERS: dict[str, Callable[[Path], object]] = {
     "gnd_instre.pkl": _pickled("instre"),
     "gnd_instre.mat": _matlab("instre"),
     "gnd_classic.pkl": _pickled("classic"),
+    "sfm": _tuple_photos,
+    "tuples.pkl": _tuples,
     "oxford": _oxford,
     "mnist": _mnist,
     "cifar10": _cifar10,

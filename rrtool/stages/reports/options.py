@@ -22,8 +22,8 @@ class ReportOptions(Options):
         quick=False,
     )  # fmt: skip
     artifacts: tuple[str, ...] = argument(
-        "A ranking, best from rerank; saliency or objects; an al-agreement; al-states of any runs; "
-        "or, for --figures, artifacts of one collection."
+        "A ranking, best from rerank; saliency or objects; mined tuples; an al-agreement; "
+        "al-states of any runs; or, for --figures, artifacts of one collection."
     )
     output: str = option(
         MISSING, "The HTML page to write.",
@@ -35,8 +35,8 @@ class ReportOptions(Options):
     )  # fmt: skip
     images: str | None = option(
         None,
-        "The images of a ranking's database, or of saliency or objects: a folder or a list, as for "
-        "extract.",
+        "The images of a ranking's database, or of saliency, objects or tuples: a folder or a "
+        "list, as for extract.",
         role="images", panel="Images",
     )  # fmt: skip
     query_images: str | None = option(

@@ -11,11 +11,13 @@ from rrtool.artifacts import (
     Objects,
     Ranking,
     Saliency,
+    Tuples,
     open_artifact,
 )
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.stages.reports import report_agreement, report_learning, report_ranking, report_saliency
+from rrtool.stages.reports.mined import report_tuples
 from rrtool.stages.reports.options import ReportOptions
 from rrtool.stages.reports.text_output import checked_page
 
@@ -25,6 +27,7 @@ _WRITERS = {
     Objects: report_saliency.write,
     AlState: report_learning.write,
     AlAgreement: report_agreement.write,
+    Tuples: report_tuples.write,
 }
 # Options that pages of some kinds take: these kinds, in words and by name.
 _TAKEN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -33,7 +36,7 @@ _TAKEN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
         ("a ranking", ("ranking",)),
     ),
     **dict.fromkeys(("objects", "regions", "boxes"), ("saliency", ("saliency",))),
-    "images": ("rankings and saliency", ("ranking", "saliency", "objects")),
+    "images": ("rankings, saliency and tuples", ("ranking", "saliency", "objects", "tuples")),
 }
 _TAKEN_BY_FIGURES = {"images", "ground_truth", "boxes"}
 
@@ -52,7 +55,7 @@ class Page:
 
 
 def run(options: ReportOptions, progress: Progress) -> Page:
-    """Show a ranking, saliency, objects, learning curves, an agreement, or figures as a page.
+    """Show a ranking, saliency, objects, learning curves, tuples, or figures as a page.
 
     A page of an earlier run is replaced.
 

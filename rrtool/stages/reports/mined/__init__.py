@@ -1,0 +1,1 @@
+"""What was mined of a collection, as a page."""
