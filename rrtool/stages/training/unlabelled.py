@@ -65,7 +65,7 @@ class Unlabelled:
         """What shows the same thing; counts of inliers are kept in parts of the output.
 
         Raises:
-            WorkFailed: no two photos match.
+            WorkFailed: no two photos match, or all are of one group.
             ArtifactError: the artifacts are damaged.
         """
         output.missing_parts(0)  # those of an interrupted run serve again
@@ -90,6 +90,9 @@ class Unlabelled:
             **vars(chance),
         }  # fmt: skip
         self._tell(facts, progress)
+        if not (groups[groups >= 0] > 0).any():
+            what = "all photos are in one group: there are no negatives"
+            raise WorkFailed(what, where=self.graph.path, todo="give labels (--groups)")
         return Mined(groups, _columns(found, descriptors), {"mined": facts})
 
     def _listed(
@@ -98,7 +101,8 @@ class Unlabelled:
         """Inliers of each pair of neighbours, what is chance, and how many parts hold counts."""
         if self.matcher is None:
             known = self.graph.extra.get("verification", {})
-            chance = Chance(int(known.get("level", 0)), float(known.get("share", 1)))
+            self.graph.attributes.require("extra", known, {"level": int, "share": (int, float)})
+            chance = Chance(known["level"], known["share"])
             return listed.gathered(self.graph.n_inliers, self.graph.neighbor_ids), chance, 0
         vertices = np.flatnonzero(self.graph.status == 0)
         others = listed.others(vertices, _CHANCE_PAIRS, self.options.seed).ends

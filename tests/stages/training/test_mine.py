@@ -15,6 +15,7 @@ from rrtool.core.matching.spatial_matching import MatchingOptions, match
 from rrtool.errors import ArtifactError, OptionError, RrtoolError, UsageError, WorkFailed
 from rrtool.stages.diffusion import verify_graph
 from rrtool.stages.matching.pairs import PairMatcher
+from rrtool.stages.training import unlabelled
 from tests.core.diffusion.test_graph import unit_vectors
 from tests.stages.made_features import write_features
 from tests.stages.made_local import NONE, made_object, read_local, seen, write_local
@@ -277,6 +278,33 @@ def test_photos_of_which_no_two_match_are_told(made: Path, tmp_path: Path, n: in
     with pytest.raises(WorkFailed, match="there is nothing to learn from"):
         mine(other, tmp_path / "t.h5")
     assert not (tmp_path / "t.h5").exists()
+
+
+def test_photos_that_are_all_of_one_group_are_told(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        unlabelled, "joined_groups", lambda labels, links: np.zeros(len(labels), np.int32)
+    )
+    with pytest.raises(WorkFailed, match="there are no negatives"):
+        mine(made, tmp_path / "t.h5")
+
+
+@pytest.mark.parametrize("known", [None, [], {}, {"level": "x", "share": 1.0}, {"level": 3}])
+def test_a_verified_graph_that_does_not_say_its_level_is_refused(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, known: object
+) -> None:
+    with open_artifact(made / "verified.h5", Graph) as graph:
+        changed = {**graph.extra, "verification": known}
+    opened = Graph.__init__
+
+    def init(self: Graph, *arguments: object) -> None:
+        opened(self, *arguments)
+        self.extra = changed
+
+    monkeypatch.setattr(Graph, "__init__", init)
+    with pytest.raises(ArtifactError, match="damaged"):
+        mine(made, tmp_path / "t.h5", graph=made / "verified.h5", local=None)
 
 
 def test_where_the_photos_are_is_taken_over_from_the_features(
