@@ -1,1 +1,1 @@
-"""Training of a network on few labels, on pseudo-labels, or on none (thesis ch. 3)."""
+"""Training of networks: on few labels, pseudo-labels or none (thesis ch. 3), for retrieval."""
