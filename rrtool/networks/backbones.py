@@ -150,6 +150,11 @@ def _torchvision_names(backbone: nn.Module, model: nn.Module) -> Names:
     return names
 
 
+def names_in_file(backbone: nn.Module, name: str) -> Names:
+    """torchvision's name of each tensor that a backbone needs."""
+    return _torchvision_names(backbone, empty_classifier(name))
+
+
 def fitting_architectures(checkpoint: Checkpoint) -> list[str]:
     """Those of torchvision's that a checkpoint fits."""
     return [name for name in ARCHITECTURES if _fits(name, checkpoint)]

@@ -18,7 +18,7 @@ from rrtool.artifacts.digests import digest_of_file
 from rrtool.errors import UsageError, WorkFailed
 from rrtool.networks.checkpoints import Checkpoint, State, digest_of_state, read_checkpoint
 from rrtool.networks.efficientnet_lite0 import EfficientNetLite0
-from rrtool.networks.fitting import fill_model
+from rrtool.networks.fitting import fill_model, needed
 from rrtool.networks.head import Head
 from rrtool.networks.names import AUTO, DEFAULT, NONE
 from rrtool.networks.network import Network, require_architecture, seeded
@@ -36,8 +36,14 @@ _FIRST = "_conv_stem.weight"  # of the package's names
 _CLASSIFIER = ("classifier.",)
 
 
-def load_packaged(name: str, weights: str, upsample: bool, seed: int) -> Network:
-    """The network by the name of ``names.DEFAULT``; see ``load_network``."""
+def load_packaged(
+    name: str, weights: str, upsample: bool, seed: int, *, fold: bool = True
+) -> Network:
+    """The network by the name of ``names.DEFAULT``; see ``load_network``.
+
+    Args:
+        fold: see ``folded``; what is trained is not.
+    """
     if weights == NONE:
         with seeded(seed):
             model = build_model(upsample)
@@ -51,7 +57,8 @@ def load_packaged(name: str, weights: str, upsample: bool, seed: int) -> Network
     checkpoint = packaged_weights() if weights == AUTO else read_checkpoint(weights)
     require_architecture(checkpoint, name)
     notes = fill_packaged(model, checkpoint)
-    network = replace(network, backbone=folded(network.backbone))
+    if fold:
+        network = replace(network, backbone=folded(network.backbone))
     if weights == AUTO and not upsample:
         checkpoint = replace(checkpoint, head=own_head())
     return network.filled(checkpoint, notes)
@@ -68,6 +75,16 @@ def own_head() -> Head:
 def build_model(upsample: bool) -> EfficientNetLite0:
     """The layers; their own way to a map of doubled resolution is dilation."""
     return EfficientNetLite0(STRIDE_UPSAMPLED if upsample else STRIDE)
+
+
+def names_in_file(backbone: nn.Module) -> dict[str, str]:
+    """The model's own name of each tensor that a backbone needs, which is not folded."""
+    layers = [each for each, _ in build_model(False).named_children()]
+    names = {}
+    for key in needed(backbone):
+        _, number, rest = key.split(".", 2)
+        names[key] = f"{layers[int(number)]}.{rest}"
+    return names
 
 
 def folded(module: nn.Module) -> nn.Module:

@@ -1,6 +1,7 @@
 """Reading weights files of others: torch's form, or safetensors. No code in them is ever run."""
 
 import argparse
+import json
 import re
 import warnings
 import zipfile
@@ -14,6 +15,7 @@ from rrtool.files import open_regular
 
 EXPECTED = "a state dict or a retrieval checkpoint, of torch or safetensors"
 SAVE_AGAIN = "where you trust the file, load it and save model.state_dict() alone"
+META = "rrtool"  # what a safetensors file of ours says of itself, under this name, in JSON
 _ZIP, _TAR = b"PK\x03\x04", b"ustar"
 
 
@@ -81,10 +83,16 @@ def _is_safetensors(path: str, head: bytes) -> bool:
     return is_header or path.endswith(".safetensors")
 
 
-def _read_safetensors(path: str) -> dict[str, torch.Tensor]:
+def _read_safetensors(path: str) -> dict[str, Any]:
+    """Tensors by name; of a file of rrtool's own, as a retrieval checkpoint with its ``meta``."""
+    from safetensors import safe_open
     from safetensors.torch import load_file
 
-    return load_file(path)
+    with safe_open(path, framework="pt") as file:
+        about = file.metadata() or {}
+    if META not in about:
+        return load_file(path)
+    return {"state_dict": load_file(path), "meta": json.loads(about[META])}
 
 
 def _read_torch(path: str, head: bytes) -> Any:

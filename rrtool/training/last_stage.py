@@ -30,16 +30,8 @@ def split_at_last_stage(backbone: nn.Module) -> tuple[nn.Sequential, nn.Sequenti
     Raises:
         UsageError: it is no sequence of layers, or has no stage before the last.
     """
-    layers = list(_in_sequence(backbone))
-    start, size = 0, _PROBE
-    device = next((each.device for each in backbone.parameters()), torch.device("cpu"))
-    maps = torch.zeros(1, 3, _PROBE, _PROBE, device=device)
-    with torch.inference_mode():
-        for place, layer in enumerate(layers if len(layers) > 1 else ()):
-            maps = layer(maps)
-            if maps.shape[-1] < size:
-                has_parameters = any(True for _ in layer.parameters())
-                start, size = place + (not has_parameters), maps.shape[-1]
+    layers = list(in_sequence(backbone))
+    start = start_of_last_stage(layers)
     stage = nn.Sequential(*copy.deepcopy(layers[start:]))
     if not start or not any(True for _ in stage.parameters()):
         raise UsageError(
@@ -49,10 +41,25 @@ def split_at_last_stage(backbone: nn.Module) -> tuple[nn.Sequential, nn.Sequenti
     return nn.Sequential(*layers[:start]), stage
 
 
-def _in_sequence(module: nn.Module) -> Iterator[nn.Module]:
+def start_of_last_stage(layers: list[nn.Module]) -> int:
+    """The number of the layer that the last stage begins with; 0 where there is none before."""
+    start, size = 0, _PROBE
+    first = next((each for layer in layers for each in layer.parameters()), torch.zeros(0))
+    maps = torch.zeros(1, 3, _PROBE, _PROBE, device=first.device)
+    with torch.inference_mode():
+        for place, layer in enumerate(layers if len(layers) > 1 else ()):
+            maps = layer(maps)
+            if maps.shape[-1] < size:
+                has_parameters = any(True for _ in layer.parameters())
+                start, size = place + (not has_parameters), maps.shape[-1]
+    return start
+
+
+def in_sequence(module: nn.Module) -> Iterator[nn.Module]:
+    """The layers of a sequence, and of sequences within it, in order; a module alone is one."""
     if isinstance(module, nn.Sequential):
         for child in module:
-            yield from _in_sequence(child)
+            yield from in_sequence(child)
     else:
         yield module
 

@@ -11,7 +11,7 @@ from rrtool.artifacts.digests import digest_of_file
 from rrtool.errors import UsageError, WorkFailed
 from rrtool.networks.backbones import fitting_architectures
 from rrtool.networks.checkpoints import digest_of_state, read_checkpoint
-from rrtool.networks.fitting import fill_model
+from rrtool.networks.fitting import fill_model, needed
 from rrtool.networks.foreign.layout import ClassTokenOf, Layout, MapsOf, find_layout
 from rrtool.networks.foreign.timm_weights import pretrained_path
 from rrtool.networks.names import NONE, PRETRAINED, TIMM, nearest
@@ -129,6 +129,17 @@ def _pretrained(name: str, options: Mapping[str, bool], path: str) -> Any:
         raise WorkFailed(
             "timm cannot load its weights", where=path, found=found, todo=todo
         ) from None
+
+
+def names_in_file(backbone: nn.Module) -> dict[str, str]:
+    """timm's name of each tensor that a backbone needs."""
+    model: Any = backbone.get_submodule("model")
+    own, classifier = model.state_dict(), classifier_of(model)
+    return {
+        f"model.{key}": key
+        for key in needed(model)
+        if own[key].is_floating_point() and not key.startswith(classifier)
+    }
 
 
 def classifier_of(model: Any) -> tuple[str, ...]:
