@@ -31,7 +31,7 @@ from rrtool.networks import load_network
 from rrtool.networks.engines import build, candidates
 from rrtool.progress import Silent
 from rrtool.stages.activations import input as activation_input
-from rrtool.stages.activations.sources import _resized
+from rrtool.stages.activations.sources import resized
 from rrtool.stages.extraction import extract
 from rrtool.stages.extraction.options import OnePassOptions
 
@@ -111,7 +111,7 @@ def _bare(paths: list[str], options: OnePassOptions) -> Callable[[], None]:
     for path in paths:
         pixels = torch.from_numpy(decode_image(path, options.working_size).pixels.copy())[None]
         image = (pixels.permute(0, 3, 1, 2).float() / 255 - mean) / std
-        inputs += [_resized(image, scale).to(device) for scale in options.working_scales]
+        inputs += [resized(image, scale).to(device) for scale in options.working_scales]
 
     def run() -> None:
         with torch.inference_mode():

@@ -17,6 +17,7 @@ from rrtool.stages.matching import options as matching
 from rrtool.stages.reports import options as reports
 from rrtool.stages.retrieval import options as retrieval
 from rrtool.stages.training import mine_options as mining
+from rrtool.stages.training import train_options as training
 
 GROUPS: Mapping[str, tuple[type[Options], ...]] = {
     "Keep a collection": (
@@ -51,7 +52,7 @@ GROUPS: Mapping[str, tuple[type[Options], ...]] = {
         learning.AlAgreeOptions,
         learning.PredictOptions,
     ),
-    "Train a network": (mining.MineOptions,),
+    "Train a network": (mining.MineOptions, training.TrainOptions),
     "See what came out": (
         evaluation.EvaluateOptions,
         reports.ReportOptions,

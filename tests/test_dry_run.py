@@ -22,6 +22,17 @@ MORE = {
     "export": ("r.h5", "-o", "r.json"),
     "predict": ("labelled.h5", "f.h5", "-o", "p.csv"),
     "export names": ("f.h5", "-o", "f.npy"),
+    "train": (
+        "images",
+        "--groups",
+        GROUPS,
+        "--network",
+        "squeezenet1_1",
+        "--weights",
+        "none",
+        "-o",
+        "net.safetensors",
+    ),
 }
 CALLS = {**COMMANDS, **MORE}
 # Of these the network is asked for, which is torch's.

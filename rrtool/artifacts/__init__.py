@@ -27,6 +27,7 @@ from rrtool.artifacts.kinds import (
     Regions,
     Saliency,
     Salient,
+    Training,
     Tuples,
     Whitening,
     open_any,

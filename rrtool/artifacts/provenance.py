@@ -51,6 +51,8 @@ class Provenance:
         follows: inputs, and options that are found from them, in which an artifact that is
             updated may differ.
         parts: what tells unfinished parts from those of another form, if anything does.
+        grows: options that say how much is done, and not how: unfinished parts that were made with
+            other values of these are continued.
     """
 
     kind: str
@@ -62,6 +64,7 @@ class Provenance:
     typed: Mapping[str, str] = field(default_factory=dict)
     follows: tuple[str, ...] = ("images",)
     parts: str = ""
+    grows: tuple[str, ...] = ()
 
     def identity(self) -> dict[str, Any]:
         """What two runs must share for one's output to serve as the other's."""
@@ -69,8 +72,9 @@ class Provenance:
 
     def resume_key(self) -> str:
         """Digest of all that must agree before unfinished parts are continued."""
+        options = {name: value for name, value in self.options.items() if name not in self.grows}
         content = {
-            "identity": self.identity(),
+            "identity": identity_of(self.kind, options, self.inputs, self.network),
             "device": self.device,
             "versions": library_versions(),
             "format": VERSION + self.parts,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rrtool.stages.learning.frozen.predict import Predictions
     from rrtool.stages.reports.demo import Demo
     from rrtool.stages.reports.report import Page
+    from rrtool.stages.training.train import Trained
 
 _MOST_KINDS = 6  # of other files, named beside their number
 
@@ -138,6 +139,14 @@ def show_predictions(made: "Predictions", console: Progress, as_json: bool) -> N
         raise typer.Exit(EXIT_SKIPPED)
 
 
+def show_trained(made: "Trained", console: Progress, as_json: bool) -> None:
+    """The path of the weights; exit code 3 if some photos could not be used."""
+    facts = _facts_of(made.record, console)
+    emit_path(made.path, as_json, lambda: {"record": str(made.record), **facts})
+    if facts.get("n_skipped"):
+        raise typer.Exit(EXIT_SKIPPED)
+
+
 def show_demo(made: "Demo", console: Progress, as_json: bool) -> None:
     """The scores, and the path of the page."""
     if made.scores and not as_json:
@@ -190,4 +199,5 @@ SHOWN: dict[str, Show] = {
     "inspect": show_facts,
     "networks": show_networks,
     "report": show_page,
+    "train": show_trained,
 }

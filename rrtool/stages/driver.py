@@ -92,7 +92,7 @@ class Wanted:
         asks: the options in whose words it is asked for, where they are not the command's.
         inputs: beside those of all outputs of the run; asked when the outputs before it are open.
         made_with: the inputs among ``asks`` that the run makes itself, before this output.
-        follows, parts: see ``Provenance``.
+        follows, parts, grows: see ``Provenance``.
     """
 
     path: str
@@ -103,6 +103,7 @@ class Wanted:
     made_with: tuple[str, ...] = ()
     follows: tuple[str, ...] = ("images",)
     parts: str = ""
+    grows: tuple[str, ...] = ()
 
     def digests_made(self) -> dict[str, str]:
         """Of the inputs that the run has made itself."""
@@ -155,7 +156,7 @@ def make(
             provenance = Provenance(
                 each.kind.KIND, {**each.settings, **share}, records, dict(network or {}), device,
                 asked_of(asks, known, without=each.made_with) or {}, typed_names(asks),
-                each.follows, each.parts,
+                each.follows, each.parts, each.grows,
             )  # fmt: skip
             outputs.append(stack.enter_context(opened(each.path, provenance, options)))
         if all(output.is_current for output in outputs):

@@ -7,7 +7,7 @@ from rrtool.artifacts.kinds.evaluation import Evaluation
 from rrtool.artifacts.kinds.features import Features
 from rrtool.artifacts.kinds.graph import Centrality, Graph, GraphShare
 from rrtool.artifacts.kinds.images import OverImages
-from rrtool.artifacts.kinds.learning import AlAgreement, AlPretraining, AlState
+from rrtool.artifacts.kinds.learning import AlAgreement, AlPretraining, AlState, Training
 from rrtool.artifacts.kinds.local_features import LocalFeaturesFile
 from rrtool.artifacts.kinds.objects import Objects
 from rrtool.artifacts.kinds.offline_diffusion import OfflineDiffusion
@@ -20,7 +20,7 @@ from rrtool.artifacts.reader import Artifact, open_artifact
 KINDS: tuple[type[Artifact], ...] = (
     Features, ActivationMaps, LocalFeaturesFile, Regions, Saliency, Objects, Whitening, Graph,
     GraphShare, Centrality, OfflineDiffusion, Ranking, Evaluation, AlState, AlPretraining,
-    AlAgreement, Tuples,
+    AlAgreement, Tuples, Training,
 )  # fmt: skip
 
 

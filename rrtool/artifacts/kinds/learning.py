@@ -1,4 +1,4 @@
-"""Active learning: states of cycles, pre-trainings, agreement of strategies."""
+"""Learning: states of cycles, pre-trainings, agreement of strategies, training for retrieval."""
 
 import numpy as np
 
@@ -65,3 +65,12 @@ class AlAgreement(Artifact):
         if ranks.shape != (self.lengths["u"],) or ranks.dtype != np.float64:
             raise self.damaged(f"ranks of {strategy} {ranks.dtype} {ranks.shape}")
         return ranks
+
+
+class Training(OfImages):
+    """How a network was trained for retrieval, from ``train``; its weights lie beside it."""
+
+    KIND = "training"
+    FACTS = {"log": list, "best_epoch": int, "weights": str, "weights_digest": str}
+    groups = Column("int32", "n", "photos of one group show the same; −1 = held out")
+    held_out = Column("int32", "n", "groups of the photos that were validated on; −1 = none")

@@ -99,9 +99,9 @@ def activation_maps(
         One ``(b, k, h, w)`` float32 tensor per scale, empty where the image is too small for
         the network. On a GPU the network runs in half precision.
     """
-    device, images, maps = pixels.device, _normalized(network, pixels), []
+    device, images, maps = pixels.device, normalized(network, pixels), []
     for scale in scales:
-        scaled = _resized(images, scale)
+        scaled = resized(images, scale)
         if min(scaled.shape[-2:]) < network.min_size:
             maps.append(torch.zeros(len(pixels), network.n_channels, 0, 0, device=device))
             continue
@@ -110,8 +110,8 @@ def activation_maps(
     return maps
 
 
-def _normalized(network: Network, pixels: torch.Tensor) -> torch.Tensor:
-    """``(b, 3, H, W)`` float32, in the channels-last layout that is fastest.
+def normalized(network: Network, pixels: torch.Tensor) -> torch.Tensor:
+    """``(b, H, W, 3)`` uint8 RGB → ``(b, 3, H, W)`` float32, channels-last, which is fastest.
 
     The factors are repeated along whole rows: three at a time would take three times as long.
     """
@@ -127,7 +127,8 @@ def _scaled(side: int, scale: float) -> int:
     return max(1, int(side * scale))
 
 
-def _resized(images: torch.Tensor, scale: float) -> torch.Tensor:
+def resized(images: torch.Tensor, scale: float) -> torch.Tensor:
+    """Images ``(b, 3, H, W)`` with their sides multiplied by a factor, bilinear."""
     height, width = (_scaled(side, scale) for side in images.shape[-2:])
     if (height, width) == tuple(images.shape[-2:]):
         return images
@@ -234,7 +235,7 @@ class NetworkSource:
         with torch.inference_mode():
             placed = pixels.to(self.device)
             if self.zoom is not None:
-                return self.zoom.maps(self.network, _normalized(self.network, placed))
+                return self.zoom.maps(self.network, normalized(self.network, placed))
             return activation_maps(self.network, placed, self.options.working_scales)
 
     def _one_by_one(self, group: list[_Decoded], error: RuntimeError) -> Iterator[ActivationBatch]:
