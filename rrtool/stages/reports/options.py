@@ -23,7 +23,7 @@ class ReportOptions(Options):
     )  # fmt: skip
     artifacts: tuple[str, ...] = argument(
         "A ranking, best from rerank; saliency or objects; mined tuples; an al-agreement; "
-        "al-states of any runs; or, for --figures, artifacts of one collection."
+        "al-states of any runs; records of train; or, for --figures, artifacts of one collection."
     )
     output: str = option(
         MISSING, "The HTML page to write.",

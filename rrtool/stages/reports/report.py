@@ -1,5 +1,6 @@
 """``rrtool report``: artifacts as one HTML page."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from rrtool.artifacts import (
     Ranking,
     Saliency,
     Tuples,
+    Training,
     open_artifact,
 )
 from rrtool.errors import UsageError
@@ -19,16 +21,27 @@ from rrtool.progress import Progress
 from rrtool.stages.reports import report_agreement, report_learning, report_ranking, report_saliency
 from rrtool.stages.reports.mined import report_tuples
 from rrtool.stages.reports.options import ReportOptions
-from rrtool.stages.reports.text_output import checked_page
+from rrtool.stages.reports.text_output import checked_page, write_text
+from rrtool.stages.training.report_training import page_of
 
-_WRITERS = {
+
+def _write_training(options: ReportOptions, output: Path, progress: Progress) -> dict[str, Any]:
+    """The page of trainings for retrieval, see ``report_training``."""
+    page, shown = page_of(options.artifacts)
+    write_text(output, page)
+    return shown
+
+
+_WRITERS: dict[type[Artifact], Callable[[ReportOptions, Path, Progress], Any]] = {
     Ranking: report_ranking.write,
     Saliency: report_saliency.write,
     Objects: report_saliency.write,
     AlState: report_learning.write,
     AlAgreement: report_agreement.write,
     Tuples: report_tuples.write,
+    Training: _write_training,
 }
+_TOGETHER = (AlState, Training)  # kinds of which a page shows several
 # Options that pages of some kinds take: these kinds, in words and by name.
 _TAKEN_BY: dict[str, tuple[str, tuple[str, ...]]] = {
     **dict.fromkeys(
@@ -55,7 +68,7 @@ class Page:
 
 
 def run(options: ReportOptions, progress: Progress) -> Page:
-    """Show a ranking, saliency, objects, learning curves, tuples, or figures as a page.
+    """Show a ranking, saliency, objects, curves, an agreement, tuples, or figures as a page.
 
     A page of an earlier run is replaced.
 
@@ -84,8 +97,7 @@ def _kind_of(paths: tuple[str, ...]) -> type[Artifact]:
     for path in paths[1:]:
         with open_artifact(path, kind):
             pass
-    # Learning curves show many states on one page; every other page shows one artifact.
-    if kind is not AlState and len(paths) > 1:
+    if kind not in _TOGETHER and len(paths) > 1:
         raise UsageError(
             "a page shows one such artifact", expected=f"one {kind.KIND}", found=len(paths)
         )
