@@ -36,7 +36,7 @@ MORE = {
 }
 CALLS = {**COMMANDS, **MORE}
 # Of these the network is asked for, which is torch's.
-WITH_NETWORK = ("extract", "detect-local", "saliency fs", "saliency os")
+WITH_NETWORK = ("extract", "detect-local", "saliency fs", "saliency os", "train")
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """``rrtool report``: artifacts as one HTML page."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,34 +11,26 @@ from rrtool.artifacts import (
     Objects,
     Ranking,
     Saliency,
-    Tuples,
     Training,
+    Tuples,
     open_artifact,
 )
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.stages.reports import report_agreement, report_learning, report_ranking, report_saliency
+from rrtool.stages.reports.curves import report_training
 from rrtool.stages.reports.mined import report_tuples
 from rrtool.stages.reports.options import ReportOptions
-from rrtool.stages.reports.text_output import checked_page, write_text
-from rrtool.stages.training.report_training import page_of
+from rrtool.stages.reports.text_output import checked_page
 
-
-def _write_training(options: ReportOptions, output: Path, progress: Progress) -> dict[str, Any]:
-    """The page of trainings for retrieval, see ``report_training``."""
-    page, shown = page_of(options.artifacts)
-    write_text(output, page)
-    return shown
-
-
-_WRITERS: dict[type[Artifact], Callable[[ReportOptions, Path, Progress], Any]] = {
+_WRITERS = {
     Ranking: report_ranking.write,
     Saliency: report_saliency.write,
     Objects: report_saliency.write,
     AlState: report_learning.write,
     AlAgreement: report_agreement.write,
     Tuples: report_tuples.write,
-    Training: _write_training,
+    Training: report_training.write,
 }
 _TOGETHER = (AlState, Training)  # kinds of which a page shows several
 # Options that pages of some kinds take: these kinds, in words and by name.

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from rrtool.artifacts import Training, open_artifact
+from rrtool.progress import Progress
 from rrtool.reports.document import render
 from rrtool.reports.line_chart import COLOURS, MARKERS, Line, Vertex, line_chart
+from rrtool.stages.reports.options import ReportOptions
+from rrtool.stages.reports.text_output import write_text
 
 _SCORE = "mean_average_precision"
 _NUMBER = (int, float)
@@ -34,14 +37,17 @@ _COLUMNS: Mapping[str, Callable[[float], str]] = {
 _TITLES = {_SCORE: "mAP, %", "n_tuples": "tuples", "learning_rate": "learning rate"}
 
 
-def page_of(paths: Sequence[str]) -> tuple[Any, dict[str, Any]]:
-    """The HTML, piece by piece, and what it shows, JSON-compatible.
+def write(options: ReportOptions, output: Path, progress: Progress) -> dict[str, Any]:
+    """Write the page; several trainings share its charts.
+
+    Returns:
+        What it shows, JSON-compatible.
 
     Raises:
-        ArtifactError: a record is damaged.
+        RrtoolError: a record is damaged, or the output cannot be written.
     """
     runs = []
-    for path in paths:
+    for path in options.artifacts:
         with open_artifact(path, Training) as training:
             runs.append((path, _log_of(training), _facts(training)))
     charts = []
@@ -55,8 +61,9 @@ def page_of(paths: Sequence[str]) -> tuple[Any, dict[str, Any]]:
             ticks = {float(v.x): f"{v.x:g}" for line in lines for v in line.vertices}
             charts.append((line_chart(lines, ticks), y_title, caption))
     shown = [_run(path, log, facts) for path, log, facts in runs]
-    page = render("training.html", title="Training for retrieval", charts=charts, runs=shown)
-    return page, {"trainings": [{"path": path, "log": log} for path, log, _ in runs]}
+    title = "Training for retrieval"
+    write_text(output, render("training.html", title=title, charts=charts, runs=shown))
+    return {"trainings": [{"path": path, "log": log} for path, log, _ in runs]}
 
 
 def _log_of(training: Training) -> list[dict[str, Any]]:

@@ -1,0 +1,1 @@
+"""Pages of what was learnt, epoch by epoch."""
