@@ -41,6 +41,11 @@ MORE: dict[str, tuple[str, ...]] = {
         *("index", "images", "-o", "ix", "--network", "squeezenet1_1", "--weights", "none"),
         *("--max-size", "64", "--device", "cpu", "--discover"),
     ),
+    "train": (
+        *("train", "images", "--groups", GROUPS, "-o", "net.safetensors", "--record", "tr.h5"),
+        *("--network", "squeezenet1_1", "--weights", "none", "--image-size", "48"),
+        *("--train-from", "features.12", "--epochs", "2", "--device", "cpu"),
+    ),
     "export npy": ("export", "f.h5", "-o", "ef.npy"),
     "export ilias": ("export", "v.h5", "-o", "ev.json"),
     "report ranking": (

@@ -89,6 +89,7 @@ def run(options: TrainOptions, progress: Progress) -> Trained:
     )  # fmt: skip
     network = trainable.network
     exponent = exponent_of(network, options)
+    _tell_of_weights(network, progress)
     settings = {**options.settings(), "pool": "mac" if exponent is None else "gem"}
     settle(options)
     record = make(
@@ -102,6 +103,24 @@ def run(options: TrainOptions, progress: Progress) -> Trained:
         device=options.device,
     )
     return Trained(Path(options.output), record)
+
+
+def _tell_of_weights(network: Network, progress: Progress) -> None:
+    """What of a weights file was chosen, converted or left out.
+
+    Raises:
+        UsageError: it whitens before or within its pooling, which is not trained here.
+    """
+    head = network.head
+    if head.local is not None or head.regional is not None:
+        raise UsageError(
+            "a checkpoint that whitens positions or regions cannot be trained",
+            where=network.weights, todo="start from weights of the network alone",
+        )  # fmt: skip
+    for note in network.notes:
+        progress.message(f"{network.weights} {note}")
+    if head.projection is not None or head.whitenings:
+        progress.message(f"{network.weights} has a whitening, which does not go with new weights")
 
 
 def exponent_of(network: Network, options: TrainOptions) -> torch.Tensor | None:

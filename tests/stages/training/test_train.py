@@ -6,8 +6,9 @@ import os
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 
 from rrtool.artifacts import Features, Training, open_artifact
 from rrtool.artifacts.output.parts import PartsFolder
@@ -286,6 +287,40 @@ def test_training_goes_on_from_weights_and_exponent_of_another(trained, things, 
     assert_done(train(things, path, *weights))
     first, second = load_file(trained / "net.safetensors"), load_file(path)
     assert second["pool.p"].item() == pytest.approx(first["pool.p"].item())
+
+
+def _checkpoint(path, weights, **layers):
+    tensors = {**load_file(weights), **layers}
+    save_file(tensors, path, {META: json.dumps({"pooling": "gem"})})
+    return path
+
+
+def test_whitening_of_a_checkpoint_is_left_out(trained, things, tmp_path):
+    weights = _checkpoint(
+        tmp_path / "w.safetensors", trained / "net.safetensors",
+        **{"whiten.weight": torch.eye(512), "whiten.bias": torch.zeros(512)},
+    )  # fmt: skip
+    path = tmp_path / "net.safetensors"
+    result = train(things, path, "--weights", weights, "--epochs", "1")
+    assert_done(result)
+    assert "has a whitening" in result.stderr
+    assert not any(name.startswith("whiten") for name in load_file(path))
+
+
+def test_checkpoint_that_whitens_positions_is_refused(trained, things, tmp_path):
+    weights = _checkpoint(
+        tmp_path / "w.safetensors", trained / "net.safetensors",
+        **{"lwhiten.weight": torch.eye(512), "lwhiten.bias": torch.zeros(512)},
+    )  # fmt: skip
+    result = train(things, tmp_path / "net.safetensors", "--weights", weights)
+    assert_fails(result, 2, "cannot be trained")
+
+
+def test_pooling_of_a_checkpoint_that_is_not_gem_or_mac_is_refused(trained, things, tmp_path):
+    weights = tmp_path / "w.safetensors"
+    save_file(load_file(trained / "net.safetensors"), weights, {META: '{"pooling": "crow"}'})
+    result = train(things, tmp_path / "net.safetensors", "--weights", weights)
+    assert_fails(result, 2, "crow", "--pool")
 
 
 def test_several_networks_and_losses(things, tmp_path):
