@@ -74,12 +74,16 @@ class KeptPhotos:
         self, row: int, scale: float, found: torch.Tensor | DecodedImage | str
     ) -> torch.Tensor | None:
         if isinstance(found, DecodedImage):
-            found = self._prepared(torch.from_numpy(found.pixels.copy())[None], scale)
-            self._keep(row, scale, found)
+            pixels = torch.from_numpy(found.pixels.copy())[None]
+            found = self._prepared(pixels, scale)
+            if isinstance(found, torch.Tensor):
+                self._keep(row, scale, found)
+            elif scale != 1.0:
+                return None  # too small at this scale alone
         if isinstance(found, str):
             self.failures[row] = found
             return None
-        if self._is_pixels(found):
+        if found.dtype == torch.uint8:  # pixels
             return self._normalized(found, scale)
         return found.to(self._device)
 
@@ -98,15 +102,11 @@ class KeptPhotos:
         images = normalized(self._trainable.network, pixels.to(self._device))
         return resized(images, scale)
 
-    def _is_pixels(self, kept: torch.Tensor) -> bool:
-        return kept.dtype == torch.uint8
-
-    def _keep(self, row: int, scale: float, found: torch.Tensor | str) -> None:
-        if isinstance(found, torch.Tensor):
-            size = found.element_size() * found.nelement()
-            if self.n_bytes + size <= self._limit:
-                self._kept[row, scale] = found
-                self.n_bytes += size
+    def _keep(self, row: int, scale: float, found: torch.Tensor) -> None:
+        size = found.element_size() * found.nelement()
+        if self.n_bytes + size <= self._limit:
+            self._kept[row, scale] = found
+            self.n_bytes += size
 
 
 def bytes_of_photo(trainable: Trainable, side: int) -> int:

@@ -141,6 +141,8 @@ def test_photos_keep_their_aspect_ratio_and_map_sizes(things, tmp_path):
     (half,) = photos([0], scale=0.6)
     assert half.shape == (1, 3, 19, 21)
     assert photos.n_bytes == 2 * 3 * 32 * 36
+    assert list(photos([0], scale=0.1)) == [None]  # and too small at this scale alone
+    assert photos.failures == {1: "it is not there"}
     assert bytes_of_photo(trainable, 36) == 3 * 27 * 36
 
 
