@@ -91,13 +91,19 @@ def select(
     Returns:
         Local features of one image, grouped by scale.
     """
+    return features_of(regions, selected_rows(regions, n_channels, options))
+
+
+def selected_rows(
+    regions: Sequence[Regions], n_channels: int, options: DetectionOptions = DetectionOptions()
+) -> list[np.ndarray]:
+    """The rows of the regions that :func:`select` keeps, of each scale, in rising order."""
     max_features = n_channels if options.max_features is None else options.max_features
     candidates = [_select_at_scale(each, n_channels, options) for each in regions]
     kept = _strongest(
         [r.strengths[ids] for r, ids in zip(regions, candidates, strict=True)], max_features
     )
-    ids = [c[k] for c, k in zip(candidates, kept, strict=True)]
-    return _to_local_features(regions, ids)
+    return [c[k] for c, k in zip(candidates, kept, strict=True)]
 
 
 def concatenate(parts: Sequence[LocalFeatures]) -> LocalFeatures:
@@ -151,11 +157,16 @@ def _strongest(strengths: list[np.ndarray], max_features: int) -> list[np.ndarra
     return [best[cuts[i] : cuts[i + 1]] - starts[i] for i in range(len(strengths))]
 
 
-def _to_local_features(regions: Sequence[Regions], ids: list[np.ndarray]) -> LocalFeatures:
-    """Regions come sorted by channel and falling strength already, which is the order wanted."""
+def features_of(regions: Sequence[Regions], rows: Sequence[np.ndarray]) -> LocalFeatures:
+    """Local features of one image: some of its regions at each scale.
+
+    Args:
+        regions: those of each scale; by channel, then falling strength.
+        rows: which of them, of each scale, in rising order.
+    """
 
     def gather(field: str, dtype: type) -> np.ndarray:
-        pieces = [getattr(r, field)[i] for r, i in zip(regions, ids, strict=True)]
+        pieces = [getattr(r, field)[i] for r, i in zip(regions, rows, strict=True)]
         return np.concatenate(pieces).astype(dtype)
 
     return LocalFeatures(
@@ -163,6 +174,6 @@ def _to_local_features(regions: Sequence[Regions], ids: list[np.ndarray]) -> Loc
         covariances=gather("covariances", np.float32),
         strengths=gather("strengths", np.float32),
         channels=gather("channels", np.int32),
-        offsets=np.cumsum([0, *map(len, ids)], dtype=np.int64),
+        offsets=np.cumsum([0, *map(len, rows)], dtype=np.int64),
         n_scales=len(regions),
     )
