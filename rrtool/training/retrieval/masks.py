@@ -1,0 +1,102 @@
+"""Masks of spatial training: where the two images of a pair match, channel by channel (§4.5.1)."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from rrtool.core.matching.detection import DetectionOptions
+from rrtool.core.matching.mser import ActivationHistogram
+from rrtool.core.matching.pair_masks import (
+    LocatedFeatures,
+    locate,
+    matching_features,
+    region_mask,
+)
+from rrtool.core.matching.spatial_matching import MatchingOptions
+
+# Both images of a pair are treated as queries are: without suppression of non-maxima, which spares
+# storage where a feature is kept of each place, and leaves a fifth of the channels masked.
+_DETECTION = DetectionOptions(role="query")
+_MATCHING = MatchingOptions()
+
+
+class Levels(NamedTuple):
+    """How activations become 8-bit levels, the same for all images (§4.4.1).
+
+    Attributes:
+        scale: levels per unit of activation.
+        delta: MSER's step in levels.
+    """
+
+    scale: float
+    delta: int
+
+
+def levels_of(maps: Iterable[torch.Tensor]) -> Levels:
+    """Levels for a network, from the maps ``(…, h, w)`` that it gives of some images.
+
+    Raises:
+        ValueError: an activation is NaN or infinite.
+    """
+    histogram = ActivationHistogram.empty()
+    for each in maps:
+        histogram = histogram.update(_array(each))
+    return Levels(histogram.level_scale(), histogram.stability_delta())
+
+
+def masks_of_pairs(
+    maps: Sequence[torch.Tensor], pairs: Iterable[tuple[int, int]], levels: Levels
+) -> list[tuple[torch.Tensor, torch.Tensor]]:
+    """For each pair, where the local features of either image match those of the other.
+
+    Local features of both are detected and spatially matched, from the first to the second; a mask
+    is true in the regions of the inliers, in the channel of each, and nowhere in a channel that
+    has none. Nothing is drawn, so equal maps give equal masks.
+
+    Args:
+        maps: of each image, ``(k, h, w)`` float, after ReLU. No gradient goes through what is
+            done here.
+        pairs: ``(first, second)``, places in ``maps``. Images are detected once; pairs that
+            follow one another with one first image are matched together.
+        levels: see :func:`levels_of`.
+
+    Returns:
+        Masks of the first and of the second, bool, of the shapes of their maps, on their device.
+
+    Raises:
+        ValueError: an activation is NaN or infinite.
+    """
+    pairs = list(pairs)
+    located = {
+        place: locate(
+            _array(maps[place]), scale=levels.scale, delta=levels.delta, options=_DETECTION
+        )
+        for place in sorted({place for pair in pairs for place in pair})
+    }
+    found = _masks(located, pairs)
+    return [
+        (_tensor(mask, maps[first]), _tensor(other_mask, maps[second]))
+        for (first, second), (mask, other_mask) in zip(pairs, found, strict=True)
+    ]
+
+
+def _masks(
+    located: dict[int, LocatedFeatures], pairs: list[tuple[int, int]]
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for first, group in groupby(pairs, key=itemgetter(0)):
+        others = [located[second] for _, second in group]
+        matches = matching_features(located[first], others, _MATCHING)
+        for other, (rows, other_rows) in zip(others, matches, strict=True):
+            yield region_mask(located[first], rows), region_mask(other, other_rows)
+
+
+def _array(maps: torch.Tensor) -> np.ndarray:
+    return maps.detach().float().cpu().contiguous().numpy()
+
+
+def _tensor(mask: np.ndarray, maps: torch.Tensor) -> torch.Tensor:
+    return torch.from_numpy(mask).to(maps.device)
