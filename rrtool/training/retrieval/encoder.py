@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -16,9 +16,8 @@ from rrtool.training.retrieval.trainable import Trainable
 
 EXPONENT = "pool.p"  # as in retrieval checkpoints (networks.head)
 _TOGETHER = 16  # images of one size that a GPU describes together
+_CALIBRATION_IMAGES = 64  # as many as detect-local learns levels from
 Pairs = Sequence[tuple[int, int]]
-# From the maps (k, h, w) of images and pairs of them, to the masks of both images of each pair.
-MasksOf = Callable[[Sequence[torch.Tensor], Pairs], list[tuple[torch.Tensor, torch.Tensor]]]
 
 
 class Images(Protocol):
@@ -37,6 +36,20 @@ class Images(Protocol):
         ...
 
 
+class Masks(Protocol):
+    """Where the two images of a pair match (thesis §4.5.1)."""
+
+    def learn_levels(self, maps: Iterable[torch.Tensor]) -> None:
+        """Take the maps ``(1, k, h, w)`` of a sample of images, by the network as it is."""
+        ...
+
+    def __call__(
+        self, maps: Sequence[torch.Tensor], pairs: Pairs
+    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """From the maps ``(k, h, w)`` of images and pairs of them to the masks of each pair."""
+        ...
+
+
 class Encoder:
     """A network, its pooling, and the images that it describes.
 
@@ -44,7 +57,7 @@ class Encoder:
         trainable: the network.
         exponent: of GeM, ``(1,)`` or ``(k,)``, which is learnt; None: maximum pooling.
         images: gives them.
-        masks_of: of spatial training; None: descriptors are pooled over whole maps.
+        masks: of spatial training; None: descriptors are pooled over whole maps.
     """
 
     def __init__(
@@ -52,9 +65,9 @@ class Encoder:
         trainable: Trainable,
         exponent: torch.Tensor | None,
         images: Images,
-        masks_of: MasksOf | None = None,
+        masks: Masks | None = None,
     ) -> None:
-        self.trainable, self.images, self._masks_of = trainable, images, masks_of
+        self.trainable, self.images, self._masks = trainable, images, masks
         self.device = next(iter(trainable.trained.values())).device
         self.exponent = None
         if exponent is not None:
@@ -121,6 +134,19 @@ class Encoder:
         for own in waiting.values():
             yield list(own), torch.cat(list(own.values()))
 
+    def learn_levels(self, rows: Sequence[int]) -> None:
+        """Of spatial training: how activations become levels, by the network as it is.
+
+        As it learns, its activations grow and shrink; levels of an even sample of what it learns
+        from are those that detect-local would find with it. They are no part of a checkpoint:
+        the network and the images determine them.
+        """
+        if self._masks is not None:
+            step = max(1, -(-len(rows) // _CALIBRATION_IMAGES))
+            with torch.no_grad():
+                given = (each for each in self.images(rows[::step]) if each is not None)
+                self._masks.learn_levels(self.trainable.body(each) for each in given)
+
     def of_pairs(
         self, images: list[torch.Tensor], pairs: Pairs
     ) -> tuple[torch.Tensor, torch.Tensor]:
@@ -130,19 +156,33 @@ class Encoder:
         the other image (A_{1|2} and A_{2|1} of §4.5.1).
         """
         maps = self._maps(images)
-        if self._masks_of is None:
+        if self._masks is None:
             descriptors = unit(torch.cat([pooled(each, self.exponent) for each in maps]))
             first, second = (descriptors[list(side)] for side in zip(*pairs, strict=True))
             return first, second
-        masks = self._masks_of([each.detach()[0] for each in maps], pairs)
+        whole = [pooled(each, self.exponent) for each in maps]
+        masks = self._masks([each.detach()[0] for each in maps], pairs)
         sides = []
         for side in (0, 1):
             chosen = [
-                pooled(maps[pair[side]], self.exponent, own[side][None])
+                self._masked(maps[pair[side]], whole[pair[side]], own[side])
                 for pair, own in zip(pairs, masks, strict=True)
             ]
             sides.append(unit(torch.cat(chosen)))
         return sides[0], sides[1]
+
+    def _masked(self, maps: torch.Tensor, whole: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+        """Pool ``(1, k, h, w)`` over a mask ``(k, h, w)``, see ``pooled``.
+
+        Args:
+            whole: ``(1, k)``, pooled over all positions, which most channels are.
+        """
+        channels = mask.flatten(1).any(dim=1).nonzero()[:, 0]
+        exponent: torch.Tensor | None = self.exponent
+        if exponent is not None and exponent.numel() > 1:
+            exponent = exponent[channels]
+        masked = pooled(maps[:, channels], exponent, mask[None, channels])
+        return whole.index_copy(1, channels, masked)
 
     def _maps(self, images: list[torch.Tensor]) -> list[torch.Tensor]:
         """``(1, k, h, w)`` of each; images of one size go through the network together."""

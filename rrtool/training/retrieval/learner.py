@@ -92,6 +92,7 @@ class RetrievalLearner:
         for group, rate in zip(self._optimizer.param_groups, self._rates, strict=True):
             group["lr"] = rate * math.exp(-options.decay * (number - 1))
         tuples = self._examples.tuples_of_epoch(encoder, options, generator)
+        encoder.learn_levels(sorted({row for each in tuples for row in each}))
         images = encoder.images([row for each in tuples for row in each])
         losses: list[float] = []
         self._set_norms(learning=options.batch_norm == "learnt")

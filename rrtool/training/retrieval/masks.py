@@ -39,11 +39,10 @@ class Levels(NamedTuple):
 def levels_of(maps: Iterable[torch.Tensor]) -> Levels:
     """Levels for a network, from the maps ``(…, h, w)`` that it gives of some images.
 
-    Raises:
-        ValueError: an activation is NaN or infinite.
+    Maps that are not finite are passed over.
     """
     histogram = ActivationHistogram.empty()
-    for each in maps:
+    for each in filter(_is_finite, maps):
         histogram = histogram.update(_array(each))
     return Levels(histogram.level_scale(), histogram.stability_delta())
 
@@ -66,15 +65,11 @@ def masks_of_pairs(
 
     Returns:
         Masks of the first and of the second, bool, of the shapes of their maps, on their device.
-
-    Raises:
-        ValueError: an activation is NaN or infinite.
+        Maps that are not finite match nothing, so that all of them is pooled, and the loss tells.
     """
     pairs = list(pairs)
     located = {
-        place: locate(
-            _array(maps[place]), scale=levels.scale, delta=levels.delta, options=_DETECTION
-        )
+        place: _located(maps[place], levels)
         for place in sorted({place for pair in pairs for place in pair})
     }
     found = _masks(located, pairs)
@@ -82,6 +77,25 @@ def masks_of_pairs(
         (_tensor(mask, maps[first]), _tensor(other_mask, maps[second]))
         for (first, second), (mask, other_mask) in zip(pairs, found, strict=True)
     ]
+
+
+class PairMasks:
+    """See ``training.retrieval.encoder.Masks``."""
+
+    def __init__(self) -> None:
+        self._levels: Levels | None = None
+
+    def learn_levels(self, maps: Iterable[torch.Tensor]) -> None:
+        """See :func:`levels_of`."""
+        self._levels = levels_of(maps)
+
+    def __call__(
+        self, maps: Sequence[torch.Tensor], pairs: Iterable[tuple[int, int]]
+    ) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """See :func:`masks_of_pairs`."""
+        if self._levels is None:
+            raise ValueError("masks need levels, which are learnt first")
+        return masks_of_pairs(maps, pairs, self._levels)
 
 
 def _masks(
@@ -92,6 +106,15 @@ def _masks(
         matches = matching_features(located[first], others, _MATCHING)
         for other, (rows, other_rows) in zip(others, matches, strict=True):
             yield region_mask(located[first], rows), region_mask(other, other_rows)
+
+
+def _located(maps: torch.Tensor, levels: Levels) -> LocatedFeatures:
+    array = _array(maps if _is_finite(maps) else torch.zeros_like(maps))
+    return locate(array, scale=levels.scale, delta=levels.delta, options=_DETECTION)
+
+
+def _is_finite(maps: torch.Tensor) -> bool:
+    return bool(maps.isfinite().all())
 
 
 def _array(maps: torch.Tensor) -> np.ndarray:

@@ -6,6 +6,7 @@ from rrtool.errors import WorkFailed
 from rrtool.training.retrieval.learner import SCORE
 from tests.training.retrieval.tiny import (
     GROUPS,
+    FixedMasks,
     Memory,
     Pictures,
     arrays,
@@ -217,7 +218,7 @@ def test_masks_that_hold_everything_change_nothing():
     def everything(maps, pairs):
         return [tuple(torch.ones_like(maps[each]).bool() for each in pair) for pair in pairs]
 
-    whole, masked = learner(options()), learner(options(), masks_of=everything)
+    whole, masked = learner(options()), learner(options(), masks=FixedMasks(everything))
     whole.fit()
     masked.fit()
     for name, values in arrays(whole).items():
@@ -232,7 +233,7 @@ def test_masks_are_asked_of_the_pairs_of_a_query_and_take_part():
         masks = [torch.arange(each.shape[2]) < 2 for each in maps]
         return [tuple(masks[i].expand(maps[i].shape).clone() for i in pair) for pair in pairs]
 
-    whole, masked = learner(options()), learner(options(), masks_of=left_half)
+    whole, masked = learner(options()), learner(options(), masks=FixedMasks(left_half))
     whole.fit()
     masked.fit()
     assert asked[0] == (4, [(0, 1), (0, 2), (0, 3)], {False})

@@ -131,11 +131,17 @@ def test_masks_take_maps_of_any_layout_and_precision():
     assert half[0].any()
 
 
-def test_masks_of_maps_that_are_not_finite_are_refused():
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf])
+def test_maps_that_are_not_finite_match_nothing_and_teach_no_levels(bad):
     maps = tensors(0)
-    maps[1][0, 0, 0] = torch.nan
-    with pytest.raises(ValueError, match="NaN or infinite"):
-        masks_of_pairs(maps, [(0, 1)], LEVELS)
+    expected = levels_of(maps)
+    maps.append(maps[1].clone())
+    maps[2][0, 0, 0] = bad
+    good, (first, second) = masks_of_pairs(maps, [(0, 1), (0, 2)], LEVELS)
+    assert good[0].any()
+    assert not first.any()
+    assert not second.any()
+    assert levels_of(maps) == expected
 
 
 def test_levels_of_are_those_of_the_histogram_of_all_maps():
@@ -144,4 +150,5 @@ def test_levels_of_are_those_of_the_histogram_of_all_maps():
     for each in maps:
         histogram = histogram.update(each.numpy())
     expected = (histogram.level_scale(), histogram.stability_delta())
-    assert levels_of(maps) == levels_of(m.double().requires_grad_() for m in maps) == expected
+    assert levels_of(maps) == expected
+    assert levels_of(m.double().requires_grad_() for m in maps) == expected

@@ -57,6 +57,19 @@ class Pictures:
             yield None if row in self.broken else self.images[row]
 
 
+class FixedMasks:
+    """Masks by a function of the maps and pairs, which needs no levels."""
+
+    def __init__(self, masks_of) -> None:
+        self._masks_of = masks_of
+
+    def learn_levels(self, maps) -> None:
+        pass
+
+    def __call__(self, maps, pairs):
+        return self._masks_of(maps, pairs)
+
+
 class Memory:
     """A checkpoint in memory."""
 
@@ -80,7 +93,7 @@ def learner(given: RetrievalTrainingOptions, **own) -> RetrievalLearner:
     """Of three groups, with two held out on request.
 
     Args:
-        own: ``network``, ``exponent``, ``images``, ``masks_of``, ``pairs``, ``held_out``,
+        own: ``network``, ``exponent``, ``images``, ``masks``, ``pairs``, ``held_out``,
             ``checkpoint``, ``on_epoch``.
     """
     groups, held_out = GROUPS.copy(), NO_ROWS
@@ -89,7 +102,7 @@ def learner(given: RetrievalTrainingOptions, **own) -> RetrievalLearner:
         groups[held_out] = -1
     encoder = Encoder(
         own.get("network") or trainable(), own.get("exponent", torch.tensor([3.0])),
-        own.get("images") or Pictures(), own.get("masks_of"),
+        own.get("images") or Pictures(), own.get("masks"),
     )  # fmt: skip
     examples = Examples(groups, own.get("pairs", NO_PAIRS), held_out, GROUPS[held_out])
     more = {name: own[name] for name in ("checkpoint", "on_epoch") if name in own}
