@@ -110,7 +110,7 @@ def detect_regions(
             out of range.
     """
     _check_maps(levels, activations, delta)
-    n_channels, height, width = levels.shape
+    _, height, width = levels.shape
     n_elements = np.float32(height * width)
     limits = Limits(
         int(delta),
@@ -120,8 +120,8 @@ def detect_regions(
         np.float32(max_area) * n_elements,
     )
     out, counts = _run(_plain(levels), _plain(activations), limits)
-    filled = np.arange(out.seeds.shape[1]) < counts[:, None]
-    channels = np.repeat(np.arange(n_channels, dtype=np.int32), counts)
+    filled = np.nonzero(np.arange(out.seeds.shape[1]) < counts[:, None])
+    channels = filled[0].astype(np.int32)
     return Regions(channels, *(field[filled] for field in out))
 
 
