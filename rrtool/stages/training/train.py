@@ -28,6 +28,7 @@ from rrtool.stages.training.weights import require_replaceable, settle, write_we
 from rrtool.training.retrieval.encoder import Encoder
 from rrtool.training.retrieval.examples import Examples
 from rrtool.training.retrieval.learner import SCORE, RetrievalLearner
+from rrtool.training.retrieval.masks import PairMasks
 from rrtool.training.retrieval.trainable import Trainable
 
 _GB = 1_000_000_000
@@ -150,7 +151,8 @@ def _train(
     require_replaceable(path, output.folder.key, options.overwrite)
     photos = KeptPhotos(given.paths, trainable, options, _limit(options))
     training = _Checkpoints(output, options.epochs, photos)
-    encoder = Encoder(trainable, exponent_of(trainable.network, options), photos)
+    masks = PairMasks() if options.spatial else None
+    encoder = Encoder(trainable, exponent_of(trainable.network, options), photos, masks)
     n_told = options.epochs + bool(len(examples.held_out))
     with progress.task("train", n_told, "epochs") as advance:
         record = training.recorder(advance)

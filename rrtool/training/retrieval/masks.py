@@ -5,6 +5,7 @@ from itertools import groupby
 from operator import itemgetter
 from typing import NamedTuple
 
+import numba
 import numpy as np
 import torch
 
@@ -80,10 +81,13 @@ def masks_of_pairs(
 
 
 class PairMasks:
-    """See ``training.retrieval.encoder.Masks``."""
+    """See ``training.retrieval.encoder.Masks``; to be made before training begins."""
 
     def __init__(self) -> None:
         self._levels: Levels | None = None
+        # As numba starts its threads it changes torch's number of them. That must not happen in
+        # the middle of an epoch: rounding would depend on where a run was interrupted.
+        numba.get_num_threads()
 
     def learn_levels(self, maps: Iterable[torch.Tensor]) -> None:
         """See :func:`levels_of`."""

@@ -26,6 +26,13 @@ class RetrievalTrainingOptions(DeviceOptions, SeedOptions):
         "ResNet101 with GeM.",
         above=0, most=4, panel=_PANEL,
     )  # fmt: skip
+    spatial: bool = option(
+        False,
+        "Pool each image of a pair over what it shares with the other alone: local features of "
+        "both are matched, and maps are masked to the regions of the inliers, a channel without "
+        "any is pooled whole (T_SP; by default T_R).",
+        panel=_PANEL,
+    )  # fmt: skip
     queries: int = option(
         2000, "Queries of an epoch, each with a positive; as many as there are where fewer.",
         least=1, panel="Tuples",
