@@ -19,8 +19,8 @@ from rrtool.core.matching.pair_masks import (
 )
 from rrtool.core.matching.spatial_matching import MatchingOptions
 
-# Both images of a pair are treated as queries are: without suppression of non-maxima, which spares
-# storage where a feature is kept of each place, and leaves a fifth of the channels masked.
+# Both images of a pair are treated as queries are. Suppression of non-maxima, as in a database,
+# would spare storage; a fifth as many channels would be masked.
 _DETECTION = DetectionOptions(role="query")
 _MATCHING = MatchingOptions()
 
