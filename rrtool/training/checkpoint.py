@@ -33,7 +33,7 @@ class Checkpoint(Protocol):
 
 def parameters_of(network: nn.Module) -> State:
     """Parameters and running statistics by name, copied."""
-    return {name: _array(tensor) for name, tensor in _named_tensors(network).items()}
+    return {name: array_of(tensor) for name, tensor in _named_tensors(network).items()}
 
 
 def load_parameters(network: nn.Module, parameters: Mapping[str, np.ndarray]) -> None:
@@ -81,7 +81,7 @@ def training_state(
     for name, parameter in network.named_parameters():
         momentum = optimizer.state.get(parameter, {}).get("momentum_buffer")
         if momentum is not None:
-            state[_MOMENTUM + name] = _array(momentum)
+            state[_MOMENTUM + name] = array_of(momentum)
     return state
 
 
@@ -101,5 +101,6 @@ def restore_momentum(network: nn.Module, optimizer: torch.optim.Optimizer, state
             optimizer.state[parameter]["momentum_buffer"] = momentum.copy_(kept)
 
 
-def _array(tensor: torch.Tensor) -> np.ndarray:
+def array_of(tensor: torch.Tensor) -> np.ndarray:
+    """A copy, in C order."""
     return np.array(tensor.detach().cpu().numpy(), order="C")

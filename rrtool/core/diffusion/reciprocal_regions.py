@@ -17,7 +17,7 @@ import numpy as np
 
 from rrtool.core.diffusion.reciprocal import ReciprocalEncoder, ReciprocalOptions
 from rrtool.core.retrieval.ranking import BLOCK_BYTES, top_rows
-from rrtool.core.retrieval.regional import max_by_image
+from rrtool.core.retrieval.regional import best_of_images, max_by_image
 
 Advance = Callable[[int], object]
 
@@ -36,11 +36,7 @@ def nearest_of_images(
     """
     best = max_by_image(similarities, offsets)
     images = top_rows(best, k)
-    regions = [
-        first + int(similarities[first:last].argmax())
-        for first, last in zip(offsets[images].tolist(), offsets[images + 1].tolist(), strict=True)
-    ]
-    return np.array(regions, np.int32), best[images]
+    return best_of_images(similarities, offsets, images), best[images]
 
 
 def region_neighbors(

@@ -44,6 +44,16 @@ def max_by_image(values: np.ndarray, offsets: np.ndarray) -> np.ndarray:
     return result
 
 
+def best_of_images(values: np.ndarray, offsets: np.ndarray, images: np.ndarray) -> np.ndarray:
+    """The region of the largest of the values ``(r,)`` in each of some images, ``(m,)`` int32.
+
+    Each of the images has a region.
+    """
+    bounds = zip(offsets[images].tolist(), offsets[images + 1].tolist(), strict=True)
+    found = [first + int(values[first:last].argmax()) for first, last in bounds]
+    return np.array(found, np.int32)
+
+
 def cross_match(
     similarities: np.ndarray, query_offsets: np.ndarray, offsets: np.ndarray
 ) -> np.ndarray:

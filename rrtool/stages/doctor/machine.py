@@ -3,14 +3,13 @@
 import os
 import platform
 import time
-from collections.abc import Iterator
 from importlib import metadata
-from pathlib import Path
 from typing import Any
 
 from rrtool import cores
 from rrtool.devices import resolve_device
 from rrtool.progress import Progress
+from rrtool.stages.memory import available_memory, memory_limit
 from rrtool.version import VERSION
 
 _LIBRARIES = (
@@ -55,20 +54,12 @@ def _free_cores(n_cores: int) -> str:
 def _memory() -> str:
     total = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     text = f"{total / _GIB:.1f} GiB"
-    for line in _lines("/proc/meminfo"):
-        if line.startswith("MemAvailable:"):
-            text += f", {int(line.split()[1]) / 2**20:.1f} GiB free at the moment"
-    limit = next(_lines("/sys/fs/cgroup/memory.max"), "max")
-    if limit.isdigit() and int(limit) < total:
-        text += f", at most {int(limit) / _GIB:.1f} GiB for this container"
+    available, limit = available_memory(), memory_limit()
+    if available is not None:
+        text += f", {available / _GIB:.1f} GiB free at the moment"
+    if limit is not None and limit < total:
+        text += f", at most {limit / _GIB:.1f} GiB for this container"
     return text
-
-
-def _lines(path: str) -> Iterator[str]:
-    try:
-        yield from Path(path).read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return
 
 
 def _gpu() -> str:

@@ -39,17 +39,20 @@ class Descriptors:
     usable: np.ndarray
     offsets: np.ndarray
 
+    @cached_property
+    def is_vertex(self) -> np.ndarray:
+        """``(r,)`` bool, the vectors that are usable and not zero."""
+        return self.usable & self.vectors.any(axis=1)
+
     @property
     def vertices(self) -> np.ndarray:
-        """``(m,)`` int32, the vectors that are usable and not zero."""
-        return np.flatnonzero(self.usable & self.vectors.any(axis=1)).astype(np.int32)
+        """``(m,)`` int32, where they are."""
+        return np.flatnonzero(self.is_vertex).astype(np.int32)
 
     @cached_property
     def digests(self) -> np.ndarray:
         """BLAKE2b-128 of each vector, ``(r, 16)`` uint8; zero for those that are no vertices."""
-        is_vertex = np.zeros(len(self.vectors), dtype=bool)
-        is_vertex[self.vertices] = True
-        return digests_of_rows(self.vectors, is_vertex)
+        return digests_of_rows(self.vectors, self.is_vertex)
 
     @property
     def usable_images(self) -> np.ndarray:

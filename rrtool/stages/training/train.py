@@ -20,8 +20,8 @@ from rrtool.progress import Progress
 from rrtool.stages.amount import Amount, in_bytes
 from rrtool.stages.driver import Wanted, make
 from rrtool.stages.learning.training_run import TrainingRun
+from rrtool.stages.memory import free_memory
 from rrtool.stages.training.given import Given, examples_of, read_given
-from rrtool.stages.training.memory import free_memory
 from rrtool.stages.training.photos import KeptPhotos, bytes_of_photo, out_of_memory
 from rrtool.stages.training.train_options import POOLINGS, TrainOptions
 from rrtool.stages.training.weights import require_replaceable, settle, write_weights

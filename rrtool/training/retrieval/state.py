@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 
-State = dict[str, np.ndarray]
+from rrtool.training.checkpoint import State, array_of
+
 _TENSORS, _MEAN, _SQUARE, _STEP = "parameters/", "mean/", "square/", "step/"
 _OF_ADAM = {_MEAN: "exp_avg", _SQUARE: "exp_avg_sq", _STEP: "step"}
 
@@ -17,7 +18,7 @@ def state_of(tensors: Mapping[str, torch.Tensor], optimizer: torch.optim.Adam) -
     state = {_TENSORS + name: values for name, values in arrays_of(tensors).items()}
     for name, tensor in tensors.items():
         known = optimizer.state.get(tensor, {})
-        state |= {prefix + name: _array(known[key]) for prefix, key in _OF_ADAM.items() if known}
+        state |= {prefix + name: array_of(known[key]) for prefix, key in _OF_ADAM.items() if known}
     return state
 
 
@@ -39,7 +40,7 @@ def restore(
 
 def arrays_of(tensors: Mapping[str, torch.Tensor]) -> State:
     """Copies."""
-    return {name: _array(tensor) for name, tensor in tensors.items()}
+    return {name: array_of(tensor) for name, tensor in tensors.items()}
 
 
 @torch.no_grad()
@@ -47,7 +48,3 @@ def put(tensors: Mapping[str, torch.Tensor], values: Mapping[str, np.ndarray]) -
     """Give tensors the values of these names."""
     for name, array in values.items():
         tensors[name].copy_(torch.from_numpy(array))
-
-
-def _array(tensor: torch.Tensor) -> np.ndarray:
-    return np.array(tensor.detach().cpu().numpy(), order="C")

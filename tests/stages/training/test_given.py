@@ -8,8 +8,8 @@ from safetensors.torch import load_file
 
 from rrtool.artifacts import Provenance, Training, Tuples, create, open_artifact
 from rrtool.progress import Silent
+from rrtool.stages.memory import free_memory
 from rrtool.stages.training.given import examples_of, numbered, read_given
-from rrtool.stages.training.memory import free_memory
 from rrtool.stages.training.train_options import TrainOptions
 from tests.stages.training.conftest import QUICK, RULE
 from tests.tiny import assert_done, assert_fails, rrtool, skipped_rows
@@ -147,8 +147,8 @@ def test_photos_keep_their_aspect_ratio_and_map_sizes(things, tmp_path):
 
 
 def test_free_memory_is_what_is_left(tmp_path, monkeypatch):
-    monkeypatch.setattr("rrtool.stages.training.memory._MEMINFO", str(tmp_path / "meminfo"))
-    monkeypatch.setattr("rrtool.stages.training.memory._GROUP", str(tmp_path))
+    monkeypatch.setattr("rrtool.stages.memory._MEMINFO", str(tmp_path / "meminfo"))
+    monkeypatch.setattr("rrtool.stages.memory._GROUP", str(tmp_path))
     assert free_memory() == 2_000_000_000
     (tmp_path / "meminfo").write_text("MemTotal: 9 kB\nMemAvailable:   3000 kB\n")
     assert free_memory() == 3_072_000

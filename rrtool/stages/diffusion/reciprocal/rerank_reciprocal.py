@@ -144,13 +144,11 @@ def _tell(inputs: RerankInputs, chosen: ReciprocalOptions, progress: Progress) -
 def _encoder(
     database: Descriptors, graph: Graph | None, chosen: ReciprocalOptions, progress: Progress
 ) -> ReciprocalEncoder:
-    is_image = np.zeros(len(database.vectors), bool)
-    is_image[database.vertices] = True
     if graph is not None:
         ids, similarities = graph.neighbor_ids, graph.similarities
     else:
         ids, similarities = _neighbors(database, chosen.n_neighbors, progress)
-    return ReciprocalEncoder(database.vectors, is_image, ids, similarities, chosen)
+    return ReciprocalEncoder(database.vectors, database.is_vertex, ids, similarities, chosen)
 
 
 def _neighbors(database: Descriptors, k: int, progress: Progress) -> tuple[np.ndarray, np.ndarray]:

@@ -6,8 +6,9 @@ import numpy as np
 
 from rrtool.artifacts import OutputFile, Ranking, Regions
 from rrtool.core.diffusion.reciprocal import ReciprocalOptions
-from rrtool.core.diffusion.reciprocal_regions import RegionEncoder, RegionScores, region_neighbors
+from rrtool.core.diffusion.reciprocal_regions import RegionEncoder, region_neighbors
 from rrtool.core.retrieval.ranking import BLOCK_BYTES, top_rows
+from rrtool.core.retrieval.regional import best_of_images
 from rrtool.errors import UsageError
 from rrtool.progress import Progress
 from rrtool.stages.amount import Amount, parts_of
@@ -80,11 +81,9 @@ def _amount(inputs: RegionInputs, chosen: ReciprocalOptions) -> Amount:
 
 
 def _encoder(d: Descriptors, chosen: ReciprocalOptions, progress: Progress) -> RegionEncoder:
-    usable = np.zeros(len(d.vectors), bool)
-    usable[d.vertices] = True
     with progress.task("rerank", len(d.vectors), "regions") as advance:
-        lists = region_neighbors(d.vectors, usable, d.offsets, chosen.n_neighbors, advance)
-    return RegionEncoder(d.vectors, usable, d.offsets, lists, chosen)
+        lists = region_neighbors(d.vectors, d.is_vertex, d.offsets, chosen.n_neighbors, advance)
+    return RegionEncoder(d.vectors, d.is_vertex, d.offsets, lists, chosen)
 
 
 def _reordered(
@@ -105,12 +104,6 @@ def _reordered(
         best = top_rows(found.scores, n_entries)
         ids[place, : len(best)], scores[place, : len(best)] = best, found.scores[best]
         similarities[place, : len(best)] = found.similarities[best]
-        where = _regions_of(found, d.offsets, best[:N_BOXES])
+        where = best_of_images(found.regions, d.offsets, best[:N_BOXES])
         boxes[place, : len(where)] = of_regions[where]
     return Ranking.columns(ids=ids, similarities=similarities, scores=scores, hit_boxes=boxes)
-
-
-def _regions_of(found: RegionScores, offsets: np.ndarray, images: np.ndarray) -> list[int]:
-    """Of each image the region that has most to do with the query."""
-    bounds = zip(offsets[images].tolist(), offsets[images + 1].tolist(), strict=True)
-    return [first + int(found.regions[first:last].argmax()) for first, last in bounds]
