@@ -121,6 +121,43 @@ def ordering_of(ranking: Ranking) -> Column:
     return Ranking.scores if by_descriptors else Ranking.similarities
 
 
+class OrderedRows:
+    """Columns of the rankings of some queries; what is not put is an empty ranking.
+
+    Args:
+        n_rows: queries.
+        n_entries: of each ranking.
+        n_boxes: entries, from the first on, that say where they match; None: none does.
+    """
+
+    def __init__(self, n_rows: int, n_entries: int, n_boxes: int | None = None) -> None:
+        self._ids = np.full((n_rows, n_entries), -1, np.int32)
+        self._similarities = np.full((n_rows, n_entries), -np.inf, np.float32)
+        self._scores = self._similarities.copy()
+        self._boxes = None if n_boxes is None else np.zeros((n_rows, n_boxes, 4), np.float32)
+
+    def put(
+        self,
+        place: int,
+        ids: np.ndarray,
+        similarities: np.ndarray,
+        scores: np.ndarray,
+        boxes: np.ndarray | None = None,
+    ) -> None:
+        """One ranking, best first: ``(m,)`` each, and ``(≤ n_boxes, 4)``."""
+        n = len(ids)
+        self._ids[place, :n], self._similarities[place, :n] = ids, similarities
+        self._scores[place, :n] = scores
+        if self._boxes is not None and boxes is not None:
+            self._boxes[place, : len(boxes)] = boxes
+
+    def columns(self) -> Datasets:
+        return Ranking.columns(
+            ids=self._ids, similarities=self._similarities, scores=self._scores,
+            hit_boxes=self._boxes,
+        )  # fmt: skip
+
+
 def write_reordered(
     inputs: RerankInputs,
     queries: Descriptors,
@@ -138,16 +175,13 @@ def write_reordered(
     n_entries = ranking.lengths["L"]
 
     def rows_of(rows: range) -> Datasets:
-        ids = np.full((len(rows), n_entries), -1, np.int32)
-        similarities = np.full((len(rows), n_entries), -np.inf, np.float32)
-        scores = similarities.copy()
+        ordered = OrderedRows(len(rows), n_entries)
         listed = ranking.read(Ranking.ids, slice(rows.start, rows.stop))
         for place, row in enumerate(rows):
             if queries.usable[row]:
                 found = reorder(queries.vectors[row], listed[place][listed[place] >= 0])
-                n = len(found[0])
-                ids[place, :n], similarities[place, :n], scores[place, :n] = found
-        return Ranking.columns(ids=ids, similarities=similarities, scores=scores)
+                ordered.put(place, *found)
+        return ordered.columns()
 
     n_parts = fill(output, len(queries.vectors), rows_of, progress, label="rerank", unit="queries")
     publish_reordered(ranking, output, n_parts, description)

@@ -20,6 +20,7 @@ from rrtool.stages.diffusion.reciprocal.rerank_regions import BY_REGIONS
 from rrtool.stages.driver import Datasets, Wanted, as_inputs, fill, make
 from rrtool.stages.matching.options import RerankOptions
 from rrtool.stages.matching.rerank_descriptors import (
+    OrderedRows,
     ordering_of,
     publish_reordered,
     require_plain,
@@ -111,9 +112,7 @@ def _rerank(
         listed, given = ranking.read(Ranking.ids, block), ranking.read(ordering, block)
         own_similarities = ranking.read(Ranking.similarities, block)
         given_boxes = ranking.read(Ranking.hit_boxes, block) if n_boxes else None
-        ids = np.full((len(rows), n_entries), -1, np.int32)
-        similarities = np.full((len(rows), n_entries), -np.inf, np.float32)
-        scores, boxes = similarities.copy(), np.zeros((len(rows), n_boxes, 4), np.float32)
+        ordered = OrderedRows(len(rows), n_entries, n_boxes or None)
         for place, own in enumerate(listed):
             alike, of_descriptors = np.full((2, n_images), -np.inf, np.float32)
             alike[own[own >= 0]] = given[place][own >= 0]
@@ -122,19 +121,14 @@ def _rerank(
                 continue
             scored = encoder.rank_scores(alike)
             found = top_rows(scored, n_entries)
-            n = len(found)
-            ids[place, :n], similarities[place, :n], scores[place, :n] = (
-                found, of_descriptors[found], scored[found],
-            )  # fmt: skip
+            boxes = None
             if given_boxes is not None:
                 of_image = np.zeros((n_images, 4), np.float32)
                 head = own[:n_boxes]
                 of_image[head[head >= 0]] = given_boxes[place][head >= 0]
-                boxes[place, : min(n, n_boxes)] = of_image[found[:n_boxes]]
-        return Ranking.columns(
-            ids=ids, similarities=similarities, scores=scores,
-            hit_boxes=None if given_boxes is None else boxes,
-        )  # fmt: skip
+                boxes = of_image[found[:n_boxes]]
+            ordered.put(place, found, of_descriptors[found], scored[found], boxes)
+        return ordered.columns()
 
     n_parts = fill(output, n_queries, rows_of, progress, label="rerank", unit="queries")
     description = {"method": "reciprocal", "reciprocal": settings}

@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from rrtool.artifacts import OutputFile, Ranking, Regions
 from rrtool.core.diffusion.reciprocal import ReciprocalOptions
 from rrtool.core.diffusion.reciprocal_regions import RegionEncoder, region_neighbors
@@ -16,6 +14,7 @@ from rrtool.stages.diffusion.reciprocal.rerank_reciprocal import reciprocal_opti
 from rrtool.stages.driver import Datasets, Wanted, fill, make
 from rrtool.stages.matching.options import RerankOptions
 from rrtool.stages.matching.rerank_descriptors import (
+    OrderedRows,
     RegionInputs,
     open_region_inputs,
     publish_reordered,
@@ -91,9 +90,7 @@ def _reordered(
 ) -> Datasets:
     """The columns of some queries; one without a region has an empty ranking."""
     n_entries = inputs.ranking.lengths["L"]
-    ids = np.full((len(rows), n_entries), -1, np.int32)
-    similarities = np.full(ids.shape, -np.inf, np.float32)
-    scores, boxes = similarities.copy(), np.zeros((len(rows), min(N_BOXES, n_entries), 4), "f4")
+    ordered = OrderedRows(len(rows), n_entries, min(N_BOXES, n_entries))
     of_regions = inputs.database.region_boxes
     for place, row in enumerate(rows):
         own = slice(*q.offsets[row : row + 2].tolist())
@@ -102,8 +99,7 @@ def _reordered(
             continue
         found = encoder.scores(regions)
         best = top_rows(found.scores, n_entries)
-        ids[place, : len(best)], scores[place, : len(best)] = best, found.scores[best]
-        similarities[place, : len(best)] = found.similarities[best]
         where = best_of_images(found.regions, d.offsets, best[:N_BOXES])
-        boxes[place, : len(where)] = of_regions[where]
-    return Ranking.columns(ids=ids, similarities=similarities, scores=scores, hit_boxes=boxes)
+        alike, scores = found.similarities[best], found.scores[best]
+        ordered.put(place, best, alike, scores, of_regions[where])
+    return ordered.columns()
