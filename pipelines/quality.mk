@@ -35,10 +35,21 @@ all: $(foreach s,$(SETS),$(OUT)/$(s)-w/evaluation.h5)
 $(SETS:%=$(OUT)/%/evaluation.h5): $(OUT)/%/evaluation.h5:
 	$(call FOLDER,$*) OUT=$(OUT)/$* PLAIN='--whitening none' table
 
-$(SETS:%=$(OUT)/%/others.h5): $(OUT)/%/others.h5:
-	find $(foreach s,$(call OTHERS,$*),$(DATA)/$(s)/images) -type f | sort > $(@D)/others.txt
-	$(RRTOOL) extract $(@D)/others.txt -o $@ --network $(NETWORK) --weights $(WEIGHTS) \
-	  --whitening none --overwrite
+LIST = find $(foreach s,$(1),$(abspath $(DATA)/$(s)/images)) -type f | sort > $(@:.h5=.txt)
+DESCRIBE = $(RRTOOL) extract $(@:.h5=.txt) -o $@ --network $(NETWORK) --weights $(WEIGHTS) \
+  --whitening none
+
+$(OUT)/all.h5:
+	mkdir -p $(@D)
+	$(call LIST,$(SETS))
+	$(DESCRIBE) --overwrite
+
+# Those of all sets but one, kept from those of all.
+$(SETS:%=$(OUT)/%/others.h5): $(OUT)/%/others.h5: $(OUT)/all.h5
+	mkdir -p $(@D)
+	$(call LIST,$(call OTHERS,$*))
+	cp $< $@
+	$(DESCRIBE) --update
 
 $(SETS:%=$(OUT)/%/whitening.h5): $(OUT)/%/whitening.h5: $(OUT)/%/evaluation.h5 $(OUT)/%/others.h5
 	$(RRTOOL) whiten fit $(@D)/others.h5 --groups '$(GROUPS)' $(FIT) -o $@ --overwrite
