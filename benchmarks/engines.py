@@ -42,12 +42,12 @@ def main() -> None:
     parser.add_argument("--compared", type=int, default=8, help="photos whose cosines are taken")
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
-    print_machine()
     with tempfile.TemporaryDirectory() as folder:
-        images = arguments.images
+        images, stand_in = arguments.images, ""
         if not Path(images).is_dir():
-            print("the shared photos are not here: random JPEG files")
+            stand_in = "random JPEG files in place of photos"
             images = random_photos(Path(folder), max(arguments.count, arguments.compared), 1024)
+        print_machine(stand_in)
         paths = list_images(images).paths
         for name in arguments.networks.split(","):
             weights = SHARED / "weights" / f"{name}.pth"

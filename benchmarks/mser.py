@@ -1,18 +1,22 @@
 """rrtool's MSER against VLFeat's vl_mser, called channel by channel through ctypes.
 
 Our side also measures every region (moments, boxes, strengths) and sorts them; VLFeat's side only
-finds the seeds. Both get the same 8-bit levels. Run: ``python benchmarks/mser.py``.
+finds the seeds. Both get the same 8-bit levels and as many threads.
+
+Run: ``python benchmarks/mser.py``.
 """
 
 from __future__ import annotations
 
 import os
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numba
 import numpy as np
 from scipy import ndimage
-from timing import compare, print_machine
+from timing import compare, print_machine, tell_goal
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -60,16 +64,33 @@ def run(title: str, maps: np.ndarray, repeats: int) -> None:
     n_vlfeat = sum(len(vlfeat.bright_seeds(level_map, delta=delta)) for level_map in levels)
     print(f"\n{title}: {maps.shape}, {(levels > 0).mean():.0%} above zero, delta {delta}")
     print(f"{len(regions)} regions; VLFeat {n_vlfeat}, of which the rest are lines of pixels")
-    compare(
-        {
-            "rrtool": lambda: detect_regions(levels, maps, delta=delta),
-            "vl_mser": lambda: [vlfeat.bright_seeds(m, delta=delta) for m in levels],
-            "rrtool with quantize": lambda: detect_regions(
-                quantize(maps, scale), maps, delta=delta
-            ),
-        },
-        repeats,
-    )
+    n_threads = numba.get_num_threads()
+
+    def seeds(level_map: np.ndarray) -> np.ndarray:
+        return vlfeat.bright_seeds(level_map, delta=delta)
+
+    def one_thread() -> None:
+        numba.set_num_threads(1)
+        detect_regions(levels, maps, delta=delta)
+        numba.set_num_threads(n_threads)
+
+    with ThreadPoolExecutor(n_threads) as pool:
+        timings = compare(
+            {
+                "rrtool": lambda: detect_regions(levels, maps, delta=delta),
+                f"vl_mser, {n_threads} threads": lambda: list(pool.map(seeds, levels)),
+                "rrtool, one thread": one_thread,
+                "vl_mser, one thread": lambda: [seeds(level_map) for level_map in levels],
+                "rrtool with quantize": lambda: detect_regions(
+                    quantize(maps, scale), maps, delta=delta
+                ),
+            },
+            repeats,
+        )
+    ours, theirs, ours_alone, theirs_alone, _ = (side.median for side in timings.values())
+    for threads, ratio in (("all", theirs / ours), ("one", theirs_alone / ours_alone)):
+        what = f"MSER, {title}, against VLFeat, threads of each: {threads}"
+        tell_goal(what, "at least 20 times", ratio, holds=ratio >= 20)
 
 
 def main() -> None:

@@ -12,7 +12,7 @@ import resource
 import time
 
 import numpy as np
-from timing import print_machine
+from timing import print_machine, tell_goal
 
 from rrtool.core.diffusion.reciprocal import ReciprocalEncoder, ReciprocalOptions, default_k1
 
@@ -69,7 +69,8 @@ def dense(vectors: np.ndarray, query: np.ndarray, options: ReciprocalOptions) ->
     return options.mixture * to_images + (1 - options.mixture) * np.mean(indices, axis=0)
 
 
-def encoder_of(n: int, d: int) -> tuple[ReciprocalEncoder, np.ndarray, ReciprocalOptions]:
+def encoder_of(n: int, d: int) -> tuple[ReciprocalEncoder, np.ndarray, ReciprocalOptions, float]:
+    """The encoder, the descriptors, the options, and seconds that 100 queries took with it."""
     vectors, ids, similarities = made(n, d)
     options = ReciprocalOptions(default_k1(n))
     start, before = time.process_time(), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
@@ -77,12 +78,13 @@ def encoder_of(n: int, d: int) -> tuple[ReciprocalEncoder, np.ndarray, Reciproca
     seconds = time.process_time() - start
     for query in vectors[:100]:
         encoder.rank_scores(vectors @ query)
+    whole = time.process_time() - start
     more = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     print(
         f"{n} descriptors of {d}, k1 = {options.k1}: {seconds:.2f} s of the processor, and with "
-        f"100 queries {time.process_time() - start:.2f} s; {more / 2**20:.2f} GiB over the data"
+        f"100 queries {whole:.2f} s; {more / 2**20:.2f} GiB over the data"
     )
-    return encoder, vectors, options
+    return encoder, vectors, options, whole
 
 
 def main() -> None:
@@ -91,13 +93,15 @@ def main() -> None:
     parser.add_argument("--d", type=int, default=512)
     arguments = parser.parse_args()
     print_machine()
-    encoder, vectors, options = encoder_of(400, 64)
+    encoder, vectors, options, _ = encoder_of(400, 64)
     differences = [
         np.abs(encoder.rank_scores(vectors @ query) - dense(vectors, query, options)).max()
         for query in vectors[::40]
     ]
     print(f"largest difference from the dense form: {max(differences):.1e}")
-    encoder_of(arguments.n, arguments.d)
+    seconds = encoder_of(arguments.n, arguments.d)[3]
+    what = f"common neighbours, {arguments.n} descriptors, 100 queries, of the processor"
+    tell_goal(what, "at most 10 s", seconds, holds=seconds <= 10, unit="s")
 
 
 if __name__ == "__main__":

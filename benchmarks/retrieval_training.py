@@ -15,7 +15,8 @@ import argparse
 
 import numpy as np
 import torch
-from timing import compare, print_machine
+from extract import SHARED
+from timing import compare, print_machine, tell_goal
 
 from rrtool.devices import resolve_device
 from rrtool.progress import Silent
@@ -32,8 +33,8 @@ ALL = 1 << 40  # bytes
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photos")
-    parser.add_argument("--groups", required=True)
+    parser.add_argument("photos", nargs="?", default=str(SHARED / "retrieval/grocery/images"))
+    parser.add_argument("--groups", default="prefix:(.*)_")
     parser.add_argument("--network", default="squeezenet1_1")
     parser.add_argument("--weights", default="none")
     parser.add_argument("--train-from")
@@ -57,7 +58,9 @@ def main() -> None:
     )  # fmt: skip
     bare = timings["bare"].median
     for name in ("steps", "decoding"):
-        print(f"{name}: {100 * bare / timings[name].median:.1f} % of the bare throughput")
+        share = 100 * bare / timings[name].median
+        what = f"training for retrieval, {name}, of the bare throughput"
+        tell_goal(what, "at least 90 %", share, holds=share >= 90, unit="%")
     n_photos = sum(map(len, sides.tuples))
     print(f"bare: {1e3 * bare / n_photos:.1f} ms a photo of a tuple; mining:"
           f" {1e3 * timings['mining'].median / len(sides.pool):.1f} ms a photo")  # fmt: skip

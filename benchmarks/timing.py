@@ -1,7 +1,8 @@
 """Fair timing for the comparisons in this folder: both sides alternate in one process.
 
 Scripts here run as ``python benchmarks/x.py``, which puts this folder on the path:
-``from timing import compare, print_machine, report``.
+``from timing import compare, print_machine, report``. What they aim at they tell by ``tell_goal``,
+of which ``benchmarks/goals.py`` makes one table.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import os
 import platform
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -74,12 +76,44 @@ def report(timings: dict[str, Timing]) -> None:
         )
 
 
-def print_machine() -> None:
-    """Prints the processor, the cores this process may use, and the versions that matter."""
-    print(f"machine: {_processor()}, {_cores()} cores")
-    libraries = ("numpy", "numba", "scipy", "torch")
+# How lines begin that goals.py reads.
+GOAL, MACHINE, STAND_IN = "goal | ", "machine: ", "*** STAND-IN DATA"
+
+
+def tell_goal(what: str, aim: str, found: float, *, holds: bool, unit: str = "times") -> None:
+    """Prints one row of the table of goals: what is measured, the aim in words, what was found.
+
+    Args:
+        what: the comparison, with the input and the other side's form.
+    """
+    verdict = "holds" if holds else "**missed**"
+    print(f"{GOAL}{what} | {aim} | {found:.3g} {unit} | {verdict}")
+
+
+def print_machine(stand_in: str = "") -> None:
+    """Prints the processor, the cores this process may use, its bandwidth, and the versions that
+    matter; and, loudly, if data stand in for photos that are not here, which ones."""
+    if stand_in:
+        print(f"{STAND_IN}: {stand_in} ***")
+    one, two = (copy_bandwidth(n) / 1e9 for n in (1, 2))
+    print(f"{MACHINE}{_processor()}, {_cores()} cores; a copy moves {one:.1f} GB/s by one thread, "
+          f"{two:.1f} by two")  # fmt: skip
+    libraries = ("numpy", "numba", "scipy", "torch", "faiss-cpu")
     versions = ", ".join(f"{name} {_version(name)}" for name in libraries)
     print(f"python {platform.python_version()}, {versions}")
+
+
+def copy_bandwidth(n_threads: int, n_bytes: int = 1 << 28) -> float:
+    """Bytes a second, read and written, that a plain copy reaches; the median of five."""
+    sources = np.array_split(np.ones(n_bytes // 4, np.float32), n_threads)
+    targets = [np.zeros_like(source) for source in sources]
+    with ThreadPoolExecutor(n_threads) as pool:
+        speeds = []
+        for _ in range(5):
+            start = time.perf_counter()
+            list(pool.map(np.copyto, targets, sources))
+            speeds.append(2 * n_bytes / (time.perf_counter() - start))
+    return float(np.median(speeds))
 
 
 def _processor() -> str:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from timing import Timing, compare, print_machine
+from timing import Timing, compare, print_machine, tell_goal
 from torch.nn import functional
 
 from rrtool.datasets.dataset import Dataset, channel_statistics
@@ -81,7 +81,7 @@ def main() -> None:
     ]  # fmt: skip
     for title, n_images, calls in sides:
         print(f"\n{title}: {n_images} images")
-        _print_rates(compare(calls, arguments.repeats), n_images)
+        _tell_rates(title, compare(calls, arguments.repeats), n_images)
 
 
 def random_dataset(count: int, size: int, channels: int) -> Dataset:
@@ -139,9 +139,12 @@ class Bare:
             torch.cuda.synchronize()
 
 
-def _print_rates(timings: dict[str, Timing], n_images: int) -> None:
+def _tell_rates(title: str, timings: dict[str, Timing], n_images: int) -> None:
     for timing in timings.values():
         print(f"{timing.name}: {n_images / timing.median:.0f} images/s")
+    bare, ours = (timing.median for timing in timings.values())
+    what = f"training, {title}, of the bare throughput"
+    tell_goal(what, "at least 90 %", 100 * bare / ours, holds=bare >= 0.9 * ours, unit="%")
 
 
 if __name__ == "__main__":

@@ -45,9 +45,8 @@ def apply_whitening(
         projection: ``(d, k)``, the whitening matrix, rows by falling eigenvalue.
 
     Returns:
-        ``(n, d)`` float32. A zero descriptor (an image without activations) stays zero. A row is
-        the same whatever rows stand beside it: the sums are float64, whose last bits alone depend
-        on them.
+        ``(n, d)`` float32, a row the same whatever rows stand beside it (sums are float64). A zero
+        descriptor (an image without activations) stays zero.
     """
     centred = np.subtract(descriptors, mean, dtype=np.float64)
     whitened = l2_normalize(centred @ projection.T.astype(np.float64))
