@@ -48,8 +48,7 @@ def apply_whitening(
         ``(n, d)`` float32, a row the same whatever rows stand beside it (sums are float64). A zero
         descriptor (an image without activations) stays zero.
     """
-    centred = np.subtract(descriptors, mean, dtype=np.float64)
-    whitened = l2_normalize(centred @ projection.T.astype(np.float64))
+    whitened = l2_normalize(np.subtract(descriptors, mean, dtype=np.float64) @ projection.T)
     whitened[~descriptors.any(axis=1)] = 0
     return whitened.astype(np.float32)
 
