@@ -142,23 +142,15 @@ def _faiss_or_none() -> Any:
 def _build_index(vectors: np.ndarray, options: KnnOptions) -> Any:
     import faiss
 
-    n, d = vectors.shape
     if options.method == "hnsw":
-        hnsw = faiss.IndexHNSWFlat(d, 16, faiss.METRIC_INNER_PRODUCT)
+        hnsw = faiss.IndexHNSWFlat(vectors.shape[1], 16, faiss.METRIC_INNER_PRODUCT)
         hnsw.hnsw.efConstruction = 60
         hnsw.hnsw.efSearch = max(64, 2 * options.k)
         hnsw.add(vectors)
         return hnsw
-    # At least 39 points a list: below that, faiss warns of a poor clustering (even of one list).
-    n_lists = max(1, min(int(4 * np.sqrt(n)), n // 39))
-    index = faiss.IndexIVFFlat(faiss.IndexFlatIP(d), d, n_lists, faiss.METRIC_INNER_PRODUCT)
-    index.cp.seed = (options.seed + 1) % 2**31
-    index.cp.max_points_per_centroid = 64
-    index.cp.min_points_per_centroid = min(39, n)
-    index.train(vectors)
-    index.add(vectors)
-    index.nprobe = min(n_lists, options.n_probe or n_lists // 16 + 8)
-    return index
+    from rrtool.core.diffusion.approximate.inverted_lists import InvertedLists
+
+    return InvertedLists(vectors, options.seed, options.n_probe)
 
 
 def _search_torch(

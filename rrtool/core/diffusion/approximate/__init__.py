@@ -1,0 +1,1 @@
+"""Nearest neighbours that are found without looking at all vectors."""
