@@ -15,7 +15,7 @@ from rrtool.errors import OptionError, UsageError
 from rrtool.files import open_regular
 from rrtool.ground_truth.groups import PROTOCOL, Groups
 from rrtool.ground_truth.names import first_few
-from rrtool.images.collection import collect
+from rrtool.images.collection import Collection, collect
 from rrtool.progress import Progress
 from rrtool.stages.learning.frozen.photos import paths_of
 from rrtool.stages.training.train_options import TrainOptions
@@ -24,6 +24,7 @@ from rrtool.training.retrieval.examples import Examples
 _STREAM = 7  # of the seed, for what is held out
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 NO_PAIRS = np.zeros((0, 2), np.int32)
+MOVED = "say with --images where they are"
 
 
 @dataclass(frozen=True)
@@ -81,16 +82,29 @@ def _tuples(options: TrainOptions) -> Given:
         if not source:
             what = "these tuples do not say where their photos are"
             raise UsageError(what, where=tuples.path, expected="--images")
-        collection = collect(source)
+        collection = _photos_of_tuples(source, options)
         paths = paths_of(names, collection)
         if not any(path is not None and groups[row] >= 0 for row, path in enumerate(paths)):
             raise UsageError(
                 "not one of the photos of the tuples is there", where=source,
                 expected=first_few(names), found=first_few(collection.names) or "no photos",
-                todo=None if options.images else "say with --images where they are",
+                todo=None if options.images else MOVED,
             )  # fmt: skip
         inputs = [tuples.as_input("tuples"), *collection.inputs, *_rules(options)]
         return Given(names, paths, groups, pairs, inputs)
+
+
+def _photos_of_tuples(source: str, options: TrainOptions) -> Collection:
+    """What lies where the tuples say, unless ``--images`` says otherwise."""
+    try:
+        return collect(source)
+    except UsageError as error:
+        if options.images is not None:
+            raise
+        raise UsageError(
+            "the photos of the tuples are not where these say", where=source, found=error.found,
+            todo=MOVED,
+        ) from None  # fmt: skip
 
 
 def _photos(options: TrainOptions, progress: Progress) -> Given:
@@ -142,21 +156,34 @@ def examples_of(given: Given, options: TrainOptions) -> Examples:
 def _require_tuples(
     groups: np.ndarray, pairs: np.ndarray, given: Given, options: TrainOptions
 ) -> None:
-    left = " that are not held out" if options.validate else ""
-    where = options.groups or options.examples
-    sizes = np.unique(groups[groups >= 0], return_counts=True)[1]
+    where, sizes = options.groups or options.examples, _sizes(groups)
+    advice = ground_truths.groups.ADVICE if options.groups else None
+    left = ""
+    if options.validate and _could_be_learnt(given.groups, given.pairs):
+        left, where = " that --validate leaves", options.validate
+        advice = "hold fewer groups out"
     if not len(pairs) and not (sizes > 1).any():
         raise UsageError(
             f"no two of the photos{left} show the same: there is nothing to learn from",
             where=where, expected="a group of two or more",
-            found=f"{len(sizes)} groups of one" if len(sizes) else "no photos",
-            todo=ground_truths.groups.ADVICE if options.groups else None,
+            found=f"{len(sizes)} groups of one" if len(sizes) else "no photos", todo=advice,
         )  # fmt: skip
     if len(sizes) < 2:
         raise UsageError(
             f"all photos{left} are in one group: there are no negatives", where=where,
             expected="photos of two or more groups", found=f"{sizes.sum()} photos of one",
+            todo=advice,
         )  # fmt: skip
+
+
+def _sizes(groups: np.ndarray) -> np.ndarray:
+    """Of the groups, how many photos each has."""
+    return np.unique(groups[groups >= 0], return_counts=True)[1]
+
+
+def _could_be_learnt(groups: np.ndarray, pairs: np.ndarray) -> bool:
+    sizes = _sizes(groups)
+    return len(sizes) > 1 and bool(len(pairs) or (sizes > 1).any())
 
 
 def _held_out(given: Given, options: TrainOptions) -> tuple[np.ndarray, np.ndarray]:
@@ -171,7 +198,7 @@ def _held_out(given: Given, options: TrainOptions) -> tuple[np.ndarray, np.ndarr
         labels = truth.rule.labels(given.names)
         rows = np.flatnonzero([bool(label) for label in labels])
         groups = numbered([label or "" for label in labels])
-    if np.unique(groups[rows], return_counts=True)[1].max(initial=0) < 2:
+    if _sizes(groups[rows]).max(initial=0) < 2:
         raise UsageError(
             "no two of the photos that --validate holds out show the same", where=options.validate,
             expected="a group of two or more", found=f"{len(rows)} photos",
@@ -196,7 +223,7 @@ def share_in(text: str) -> float | None:
 
 def _drawn(groups: np.ndarray, share: float, seed: int) -> np.ndarray:
     """Rows of a share of the groups that have two photos, one group at least."""
-    members, sizes = np.unique(groups, return_counts=True)
+    members, sizes = np.unique(groups[groups >= 0], return_counts=True)
     candidates = members[sizes > 1]
     n = max(1, round(share * len(candidates)))
     generator = np.random.default_rng([seed, _STREAM])

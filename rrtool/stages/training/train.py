@@ -153,17 +153,23 @@ def _train(
     training = _Checkpoints(output, options.epochs, photos)
     masks = PairMasks() if options.spatial else None
     encoder = Encoder(trainable, exponent_of(trainable.network, options), photos, masks)
-    n_told = options.epochs + bool(len(examples.held_out))
-    with progress.task("train", n_told, "epochs") as advance:
-        record = training.recorder(advance)
+    n_tuples = examples.n_pairs_of_epoch(options.queries)
+    with progress.task("train", n_tuples * options.epochs, "tuples") as advance:
+        n_shown = 0
+
+        def on_batch(epoch: int, n_done: int) -> None:
+            nonlocal n_shown
+            advance((epoch - 1) * n_tuples + n_done - n_shown)  # with those before a kill
+            n_shown = (epoch - 1) * n_tuples + n_done
 
         def on_epoch(phase: str, epoch: int, facts: Mapping[str, float]) -> None:
-            record(phase, epoch, facts)
+            training.log.append({"phase": phase, "epoch": epoch, **facts})
+            on_batch(epoch + 1, 0)  # those of photos that cannot be read were passed over
             progress.message(_told(epoch, facts, photos.n_bytes))
 
         learner = RetrievalLearner(
-            encoder, examples, options, checkpoint=training, on_epoch=on_epoch
-        )
+            encoder, examples, options, checkpoint=training, on_epoch=on_epoch, on_batch=on_batch
+        )  # fmt: skip
         try:
             learner.fit()
         except torch.OutOfMemoryError as error:

@@ -58,9 +58,14 @@ def settle(options: TrainOptions) -> None:
         return
     try:
         with open_artifact(record, Training) as training:
-            digest = training.extra["weights_digest"]
+            digest, name = training.extra["weights_digest"], training.extra["weights"]
     except RrtoolError:
         return  # whoever opens it as an output will say what is wrong with it
+    if name != path.name and not options.overwrite:
+        raise UsageError(
+            "this is the record of another network", where=record, expected=path.name, found=name,
+            todo="choose another -o or --record, or use --overwrite to replace it",
+        )  # fmt: skip
     is_there = os.path.lexists(path)
     if is_there and digest_of_file(path) == digest:
         return

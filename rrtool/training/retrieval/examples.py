@@ -31,13 +31,19 @@ class Examples:
     held_out_groups: np.ndarray
     scales: tuple[float, ...] = (1.0,)
 
+    def n_pairs_of_epoch(self, n: int) -> int:
+        """How many pairs ``pairs_of_epoch`` gives."""
+        return min(n, len(self.pairs) or self._n_queries())
+
+    def _n_queries(self) -> int:
+        _, inverse, sizes = np.unique(self.groups, return_inverse=True, return_counts=True)
+        return int(((sizes[inverse] > 1) & (self.groups >= 0)).sum())
+
     def pairs_of_epoch(self, n: int, generator: np.random.Generator) -> np.ndarray:
         """At most ``n`` pairs ``(m, 2)``, of different queries where they are drawn from groups."""
         if len(self.pairs):
             return self.pairs[generator.permutation(len(self.pairs))[:n]]
-        _, inverse, sizes = np.unique(self.groups, return_inverse=True, return_counts=True)
-        n_queries = int(((sizes[inverse] > 1) & (self.groups >= 0)).sum())
-        return draw_pairs(self.groups, min(n, n_queries), generator)
+        return draw_pairs(self.groups, min(n, self._n_queries()), generator)
 
     def tuples_of_epoch(
         self, encoder: Encoder, options: RetrievalTrainingOptions, generator: np.random.Generator

@@ -23,6 +23,7 @@ from rrtool.training.retrieval.validation import mean_average_precision
 PHASE, SCORE = "retrieval", "mean_average_precision"
 _FASTER = 10.0  # learning rate of the exponent
 _LEAST_EXPONENT = 0.1
+_LOOKED_AT = 5  # tuples, whether training has diverged
 _BEST = "best/"
 Facts = dict[str, float]
 OnEpoch = Callable[[str, int, Mapping[str, float]], None]
@@ -41,6 +42,7 @@ class RetrievalLearner:
         checkpoint: of the last epoch that was done; renewed after each.
         on_epoch: called with the phase, the number of the epoch, from 1, and its facts; where
             images are held out, first with number 0 and their score before training.
+        on_batch: called with the number of the epoch, and how many of its tuples are done.
 
     Attributes:
         best_epoch: after which the network is that is kept.
@@ -54,9 +56,10 @@ class RetrievalLearner:
         *,
         checkpoint: Checkpoint | None = None,
         on_epoch: OnEpoch = lambda phase, epoch, facts: None,
+        on_batch: Callable[[int, int], None] = lambda epoch, n_done: None,
     ) -> None:
         self._encoder, self._examples, self._options = encoder, examples, options
-        self._checkpoint, self._on_epoch = checkpoint, on_epoch
+        self._checkpoint, self._on_epoch, self._on_batch = checkpoint, on_epoch, on_batch
         self._optimizer = _optimizer_of(encoder, options)
         self._rates = [group["lr"] for group in self._optimizer.param_groups]
         self._best: State = {}
@@ -96,13 +99,20 @@ class RetrievalLearner:
         images = encoder.images([row for each in tuples for row in each])
         losses: list[float] = []
         self._set_norms(learning=options.batch_norm == "learnt")
-        for start in range(0, len(tuples), options.batch_size):
-            losses += self._step(tuples[start : start + options.batch_size], images)
+        batches = [tuples[i : i + options.batch_size]
+                   for i in range(0, len(tuples), options.batch_size)]  # fmt: skip
+        for place, batch in enumerate(batches, start=1):
+            losses += self._step(batch, images)
             if not math.isfinite(sum(losses)):
-                raise self._diverged(number, start // options.batch_size + 1)
+                what = "the loss or a gradient is not finite"
+                raise self._diverged(f"batch {place} of epoch {number}", number, what)
+            self._on_batch(number, min(place * options.batch_size, len(tuples)))
         self._set_norms(learning=False)
         if not losses:
             raise WorkFailed("not one tuple has a positive that can be read")
+        if self._are_all_alike(tuples[-_LOOKED_AT:]):
+            what = "all photos have the same descriptor by now"
+            raise self._diverged(f"epoch {number}", number, what)
         facts = {"loss": float(np.mean(losses)), "n_tuples": float(len(losses)),
                  "learning_rate": self._optimizer.param_groups[0]["lr"]}  # fmt: skip
         if encoder.exponent is not None:
@@ -144,11 +154,21 @@ class RetrievalLearner:
         are_matches = torch.arange(len(pairs), device=squared.device) == 0
         return contrastive(squared, are_matches, self._options.margin)
 
-    def _diverged(self, epoch: int, batch: int) -> WorkFailed:
+    def _are_all_alike(self, tuples: list[list[int]]) -> bool:
+        """Whether the network tells the images of some tuples apart no more.
+
+        Too large a rate soon leaves no activation, and then no gradient either: the loss of such a
+        network is finite.
+        """
+        rows = np.unique([row for each in tuples for row in each])
+        descriptors, is_usable = self._encoder.describe(rows)
+        found = descriptors[is_usable]
+        return len(found) > 1 and bool((found == found[0]).all())
+
+    def _diverged(self, where: str, epoch: int, why: str) -> WorkFailed:
         kept = f"with --epochs {epoch - 1} you get the network of the epoch before, or "
         return WorkFailed(
-            f"training diverged in batch {batch} of epoch {epoch}: the loss or a gradient is not"
-            " finite",
+            f"training diverged in {where}: {why}",
             todo=f"{kept if epoch > 1 else ''}lower --learning-rate",
         )
 

@@ -1,6 +1,7 @@
 """What is learnt from: tuples that name their photos, and what is held out."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -59,7 +60,11 @@ def test_pairs_of_tuples_are_those_that_are_learnt(things, tmp_path):
 
 def test_photos_of_tuples_may_have_moved(things, tmp_path):
     tuples = _tuples(tmp_path / "t.h5", tmp_path / "gone")
-    assert_fails(_train(tuples, tmp_path / "net.safetensors"), 2, "gone")
+    line = assert_fails(_train(tuples, tmp_path / "net.safetensors"), 2, "say with --images")
+    assert str(tmp_path / "gone") in line
+    elsewhere = ("--images", tmp_path / "neither")
+    line = assert_fails(_train(tuples, tmp_path / "net.safetensors", *elsewhere), 2, "neither")
+    assert "--images" not in line
     options = ("--images", things, "--epochs", "1")
     assert_done(_train(tuples, tmp_path / "net.safetensors", *options))
 
@@ -124,6 +129,15 @@ def test_share_holds_out_whole_groups_by_the_seed(things, share, n_groups):
     assert len(rows) == 3 * n_groups
     assert len(np.unique(groups)) == n_groups or n_groups == 3
     assert drawn(1)[0] == rows
+
+
+def test_share_holds_out_no_photos_that_cannot_be_used(things):
+    """They are of no group, though they have the same number."""
+    groups = np.where(GROUPS < 3, GROUPS, -1)
+    for seed in range(4):
+        options = _given(things, groups=RULE, validate="0.3", seed=seed)
+        given = replace(read_given(options, Silent()), groups=groups)
+        assert len(set(groups[examples_of(given, options).held_out]) - {-1}) == 1
 
 
 def test_photos_keep_their_aspect_ratio_and_map_sizes(things, tmp_path):

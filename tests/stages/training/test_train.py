@@ -61,6 +61,7 @@ def test_epochs_are_told(trained):
     assert "before training: mAP" in told
     assert "epoch 1: loss" in told
     assert "of photos or maps kept in memory" in told
+    assert "train: 12/12 tuples" in told
 
 
 def test_only_layers_that_learn_have_changed(trained, things, tmp_path):
@@ -121,6 +122,16 @@ def test_weights_without_a_record_are_replaced_on_request_alone(net, things):
     assert_fails(train(things, net), 2, "has no record", "--overwrite")
     assert not record.exists()
     assert_done(train(things, net, "--overwrite", "--epochs", "1"))
+
+
+def test_record_of_another_network_is_replaced_on_request_alone(net, things):
+    other = net.with_suffix(".pth")
+    content = net.with_name("net.training.h5").read_bytes()
+    line = assert_fails(train(things, other), 2, "the record of another network", "--overwrite")
+    assert "found net.safetensors" in line
+    assert net.with_name("net.training.h5").read_bytes() == content
+    assert not other.exists()
+    assert_done(train(things, other, "--overwrite", "--epochs", "1"))
 
 
 def test_weights_of_others_are_never_replaced(things, tmp_path):
@@ -268,11 +279,14 @@ def test_groups_that_make_no_tuples_are_an_error(things, tmp_path, rule, expecte
 @pytest.mark.parametrize(
     ("given", "expected"),
     [("1.5", "between 0 and 1"), ("prefix:(zebra)_", "no two of the photos"),
-     ("prefix:([a-z]*)_", "show the same: there is nothing to learn from"),
-     ("prefix:(cup|door|egg)_", "there are no negatives"), ("no-file.csv", "no-file.csv")],
+     ("prefix:([a-z]*)_", "photos that --validate leaves show the same"), ("0.99", "leaves show"),
+     ("prefix:(cup|door|egg)_", "--validate leaves are in one group"), ("no.csv", "no.csv")],
 )  # fmt: skip
 def test_validation_that_leaves_nothing_is_an_error(things, tmp_path, given, expected):
-    assert_fails(train(things, tmp_path / "net.safetensors", "--validate", given), 2, expected)
+    result = train(things, tmp_path / "net.safetensors", "--validate", given)
+    line = assert_fails(result, 2, expected)
+    assert line.startswith(f"rrtool: {given}: ") or given == "1.5"
+    assert ("hold fewer groups out" in line) == ("leaves" in line)
 
 
 def test_weights_of_another_network_are_refused(trained, things, tmp_path):

@@ -107,8 +107,8 @@ def test_one_pair_can_be_fitted():
 @pytest.mark.parametrize("own", ALL_OPTIONS, ids=str)
 @pytest.mark.parametrize("left", [0, 20, 57, 80, 130])
 def test_killed_run_ends_as_an_uninterrupted_one(own, left):
-    """After 6 images before it, an epoch takes 51: kills before, in and between epochs, and in the
-    next one."""
+    """After 6 images before it, an epoch takes some 60: kills before, in and between epochs, and
+    in the next one."""
     given, network = options(**own), {"norm": "batch_norm" in own}
     whole = learner(given, network=trainable(**network), held_out=True)
     whole.fit()
@@ -297,6 +297,30 @@ def test_loss_that_is_not_finite_ends_training_and_says_which_batch():
     assert all(np.isfinite(each).all() for each in memory.state.values() if each.ndim)
 
 
+def test_network_that_tells_no_images_apart_any_more_ends_training():
+    memory = Memory()
+    made = learner(options(), checkpoint=memory)
+    last = made._encoder.trainable.body[-2].bias
+
+    def dying(epoch, n_done):
+        if (epoch, n_done) == (2, 15):
+            last.data.fill_(-100)  # no activation is left
+
+    made._on_batch = dying
+    with pytest.raises(WorkFailed, match=r"diverged in epoch 2: all photos.*--epochs 1 you get"):
+        made.fit()
+    assert int(memory.state["epoch"]) == 1
+
+
+def test_tuples_are_told_as_they_are_done():
+    told = []
+    made = learner(options(epochs=2), on_batch=lambda *done: told.append(done))
+    assert made._examples.n_pairs_of_epoch(2000) == 15
+    assert made._examples.n_pairs_of_epoch(7) == 7
+    made.fit()
+    assert told == [(epoch, n) for epoch in (1, 2) for n in (4, 8, 12, 15)]
+
+
 def test_gradient_that_is_not_finite_makes_no_step():
     made = learner(options(), exponent=None)
     made._loss = lambda images: (made.trained_sum() * 0).sqrt()  # slope of a root at zero
@@ -315,4 +339,5 @@ def test_pairs_that_are_given_are_used():
     tuples = made._examples.tuples_of_epoch(made._encoder, options(), np.random.default_rng(0))
     assert sorted(each[:2] for each in tuples) == pairs.tolist()
     few = made._examples.pairs_of_epoch(2, np.random.default_rng(0))
-    assert len(few) == 2
+    assert len(few) == made._examples.n_pairs_of_epoch(2) == 2
+    assert made._examples.n_pairs_of_epoch(9) == 3

@@ -94,7 +94,7 @@ def learner(given: RetrievalTrainingOptions, **own) -> RetrievalLearner:
 
     Args:
         own: ``network``, ``exponent``, ``images``, ``masks``, ``pairs``, ``held_out``,
-            ``checkpoint``, ``on_epoch``.
+            ``checkpoint``, ``on_epoch``, ``on_batch``.
     """
     groups, held_out = GROUPS.copy(), NO_ROWS
     if own.get("held_out"):
@@ -105,7 +105,7 @@ def learner(given: RetrievalTrainingOptions, **own) -> RetrievalLearner:
         own.get("images") or Pictures(), own.get("masks"),
     )  # fmt: skip
     examples = Examples(groups, own.get("pairs", NO_PAIRS), held_out, GROUPS[held_out])
-    more = {name: own[name] for name in ("checkpoint", "on_epoch") if name in own}
+    more = {n: own[n] for n in ("checkpoint", "on_epoch", "on_batch") if n in own}
     return RetrievalLearner(encoder, examples, given, **more)
 
 
