@@ -30,6 +30,7 @@ from rrtool.training.retrieval.examples import Examples
 from rrtool.training.retrieval.learner import SCORE, RetrievalLearner
 from rrtool.training.retrieval.masks import PairMasks
 from rrtool.training.retrieval.trainable import Trainable
+from rrtool.training.retrieval.whitening import whitening_layer
 
 _GB = 1_000_000_000
 _FAILURES = "failures"
@@ -176,9 +177,12 @@ def _train(
             raise out_of_memory(error) from None
     if learner.best_epoch < options.epochs:
         progress.message(f"the network is that of epoch {learner.best_epoch}, the best of all")
+    tensors = encoder.tensors()
+    if options.whiten:
+        tensors |= whitening_layer(encoder, examples, options.pool_size)
     meta = {**_meta(encoder, options), "run": output.folder.key,
             "training": {"epoch": learner.best_epoch, **options.settings()}}  # fmt: skip
-    digest = write_weights(path, encoder.tensors(), meta)
+    digest = write_weights(path, tensors, meta)
     facts = {"log": training.log, "best_epoch": learner.best_epoch, "weights": path.name,
              "weights_digest": digest, "seconds": training.seconds()}  # fmt: skip
     _publish(output, given, examples, photos.failures, facts)
@@ -208,7 +212,7 @@ def _meta(encoder: Encoder, options: TrainOptions) -> dict[str, Any]:
         "std": list(network.std),
         "local_whitening": False,
         "regional": False,
-        "whitening": False,
+        "whitening": options.whiten,
     }
 
 

@@ -17,8 +17,8 @@ POOLINGS = ("gem", "mac")
 class TrainOptions(RetrievalTrainingOptions, NamedNetworkOptions, DecodingOptions, OutputOptions):
     """Train a network for retrieval on tuples of photos, or on photos in groups (safetensors).
 
-    What is learnt is what extract takes as --weights: the network's layers, and the exponent of
-    its pooling.
+    What is learnt is what extract and index take as --weights: the network's layers, the exponent
+    of its pooling, and with --whiten a whitening.
     """
 
     COMMAND: ClassVar = Command(
@@ -68,6 +68,12 @@ class TrainOptions(RetrievalTrainingOptions, NamedNetworkOptions, DecodingOption
         "weights; last is the last stage. What they give is made once, as far as it fits in "
         "--keep. By default all layers learn.",
         panel="Network",
+    )  # fmt: skip
+    whiten: bool = option(
+        False,
+        "When training is done, learn a whitening from the photos and pairs that were trained on, "
+        "and give it to the network as its last layer: extract and index then whiten by it.",
+        panel="Training",
     )  # fmt: skip
     keep: float | None = option(
         None,

@@ -91,12 +91,18 @@ def test_region_mask_has_as_many_pixels_as_the_region():
 
 
 def test_locate_gives_the_features_of_detect_and_select():
-    maps = made_pair(5)[1]
-    for options in (QUERY, DetectionOptions(role="database", max_features=5)):
-        expected = select([detect(maps, scale=SCALE, delta=DELTA)], len(maps), options)
+    maps, counts = made_pair(5)[1], set()
+    for options in (
+        QUERY, replace(QUERY, min_diversity=0.05), replace(QUERY, max_variation=0.1),
+        DetectionOptions(role="database", max_features=5),
+    ):  # fmt: skip
+        regions = detect(maps, scale=SCALE, delta=DELTA, options=options)
+        expected = select([regions], len(maps), options)
         found = located(maps, options).features
+        counts.add(found.n_features)
         for field in ("means", "covariances", "strengths", "channels", "offsets"):
             assert np.array_equal(getattr(found, field), getattr(expected, field))
+    assert len(counts) == 4
 
 
 def test_matching_features_of_many_are_those_of_each():

@@ -19,7 +19,7 @@ NAMES = [f"{thing}_{i}.png" for thing in ("bear", "cup", "door", "egg") for i in
 GROUPS = np.repeat(np.arange(4), 3).astype(np.int32)
 
 
-def _tuples(path, images, names=NAMES, groups=GROUPS, pairs=()):
+def write_tuples(path, images, names=NAMES, groups=GROUPS, pairs=()):
     columns = Tuples.columns(
         names=list(names), groups=np.asarray(groups, np.int32),
         pairs=np.array(pairs, np.int32).reshape(-1, 2),
@@ -39,7 +39,7 @@ def _given(examples, **own):
 def test_tuples_without_pairs_are_groups(things, tmp_path):
     by_rule, by_tuples = tmp_path / "rule.safetensors", tmp_path / "tuples.safetensors"
     assert_done(rrtool("train", things, "--groups", RULE, "-o", by_rule, *QUICK))
-    assert_done(_train(_tuples(tmp_path / "t.h5", things), by_tuples))
+    assert_done(_train(write_tuples(tmp_path / "t.h5", things), by_tuples))
     for name, values in load_file(by_rule).items():
         assert values.equal(load_file(by_tuples)[name])
     with open_artifact(tmp_path / "tuples.training.h5", Training) as record:
@@ -47,7 +47,7 @@ def test_tuples_without_pairs_are_groups(things, tmp_path):
 
 
 def test_pairs_of_tuples_are_those_that_are_learnt(things, tmp_path):
-    tuples = _tuples(tmp_path / "t.h5", things, pairs=[(0, 1), (3, 5), (9, 10)])
+    tuples = write_tuples(tmp_path / "t.h5", things, pairs=[(0, 1), (3, 5), (9, 10)])
     given = read_given(_given(tuples), Silent())
     examples = examples_of(given, _given(tuples, validate="prefix:(egg)_"))
     assert examples.pairs.tolist() == [[0, 1], [3, 5]]
@@ -59,7 +59,7 @@ def test_pairs_of_tuples_are_those_that_are_learnt(things, tmp_path):
 
 
 def test_photos_of_tuples_may_have_moved(things, tmp_path):
-    tuples = _tuples(tmp_path / "t.h5", tmp_path / "gone")
+    tuples = write_tuples(tmp_path / "t.h5", tmp_path / "gone")
     line = assert_fails(_train(tuples, tmp_path / "net.safetensors"), 2, "say with --images")
     assert str(tmp_path / "gone") in line
     elsewhere = ("--images", tmp_path / "neither")
@@ -70,26 +70,26 @@ def test_photos_of_tuples_may_have_moved(things, tmp_path):
 
 
 def test_tuples_that_do_not_say_where_their_photos_are_need_to_be_told(tmp_path):
-    tuples = _tuples(tmp_path / "t.h5", "")
+    tuples = write_tuples(tmp_path / "t.h5", "")
     assert_fails(_train(tuples, tmp_path / "net.safetensors"), 2, "expected --images")
 
 
 def test_strangers_are_skipped_and_listed(things, tmp_path):
     names = [*NAMES, "stranger_0.png", "stranger_1.png"]
-    tuples = _tuples(tmp_path / "t.h5", things, names, [*GROUPS, 4, 4])
+    tuples = write_tuples(tmp_path / "t.h5", things, names, [*GROUPS, 4, 4])
     assert_done(_train(tuples, tmp_path / "net.safetensors"), 3)
     listed = skipped_rows(tmp_path / "net.training.h5")
     assert listed == dict.fromkeys(names[12:], "it is not there")
 
 
 def test_strangers_alone_are_an_error(things, tmp_path):
-    tuples = _tuples(tmp_path / "t.h5", things, [f"{name}.jpg" for name in NAMES])
+    tuples = write_tuples(tmp_path / "t.h5", things, [f"{name}.jpg" for name in NAMES])
     line = assert_fails(_train(tuples, tmp_path / "net.safetensors"), 2, "not one of the photos")
     assert "bear_0.png.jpg" in line
 
 
 def test_tuples_take_no_groups_and_photos_no_images(things, tmp_path):
-    tuples = _tuples(tmp_path / "t.h5", things)
+    tuples = write_tuples(tmp_path / "t.h5", things)
     output = tmp_path / "net.safetensors"
     assert_fails(_train(tuples, output, "--groups", RULE), 2, "leave out --groups")
     both = ("--groups", RULE, "--images", things)
@@ -103,9 +103,9 @@ def test_other_artifacts_are_no_tuples(trained, tmp_path):
 
 def test_tuples_of_one_group_and_of_groups_of_one_are_an_error(things, tmp_path):
     output = tmp_path / "net.safetensors"
-    one = _tuples(tmp_path / "one.h5", things, groups=np.zeros(12))
+    one = write_tuples(tmp_path / "one.h5", things, groups=np.zeros(12))
     assert_fails(_train(one, output), 2, "there are no negatives")
-    alone = _tuples(tmp_path / "alone.h5", things, groups=np.arange(12))
+    alone = write_tuples(tmp_path / "alone.h5", things, groups=np.arange(12))
     assert_fails(_train(alone, output), 2, "nothing to learn from", "12 groups of one")
 
 

@@ -7,6 +7,7 @@ from torch.autograd import gradcheck
 from rrtool.training.retrieval.losses import contrastive, squared_distances, triplet
 from rrtool.training.retrieval.pooling import unit
 
+MARGIN = 1.75  # within which some pairs are, and others not
 ARE_MATCHES = torch.tensor([True, False, False, True, False, False])
 
 
@@ -17,12 +18,14 @@ def _descriptors(seed):
 
 def test_contrastive_equals_the_formula_pair_by_pair():
     first, second = _descriptors(0), _descriptors(1)
-    total = 0.0
+    total, n_within = 0.0, 0
     for a, b, y in zip(first.tolist(), second.tolist(), ARE_MATCHES.tolist(), strict=True):
         d = math.dist(a, b)
-        total += 0.5 * d * d if y else 0.5 * max(0.0, 1.5 - d) ** 2
-    found = contrastive(squared_distances(first, second), ARE_MATCHES, 1.5)
+        total += 0.5 * d * d if y else 0.5 * max(0.0, MARGIN - d) ** 2
+        n_within += not y and 0 < d < MARGIN
+    found = contrastive(squared_distances(first, second), ARE_MATCHES, MARGIN)
     assert math.isclose(found.item(), total, rel_tol=1e-12)
+    assert 0 < n_within < 4
 
 
 def test_triplet_equals_the_formula_triplet_by_triplet():
@@ -39,7 +42,7 @@ def test_triplet_equals_the_formula_triplet_by_triplet():
 def test_gradients_equal_finite_differences():
     first, second, third = _descriptors(0), _descriptors(1), _descriptors(2)
     assert gradcheck(
-        lambda a, b: contrastive(squared_distances(a, b), ARE_MATCHES, 1.5), (first, second)
+        lambda a, b: contrastive(squared_distances(a, b), ARE_MATCHES, MARGIN), (first, second)
     )
     assert gradcheck(
         lambda a, b, c: triplet(squared_distances(a, b), squared_distances(a, c), 0.1),

@@ -11,7 +11,7 @@ from rrtool.core.matching.detection import DetectionOptions
 from rrtool.core.matching.mser import ActivationHistogram
 from rrtool.core.matching.pair_masks import locate, matching_features
 from rrtool.core.matching.spatial_matching import MatchingOptions
-from rrtool.training.retrieval.masks import Levels, levels_of, masks_of_pairs
+from rrtool.training.retrieval.masks import Levels, PairMasks, levels_of, masks_of_pairs
 from rrtool.training.retrieval.pooling import pooled, unit
 from tests.core.matching.made_pairs import DELTA, SCALE, made_pair
 from tests.core.matching.plain_pair_masks import plain_features, plain_masks
@@ -152,3 +152,13 @@ def test_levels_of_are_those_of_the_histogram_of_all_maps():
     expected = (histogram.level_scale(), histogram.stability_delta())
     assert levels_of(maps) == expected
     assert levels_of(m.double().requires_grad_() for m in maps) == expected
+
+
+def test_masks_need_levels_and_numbas_threads_are_started_before_training(monkeypatch):
+    """Later they would change how many threads torch has in the middle of an epoch."""
+    started = []
+    monkeypatch.setattr("numba.get_num_threads", lambda: started.append(True))
+    masks = PairMasks()
+    assert started
+    with pytest.raises(ValueError, match="learnt first"):
+        masks(tensors(0), [(0, 1)])

@@ -77,6 +77,12 @@ def test_only_masked_positions_get_a_gradient():
     assert (maps.grad != 0).sum() == 6  # one position a channel
 
 
+def test_positions_that_share_the_maximum_share_its_gradient():
+    maps = torch.tensor([[[[2.0, 1.0], [2.0, 0.0]]]], requires_grad=True)
+    pooled(maps, None).sum().backward()
+    assert maps.grad.tolist() == [[[[0.5, 0.0], [0.5, 0.0]]]]
+
+
 @pytest.mark.parametrize("masks", [None, _masks()], ids=["whole", "masked"])
 @pytest.mark.parametrize("omega", [None, 0.5, 1.0, 3.0], ids=str)
 def test_zero_maps_give_zero_and_finite_gradients(omega, masks):
