@@ -91,7 +91,7 @@ def run(options: TrainOptions, progress: Progress) -> Trained:
     )  # fmt: skip
     network = trainable.network
     exponent = exponent_of(network, options)
-    _tell_of_weights(network, progress)
+    _tell_of_weights(network, options, progress)
     settings = {**options.settings(), "pool": "mac" if exponent is None else "gem"}
     settle(options)
     record = make(
@@ -107,7 +107,7 @@ def run(options: TrainOptions, progress: Progress) -> Trained:
     return Trained(Path(options.output), record)
 
 
-def _tell_of_weights(network: Network, progress: Progress) -> None:
+def _tell_of_weights(network: Network, options: TrainOptions, progress: Progress) -> None:
     """What of a weights file was chosen, converted or left out.
 
     Raises:
@@ -122,7 +122,9 @@ def _tell_of_weights(network: Network, progress: Progress) -> None:
     for note in network.notes:
         progress.message(f"{network.weights} {note}")
     if head.projection is not None or head.whitenings:
-        progress.message(f"{network.weights} has a whitening, which does not go with new weights")
+        todo = "" if options.whiten else ": learn another by --whiten"
+        what = f"{network.weights} has a whitening, which does not go with new weights{todo}"
+        progress.message(what)
 
 
 def exponent_of(network: Network, options: TrainOptions) -> torch.Tensor | None:

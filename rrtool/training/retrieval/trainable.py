@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -89,7 +89,7 @@ def _load(name: str, weights: str, seed: int, device: str) -> Network:
 
     network = load_packaged(name, weights, False, seed, fold=False)
     network.backbone.eval().requires_grad_(False).to(device)
-    return replace(network, head=replace(network.head, whitenings={}))
+    return network
 
 
 def _names_of(network: Network) -> Mapping[str, str]:

@@ -91,9 +91,11 @@ def test_region_mask_has_as_many_pixels_as_the_region():
 
 
 def test_locate_gives_the_features_of_detect_and_select():
-    maps, counts = made_pair(5)[1], set()
+    """Of noise, where each option changes how many there are."""
+    maps, counts = 10 * np.random.default_rng(0).random((3, 24, 30), np.float32), set()
+    query = replace(QUERY, max_per_channel=1000, max_features=1000)
     for options in (
-        QUERY, replace(QUERY, min_diversity=0.05), replace(QUERY, max_variation=0.1),
+        query, replace(query, min_diversity=0.3), replace(query, max_variation=5.0),
         DetectionOptions(role="database", max_features=5),
     ):  # fmt: skip
         regions = detect(maps, scale=SCALE, delta=DELTA, options=options)

@@ -1,11 +1,11 @@
-"""rrtool train --whiten: what whiten fit would learn of the trained network, as its last layer."""
+"""rrtool train --whiten: the whitening is the network's last layer, by which extract whitens."""
 
 import numpy as np
-import pytest
 from safetensors.torch import load_file
 
 from rrtool.artifacts import Features, open_artifact
-from tests.stages.training.conftest import RULE, train
+from rrtool.core.retrieval.whitening import l2_normalize
+from tests.stages.training.conftest import train
 from tests.stages.training.test_given import NAMES, QUICK, write_tuples
 from tests.tiny import assert_done, assert_fails, rrtool
 
@@ -22,35 +22,20 @@ def _described(images, output, weights, *options):
         return features.descriptors, features.options["whitening"]
 
 
-@pytest.mark.parametrize(
-    "pairs", [(), [(0, 1), (1, 0), (3, 5), (6, 7), (9, 10)]], ids=["groups", "pairs"]
-)
-def test_network_whitens_as_whiten_fit_and_apply_do(things, tmp_path, pairs):
-    net, csv = tmp_path / "net.safetensors", tmp_path / "pairs.csv"
-    tuples = write_tuples(tmp_path / "t.h5", things, pairs=pairs)
-    assert_done(rrtool("train", tuples, "-o", net, *QUICK, *ONE))
-    found, name = _described(things, tmp_path / "w.h5", net)
-    assert name == "learned layer"
-    _described(things, tmp_path / "f.h5", net, "--whitening", "none")
-    csv.write_text("first,second\n" + "".join(f"{NAMES[i]},{NAMES[j]}\n" for i, j in pairs[1:]))
-    matching = ("--pairs", csv) if pairs else ("--groups", RULE)
-    assert_done(rrtool("whiten", "fit", tmp_path / "f.h5", "-o", tmp_path / "w", *matching))
-    assert_done(rrtool("whiten", "apply", tmp_path / "f.h5", tmp_path / "w", "-o", tmp_path / "x"))
-    with open_artifact(tmp_path / "x", Features) as features:
-        similarities = features.descriptors @ features.descriptors.T
-    np.testing.assert_allclose(found @ found.T, similarities, atol=2e-3)
-    assert np.abs(similarities - similarities.mean()).max() > 0.3
-
-
-def test_photos_that_are_held_out_teach_no_whitening(things, tmp_path):
-    """The mean of the rest is whitened to zero."""
+def test_extract_whitens_by_the_last_layer_of_the_network(things, tmp_path):
     net = tmp_path / "net.safetensors"
-    assert_done(train(things, net, *ONE, "--validate", "prefix:(egg|door)_"))
+    pairs = [(0, 1), (1, 0), (3, 5), (6, 7), (9, 10)]
+    tuples = write_tuples(tmp_path / "t.h5", things, pairs=pairs)
+    result = rrtool("train", tuples, "-o", net, *QUICK, *ONE)
+    assert_done(result)
+    assert "whiten" not in result.stderr
     layers = load_file(net)
     plain, _ = _described(things, tmp_path / "f.h5", net, "--whitening", "none")
+    found, name = _described(things, tmp_path / "w.h5", net)
+    assert name == "learned layer"
     whitened = plain @ layers["whiten.weight"].numpy().T + layers["whiten.bias"].numpy()
-    assert np.abs(whitened[:6].mean(axis=0)).max() < 0.01 * np.abs(whitened).max()
-    assert np.abs(whitened[6:].mean(axis=0)).max() > 0.1 * np.abs(whitened).max()
+    np.testing.assert_allclose(found, l2_normalize(whitened), atol=1e-4)
+    assert np.abs(whitened.mean(axis=0)).max() < 0.01 * np.abs(whitened).max()
 
 
 def test_whitening_of_pairs_that_do_not_differ_is_an_error(things, tmp_path):
@@ -61,3 +46,12 @@ def test_whitening_of_pairs_that_do_not_differ_is_an_error(things, tmp_path):
     result = train(folder, tmp_path / "net.safetensors", *ONE)
     assert_fails(result, 1, "no whitening can be learnt", "leave out --whiten")
     assert not (tmp_path / "net.safetensors").exists()
+
+
+def test_default_network_says_that_its_own_whitening_no_longer_applies(things, tmp_path):
+    own = ("--network", "efficientnet_lite0", "--weights", "auto", "--train-from", "last")
+    result = train(things, tmp_path / "net.safetensors", *own, "--dry-run")
+    assert_done(result)
+    assert "whitening, which does not go with new weights: learn another by" in result.stderr
+    result = train(things, tmp_path / "net.safetensors", *own, "--dry-run", "--whiten")
+    assert "--whiten" not in result.stderr
