@@ -68,6 +68,14 @@ def test_communities_do_not_depend_on_the_order_of_the_rows_where_they_are_clear
     assert ((found[:, None] == found) == (truth[:, None] == truth)).all()
 
 
+def test_order_in_which_vertices_are_looked_at_is_that_of_the_seed():
+    """Of edges by chance alone, where communities are not clear."""
+    adjacency = _planted(1, 60, 0.0, 6)
+    found = [communities(adjacency, seed).tolist() for seed in range(4)]
+    assert found == [communities(adjacency, seed).tolist() for seed in range(4)]
+    assert any(each != found[0] for each in found)
+
+
 def test_communities_of_no_edges_are_the_vertices():
     assert communities(sparse.csr_array((4, 4), dtype=np.float32), 0).tolist() == [0, 1, 2, 3]
     assert communities(sparse.csr_array((0, 0), dtype=np.float32), 0).tolist() == []
@@ -78,7 +86,7 @@ def test_communities_of_no_edges_are_the_vertices():
 
 def test_joined_groups_need_two_links():
     labels = np.array([0, 0, 1, 1, 2, 2, 3])
-    links = np.array([[0, 2], [1, 2], [3, 4], [0, 1], [4, 6], [5, 6]])
+    links = np.array([[0, 2], [3, 1], [3, 4], [0, 1], [4, 6], [6, 5]])
     assert joined_groups(labels, links).tolist() == [0, 0, 0, 0, 1, 1, 1]
     assert joined_groups(labels, links, fewest=1).tolist() == [0] * 7
     assert joined_groups(labels, links, fewest=3).tolist() == labels.tolist()

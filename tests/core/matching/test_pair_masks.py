@@ -25,6 +25,7 @@ from tests.core.matching.plain_mser import component
 from tests.core.matching.plain_pair_masks import plain_features, plain_masks
 
 QUERY = DetectionOptions(role="query")
+MANY = replace(QUERY, max_per_channel=1000, max_features=1000)
 
 
 def located(maps: np.ndarray, options: DetectionOptions = QUERY) -> LocatedFeatures:
@@ -90,12 +91,19 @@ def test_region_mask_has_as_many_pixels_as_the_region():
         assert mask.sum() == mask[channel].sum() == areas[channel, int(found.seeds[row])]
 
 
+def test_mask_does_not_depend_on_the_order_of_the_features():
+    """Of noise, whose regions lie in each other."""
+    found = located(10 * np.random.default_rng(0).random((3, 24, 30), np.float32), MANY)
+    rows = np.random.default_rng(1).permutation(found.features.n_features)[:60]
+    expected = np.any([region_mask(found, np.array([row])) for row in rows], axis=0)
+    assert np.array_equal(region_mask(found, rows), expected)
+
+
 def test_locate_gives_the_features_of_detect_and_select():
     """Of noise, where each option changes how many there are."""
     maps, counts = 10 * np.random.default_rng(0).random((3, 24, 30), np.float32), set()
-    query = replace(QUERY, max_per_channel=1000, max_features=1000)
     for options in (
-        query, replace(query, min_diversity=0.3), replace(query, max_variation=5.0),
+        MANY, replace(MANY, min_diversity=0.3), replace(MANY, max_variation=5.0),
         DetectionOptions(role="database", max_features=5),
     ):  # fmt: skip
         regions = detect(maps, scale=SCALE, delta=DELTA, options=options)

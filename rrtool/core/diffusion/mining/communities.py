@@ -64,8 +64,7 @@ def joined_groups(labels: np.ndarray, links: np.ndarray, fewest: int = 2) -> np.
     """
     from scipy.sparse.csgraph import connected_components
 
-    ends = np.sort(labels[links], axis=1)
-    ends, counts = np.unique(ends[ends[:, 0] != ends[:, 1]], axis=0, return_counts=True)
+    ends, counts = np.unique(np.sort(labels[links], axis=1), axis=0, return_counts=True)
     first, second = ends[counts >= fewest].T
     n = int(labels.max(initial=-1)) + 1
     graph = sparse.coo_array((np.ones(len(first)), (first, second)), shape=(n, n))
