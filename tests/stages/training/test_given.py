@@ -82,6 +82,20 @@ def test_strangers_are_skipped_and_listed(things, tmp_path):
     assert listed == dict.fromkeys(names[12:], "it is not there")
 
 
+def test_photos_of_tuples_that_cannot_be_read_are_skipped_and_listed(things, tmp_path):
+    photos = shutil.copytree(things, tmp_path / "photos")
+    (photos / "cup_1.png").write_bytes(b"no picture")
+    tuples = write_tuples(tmp_path / "t.h5", photos, pairs=[(0, 1), (3, 4), (4, 5), (9, 10)])
+    assert_done(_train(tuples, tmp_path / "net.safetensors", "--epochs", "1"), 3)
+    assert list(skipped_rows(tmp_path / "net.training.h5")) == ["cup_1.png"]
+
+
+def test_damaged_tuples_are_an_error(things, tmp_path):
+    tuples = write_tuples(tmp_path / "t.h5", things)
+    tuples.write_bytes(tuples.read_bytes()[:-100])
+    assert_fails(_train(tuples, tmp_path / "net.safetensors"), 4, str(tuples), "damaged")
+
+
 def test_strangers_alone_are_an_error(things, tmp_path):
     tuples = write_tuples(tmp_path / "t.h5", things, [f"{name}.jpg" for name in NAMES])
     line = assert_fails(_train(tuples, tmp_path / "net.safetensors"), 2, "not one of the photos")
