@@ -31,7 +31,7 @@ _LEAST_SIGNIFICANCE = 1e-3
 # A map has thousands of patches: among more regions than this an exact search takes most of the
 # time, and inverted lists find the same maps (docs/benchmarks.md).
 _EXACT_LIMIT = 10_000
-_N_PROBE = 32
+_N_PROBE = 24
 
 
 def describe_batch(
