@@ -14,6 +14,11 @@ import numba
 
 T = TypeVar("T")
 
+# How functions that only compiled ones call are compiled: without what a call from Python takes.
+INNER: dict[str, Any] = {
+    "error_model": "numpy", "no_cpython_wrapper": True, "no_cfunc_wrapper": True,
+}  # fmt: skip
+
 # Several blocks a thread even out rows of unequal cost.
 _BLOCKS_A_THREAD = 16
 

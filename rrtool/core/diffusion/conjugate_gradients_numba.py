@@ -1,10 +1,15 @@
 """Conjugate gradients on the CPU: compiled, parallel over rows, independent of the thread count."""
 
+from collections.abc import Callable
+
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from scipy import sparse
 
+from rrtool.core.blocks import in_threads
+
 _ROWS = 512  # per chunk; sums are added up chunk by chunk, so any number of threads agrees
+_FEWEST_PRODUCTS = 1 << 16  # that are worth a thread
 
 
 class Operator:
@@ -12,23 +17,40 @@ class Operator:
 
     def __init__(self, matrix: sparse.csr_array, alpha: float, device: str = "cpu") -> None:
         self.indptr = matrix.indptr.astype(np.int64, copy=False)
-        self.indices = matrix.indices
+        self.indices = matrix.indices.astype(np.int32, copy=False)  # one type, and half as much
         self.exact_weights = alpha * matrix.data.astype(np.float64)
         self.weights = self.exact_weights.astype(np.float32)
 
     def residual(self, b: np.ndarray, x: np.ndarray) -> np.ndarray:
         """``b − A x`` in float64, ``(n, m)``."""
-        b, x = np.ascontiguousarray(b), np.ascontiguousarray(x)
         residual = np.empty(b.shape)
-        _residual(self.indptr, self.indices, self.exact_weights, b, x, residual)
+        self._measure_residual(b, x, residual, True)
         return residual
 
     def residual_norms(self, b: np.ndarray, x: np.ndarray) -> np.ndarray:
         """``‖b − A x‖`` of each column, in float64, ``(m,)``."""
+        one_row_a_chunk = np.empty((_n_chunks(len(b)), b.shape[1]))
+        return np.sqrt(self._measure_residual(b, x, one_row_a_chunk, False).sum(axis=0))
+
+    def _measure_residual(
+        self, b: np.ndarray, x: np.ndarray, residual: np.ndarray, keeps: bool
+    ) -> np.ndarray:
+        """The squares of each column in each chunk; fills ``residual``, if it has all rows."""
         b, x = np.ascontiguousarray(b), np.ascontiguousarray(x)
         squares = np.empty((_n_chunks(len(b)), b.shape[1]))
-        _residual_squares(self.indptr, self.indices, self.exact_weights, b, x, squares)
-        return np.sqrt(squares.sum(axis=0))
+
+        def measure(first: int, last: int) -> None:
+            rows = self.indptr, self.indices, self.exact_weights
+            _measure_residual(*rows, b, x, residual, keeps, squares, first, last)
+
+        self.over_chunks(measure, b)
+        return squares
+
+    def over_chunks(self, work: Callable[[int, int], None], columns: np.ndarray) -> None:
+        """Run ``work(first, last)`` on the chunks of the rows of ``columns (n, m)``, in threads."""
+        n, m = columns.shape
+        products = (len(self.indices) / max(1, n) + 1) * m * _ROWS  # of a chunk
+        in_threads(work, _n_chunks(n), fewest_rows=1 + int(_FEWEST_PRODUCTS / max(1, products)))
 
 
 def iterate(
@@ -54,15 +76,27 @@ def iterate(
     n_iterations = np.zeros(m, dtype=np.int32)
     limits = np.broadcast_to(max_iterations, m)
     rho = np.einsum("ij,ij->j", r, r, dtype=np.float64)
+
+    def multiply(first: int, last: int) -> None:
+        rows = operator.indptr, operator.indices, operator.weights
+        _multiply(*rows, p, ap, partial, first, last)
+
+    def reduce(first: int, last: int) -> None:
+        _reduce(step, ap, r, partial, first, last)
+
+    def advance(first: int, last: int) -> None:
+        _advance(step, ratio, r, x, p, first, last)
+
     while (active := (np.sqrt(rho) > tolerance) & (n_iterations < limits)).any():
-        _multiply(operator.indptr, operator.indices, operator.weights, p, ap, partial)
+        operator.over_chunks(multiply, p)
         curvature = partial.sum(axis=0)
         # A column that has arrived stands still: its step is zero.
         step = np.where(active & (curvature > 0), rho / np.where(curvature > 0, curvature, 1), 0)
         step = step.astype(np.float32)
-        _reduce(step, ap, r, partial)
+        operator.over_chunks(reduce, r)
         rho_next = partial.sum(axis=0)
-        _advance(step, (rho_next / np.where(rho > 0, rho, 1)).astype(np.float32), r, x, p)
+        ratio = (rho_next / np.where(rho > 0, rho, 1)).astype(np.float32)
+        operator.over_chunks(advance, p)
         rho = np.where(active, rho_next, rho)
         n_iterations += active
     return x, n_iterations
@@ -72,16 +106,27 @@ def _n_chunks(n: int) -> int:
     return -(-n // _ROWS)
 
 
-@njit(parallel=True, fastmath=True, cache=True)
-def _multiply(indptr, indices, weights, p, product, inner):
+# One column has loops of its own below: its sums stay in a register, which is three times faster.
+@njit(fastmath=True, cache=True, nogil=True)
+def _multiply(indptr, indices, weights, p, product, inner, first_chunk, last_chunk):
     """``product = p − W p``, and per chunk of rows the inner products with ``p``."""
     n, m = p.shape
-    for chunk in prange(len(inner)):
+    for chunk in range(first_chunk, last_chunk):
         first, last = chunk * _ROWS, min(n, (chunk + 1) * _ROWS)
         if m == 1:
-            _multiply_rows_single(indptr, indices, weights, p, product, first, last)
+            for i in range(first, last):
+                total = p[i, 0]
+                for e in range(indptr[i], indptr[i + 1]):
+                    total -= weights[e] * p[indices[e], 0]
+                product[i, 0] = total
         else:
-            _multiply_rows(indptr, indices, weights, p, product, first, last)
+            for i in range(first, last):
+                for c in range(m):
+                    product[i, c] = p[i, c]
+                for e in range(indptr[i], indptr[i + 1]):
+                    weight, j = weights[e], indices[e]
+                    for c in range(m):
+                        product[i, c] -= weight * p[j, c]
         for c in range(m):
             inner[chunk, c] = 0
         for i in range(first, last):
@@ -89,76 +134,71 @@ def _multiply(indptr, indices, weights, p, product, inner):
                 inner[chunk, c] += np.float64(p[i, c]) * np.float64(product[i, c])
 
 
-@njit(fastmath=True, cache=True)
-def _multiply_rows(indptr, indices, weights, p, product, first, last):
-    for i in range(first, last):
-        for c in range(p.shape[1]):
-            product[i, c] = p[i, c]
-        for e in range(indptr[i], indptr[i + 1]):
-            weight, j = weights[e], indices[e]
-            for c in range(p.shape[1]):
-                product[i, c] -= weight * p[j, c]
-
-
-@njit(fastmath=True, cache=True)
-def _multiply_rows_single(indptr, indices, weights, p, product, first, last):
-    """One column: the sum stays in a register, which is three times faster."""
-    for i in range(first, last):
-        total = p[i, 0]
-        for e in range(indptr[i], indptr[i + 1]):
-            total -= weights[e] * p[indices[e], 0]
-        product[i, 0] = total
-
-
-@njit(parallel=True, fastmath=True, cache=True)
-def _reduce(step, ap, r, squares):
+@njit(fastmath=True, cache=True, nogil=True)
+def _reduce(step, ap, r, squares, first_chunk, last_chunk):
     """``r −= step·Ap``, and per chunk of rows the squares of ``r``."""
     n, m = r.shape
-    for chunk in prange(len(squares)):
+    for chunk in range(first_chunk, last_chunk):
+        first, last = chunk * _ROWS, min(n, (chunk + 1) * _ROWS)
+        if m == 1:
+            total = 0.0
+            for i in range(first, last):
+                value = r[i, 0] - step[0] * ap[i, 0]
+                r[i, 0] = value
+                total += np.float64(value) * np.float64(value)
+            squares[chunk, 0] = total
+            continue
         for c in range(m):
             squares[chunk, c] = 0
-        for i in range(chunk * _ROWS, min(n, (chunk + 1) * _ROWS)):
+        for i in range(first, last):
             for c in range(m):
                 value = r[i, c] - step[c] * ap[i, c]
                 r[i, c] = value
                 squares[chunk, c] += np.float64(value) * np.float64(value)
 
 
-@njit(parallel=True, fastmath=True, cache=True)
-def _advance(step, ratio, r, x, p):
+@njit(fastmath=True, cache=True, nogil=True)
+def _advance(step, ratio, r, x, p, first_chunk, last_chunk):
     """``x += step·p``, then ``p = r + ratio·p``: one pass over the three for both."""
     n, m = p.shape
-    for chunk in prange(-(-n // _ROWS)):
-        for i in range(chunk * _ROWS, min(n, (chunk + 1) * _ROWS)):
-            for c in range(m):
-                direction = p[i, c]
-                x[i, c] += step[c] * direction
-                p[i, c] = r[i, c] + ratio[c] * direction
+    first, last = first_chunk * _ROWS, min(n, last_chunk * _ROWS)
+    if m == 1:
+        own_step, own_ratio = step[0], ratio[0]
+        for i in range(first, last):
+            direction = p[i, 0]
+            x[i, 0] += own_step * direction
+            p[i, 0] = r[i, 0] + own_ratio * direction
+        return
+    for i in range(first, last):
+        for c in range(m):
+            direction = p[i, c]
+            x[i, c] += step[c] * direction
+            p[i, c] = r[i, c] + ratio[c] * direction
 
 
-@njit(cache=True)
-def _residual_row(indptr, indices, weights, b, x, i, row):
-    for c in range(x.shape[1]):
-        row[c] = b[i, c] - np.float64(x[i, c])
-    for e in range(indptr[i], indptr[i + 1]):
-        weight, j = weights[e], indices[e]
-        for c in range(x.shape[1]):
-            row[c] += weight * x[j, c]
-
-
-@njit(parallel=True, cache=True)
-def _residual(indptr, indices, weights, b, x, residual):
-    for i in prange(len(x)):
-        _residual_row(indptr, indices, weights, b, x, i, residual[i])
-
-
-@njit(parallel=True, cache=True)
-def _residual_squares(indptr, indices, weights, b, x, squares):
+@njit(cache=True, nogil=True)
+def _measure_residual(
+    indptr, indices, weights, b, x, residual, keeps, squares, first_chunk, last_chunk
+):
+    """``b − A x`` of every row, or where ``keeps`` is false of the last one of each chunk."""
     n, m = x.shape
-    for chunk in prange(len(squares)):
-        row = np.empty(m)
-        squares[chunk] = 0
+    for chunk in range(first_chunk, last_chunk):
+        for c in range(m):
+            squares[chunk, c] = 0
         for i in range(chunk * _ROWS, min(n, (chunk + 1) * _ROWS)):
-            _residual_row(indptr, indices, weights, b, x, i, row)
+            place = i if keeps else chunk
+            if m == 1:
+                total = b[i, 0] - np.float64(x[i, 0])
+                for e in range(indptr[i], indptr[i + 1]):
+                    total += weights[e] * x[indices[e], 0]
+                residual[place, 0] = total
+                squares[chunk, 0] += total * total
+                continue
             for c in range(m):
-                squares[chunk, c] += row[c] * row[c]
+                residual[place, c] = b[i, c] - np.float64(x[i, c])
+            for e in range(indptr[i], indptr[i + 1]):
+                weight, j = weights[e], indices[e]
+                for c in range(m):
+                    residual[place, c] += weight * x[j, c]
+            for c in range(m):
+                squares[chunk, c] += residual[place, c] * residual[place, c]

@@ -3,8 +3,10 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, njit
 from scipy import sparse
+
+from rrtool.core.blocks import in_threads
 
 SYMMETRIZATIONS = ("mutual", "sum")
 _JOINED_ROWS = 1024
@@ -66,29 +68,6 @@ def _sum_of_directions(neighbor_ids: np.ndarray, weights: np.ndarray) -> sparse.
     return both
 
 
-@njit(cache=True)
-def _reverse_lists(neighbor_ids, similarities):
-    """For each vertex the vertices that list it, ascending, and with what similarity (CSR)."""
-    n, k = neighbor_ids.shape
-    starts = np.zeros(n + 1, dtype=np.int64)
-    for i in range(n):
-        for a in range(k):
-            if neighbor_ids[i, a] >= 0 and similarities[i, a] > 0:
-                starts[neighbor_ids[i, a] + 1] += 1
-    for i in range(n):
-        starts[i + 1] += starts[i]
-    ends = starts[:-1].copy()
-    sources = np.empty(starts[n], dtype=np.int32)
-    values = np.empty(starts[n], dtype=np.float32)
-    for i in range(n):
-        for a in range(k):
-            j = neighbor_ids[i, a]
-            if j >= 0 and similarities[i, a] > 0:
-                sources[ends[j]], values[ends[j]] = i, similarities[i, a]
-                ends[j] += 1
-    return starts, sources, values
-
-
 def _mutual_lists(
     neighbor_ids: np.ndarray, similarities: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -98,33 +77,73 @@ def _mutual_lists(
     """
     ids = np.ascontiguousarray(neighbor_ids, dtype=np.int32)
     values = np.ascontiguousarray(similarities, dtype=np.float32)
-    return _match_lists(ids, values, min(get_num_threads(), max(1, len(ids))))
-
-
-@njit(parallel=True, cache=True)
-def _match_lists(neighbor_ids, similarities, n_workers):
-    """As ``_mutual_lists``; each worker has a table of all vertices."""
-    n, k = neighbor_ids.shape
-    starts, sources, values = _reverse_lists(neighbor_ids, similarities)
-    columns = np.empty((n, k), dtype=np.int32)
-    smaller = np.empty((n, k), dtype=np.float32)
+    n = len(ids)
+    starts = np.zeros(n + 1, dtype=np.int64)
+    _count_listed(ids, values, starts)
+    np.cumsum(starts, out=starts)
+    sources = np.empty(starts[n], dtype=np.int32)
+    listed_values = np.empty(starts[n], dtype=np.float32)
+    _reverse_lists(ids, values, starts[:-1].copy(), sources, listed_values)
+    columns, smaller = np.empty(ids.shape, dtype=np.int32), np.empty(ids.shape, dtype=np.float32)
     degrees = np.zeros(n, dtype=np.int64)
-    for worker in prange(n_workers):
-        place = np.zeros(n, dtype=np.int32)  # of a vertex in the list at hand, from 1
-        for i in range(worker * n // n_workers, (worker + 1) * n // n_workers):
-            for a in range(k):
-                if neighbor_ids[i, a] >= 0 and similarities[i, a] > 0:
-                    place[neighbor_ids[i, a]] = a + 1
-            for e in range(starts[i], starts[i + 1]):
-                a = place[sources[e]] - 1
-                if a >= 0:
-                    columns[i, degrees[i]] = sources[e]
-                    smaller[i, degrees[i]] = min(values[e], similarities[i, a])
-                    degrees[i] += 1
-            for a in range(k):
-                if neighbor_ids[i, a] >= 0:
-                    place[neighbor_ids[i, a]] = 0
+
+    def match(start: int, stop: int) -> None:
+        place = np.zeros(n, dtype=np.int32)
+        lists = ids, values, starts, sources, listed_values
+        _match_lists(*lists, start, stop, place, columns, smaller, degrees)
+
+    # One block a thread, for each takes a table of all vertices.
+    in_threads(match, n, fewest_rows=-(-n // get_num_threads()) or 1)
     return columns, smaller, degrees
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _count_listed(neighbor_ids, similarities, counts):
+    """For each vertex i how many vertices list it, in ``counts[i + 1]``."""
+    for i in range(neighbor_ids.shape[0]):
+        for a in range(neighbor_ids.shape[1]):
+            if neighbor_ids[i, a] >= 0 and similarities[i, a] > 0:
+                counts[neighbor_ids[i, a] + 1] += 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _reverse_lists(neighbor_ids, similarities, ends, sources, values):
+    """For each vertex the vertices that list it, ascending, and with what similarity.
+
+    ``ends`` tells where the list of each begins, and afterwards where it ends.
+    """
+    for i in range(neighbor_ids.shape[0]):
+        for a in range(neighbor_ids.shape[1]):
+            j = neighbor_ids[i, a]
+            if j >= 0 and similarities[i, a] > 0:
+                sources[ends[j]], values[ends[j]] = i, similarities[i, a]
+                ends[j] += 1
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _match_lists(
+    neighbor_ids, similarities, starts, sources, values, first, last, place, columns, smaller,
+    degrees,
+):  # fmt: skip
+    """As ``_mutual_lists``, for the rows from ``first`` to ``last``.
+
+    Args:
+        place: ``(n,)`` zeros, of a vertex in the list at hand, from 1.
+    """
+    k = neighbor_ids.shape[1]
+    for i in range(first, last):
+        for a in range(k):
+            if neighbor_ids[i, a] >= 0 and similarities[i, a] > 0:
+                place[neighbor_ids[i, a]] = a + 1
+        for e in range(starts[i], starts[i + 1]):
+            a = place[sources[e]] - 1
+            if a >= 0:
+                columns[i, degrees[i]] = sources[e]
+                smaller[i, degrees[i]] = min(values[e], similarities[i, a])
+                degrees[i] += 1
+        for a in range(k):
+            if neighbor_ids[i, a] >= 0:
+                place[neighbor_ids[i, a]] = 0
 
 
 def join_queries(

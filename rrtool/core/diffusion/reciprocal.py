@@ -147,9 +147,13 @@ class _Scale:
         self._vectors, self._neighbor_ids = vectors, neighbor_ids
         has_few = neighbor_ids[:, last] < 0
         self._least = np.where(has_few, -np.inf, similarities[:, last] - _ROUNDING)
-        self._mutual = kernels.mutual_lists(neighbor_ids, self._k1, is_image)
-        self._half = kernels.mutual_lists(neighbor_ids, max(1, round(self._k1 / 2)), is_image)
-        self._reverse = kernels.reverse_lists(neighbor_ids, self._k2 - 1)
+        self._mutual = _mutual_lists(neighbor_ids, self._k1, is_image)
+        self._half = _mutual_lists(neighbor_ids, max(1, round(self._k1 / 2)), is_image)
+        self._reverse = _reverse_lists(neighbor_ids, self._k2 - 1)
+        longest, all_half = (
+            int(np.diff(starts).max(initial=0)) for starts, _ in (self._mutual, self._half)
+        )
+        self._found = np.empty(max(1, min(n, longest * (1 + all_half))), np.int32)
         self._marks, self._mark = np.zeros(n, np.int64), 1
         self._starts, self._ends = np.zeros((2, n), np.int64)
         self._members, self._weights = np.empty(0, np.int32), np.empty(0, np.float32)
@@ -164,14 +168,19 @@ class _Scale:
         query = self._encoded(similarities, near)
         members = np.flatnonzero(query).astype(np.int32)
         self._mark += 2
-        reached = kernels.sharing(members, self._mutual, self._half, self._marks, self._mark)
+        reached = np.empty(len(query), np.int32)
+        lists = *self._mutual, *self._half
+        n_reached = kernels.sharing(members, *lists, self._marks, self._mark, reached)
+        reached = reached[:n_reached].copy()
         self._encode(reached)
         self._mark += 2
         self._marks[reached] = self._mark
-        encodings = self._starts, self._ends, self._members, self._weights
-        found = kernels.shared(
-            reached, self._neighbor_ids, self._reverse, self._k2 - 1, encodings, query,
-            self._marks, self._mark,
+        found, sums = np.zeros((2, len(query)))
+        touched, is_done = np.empty(len(query), np.int32), np.zeros(len(query), bool)
+        kernels.shared(
+            reached, self._neighbor_ids, *self._reverse, self._k2 - 1, self._starts, self._ends,
+            self._members, self._weights, query, self._marks, self._mark, found, sums, touched,
+            is_done,
         )  # fmt: skip
         return found / (2 - found)
 
@@ -181,7 +190,7 @@ class _Scale:
         mutual = first[similarities[first] >= self._least[first]].astype(np.int32)
         members = np.empty(len(similarities), np.int32)
         self._mark += 2
-        n_members = kernels.expand(mutual, self._half, self._marks, self._mark, members)
+        n_members = kernels.expand(mutual, *self._half, self._marks, self._mark, members)
         members = members[:n_members]
         weights = np.exp(similarities[members].astype(np.float64) - 1)
         encoding = np.zeros(len(similarities))
@@ -194,19 +203,37 @@ class _Scale:
 
     def _encode(self, rows: np.ndarray) -> None:
         """Make the encodings of these images, those that are not there."""
-        missing = rows[self._ends[rows] == 0]
-        counts, members, weights, self._mark = kernels.encode(
-            missing, self._mutual, self._half, self._vectors, self._marks, self._mark
-        )
-        end = self._n_entries + len(members)
-        if end > len(self._members):  # twice as much, so that many small additions cost little
-            room = max(end, 2 * len(self._members))
+        missing = rows[self._ends[rows] == 0].astype(np.int32)
+        lists = *self._mutual, *self._half
+        while True:
+            n_done, self._n_entries, self._mark = kernels.encode(
+                missing, *lists, self._vectors, self._marks, self._mark, self._found,
+                self._starts, self._ends, self._members, self._weights, self._n_entries,
+            )  # fmt: skip
+            missing = missing[n_done:]
+            if not len(missing):
+                return
+            # Twice as much, so that many small additions cost little.
+            room = max(self._n_entries + len(self._found), 2 * len(self._members))
             self._members, self._weights = (
                 np.concatenate([values[: self._n_entries], np.empty(room, values.dtype)])[:room]
                 for values in (self._members, self._weights)
             )
-        self._members[self._n_entries : end] = members
-        self._weights[self._n_entries : end] = weights
-        self._ends[missing] = self._n_entries + np.cumsum(counts)
-        self._starts[missing] = self._ends[missing] - counts
-        self._n_entries = end
+
+
+def _mutual_lists(
+    neighbor_ids: np.ndarray, k: int, is_image: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    n = len(neighbor_ids)
+    starts, values = np.empty(n + 1, np.int64), np.empty(n * (k + 1), np.int32)
+    kernels.mutual_lists(neighbor_ids, k, is_image, starts, values)
+    return starts, values[: starts[n]].copy()
+
+
+def _reverse_lists(neighbor_ids: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    near = neighbor_ids[:, :k]
+    starts = np.zeros(len(near) + 1, np.int64)
+    np.cumsum(np.bincount(near[near >= 0], minlength=len(near)), out=starts[1:])
+    values = np.empty(starts[-1], np.int32)
+    kernels.reverse_lists(neighbor_ids, k, starts[:-1].copy(), values)
+    return starts, values

@@ -1,8 +1,10 @@
 """Diffusion on the neighbourhood of a query only, one small system each (METHODS §6)."""
 
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads, njit
 from scipy import sparse
+
+from rrtool.core.blocks import in_threads
 
 
 def solve_on_subgraphs(
@@ -37,79 +39,79 @@ def solve_on_subgraphs(
     x = np.zeros(vertices.shape, dtype=np.float32)
     n_iterations = np.zeros(len(vertices), dtype=np.int32)
     residuals = np.zeros(len(vertices))
-    # Vertex → place in the sub-graph, one table per worker.
-    places = np.full((min(get_num_threads(), max(1, len(vertices))), matrix.shape[0]), -1, np.int32)
-    _solve_all(
-        matrix.indptr.astype(np.int64, copy=False), matrix.indices, matrix.data, vertices, b,
-        alpha, tolerance, max_iterations, places, x, n_iterations, residuals,
-    )  # fmt: skip
+    indptr = matrix.indptr.astype(np.int64, copy=False)
+    indices = matrix.indices.astype(np.int32, copy=False)
+    most_edges = _most_edges(indptr, vertices)
+
+    def solve(first: int, last: int) -> None:
+        n = vertices.shape[1]
+        # Vertex → place in the sub-graph.
+        places = np.full(matrix.shape[0], -1, np.int32)
+        starts, columns = np.zeros(n + 1, np.int64), np.empty(most_edges, np.int32)
+        own_x, r, p, ap = np.empty((4, n))
+        _solve_block(
+            indptr, indices, matrix.data, vertices, b, alpha, tolerance, max_iterations,
+            first, last, places, starts, columns, np.empty(most_edges), own_x, r, p, ap,
+            x, n_iterations, residuals,
+        )  # fmt: skip
+
+    # One block a thread, for each takes a table of all vertices.
+    in_threads(solve, len(vertices), fewest_rows=-(-len(vertices) // get_num_threads()) or 1)
     return x, n_iterations, residuals
 
 
-@njit(parallel=True, cache=True)
-def _solve_all(
-    indptr, indices, data, vertices, b, alpha, tolerance, max_iterations, places, x,
-    n_iterations, residuals,
+def _most_edges(indptr: np.ndarray, vertices: np.ndarray) -> int:
+    """A bound on those of a sub-graph: what its vertices have in the graph."""
+    degrees = np.where(vertices >= 0, np.diff(indptr)[vertices], 0)
+    return int(degrees.sum(axis=1).max(initial=0))
+
+
+@njit(cache=True, nogil=True)
+def _solve_block(
+    indptr, indices, data, vertices, b, alpha, tolerance, max_iterations, first, last, places,
+    starts, columns, weights, x, r, p, ap, solutions, n_iterations, residuals,
 ):  # fmt: skip
-    n_workers = len(places)
-    for worker in prange(n_workers):
-        for q in range(worker, len(vertices), n_workers):
-            place = places[worker]
-            for a in range(vertices.shape[1]):
-                if vertices[q, a] >= 0:
-                    place[vertices[q, a]] = a
-            columns, weights, starts = _subgraph(indptr, indices, data, vertices[q], place)
-            n_iterations[q], residuals[q] = _conjugate_gradients(
-                starts, columns, weights, b[q], alpha, tolerance, max_iterations, x[q]
-            )
-            for a in range(vertices.shape[1]):
-                if vertices[q, a] >= 0:
-                    place[vertices[q, a]] = -1
-
-
-@njit(cache=True)
-def _subgraph(indptr, indices, data, vertices, place):
-    """Rows of the sub-graph in CSR, columns as places."""
-    starts = np.zeros(len(vertices) + 1, dtype=np.int64)
-    for a in range(len(vertices)):
-        starts[a + 1] = starts[a]
-        if vertices[a] >= 0:
-            for e in range(indptr[vertices[a]], indptr[vertices[a] + 1]):
-                starts[a + 1] += place[indices[e]] >= 0
-    columns = np.empty(starts[-1], dtype=np.int32)
-    weights = np.empty(starts[-1], dtype=np.float64)
-    for a in range(len(vertices)):
-        end = starts[a]
-        if vertices[a] >= 0:
-            for e in range(indptr[vertices[a]], indptr[vertices[a] + 1]):
-                if place[indices[e]] >= 0:
-                    columns[end], weights[end] = place[indices[e]], data[e]
-                    end += 1
-    return columns, weights, starts
-
-
-@njit(cache=True)
-def _conjugate_gradients(starts, columns, weights, b, alpha, tolerance, max_iterations, out):
-    """Iterations and relative residual; the solution goes to ``out``."""
-    n = len(b)
-    x, r, p, ap = np.zeros(n), b.copy(), b.copy(), np.empty(n)
-    rho = norm = (r * r).sum()
-    n_done = 0
-    while n_done < max_iterations and rho > tolerance * tolerance * norm:
-        curvature = 0.0
+    """Solve for the rows from ``first`` to ``last``; the arrays from ``places`` on are room."""
+    n = vertices.shape[1]
+    for q in range(first, last):
+        for a in range(n):
+            if vertices[q, a] >= 0:
+                places[vertices[q, a]] = a
+        # Rows of the sub-graph in CSR, columns as places.
+        end = 0
+        for a in range(n):
+            if vertices[q, a] >= 0:
+                for e in range(indptr[vertices[q, a]], indptr[vertices[q, a] + 1]):
+                    if places[indices[e]] >= 0:
+                        columns[end], weights[end] = places[indices[e]], data[e]
+                        end += 1
+            starts[a + 1] = end
+        for a in range(n):
+            if vertices[q, a] >= 0:
+                places[vertices[q, a]] = -1
+        norm = 0.0
         for i in range(n):
-            total = 0.0
-            for e in range(starts[i], starts[i + 1]):
-                total += weights[e] * p[columns[e]]
-            ap[i] = p[i] - alpha * total
-            curvature += p[i] * ap[i]
-        step, before, rho = rho / curvature, rho, 0.0
+            x[i], r[i], p[i] = 0.0, b[q, i], b[q, i]
+            norm += r[i] * r[i]
+        rho = norm
+        n_done = 0
+        while n_done < max_iterations and rho > tolerance * tolerance * norm:
+            curvature = 0.0
+            for i in range(n):
+                total = 0.0
+                for e in range(starts[i], starts[i + 1]):
+                    total += weights[e] * p[columns[e]]
+                ap[i] = p[i] - alpha * total
+                curvature += p[i] * ap[i]
+            step, before, rho = rho / curvature, rho, 0.0
+            for i in range(n):
+                x[i] += step * p[i]
+                r[i] -= step * ap[i]
+                rho += r[i] * r[i]
+            for i in range(n):
+                p[i] = r[i] + rho / before * p[i]
+            n_done += 1
         for i in range(n):
-            x[i] += step * p[i]
-            r[i] -= step * ap[i]
-            rho += r[i] * r[i]
-        for i in range(n):
-            p[i] = r[i] + rho / before * p[i]
-        n_done += 1
-    out[:] = x
-    return n_done, np.sqrt(rho / norm) if norm > 0 else 0.0
+            solutions[q, i] = x[i]
+        n_iterations[q] = n_done
+        residuals[q] = np.sqrt(rho / norm) if norm > 0 else 0.0

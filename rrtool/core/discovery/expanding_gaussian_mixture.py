@@ -24,7 +24,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rrtool.core.blocks import in_threads
-from rrtool.core.discovery.expanding_gaussian_mixture_numba import fit_map
+from rrtool.core.discovery.expanding_gaussian_mixture_numba import fit_map, make_room
 from rrtool.core.discovery.saliency import check_values, unit_maximum
 
 SIGMA = 2.5
@@ -90,11 +90,9 @@ def fit_mixtures(
         ValueError: a map is not two-dimensional or holds negative, NaN or infinite values.
     """
     maps = [_scaled(saliency_map, i) for i, saliency_map in enumerate(saliency_maps)]
-    choices = (options.sigma, options.overlap_threshold, options.mean_tolerance)
-    numbers = (*map(float, choices), float(options.weigh_samples))
 
     def fit(start: int, stop: int) -> list[Mixture]:
-        return [_fit(values, numbers, options.max_iterations) for values in maps[start:stop]]
+        return [_fit(values, options) for values in maps[start:stop]]
 
     return [mixture for block in in_threads(fit, len(maps)) for mixture in block]
 
@@ -132,10 +130,14 @@ def _scaled(saliency_map: np.ndarray, index: int) -> np.ndarray:
     return unit_maximum(values)
 
 
-def _fit(values: np.ndarray, numbers: tuple[float, ...], max_iterations: int) -> Mixture:
-    components, counts = np.empty((values.size, 5)), np.zeros(max_iterations, np.int32)
-    plain = np.require(values, requirements=["C", "W"])
-    n_iterations = fit_map(plain, numbers, components, counts)
+def _fit(values: np.ndarray, options: MixtureOptions) -> Mixture:
+    components, counts = np.empty((values.size, 5)), np.zeros(options.max_iterations, np.int32)
+    saliency = np.require(values, requirements=["C", "W"])
+    samples = saliency if options.weigh_samples else np.where(saliency > 0, 1.0, 0.0)
+    n_iterations = fit_map(
+        saliency, samples, float(options.sigma), float(options.overlap_threshold),
+        float(options.mean_tolerance), components, counts, *make_room(*saliency.shape),
+    )  # fmt: skip
     return _mixture(components, counts[: abs(n_iterations)], n_iterations >= 0)
 
 

@@ -11,7 +11,7 @@ right to rounding; windows are separable and cost 2a additions a position.
 import numba
 import numpy as np
 
-from rrtool.core.blocks import in_threads
+from rrtool.core.blocks import INNER, in_threads
 from rrtool.core.discovery.saliency import check_values
 
 GEM_EXPONENT = 3.0
@@ -44,7 +44,8 @@ def pool_regions(
     if boxes.size:
 
         def pool(start: int, stop: int) -> None:
-            _pool_boxes(maps[start:stop], boxes, float(exponent), pooled[start:stop])
+            powers = np.empty(maps.shape[1:])
+            _pool_boxes(maps[start:stop], boxes, float(exponent), powers, pooled[start:stop])
 
         in_threads(pool, len(maps))
     return np.ascontiguousarray(pooled.T)
@@ -77,7 +78,12 @@ def pool_windows(
         before, after = side // 2, (side - 1) // 2
 
         def pool(start: int, stop: int) -> None:
-            _pool_around(maps[start:stop], before, after, float(exponent), pooled[start:stop])
+            powers, along_y = np.empty((2, height, width))
+            turned, both = np.empty((2, width, height))
+            _pool_around(
+                maps[start:stop], before, after, float(exponent), powers, along_y, turned, both,
+                pooled[start:stop],
+            )  # fmt: skip
 
         in_threads(pool, n_channels)
     return np.ascontiguousarray(pooled.reshape(n_channels, height * width).T)
@@ -129,39 +135,41 @@ def _check_rectangles(rectangles: np.ndarray, shape: tuple[int, ...]) -> None:
         raise ValueError(f"rectangle {bad} is empty or leaves the map of {width}×{height} cells")
 
 
-@numba.njit(cache=True, nogil=True)
-def _pool_boxes(maps, boxes, exponent, pooled):
-    for channel in range(len(maps)):
-        largest, powers = _scaled_powers(maps[channel], exponent)
+# Only the next two are called from Python; allocations and expressions of whole arrays would take
+# numba longer to compile than all the rest.
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _pool_boxes(maps, boxes, exponent, powers, pooled):
+    """Fills ``pooled (k, r)``; ``powers (h, w)`` is room."""
+    for channel in range(maps.shape[0]):
+        largest = _fill_powers(maps[channel], exponent, powers)
         if largest > 0:
-            for i in range(len(boxes)):
-                x0, y0, x1, y1 = boxes[i]
-                value = _pool_box(powers[y0:y1, x0:x1], exponent)
-                pooled[channel, i] = largest * _root(value, exponent)
+            for i in range(boxes.shape[0]):
+                x0, y0, x1, y1 = boxes[i, 0], boxes[i, 1], boxes[i, 2], boxes[i, 3]
+                total = 0.0
+                for y in range(y0, y1):
+                    for x in range(x0, x1):
+                        if np.isinf(exponent):
+                            total = max(total, powers[y, x])
+                        else:
+                            total += powers[y, x]
+                n_cells = 1 if np.isinf(exponent) else (y1 - y0) * (x1 - x0)
+                pooled[channel, i] = largest * _root(total / n_cells, exponent)
 
 
-@numba.njit(inline="always")
-def _pool_box(powers, exponent):
-    if np.isinf(exponent):
-        return powers.max()
-    total = 0.0
-    for y in range(powers.shape[0]):
-        for x in range(powers.shape[1]):
-            total += powers[y, x]
-    return total / powers.size
-
-
-@numba.njit(cache=True, nogil=True)
-def _pool_around(maps, before, after, exponent, pooled):
-    height, width = maps.shape[1:]
-    for channel in range(len(maps)):
-        largest, powers = _scaled_powers(maps[channel], exponent)
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _pool_around(maps, before, after, exponent, powers, along_y, turned, both, pooled):
+    """Fills ``pooled (k, h, w)``; the four arrays before it are room: two of ``(h, w)``, then two
+    of ``(w, h)``."""
+    height, width = powers.shape
+    for channel in range(maps.shape[0]):
+        largest = _fill_powers(maps[channel], exponent, powers)
         if largest == 0:
             continue
-        along_y = np.zeros((height, width))
         _combine_rows(powers, before, after, np.isinf(exponent), along_y)
-        both = np.zeros((width, height))
-        _combine_rows(along_y.T.copy(), before, after, np.isinf(exponent), both)
+        for x in range(width):
+            for y in range(height):
+                turned[x, y] = along_y[y, x]
+        _combine_rows(turned, before, after, np.isinf(exponent), both)
         for y in range(height):
             n_rows = min(y + after, height - 1) - max(y - before, 0) + 1
             for x in range(width):
@@ -170,10 +178,12 @@ def _pool_around(maps, before, after, exponent, pooled):
                 pooled[channel, y, x] = largest * _root(both[x, y] / n_cells, exponent)
 
 
-@numba.njit(inline="always")
+@numba.njit(**INNER)
 def _combine_rows(values, before, after, takes_maximum, out):
     """Sum or maximum of the rows ``y − before … y + after`` of non-negative values."""
     for y in range(values.shape[0]):
+        for x in range(values.shape[1]):
+            out[y, x] = 0
         for other in range(max(y - before, 0), min(y + after, values.shape[0] - 1) + 1):
             if takes_maximum:
                 for x in range(values.shape[1]):
@@ -183,16 +193,18 @@ def _combine_rows(values, before, after, takes_maximum, out):
                     out[y, x] += values[other, x]
 
 
-@numba.njit(inline="always")
-def _scaled_powers(values, exponent):
-    """The maximum, and the powers of the values over it."""
-    largest = np.float64(values.max())
-    powers = np.zeros(values.shape)
+@numba.njit(**INNER)
+def _fill_powers(values, exponent, powers):
+    """Fills in the powers of the values over their maximum, unless it is 0; returns it."""
+    largest = 0.0
+    for y in range(values.shape[0]):
+        for x in range(values.shape[1]):
+            largest = max(largest, np.float64(values[y, x]))
     if largest > 0:
         for y in range(values.shape[0]):
             for x in range(values.shape[1]):
                 powers[y, x] = _power(values[y, x] / largest, exponent)
-    return largest, powers
+    return largest
 
 
 @numba.njit(inline="always")

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.sparse import csr_array, triu
 from scipy.sparse.csgraph import connected_components, dijkstra
 
+from rrtool.core.blocks import INNER
 from rrtool.errors import WorkFailed
 
 # Costs are whole multiples of it. Sums of such numbers are exact, so two paths of the same edges'
@@ -44,7 +45,14 @@ def edge_costs(
     if not edges.data.all():
         edges = edges.copy()
         edges.eliminate_zeros()
-    found = _look_up(edges.indptr, edges.indices, neighbor_ids, similarities)
+    found = np.empty(len(edges.indices))
+    _look_up(
+        edges.indptr.astype(np.int64, copy=False),
+        edges.indices.astype(np.int32, copy=False),
+        np.ascontiguousarray(neighbor_ids, dtype=np.int32),
+        np.ascontiguousarray(similarities),
+        found,
+    )
     missing = np.flatnonzero(np.isnan(found))
     if len(missing):
         row = int(np.searchsorted(edges.indptr, missing[0], side="right")) - 1
@@ -56,26 +64,26 @@ def edge_costs(
     return csr_array((costs, edges.indices, edges.indptr), shape=edges.shape)
 
 
-@numba.njit(cache=True, nogil=True)
-def _look_up(indptr, indices, neighbor_ids, similarities):
-    """Smallest similarity that either end's list gives each stored entry; NaN if neither does."""
-    found = np.empty(len(indices))
+@numba.njit(cache=True, nogil=True, error_model="numpy")
+def _look_up(indptr, indices, neighbor_ids, similarities, found):
+    """Fills in the smallest similarity that either end's list gives each stored entry.
+
+    NaN if neither does.
+    """
     for i in range(len(indptr) - 1):
         for position in range(indptr[i], indptr[i + 1]):
             j = indices[position]
-            found[position] = np.fmin(
-                _listed(neighbor_ids[i], similarities[i], j),
-                _listed(neighbor_ids[j], similarities[j], i),
-            )
-    return found
+            of_i = _listed(neighbor_ids, similarities, i, j)
+            of_j = _listed(neighbor_ids, similarities, j, i)
+            found[position] = of_i if of_i <= of_j or np.isnan(of_j) else of_j
 
 
-@numba.njit(cache=True, nogil=True)
-def _listed(ids, similarities, other):
-    """The similarity of ``other`` in one list; NaN if it isn't there."""
-    for rank in range(len(ids)):
-        if ids[rank] == other:
-            return float(similarities[rank])
+@numba.njit(**INNER)
+def _listed(neighbor_ids, similarities, i, other):
+    """The similarity of ``other`` in the list of i; NaN if it isn't there."""
+    for rank in range(neighbor_ids.shape[1]):
+        if neighbor_ids[i, rank] == other:
+            return float(similarities[i, rank])
     return np.nan
 
 

@@ -8,8 +8,12 @@ label propagation is in ``joint_label_propagation``.
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from scipy.special import entr
+
+from rrtool.core.blocks import INNER, in_threads
+
+_FEWEST_DISTANCES = 1 << 7  # that are worth a thread
 
 
 @dataclass(frozen=True)
@@ -148,7 +152,8 @@ def acquire_coreset(
     nearest = _squared_distances(vectors, centers)
     nearest[picks[:n_known]] = -1  # below every distance
     order = np.argsort(-nearest, kind="stable")
-    _farthest_first(vectors, nearest, order, picks[n_known:], scores[n_known:])
+    n_compared = np.zeros(len(vectors), dtype=np.int64)
+    _farthest_first(vectors, nearest, order, n_compared, picks[n_known:], scores[n_known:])
     return Acquisition(pool[picks], np.sqrt(scores))
 
 
@@ -174,19 +179,15 @@ def _finite_rows(features: np.ndarray, ids: np.ndarray) -> np.ndarray:
 def _squared_distances(vectors: np.ndarray, centers: np.ndarray) -> np.ndarray:
     """Of each vector to the nearest centre, ``(n,)`` float64; inf without centres."""
     nearest = np.full(len(vectors), np.inf)
-    _approach(vectors, centers, nearest)
+
+    def approach(start: int, stop: int) -> None:
+        _approach(vectors, centers, nearest, start, stop)
+
+    in_threads(approach, len(vectors), fewest_rows=1 + _FEWEST_DISTANCES // (len(centers) + 1))
     return nearest
 
 
-@njit(parallel=True, fastmath=True, cache=True)
-def _approach(vectors, centers, nearest):
-    """``nearest`` made the smaller of itself and the squared distances to ``centers``."""
-    for i in prange(len(vectors)):
-        for c in range(len(centers)):
-            nearest[i] = min(nearest[i], _squared_distance(vectors[i], centers[c]))
-
-
-@njit(fastmath=True, cache=True)
+@njit(**(INNER | {"fastmath": True}))
 def _squared_distance(first, second):
     total = 0.0
     for j in range(len(first)):
@@ -195,11 +196,23 @@ def _squared_distance(first, second):
     return total
 
 
-@njit(cache=True)
-def _farthest_first(vectors, nearest, heap, picks, scores):
-    """Fills ``picks`` and ``scores``; ``heap`` holds all vertices, the farthest first."""
+@njit(fastmath=True, cache=True, nogil=True)
+def _approach(vectors, centers, nearest, start, stop):
+    """``nearest`` made the smaller of itself and the squared distances to ``centers``."""
+    for i in range(start, stop):
+        for c in range(len(centers)):
+            nearest[i] = min(nearest[i], _squared_distance(vectors[i], centers[c]))
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _farthest_first(vectors, nearest, heap, n_compared, picks, scores):
+    """Fills ``picks`` and ``scores``.
+
+    Args:
+        heap: all vertices, the farthest first.
+        n_compared: ``(n,)`` zeros, with how many of the picks each has been compared.
+    """
     n_left, n_picked = len(heap), 0
-    n_compared = np.zeros(len(vectors), dtype=np.int64)  # with how many of the picks
     while n_picked < len(picks):
         top = heap[0]
         if n_compared[top] == n_picked:
@@ -215,7 +228,7 @@ def _farthest_first(vectors, nearest, heap, picks, scores):
         _sift_down(heap, n_left, nearest)
 
 
-@njit(cache=True)
+@njit(inline="always")
 def _sift_down(heap, n, key):
     """Restores the heap after its first entry has changed: largest key first, ties by place."""
     place, moved = 0, heap[0]
@@ -230,6 +243,6 @@ def _sift_down(heap, n, key):
     heap[place] = moved
 
 
-@njit(cache=True)
+@njit(inline="always")
 def _comes_before(i, j, key):
     return key[i] > key[j] or (key[i] == key[j] and i < j)

@@ -129,7 +129,8 @@ def _tentative_correspondences(
     by_candidate = np.arange(n_candidates * n_scales[1]).reshape(n_candidates, 1, n_scales[1])
     database_groups = by_candidate.repeat(n_scales[0], axis=1).reshape(-1)
     offsets = np.zeros(len(query_groups) + 1, np.int64)
-    problems = query, database, query_groups, database_groups
+    sides = query.channels, query.offsets, database.channels, database.offsets
+    problems = *sides, query_groups, database_groups
     list_correspondences(*problems, np.empty(0, np.int32), np.empty(0, np.int32), offsets)
     largest = np.diff(offsets).max(initial=0)
     if largest > MAX_CORRESPONDENCES:

@@ -109,7 +109,7 @@ def detect_regions(
         ValueError: the arrays aren't of one ``(k, h, w)`` shape or of the wrong type, or delta is
             out of range.
     """
-    _check_maps(levels, activations, delta)
+    check_maps(levels, activations, delta)
     _, height, width = levels.shape
     n_elements = np.float32(height * width)
     limits = Limits(
@@ -209,7 +209,13 @@ class ActivationHistogram:
         return int(min(max(level, 1), max_delta))
 
 
-def _check_maps(levels: np.ndarray, activations: np.ndarray, delta: int) -> None:
+def check_maps(levels: np.ndarray, activations: np.ndarray, delta: int) -> None:
+    """What a detector is given.
+
+    Raises:
+        ValueError: the arrays aren't of one ``(k, h, w)`` shape or of the wrong type, or delta is
+            out of range.
+    """
     if levels.ndim != 3 or levels.shape != activations.shape:
         raise ValueError(
             f"levels are {levels.shape} and activations {activations.shape}, expected one shape"
@@ -251,7 +257,7 @@ def _run_with(
 
     def detect(start: int, stop: int) -> None:
         scratch = make_scratch(height, width, capacity)
-        detect_block(levels, activations, limits, start, stop, scratch, out, counts)
+        detect_block(levels, activations, limits, start, stop, counts, *scratch, *out)
 
     in_threads(detect, len(levels) if levels.size else 0)
     return out, counts

@@ -1,6 +1,7 @@
 """Compiled kernels of `core.matching.mser`, one channel at a time. Whoever calls them
 lets blocks of channels run in threads: numba's own parallel loops take seconds to compile. For the
-same reason functions that are called once are inlined, and nothing is allocated here.
+same reason arrays are handed over one by one and nothing is allocated here. All of a kernel stands
+in one file: by its changes numba sees that what it has kept compiled is out of date.
 
 The map is handled with a frame one pixel wide, so that neighbours need no bounds check: pixel (x,
 y) is y' * stride + x' with x' = x + 1, y' = y + 1, stride = w + 2. Only pixels above the map's
@@ -12,6 +13,8 @@ from typing import NamedTuple
 
 import numba
 import numpy as np
+
+from rrtool.core.blocks import INNER
 
 N_LEVELS = 256
 
@@ -128,24 +131,52 @@ def make_scratch(height: int, width: int, capacity: int) -> Scratch:
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def detect_block(levels, activations, limits, start, stop, scratch, out, counts):
-    """Finds the regions of the channels ``start … stop - 1``."""
+def detect_block(
+    levels, activations, limits, start, stop, counts,
+    offsets, ends, nonzero, order, climb, pixel_parent, pixel_area, pixel_node, pixel_level,
+    node_parent, node_pixel, node_level, node_area, node_top, node_variation, node_stable,
+    node_kept, node_row, row_node, row_seed, row_order, row_sums, row_box, row_strength,
+    out_levels, out_seeds, out_areas, out_means, out_covariances, out_strengths, out_boxes,
+):  # fmt: skip
+    """Finds the regions of the channels ``start … stop - 1``.
+
+    After ``counts`` follow the fields of a :class:`Scratch` and those of an :class:`Output`. Handed
+    over as such, each use of one field took the compiler through all of them: three times as long.
+    """
     height, width = levels.shape[1], levels.shape[2]
-    capacity = out.seeds.shape[1]
+    capacity = out_seeds.shape[1]
     for channel in range(start, stop):
-        background, n_nonzero, n_pixels = _sort_pixels(levels[channel], scratch)
-        _grow_forest(scratch, n_pixels, width + 2)
-        n_nodes = _number_nodes(scratch, n_pixels, background, height * width)
-        _measure_variation(scratch, n_nodes, limits.delta)
-        n_kept = _select(scratch, n_nodes, limits)
+        background, n_nonzero, n_pixels = _sort_pixels(
+            levels[channel], ends, nonzero, order, pixel_node, pixel_level
+        )
+        _grow_forest(order, n_pixels, width + 2, climb, pixel_parent, pixel_area, offsets)
+        n_nodes = _number_nodes(
+            order, n_pixels, background, height * width, pixel_parent, pixel_area, pixel_level,
+            pixel_node, node_parent, node_pixel, node_level, node_area,
+        )  # fmt: skip
+        _measure_variation(
+            n_nodes, limits.delta, node_parent, node_level, node_area, node_top, node_variation
+        )
+        n_kept = _select(
+            n_nodes, limits, node_parent, node_level, node_area, node_variation, node_stable,
+            node_kept, node_row, row_node,
+        )  # fmt: skip
         counts[channel] = n_kept
         if 0 < n_kept <= capacity:
-            _measure_regions(scratch, n_nonzero, n_nodes, n_kept, activations[channel])
-            counts[channel] = _emit(scratch, n_kept, width, out, channel)
+            _measure_regions(
+                n_nonzero, n_nodes, n_kept, activations[channel], nonzero, pixel_node,
+                node_parent, node_kept, node_row, row_sums, row_box, row_strength,
+            )  # fmt: skip
+            _sort_rows(n_kept, width, node_pixel, row_node, row_seed, row_order, row_strength)
+            counts[channel] = _emit(
+                channel, n_kept, node_level, node_area, row_node, row_seed, row_order, row_sums,
+                row_box, row_strength, out_levels, out_seeds, out_areas, out_means,
+                out_covariances, out_strengths, out_boxes,
+            )  # fmt: skip
 
 
-@numba.njit(inline="always")
-def _sort_pixels(levels, s):
+@numba.njit(**INNER)
+def _sort_pixels(levels, ends, nonzero, order, pixel_node, pixel_level):
     """Counting sort of the pixels above the smallest level, the background.
 
     Returns:
@@ -157,13 +188,12 @@ def _sort_pixels(levels, s):
         first = (y + 1) * (width + 2) + 1
         for x in range(width):
             # A zero is written too, and overwritten by the next pixel: cheaper than a branch.
-            s.nonzero[n_nonzero], s.value[first + x] = first + x, levels[y, x]
+            nonzero[n_nonzero], pixel_level[first + x] = first + x, levels[y, x]
             n_nonzero += levels[y, x] != 0
-    ends = s.ends
     for level in range(N_LEVELS):
         ends[level] = 0
     for i in range(n_nonzero):
-        ends[s.value[s.nonzero[i]]] += 1
+        ends[pixel_level[nonzero[i]]] += 1
     background = 0
     if n_nonzero == height * width:
         while ends[background] == 0:
@@ -172,12 +202,12 @@ def _sort_pixels(levels, s):
     for level in range(N_LEVELS - 1, background, -1):
         n_pixels, ends[level] = n_pixels + ends[level], n_pixels
     for i in range(n_nonzero):
-        pixel = s.nonzero[i]
-        level = s.value[pixel]
+        pixel = nonzero[i]
+        level = pixel_level[pixel]
         if level == background:
-            s.node[pixel] = 0
+            pixel_node[pixel] = 0
         else:
-            s.order[ends[level]] = pixel
+            order[ends[level]] = pixel
             ends[level] += 1
     return background, n_nonzero, n_pixels
 
@@ -211,18 +241,17 @@ def _find(climb, pixel):
     return root
 
 
-@numba.njit(inline="always")
-def _grow_forest(s, n_pixels, stride):
+@numba.njit(**INNER)
+def _grow_forest(order, n_pixels, stride, climb, pixel_parent, pixel_area, offsets):
     """Union-find over falling levels: the newest pixel always becomes its component's root.
 
     Without union by rank the roots stand in the order of the sort, which makes every later pass a
     plain scan; halving the climbs keeps them short.
     """
-    climb, parent, area, offsets = s.climb, s.parent, s.area, s.offsets
     for i in range(n_pixels):
-        pixel = s.order[i]
+        pixel = order[i]
         inside = _neighbors_inside(climb, pixel, stride)
-        climb[pixel], parent[pixel] = pixel, 0
+        climb[pixel], pixel_parent[pixel] = pixel, 0
         total = 1
         for slot in range(4):  # four corners at most stand apart
             contact = _CONTACTS[inside, slot]
@@ -230,81 +259,89 @@ def _grow_forest(s, n_pixels, stride):
                 break
             root = _find(climb, np.uint32(pixel + offsets[contact]))
             if root != pixel:
-                climb[root], parent[root] = pixel, pixel
-                total += area[root]
-        area[pixel] = total
+                climb[root], pixel_parent[root] = pixel, pixel
+                total += pixel_area[root]
+        pixel_area[pixel] = total
     for i in range(n_pixels):
-        climb[s.order[i]] = 0
+        climb[order[i]] = 0
 
 
-@numba.njit(inline="always")
-def _number_nodes(s, n_pixels, background, n_elements):
+@numba.njit(**INNER)
+def _number_nodes(
+    order, n_pixels, background, n_elements, pixel_parent, pixel_area, pixel_level,
+    pixel_node, node_parent, node_pixel, node_level, node_area,
+):  # fmt: skip
     """Numbers the extremal regions, parents first; node 0 is the whole map."""
-    s.node_parent[0], s.node_pixel[0] = 0, 0
-    s.node_level[0], s.node_area[0] = background, n_elements
+    node_parent[0], node_pixel[0] = 0, 0
+    node_level[0], node_area[0] = background, n_elements
     n_nodes = 1
     for i in range(n_pixels - 1, -1, -1):
-        pixel = s.order[i]
-        parent = s.parent[pixel]
-        outer = np.uint32(0) if parent == 0 else s.node[parent]
-        if parent != 0 and s.value[parent] == s.value[pixel]:
-            s.node[pixel] = outer
+        pixel = order[i]
+        parent = pixel_parent[pixel]
+        outer = np.uint32(0) if parent == 0 else pixel_node[parent]
+        if parent != 0 and pixel_level[parent] == pixel_level[pixel]:
+            pixel_node[pixel] = outer
             continue
-        s.node[pixel] = n_nodes
-        s.node_parent[n_nodes], s.node_pixel[n_nodes] = outer, pixel
-        s.node_level[n_nodes], s.node_area[n_nodes] = s.value[pixel], s.area[pixel]
+        pixel_node[pixel] = n_nodes
+        node_parent[n_nodes], node_pixel[n_nodes] = outer, pixel
+        node_level[n_nodes], node_area[n_nodes] = pixel_level[pixel], pixel_area[pixel]
         n_nodes += 1
     return n_nodes
 
 
-@numba.njit(inline="always")
-def _measure_variation(s, n_nodes, delta):
+@numba.njit(**INNER)
+def _measure_variation(
+    n_nodes, delta, node_parent, node_level, node_area, node_top, node_variation
+):
     """Growth of each region over ``delta`` levels down; children first.
 
     A parent's search starts where the search of its children ended: its level is lower, so it
     reaches at least as far.
     """
     for node in range(n_nodes):
-        s.node_top[node] = node
+        node_top[node] = node
     for node in range(n_nodes - 1, -1, -1):
-        floor = s.node_level[node] - delta
-        top = s.node_top[node]
-        while top != 0 and s.node_level[s.node_parent[top]] >= floor:
-            top = s.node_parent[top]
-        area = s.node_area[node]
-        s.node_variation[node] = np.float32(s.node_area[top] - area) / np.float32(area)
-        outer = s.node_parent[node]
+        floor = node_level[node] - delta
+        top = node_top[node]
+        while top != 0 and node_level[node_parent[top]] >= floor:
+            top = node_parent[top]
+        area = node_area[node]
+        node_variation[node] = np.float32(node_area[top] - area) / np.float32(area)
+        outer = node_parent[node]
         # Of two nodes on one branch the outer one has the lower number.
-        s.node_top[outer] = min(s.node_top[outer], top)
+        node_top[outer] = min(node_top[outer], top)
 
 
-@numba.njit(inline="always")
-def _select(s, n_nodes, limits):
+@numba.njit(**INNER)
+def _select(
+    n_nodes, limits, node_parent, node_level, node_area, node_variation, node_stable, node_kept,
+    node_row, row_node,
+):  # fmt: skip
     """VLFeat's filters; fills ``node_kept`` and ``node_row`` and returns how many are kept."""
     for node in range(n_nodes):
-        s.node_stable[node] = True
+        node_stable[node] = True
     for node in range(n_nodes):
-        outer = s.node_parent[node]
-        if s.node_level[outer] < s.node_level[node] - 1:
+        outer = node_parent[node]
+        if node_level[outer] < node_level[node] - 1:
             continue
-        child_wins = s.node_variation[node] < s.node_variation[outer]
-        s.node_stable[outer if child_wins else node] = False
-    s.node_kept[0] = 0
+        child_wins = node_variation[node] < node_variation[outer]
+        node_stable[outer if child_wins else node] = False
+    node_kept[0] = 0
     n_kept = 0
     for node in range(1, n_nodes):
-        around = s.node_kept[s.node_parent[node]]
-        s.node_kept[node] = around
-        if s.node_stable[node] and _passes(s, node, around, limits):
-            s.node_kept[node], s.node_row[node] = node, n_kept
-            s.row_node[n_kept] = node
+        around = node_kept[node_parent[node]]
+        node_kept[node] = around
+        if node_stable[node] and _passes(node, around, limits, node_area, node_variation):
+            node_kept[node], node_row[node] = node, n_kept
+            row_node[n_kept] = node
             n_kept += 1
     return n_kept
 
 
 @numba.njit(inline="always")
-def _passes(s, node, around, limits):
-    area, area_around = s.node_area[node], s.node_area[around]
-    if s.node_variation[node] >= limits.max_variation:
+def _passes(node, around, limits, node_area, node_variation):
+    area, area_around = node_area[node], node_area[around]
+    if node_variation[node] >= limits.max_variation:
         return False
     if np.float32(area) > limits.max_area or np.float32(area) < limits.min_area:
         return False
@@ -315,106 +352,105 @@ def _passes(s, node, around, limits):
     return diversity >= limits.min_diversity
 
 
-@numba.njit(inline="always")
-def _measure_regions(s, n_nonzero, n_nodes, n_kept, activations):
+@numba.njit(**INNER)
+def _measure_regions(
+    n_nonzero, n_nodes, n_kept, activations, nonzero, pixel_node, node_parent, node_kept, node_row,
+    row_sums, row_box, row_strength,
+):  # fmt: skip
     """Sums each pixel into the smallest kept region around it, then regions into those outside."""
     stride = activations.shape[1] + 2
     for row in range(n_kept):
         for column in range(5):
-            s.row_sums[row, column] = 0
-        s.row_box[row, 0] = s.row_box[row, 1] = stride * activations.shape[0]
-        s.row_box[row, 2] = s.row_box[row, 3] = -1
-        s.row_strength[row] = -np.inf
+            row_sums[row, column] = 0
+        row_box[row, 0] = row_box[row, 1] = stride * activations.shape[0]
+        row_box[row, 2] = row_box[row, 3] = -1
+        row_strength[row] = -np.inf
     y = -1
     row_start, row_end = 0, stride
     for i in range(n_nonzero):
-        pixel = s.nonzero[i]
+        pixel = nonzero[i]
         while pixel >= row_end:  # pixels come in raster order: no division
             y, row_start, row_end = y + 1, row_end, row_end + stride
-        kept = s.node_kept[s.node[pixel]]
+        kept = node_kept[pixel_node[pixel]]
         if kept != 0:
-            x = pixel - row_start - 1
-            _add_pixel(s, s.node_row[kept], x, y, activations[y, x])
+            x, row = pixel - row_start - 1, node_row[kept]
+            row_sums[row, 0] += x
+            row_sums[row, 1] += y
+            row_sums[row, 2] += x * x
+            row_sums[row, 3] += x * y
+            row_sums[row, 4] += y * y
+            row_box[row, 0], row_box[row, 1] = min(row_box[row, 0], x), min(row_box[row, 1], y)
+            row_box[row, 2], row_box[row, 3] = max(row_box[row, 2], x), max(row_box[row, 3], y)
+            row_strength[row] = max(row_strength[row], activations[y, x])
     for node in range(n_nodes - 1, 0, -1):
-        outer = s.node_kept[s.node_parent[node]]
-        if s.node_kept[node] == node and outer != 0:
-            _add_row(s, s.node_row[outer], s.node_row[node])
+        outer = node_kept[node_parent[node]]
+        if node_kept[node] == node and outer != 0:
+            row, inner = node_row[outer], node_row[node]
+            for column in range(5):
+                row_sums[row, column] += row_sums[inner, column]
+            for side in range(2):
+                row_box[row, side] = min(row_box[row, side], row_box[inner, side])
+                row_box[row, 2 + side] = max(row_box[row, 2 + side], row_box[inner, 2 + side])
+            row_strength[row] = max(row_strength[row], row_strength[inner])
 
 
-@numba.njit(inline="always")
-def _add_pixel(s, row, x, y, activation):
-    sums, box = s.row_sums[row], s.row_box[row]
-    sums[0] += x
-    sums[1] += y
-    sums[2] += x * x
-    sums[3] += x * y
-    sums[4] += y * y
-    box[0], box[1] = min(box[0], x), min(box[1], y)
-    box[2], box[3] = max(box[2], x), max(box[3], y)
-    s.row_strength[row] = max(s.row_strength[row], activation)
-
-
-@numba.njit(inline="always")
-def _add_row(s, row, inner):
-    box, inner_box = s.row_box[row], s.row_box[inner]
-    for column in range(5):
-        s.row_sums[row, column] += s.row_sums[inner, column]
-    box[0], box[1] = min(box[0], inner_box[0]), min(box[1], inner_box[1])
-    box[2], box[3] = max(box[2], inner_box[2]), max(box[3], inner_box[3])
-    s.row_strength[row] = max(s.row_strength[row], s.row_strength[inner])
-
-
-@numba.njit(inline="always")
-def _emit(s, n_kept, width, out, channel):
-    """Writes the channel's regions by falling strength, then seed, less lines; returns how many."""
-    _sort_rows(s, n_kept, width)
+@numba.njit(**INNER)
+def _emit(
+    channel, n_kept, node_level, node_area, row_node, row_seed, row_order, row_sums, row_box,
+    row_strength, out_levels, out_seeds, out_areas, out_means, out_covariances, out_strengths,
+    out_boxes,
+):  # fmt: skip
+    """Writes the channel's regions in the order of ``row_order``, less lines; returns how many."""
     n_out = 0
     for i in range(n_kept):
-        row = s.row_order[i]
-        node = s.row_node[row]
-        area = np.int64(s.node_area[node])
-        sums = s.row_sums[row]
+        row = row_order[i]
+        node = row_node[row]
+        area = np.int64(node_area[node])
+        x, y = row_sums[row, 0], row_sums[row, 1]
         # Exact integers until here (area squared times the covariance), so lines stay lines.
-        xx = np.float64(area * sums[2] - sums[0] * sums[0])
-        xy = np.float64(area * sums[3] - sums[0] * sums[1])
-        yy = np.float64(area * sums[4] - sums[1] * sums[1])
+        xx = np.float64(area * row_sums[row, 2] - x * x)
+        xy = np.float64(area * row_sums[row, 3] - x * y)
+        yy = np.float64(area * row_sums[row, 4] - y * y)
         if xx * yy - xy * xy <= COLLINEARITY_TOLERANCE * xx * yy:
             continue
         square = np.float64(area) * np.float64(area)
-        out.levels[channel, n_out] = s.node_level[node]
-        out.seeds[channel, n_out] = s.row_seed[row]
-        out.areas[channel, n_out] = area
-        out.means[channel, n_out, 0] = sums[0] / area
-        out.means[channel, n_out, 1] = sums[1] / area
-        out.covariances[channel, n_out, 0] = xx / square
-        out.covariances[channel, n_out, 1] = xy / square
-        out.covariances[channel, n_out, 2] = yy / square
-        out.strengths[channel, n_out] = s.row_strength[row]
+        out_levels[channel, n_out] = node_level[node]
+        out_seeds[channel, n_out] = row_seed[row]
+        out_areas[channel, n_out] = area
+        out_means[channel, n_out, 0] = x / area
+        out_means[channel, n_out, 1] = y / area
+        out_covariances[channel, n_out, 0] = xx / square
+        out_covariances[channel, n_out, 1] = xy / square
+        out_covariances[channel, n_out, 2] = yy / square
+        out_strengths[channel, n_out] = row_strength[row]
         for side in range(4):
-            out.boxes[channel, n_out, side] = s.row_box[row, side]
+            out_boxes[channel, n_out, side] = row_box[row, side]
         n_out += 1
     return n_out
 
 
-@numba.njit(inline="always")
-def _sort_rows(s, n_kept, width):
-    """Insertion sort: a channel keeps a handful of regions (those with more than 20 go unused)."""
+@numba.njit(**INNER)
+def _sort_rows(n_kept, width, node_pixel, row_node, row_seed, row_order, row_strength):
+    """By falling strength, then seed; fills ``row_seed`` and ``row_order``.
+
+    Insertion sort: a channel keeps a handful of regions (those with more than 20 go unused).
+    """
     for row in range(n_kept):
-        pixel = s.node_pixel[s.row_node[row]]
-        s.row_seed[row] = (pixel // (width + 2) - 1) * width + pixel % (width + 2) - 1
+        pixel = node_pixel[row_node[row]]
+        row_seed[row] = (pixel // (width + 2) - 1) * width + pixel % (width + 2) - 1
         position = row
-        while position > 0 and _goes_before(s, row, s.row_order[position - 1]):
-            s.row_order[position] = s.row_order[position - 1]
+        while position > 0 and _goes_before(row, row_order[position - 1], row_strength, row_seed):
+            row_order[position] = row_order[position - 1]
             position -= 1
-        s.row_order[position] = row
+        row_order[position] = row
 
 
 @numba.njit(inline="always")
-def _goes_before(s, row, other):
-    strength, other_strength = s.row_strength[row], s.row_strength[other]
+def _goes_before(row, other, row_strength, row_seed):
+    strength, other_strength = row_strength[row], row_strength[other]
     if strength != other_strength:
         return strength > other_strength
-    return s.row_seed[row] < s.row_seed[other]
+    return row_seed[row] < row_seed[other]
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")

@@ -27,8 +27,12 @@ def suppress_non_maxima(
     """
     _check(boxes, strengths, iou_threshold)
     order = np.argsort(-np.asarray(strengths, np.float64), kind="stable")
-    kept = _suppress(np.ascontiguousarray(boxes[order], dtype=np.int64), float(iou_threshold))
-    return np.sort(order[kept])
+    kept = np.empty(len(order), np.int64)
+    n_kept = _suppress(
+        np.ascontiguousarray(boxes[order], dtype=np.int64), float(iou_threshold),
+        np.empty((5, len(order)), np.int64), kept,
+    )  # fmt: skip
+    return np.sort(order[kept[:n_kept]])
 
 
 def _check(boxes: np.ndarray, strengths: np.ndarray, iou_threshold: float) -> None:
@@ -45,33 +49,33 @@ def _check(boxes: np.ndarray, strengths: np.ndarray, iou_threshold: float) -> No
 
 
 @numba.njit(cache=True, nogil=True, error_model="numpy")
-def _suppress(boxes, iou_threshold):
-    """Greedy pass over boxes in falling strength; returns the positions kept.
+def _suppress(boxes, iou_threshold, found, kept):
+    """Greedy pass over boxes in falling strength; returns how many are kept.
 
     Each box meets the kept ones only, the strongest first, and leaves at the first that suppresses
     it. The threshold is compared without a division, which is the same for positive unions.
+
+    Args:
+        found: ``(5, n)``, room for the sides and areas of the kept boxes.
+        kept: ``(n,)``, filled with their positions.
     """
-    n_boxes = len(boxes)
-    positions = np.empty(n_boxes, np.int64)
-    x0, y0 = np.empty(n_boxes, np.int64), np.empty(n_boxes, np.int64)
-    x1, y1 = np.empty(n_boxes, np.int64), np.empty(n_boxes, np.int64)
-    areas = np.empty(n_boxes, np.int64)
     n_kept = 0
-    for i in range(n_boxes):
+    for i in range(boxes.shape[0]):
         left, top, right, bottom = boxes[i, 0], boxes[i, 1], boxes[i, 2] + 1, boxes[i, 3] + 1
         area = (right - left) * (bottom - top)
         suppressed = False
         for j in range(n_kept):
-            width = min(right, x1[j]) - max(left, x0[j])
-            height = min(bottom, y1[j]) - max(top, y0[j])
+            width = min(right, found[2, j]) - max(left, found[0, j])
+            height = min(bottom, found[3, j]) - max(top, found[1, j])
             if width <= 0 or height <= 0:
                 continue
             shared = width * height
-            if shared > iou_threshold * (area + areas[j] - shared):
+            if shared > iou_threshold * (area + found[4, j] - shared):
                 suppressed = True
                 break
         if not suppressed:
-            x0[n_kept], y0[n_kept], x1[n_kept], y1[n_kept] = left, top, right, bottom
-            areas[n_kept], positions[n_kept] = area, i
+            found[0, n_kept], found[1, n_kept] = left, top
+            found[2, n_kept], found[3, n_kept] = right, bottom
+            found[4, n_kept], kept[n_kept] = area, i
             n_kept += 1
-    return positions[:n_kept]
+    return n_kept

@@ -107,9 +107,15 @@ def match(
     n_problems, limits = len(problem.correspondences.query_groups), search_limits(options)
     transforms, scores = np.full((n_problems, 6), np.nan), np.zeros(n_problems, np.int64)
 
+    one, other, pairs = problem.query, problem.database, problem.correspondences
+    queries = one.positions, one.grid_positions, one.to_circle, one.grid_scales
+    candidates = other.positions, other.grid_positions, other.from_circle, other.grid_scales
+    most = int(np.diff(pairs.offsets).max(initial=0))
+
     def search(start: int, stop: int) -> None:
-        frames = problem.query, problem.database
-        search_block(*frames, problem.correspondences, limits, start, stop, transforms, scores)
+        room = np.empty((4, most)), np.empty((4, most), np.int64), np.empty(most), np.empty(6)
+        found = transforms, scores
+        search_block(*queries, *candidates, *pairs, limits, start, stop, *found, *room)
 
     in_threads(search, n_problems, fewest_rows=4)
     return assemble(problem, transforms, scores, options)
@@ -164,17 +170,24 @@ def _find_inliers(
     problem: MatchingProblem, transforms: np.ndarray, options: MatchingOptions
 ) -> np.ndarray:
     """Which correspondences agree with their problem's transform, ``(m,)`` bool."""
-    query, database, correspondences = problem.query, problem.database, problem.correspondences
+    positions, correspondences = problem.query.positions, problem.correspondences
+    rows = correspondences.query_rows, correspondences.database_rows, correspondences.offsets
     squared_errors = np.empty(len(correspondences.query_rows))
     squared_threshold = search_limits(options).squared_threshold
-    measure_inliers(query, database, correspondences, transforms, squared_threshold, squared_errors)
+    measure_inliers(
+        positions, problem.database.positions, *rows, transforms, squared_threshold,
+        np.empty((4, int(np.diff(correspondences.offsets).max(initial=0)))), squared_errors,
+    )  # fmt: skip
     is_inlier = squared_errors >= 0
     if not options.one_to_one:
         return is_inlier
     inliers = np.flatnonzero(is_inlier)
     problems = np.searchsorted(correspondences.offsets, inliers, side="right")
     order = inliers[np.lexsort((inliers, squared_errors[inliers], problems))]
-    return keep_one_to_one(order, correspondences, len(query.positions), len(database.positions))
+    used = (np.full(len(side.positions), -1) for side in (problem.query, problem.database))
+    kept = np.zeros(len(squared_errors), bool)
+    keep_one_to_one(order, *rows, *used, kept)
+    return kept
 
 
 def _scale_pairs(best: np.ndarray, matched: np.ndarray, n_database_scales: int) -> np.ndarray:

@@ -1,7 +1,8 @@
 """Compiled kernels of spatial matching: merge join, hypothesis search, refinement, final inliers.
 
-What is called once is inlined, and whoever calls lets blocks run in threads: to compile functions
-one by one, and numba's parallel loops, takes several times as long.
+Whoever calls lets blocks run in threads, gives arrays one by one and makes room for what is worked
+in: parallel loops, tuples of arrays and allocations of numba's take several times as long to
+compile. So do functions that can be called from Python, which those that begin with _ cannot.
 
 Everything here obeys one canonical arithmetic, which `spatial_matching_torch` repeats on a device:
 float64, the operation order written below, no fused multiply-add, and integers wherever a sum runs
@@ -11,10 +12,12 @@ their order, so vector width, thread count and device can't change an inlier.
 A transform is ``(a, b, c, d, x, y)`` with ``M_1to2 = [[a, b, x], [c, d, y]]``.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
+
+from rrtool.core.blocks import INNER
 
 BLOCK = 128  # correspondences evaluated between two looks at whether a hypothesis can still win
 COLLINEAR = 1e-8  # det(scatter) / trace(scatter)² at or below this: the inliers lie on a line
@@ -68,41 +71,36 @@ class Limits(NamedTuple):
     max_refinements: int
 
 
-@njit(inline="always")
-def _join(query, database, query_group, database_group, query_rows, database_rows, count):
-    """Enumerate same-channel pairs by a merge join, from row ``count``; returns the next one.
-
-    They are counted only, where there are no rows.
-    """
-    start, end = database.offsets[database_group], database.offsets[database_group + 1]
-    for row in range(query.offsets[query_group], query.offsets[query_group + 1]):
-        channel = query.channels[row]
-        while start < end and database.channels[start] < channel:
-            start += 1
-        other = start
-        while other < end and database.channels[other] == channel:
-            if len(query_rows) > 0:
-                query_rows[count] = row
-                database_rows[count] = other
-            count += 1
-            other += 1
-    return count
+_OUTER: dict[str, Any] = {"cache": True, "nogil": True, "error_model": "numpy"}
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**_OUTER)
 def list_correspondences(
-    query, database, query_groups, database_groups, query_rows, database_rows, offsets
-):
+    query_channels, query_offsets, database_channels, database_offsets, query_groups,
+    database_groups, query_rows, database_rows, offsets,
+):  # fmt: skip
     """Rows of the tentative correspondences, ordered by (query feature, database feature).
 
-    Fills ``offsets (p + 1,)`` of the problems, and the rows if there is place for any.
+    Enumerates same-channel pairs by a merge join. Fills ``offsets (p + 1,)`` of the problems, and
+    the rows if there is place for any.
     """
+    count = 0
     offsets[0] = 0
     for p in range(len(query_groups)):
-        offsets[p + 1] = _join(
-            query, database, query_groups[p], database_groups[p], query_rows, database_rows,
-            offsets[p],
-        )  # fmt: skip
+        query_group, database_group = query_groups[p], database_groups[p]
+        start, end = database_offsets[database_group], database_offsets[database_group + 1]
+        for row in range(query_offsets[query_group], query_offsets[query_group + 1]):
+            channel = query_channels[row]
+            while start < end and database_channels[start] < channel:
+                start += 1
+            other = start
+            while other < end and database_channels[other] == channel:
+                if len(query_rows) > 0:
+                    query_rows[count] = row
+                    database_rows[count] = other
+                count += 1
+                other += 1
+        offsets[p + 1] = count
 
 
 @njit(inline="always")
@@ -124,23 +122,13 @@ def _scale_change_allowed(a, b, c, d, largest):
     )
 
 
-@njit(inline="always")
-def _hypothesis(from_circle, to_circle, x, y, u, v):
-    """``A = L₂ L₁⁻¹``, ``t = μ₂ − A μ₁``; lower triangular, so vertical lines stay vertical."""
-    a = from_circle[0] * to_circle[0]
-    c = from_circle[1] * to_circle[0] + from_circle[2] * to_circle[1]
-    d = from_circle[2] * to_circle[2]
-    return a, c, d, u - a * x, v - (c * x + d * y)
-
-
-@njit(inline="always")
-def _score_hypothesis(a, c, d, tx, ty, points, squared_threshold, to_beat):
+@njit(**INNER)
+def _score_hypothesis(a, c, d, tx, ty, points, n, squared_threshold, to_beat):
     """Inliers of a hypothesis, or any number ≤ ``to_beat`` once it can't beat that."""
-    n = points.shape[1]
     score = 0
     for start in range(0, n, BLOCK):
         if score + n - start <= to_beat:
-            return score
+            break
         # Slices from zero: otherwise LLVM doesn't vectorise the loop.
         end = min(start + BLOCK, n)
         x, y = points[0, start:end], points[1, start:end]
@@ -152,27 +140,23 @@ def _score_hypothesis(a, c, d, tx, ty, points, squared_threshold, to_beat):
     return score
 
 
-@njit(inline="always")
+@njit(**INNER)
 def _mark_inliers(transform, points, squared_threshold, squared_errors):
-    """Squared transfer errors where within the threshold, −1 elsewhere."""
-    a, b, c, d, tx, ty = transform
-    x, y, u, v = points[0], points[1], points[2], points[3]
-    for j in range(len(x)):
-        ex = ((a * x[j] + b * y[j]) + tx) - u[j]
-        ey = ((c * x[j] + d * y[j]) + ty) - v[j]
-        error = ex * ex + ey * ey
-        squared_errors[j] = error if error <= squared_threshold else -1.0
-
-
-@njit(inline="always")
-def _count_inliers(squared_errors):
+    """Squared transfer errors where within the threshold, −1 elsewhere; the number within it."""
+    a, b, c, d = transform[0], transform[1], transform[2], transform[3]
+    tx, ty = transform[4], transform[5]
     count = 0
     for j in range(len(squared_errors)):
-        count += 1 if squared_errors[j] >= 0.0 else 0
+        ex = ((a * points[0, j] + b * points[1, j]) + tx) - points[2, j]
+        ey = ((c * points[0, j] + d * points[1, j]) + ty) - points[3, j]
+        error = ex * ex + ey * ey
+        is_inlier = error <= squared_threshold
+        squared_errors[j] = error if is_inlier else -1.0
+        count += 1 if is_inlier else 0
     return count
 
 
-@njit(inline="always")
+@njit(**INNER)
 def _scatter(s_pq, s_p, s_q, n):
     """``Σ (p − p̄)(q − q̄)`` from integer sums: exact up to the last, small correction."""
     mean_p, mean_q = s_p // n, s_q // n
@@ -181,42 +165,34 @@ def _scatter(s_pq, s_p, s_q, n):
     return np.float64(whole) - np.float64(rest_p) * np.float64(rest_q) / np.float64(n)
 
 
-@njit(inline="always")
-def _moments(squared_errors, grid, m):
-    """First and second moments of the inliers' grid positions, into ``m (12,)`` int64."""
-    for entry in range(12):
-        m[entry] = 0
+@njit(**INNER)
+def _fit_affine(squared_errors, grid, query_scale, database_scale, transform):
+    """Least-squares affine transform (6 dof) of the inliers; whether they determine one."""
+    n = x = y = u = v = xx_sum = xy_sum = yy_sum = ux_sum = uy_sum = vx_sum = vy_sum = 0
     for j in range(len(squared_errors)):
         if squared_errors[j] >= 0.0:
-            x, y, u, v = grid[0, j], grid[1, j], grid[2, j], grid[3, j]
-            m[0] += 1
-            m[1] += x
-            m[2] += y
-            m[3] += u
-            m[4] += v
-            m[5] += x * x
-            m[6] += x * y
-            m[7] += y * y
-            m[8] += u * x
-            m[9] += u * y
-            m[10] += v * x
-            m[11] += v * y
-
-
-@njit(inline="always")
-def _fit_affine(moments, query_scale, database_scale):
-    """Least-squares affine transform (6 dof) of the inliers, and whether they determine one."""
-    n, x, y, u, v = moments[0], moments[1], moments[2], moments[3], moments[4]
+            p, q, r, s = grid[0, j], grid[1, j], grid[2, j], grid[3, j]
+            n += 1
+            x += p
+            y += q
+            u += r
+            v += s
+            xx_sum += p * p
+            xy_sum += p * q
+            yy_sum += q * q
+            ux_sum += r * p
+            uy_sum += r * q
+            vx_sum += s * p
+            vy_sum += s * q
     if n < 3:
-        return False, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    xx, yy = _scatter(moments[5], x, x, n), _scatter(moments[7], y, y, n)
-    xy = _scatter(moments[6], x, y, n)
+        return False
+    xx, yy, xy = _scatter(xx_sum, x, x, n), _scatter(yy_sum, y, y, n), _scatter(xy_sum, x, y, n)
     det = xx * yy - xy * xy
     trace = xx + yy
     if not det > COLLINEAR * (trace * trace):
-        return False, (0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
-    ux, uy = _scatter(moments[8], u, x, n), _scatter(moments[9], u, y, n)
-    vx, vy = _scatter(moments[10], v, x, n), _scatter(moments[11], v, y, n)
+        return False
+    ux, uy = _scatter(ux_sum, u, x, n), _scatter(uy_sum, u, y, n)
+    vx, vy = _scatter(vx_sum, v, x, n), _scatter(vy_sum, v, y, n)
     # Dividing and multiplying by the grid scales is exact: they are powers of two.
     ratio = query_scale / database_scale
     a, b = (ux * yy - uy * xy) / det * ratio, (uy * xx - ux * xy) / det * ratio
@@ -224,131 +200,124 @@ def _fit_affine(moments, query_scale, database_scale):
     count = np.float64(n)
     mean_x, mean_y = np.float64(x) / count / query_scale, np.float64(y) / count / query_scale
     mean_u, mean_v = np.float64(u) / count / database_scale, np.float64(v) / count / database_scale
-    tx = mean_u - (a * mean_x + b * mean_y)
-    ty = mean_v - (c * mean_x + d * mean_y)
-    return True, (a, b, c, d, tx, ty)
+    transform[0], transform[1], transform[2], transform[3] = a, b, c, d
+    transform[4] = mean_u - (a * mean_x + b * mean_y)
+    transform[5] = mean_v - (c * mean_x + d * mean_y)
+    return True
 
 
-@njit(inline="always")
-def _refine(transform, score, points, grid, scales, limits, squared_errors, moments):
-    """LO: refit to the inliers while the score grows."""
-    _mark_inliers(transform, points, limits.squared_threshold, squared_errors)
-    for _ in range(limits.max_refinements):
-        _moments(squared_errors, grid, moments)
-        determined, fitted = _fit_affine(moments, scales[0], scales[1])
-        a, b, c, d = fitted[0], fitted[1], fitted[2], fitted[3]
-        if not determined or not _scale_change_allowed(a, b, c, d, limits.squared_scale_change):
-            break
-        _mark_inliers(fitted, points, limits.squared_threshold, squared_errors)
-        fitted_score = _count_inliers(squared_errors)
-        if fitted_score <= score:
-            break
-        transform, score = fitted, fitted_score
-    return transform, score
-
-
-@njit(inline="always")
-def _gather(query, database, query_rows, database_rows):
-    """Positions ``(x, y, u, v)`` of correspondences, as float64 cells and as int64 grid units."""
-    n = len(query_rows)
-    points = np.empty((4, n), np.float64)
-    grid = np.empty((4, n), np.int64)
+@njit(**INNER)
+def _gather(query, database, query_rows, database_rows, first, n, gathered):
+    """``(x, y, u, v)`` of ``n`` correspondences from ``first`` on: positions, or grid positions."""
     for j in range(n):
         for axis in range(2):
-            points[axis, j] = query.positions[query_rows[j], axis]
-            points[2 + axis, j] = database.positions[database_rows[j], axis]
-            grid[axis, j] = query.grid_positions[query_rows[j], axis]
-            grid[2 + axis, j] = database.grid_positions[database_rows[j], axis]
-    return points, grid
+            gathered[axis, j] = query[query_rows[first + j], axis]
+            gathered[2 + axis, j] = database[database_rows[first + j], axis]
 
 
-@njit(inline="always")
-def _search(query, database, query_rows, database_rows, scales, limits, moments):
-    """Best transform of one problem and its inliers' number; 0 when there is none."""
-    points, grid = _gather(query, database, query_rows, database_rows)
-    squared_errors = np.empty(len(query_rows), np.float64)
-    best = (np.nan, np.nan, np.nan, np.nan, np.nan, np.nan)
-    best_score = 0
-    for i in range(len(query_rows)):
-        if len(query_rows) <= best_score:
-            break  # nothing can beat a transform with which everything agrees
-        from_circle = database.from_circle[database_rows[i]]
-        to_circle = query.to_circle[query_rows[i]]
-        x, y, u, v = points[0, i], points[1, i], points[2, i], points[3, i]
-        a, c, d, tx, ty = _hypothesis(from_circle, to_circle, x, y, u, v)
-        if not _scale_change_allowed(a, 0.0, c, d, limits.squared_scale_change):
-            continue
-        score = _score_hypothesis(a, c, d, tx, ty, points, limits.squared_threshold, best_score)
-        if score > best_score:
-            best, best_score = (a, 0.0, c, d, tx, ty), score
-            best, best_score = _refine(
-                best, best_score, points, grid, scales, limits, squared_errors, moments
-            )
-    return best, best_score
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def search_block(query, database, correspondences, limits, start, stop, transforms, scores):
+@njit(**_OUTER)
+def search_block(
+    query_positions, query_grid, to_circle, query_scales, database_positions, database_grid,
+    from_circle, database_scales, query_rows, database_rows, offsets, query_groups,
+    database_groups, limits, start, stop, transforms, scores, points, grid, all_errors,
+    fitted,
+):  # fmt: skip
     """Fills rows ``start … stop - 1`` of the best transforms ``(p, 6)`` and of their inliers.
 
-    Those of problems without correspondences stay as they are.
+    Those of problems without correspondences, or without any inlier, stay as they are. A
+    hypothesis is the map ``A = L₂ L₁⁻¹``, ``t = μ₂ − A μ₁`` of one correspondence; lower
+    triangular, so that vertical lines stay vertical. One that beats the best so far is refined
+    (LO): refitted to its inliers while their number grows.
+
+    Args:
+        points, grid, all_errors, fitted: room, float64 ``(4, n)``, int64 ``(4, n)``,
+            float64 ``(n,)`` and ``(6,)``, n the most correspondences of a problem.
     """
-    moments = np.empty(12, np.int64)
-    for p in range(start, stop):
-        lo, hi = correspondences.offsets[p], correspondences.offsets[p + 1]
-        if lo < hi:
-            scales = (
-                query.grid_scales[correspondences.query_groups[p]],
-                database.grid_scales[correspondences.database_groups[p]],
-            )
-            query_rows = correspondences.query_rows[lo:hi]
-            database_rows = correspondences.database_rows[lo:hi]
-            best, scores[p] = _search(
-                query, database, query_rows, database_rows, scales, limits, moments
-            )
-            for entry in range(6):
-                transforms[p, entry] = best[entry]
+    for problem in range(start, stop):
+        first = offsets[problem]
+        n = offsets[problem + 1] - first
+        query_scale = query_scales[query_groups[problem]]
+        database_scale = database_scales[database_groups[problem]]
+        squared_errors = all_errors[:n]
+        _gather(query_positions, database_positions, query_rows, database_rows, first, n, points)
+        _gather(query_grid, database_grid, query_rows, database_rows, first, n, grid)
+        best, score = transforms[problem], 0
+        for i in range(n):
+            if n <= score:
+                break  # nothing can beat a transform with which everything agrees
+            one, other = query_rows[first + i], database_rows[first + i]
+            a = from_circle[other, 0] * to_circle[one, 0]
+            c = from_circle[other, 1] * to_circle[one, 0]
+            c += from_circle[other, 2] * to_circle[one, 1]
+            d = from_circle[other, 2] * to_circle[one, 2]
+            x, y = points[0, i], points[1, i]
+            tx, ty = points[2, i] - a * x, points[3, i] - (c * x + d * y)
+            if not _scale_change_allowed(a, 0.0, c, d, limits.squared_scale_change):
+                continue
+            found = _score_hypothesis(a, c, d, tx, ty, points, n, limits.squared_threshold, score)
+            if found <= score:
+                continue
+            score = found
+            best[0], best[1], best[2], best[3], best[4], best[5] = a, 0.0, c, d, tx, ty
+            _mark_inliers(best, points, limits.squared_threshold, squared_errors)
+            for _ in range(limits.max_refinements):
+                if not _fit_affine(squared_errors, grid, query_scale, database_scale, fitted):
+                    break
+                if not _scale_change_allowed(
+                    fitted[0], fitted[1], fitted[2], fitted[3], limits.squared_scale_change
+                ):
+                    break
+                found = _mark_inliers(fitted, points, limits.squared_threshold, squared_errors)
+                if found <= score:
+                    break
+                score = found
+                for entry in range(6):
+                    best[entry] = fitted[entry]
+        scores[problem] = score
 
 
-@njit(cache=True, nogil=True, error_model="numpy")
+@njit(**_OUTER)
 def measure_inliers(
-    query, database, correspondences, transforms, squared_threshold, squared_errors
+    query_positions, database_positions, query_rows, database_rows, offsets, transforms,
+    squared_threshold, points, squared_errors,
+):  # fmt: skip
+    """Fills the squared transfer errors ``(m,)`` of the inliers of each problem, −1 elsewhere.
+
+    Args:
+        points: ``(4, n)`` float64, room, n the most correspondences of a problem.
+    """
+    for problem in range(len(offsets) - 1):
+        first, end = offsets[problem], offsets[problem + 1]
+        if np.isnan(transforms[problem, 0]):
+            for row in range(first, end):
+                squared_errors[row] = -1.0
+        else:
+            n = end - first
+            _gather(
+                query_positions, database_positions, query_rows, database_rows, first, n, points
+            )
+            own = squared_errors[first:end]
+            _mark_inliers(transforms[problem], points, squared_threshold, own)
+
+
+@njit(**_OUTER)
+def keep_one_to_one(
+    order, query_rows, database_rows, offsets, query_used_in, database_used_in, kept
 ):
-    """Fills the squared transfer errors ``(m,)`` of the inliers of each problem, −1 elsewhere."""
-    for row in range(len(squared_errors)):
-        squared_errors[row] = -1.0
-    for p in range(len(correspondences.query_groups)):
-        lo, hi = correspondences.offsets[p], correspondences.offsets[p + 1]
-        if lo < hi and not np.isnan(transforms[p, 0]):
-            query_rows = correspondences.query_rows[lo:hi]
-            database_rows = correspondences.database_rows[lo:hi]
-            points, _ = _gather(query, database, query_rows, database_rows)
-            t = transforms[p]
-            transform = (t[0], t[1], t[2], t[3], t[4], t[5])
-            _mark_inliers(transform, points, squared_threshold, squared_errors[lo:hi])
-
-
-@njit(cache=True, nogil=True, error_model="numpy")
-def keep_one_to_one(order, correspondences, n_query, n_database):
     """Greedy assignment: of the correspondences in ``order``, those whose features are both free.
 
     Args:
         order: ``(i,)`` int64, inliers, by problem, then error, then index.
-        n_query, n_database: rows of the two `AffineFrames`.
-
-    Returns:
-        ``(m,)`` bool over all correspondences.
+        query_used_in, database_used_in: the last problem that used each feature; −1 at first.
+        kept: ``(m,)`` bool over all correspondences, all false; filled.
     """
-    kept = np.zeros(len(correspondences.query_rows), np.bool_)
-    query_used_in = np.full(n_query, -1, np.int64)  # the last problem that used the feature
-    database_used_in = np.full(n_database, -1, np.int64)
     problem = 0
-    for j in order:
-        while correspondences.offsets[problem + 1] <= j:
+    for place in range(len(order)):
+        j = order[place]
+        while offsets[problem + 1] <= j:
             problem += 1
-        q, d = correspondences.query_rows[j], correspondences.database_rows[j]
+        q, d = query_rows[j], database_rows[j]
         if query_used_in[q] != problem and database_used_in[d] != problem:
             query_used_in[q] = problem
             database_used_in[d] = problem
             kept[j] = True
-    return kept

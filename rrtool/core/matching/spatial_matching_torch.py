@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rrtool.core.matching.correspondences import MatchingProblem, prepare
 from rrtool.core.matching.local_features import LocalFeatures
@@ -32,10 +33,10 @@ class _Correspondences(NamedTuple):
     ``allowed`` ``(m,)`` bool says whether it may be tried.
     """
 
-    points: torch.Tensor
-    grid: torch.Tensor
-    hypotheses: torch.Tensor
-    allowed: torch.Tensor
+    points: Tensor
+    grid: Tensor
+    hypotheses: Tensor
+    allowed: Tensor
 
 
 class _Batch(NamedTuple):
@@ -46,13 +47,13 @@ class _Batch(NamedTuple):
     Padded points are infinitely far, so they are never inliers.
     """
 
-    where: torch.Tensor
-    valid: torch.Tensor
-    points: torch.Tensor
-    grid: torch.Tensor
-    scales: torch.Tensor
+    where: Tensor
+    valid: Tensor
+    points: Tensor
+    grid: Tensor
+    scales: Tensor
 
-    def rows(self, rows: torch.Tensor) -> _Batch:
+    def rows(self, rows: Tensor) -> _Batch:
         points, grid, scales = self.points[:, rows], self.grid[:, rows], self.scales[:, rows]
         return _Batch(self.where[rows], self.valid[rows], points, grid, scales)
 
@@ -131,7 +132,7 @@ def _to_device(problem: MatchingProblem, limits: Limits, device: torch.device) -
     query_rows = torch.from_numpy(listed.query_rows).to(device).long()
     database_rows = torch.from_numpy(listed.database_rows).to(device).long()
 
-    def gather(of_query: np.ndarray, of_database: np.ndarray) -> torch.Tensor:
+    def gather(of_query: np.ndarray, of_database: np.ndarray) -> Tensor:
         first = torch.from_numpy(of_query).to(device)[query_rows]
         second = torch.from_numpy(of_database).to(device)[database_rows]
         return torch.cat([first, second], dim=1).T.contiguous()
@@ -143,7 +144,7 @@ def _to_device(problem: MatchingProblem, limits: Limits, device: torch.device) -
     return _Correspondences(points, grid, hypotheses, allowed)
 
 
-def _hypotheses(factors: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
+def _hypotheses(factors: Tensor, points: Tensor) -> Tensor:
     """``A = L₂ L₁⁻¹``, ``t = μ₂ − A μ₁`` from ``(6, m)`` factors, ``(6, m)`` float64."""
     i11, i21, i22, l11, l21, l22 = factors
     x, y, u, v = points
@@ -153,7 +154,7 @@ def _hypotheses(factors: torch.Tensor, points: torch.Tensor) -> torch.Tensor:
     return torch.stack([a, torch.zeros_like(a), c, d, u - a * x, v - (c * x + d * y)])
 
 
-def _scale_change_allowed(transforms: torch.Tensor, limits: Limits) -> torch.Tensor:
+def _scale_change_allowed(transforms: Tensor, limits: Limits) -> Tensor:
     """Of transforms ``(6, m)``, as the kernel of the same name."""
     a, b, c, d = transforms[:4]
     largest = limits.squared_scale_change
@@ -191,7 +192,7 @@ def _score_hypotheses(
     batch: _Batch,
     limits: Limits,
     max_bytes: int,
-    hypothesis_scores: torch.Tensor,
+    hypothesis_scores: Tensor,
 ) -> None:
     """Write the score of every allowed hypothesis of the batch into the flat scores."""
     n_problems, n = batch.where.shape
@@ -205,27 +206,23 @@ def _score_hypotheses(
         hypothesis_scores[index[valid]] = kept
 
 
-def _inliers(transforms: torch.Tensor, points: torch.Tensor, limits: Limits) -> torch.Tensor:
+def _inliers(transforms: Tensor, points: Tensor, limits: Limits) -> Tensor:
     """Whether transforms and correspondences, broadcast, agree; in place to save memory."""
     a, b, c, d, tx, ty = transforms
     x, y, u, v = points
-    ex = a * x
-    ex += b * y
-    ex += tx
-    ex -= u
-    ex *= ex
-    ey = c * x
-    ey += d * y
-    ey += ty
-    ey -= v
-    ey *= ey
-    ex += ey
-    return ex <= limits.squared_threshold
+    errors = []
+    for of_x, of_y, shift, to in ((a, b, tx, u), (c, d, ty, v)):
+        error = of_x * x
+        error += of_y * y
+        error += shift
+        error -= to
+        errors.append(error.square_())
+    return errors[0].add_(errors[1]) <= limits.squared_threshold
 
 
 def _walk_records(
-    flat: _Correspondences, batch: _Batch, limits: Limits, hypothesis_scores: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+    flat: _Correspondences, batch: _Batch, limits: Limits, hypothesis_scores: Tensor
+) -> tuple[Tensor, Tensor]:
     """Best transforms ``(6, b)`` and scores ``(b,)`` int64 by the scan of LO-RANSAC."""
     n_problems, n = batch.where.shape
     scores = torch.where(batch.valid, hypothesis_scores[batch.where], 0)
@@ -248,8 +245,8 @@ def _walk_records(
 
 
 def _refine(
-    transforms: torch.Tensor, scores: torch.Tensor, batch: _Batch, limits: Limits
-) -> tuple[torch.Tensor, torch.Tensor]:
+    transforms: Tensor, scores: Tensor, batch: _Batch, limits: Limits
+) -> tuple[Tensor, Tensor]:
     """LO: refit each transform ``(6, b)`` to its inliers while its score grows."""
     active = torch.arange(len(scores), device=scores.device)
     inlier = _inliers(transforms[:, :, None], batch.points, limits)
@@ -267,15 +264,13 @@ def _refine(
     return transforms, scores
 
 
-def _fit_affine(
-    inlier: torch.Tensor, grid: torch.Tensor, scales: torch.Tensor
-) -> tuple[torch.Tensor, torch.Tensor]:
+def _fit_affine(inlier: Tensor, grid: Tensor, scales: Tensor) -> tuple[Tensor, Tensor]:
     """Least-squares affine transforms ``(6, b)`` and whether the inliers determine them."""
     x, y, u, v = grid * inlier
     n = inlier.sum(dim=-1)
     sums = {"x": x.sum(-1), "y": y.sum(-1), "u": u.sum(-1), "v": v.sum(-1)}
 
-    def scatter(p: torch.Tensor, q: torch.Tensor, name_p: str, name_q: str) -> torch.Tensor:
+    def scatter(p: Tensor, q: Tensor, name_p: str, name_q: str) -> Tensor:
         return _scatter((p * q).sum(-1), sums[name_p], sums[name_q], n.clamp(min=1))
 
     xx, xy, yy = scatter(x, x, "x", "x"), scatter(x, y, "x", "y"), scatter(y, y, "y", "y")
@@ -294,9 +289,7 @@ def _fit_affine(
     return determined, torch.stack([a, b, c, d, tx, ty])
 
 
-def _scatter(
-    s_pq: torch.Tensor, s_p: torch.Tensor, s_q: torch.Tensor, n: torch.Tensor
-) -> torch.Tensor:
+def _scatter(s_pq: Tensor, s_p: Tensor, s_q: Tensor, n: Tensor) -> Tensor:
     """``Σ (p − p̄)(q − q̄)`` from integer sums; the kernel of the same name."""
     mean_p = torch.div(s_p, n, rounding_mode="floor")
     mean_q = torch.div(s_q, n, rounding_mode="floor")

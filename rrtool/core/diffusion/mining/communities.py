@@ -47,7 +47,16 @@ def _moved(
     """Communities of which no vertex gains by a move."""
     found = labels.astype(np.int64)
     order = generator.permutation(len(labels))
-    move_vertices(graph.indptr, graph.indices, graph.data, order, found, _LEAST_GAIN)
+    n = len(order)
+    indptr, indices = (
+        graph.indptr.astype(np.int64, copy=False),
+        graph.indices.astype(np.int32, copy=False),
+    )
+    degrees, links, near = np.zeros(n), np.zeros(n), np.empty(n, np.int64)
+    totals = np.zeros(n)
+    move_vertices(
+        indptr, indices, graph.data, order, found, _LEAST_GAIN, degrees, totals, links, near
+    )
     return found
 
 

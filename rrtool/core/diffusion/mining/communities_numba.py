@@ -1,11 +1,12 @@
 """The loop of ``communities``."""
 
-import numpy as np
 from numba import njit
 
 
-@njit(cache=True)
-def move_vertices(indptr, indices, weights, order, labels, least_gain):
+@njit(cache=True, nogil=True, error_model="numpy")
+def move_vertices(
+    indptr, indices, weights, order, labels, least_gain, degrees, totals, links, near
+):
     """Put each vertex, one after the other, where modularity gains the most, until none moves.
 
     Args:
@@ -14,15 +15,16 @@ def move_vertices(indptr, indices, weights, order, labels, least_gain):
         order: ``(n,)`` in which vertices are looked at.
         labels: ``(n,)`` int64, the community of each vertex, below n; changed in place.
         least_gain: of a move, as a share of all weights.
+        degrees, totals: ``(n,)`` zeros, of the vertices and of the communities.
+        links, near: ``(n,)`` zeros, and room for int64: the communities around a vertex.
     """
     n = len(order)
-    degrees, totals = np.zeros(n), np.zeros(n)
+    all_weights = 0.0
     for i in range(n):
         for e in range(indptr[i], indptr[i + 1]):
             degrees[i] += weights[e]
         totals[labels[i]] += degrees[i]
-    all_weights = degrees.sum()
-    links, near = np.zeros(n), np.empty(n, np.int64)  # to the communities around a vertex
+        all_weights += degrees[i]
     moved = all_weights > 0
     while moved:
         moved = False
