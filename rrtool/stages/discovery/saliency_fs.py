@@ -1,15 +1,18 @@
 """``rrtool saliency fs``: images → regions of feature saliency (thesis §5.3.3–5.3.5)."""
 
+from collections.abc import Mapping
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from rrtool.artifacts import Features, Regions
 from rrtool.core.discovery.saliency import feature_saliency
 from rrtool.progress import Progress
 from rrtool.stages.activations.input import ActivationInput, Given, open_activations
 from rrtool.stages.activations.run import describe_images
-from rrtool.stages.activations.task import Job
+from rrtool.stages.activations.task import Job, Task
+from rrtool.stages.compile_ahead import compile_meanwhile
 from rrtool.stages.discovery.options import SaliencyFsOptions
 from rrtool.stages.discovery.saliency_mapper import describe_batch
 from rrtool.stages.discovery.saliency_output import saliency_task
@@ -45,4 +48,9 @@ def salient_job(options: SaliencyFsOptions, activations: ActivationInput) -> Job
     describe = partial(describe_batch, options=options, saliency_of=saliency_of)
     kinds = [each.kind for each in wanted]
     task = saliency_task(activations, kinds, describe, keep_maps=options.keep_maps)
-    return Job(wanted, lambda known: task)
+
+    def prepared(known: Mapping[str, Any] | None) -> Task:
+        compile_meanwhile("saliency")
+        return task
+
+    return Job(wanted, prepared)

@@ -6,6 +6,7 @@ from typing import Any
 
 from rrtool.errors import printable
 from rrtool.progress import Progress
+from rrtool.stages.compile_ahead import compile_all
 from rrtool.stages.doctor.folder import examine
 from rrtool.stages.doctor.machine import engines, machine, versions
 from rrtool.stages.doctor.options import DoctorOptions
@@ -21,8 +22,10 @@ def run(options: DoctorOptions, progress: Progress) -> dict[str, Any]:
     Raises:
         UsageError: there is no such folder.
     """
-    facts: dict[str, Any] = {"versions": versions(), "machine": machine()}
     wrong: list[str] = []
+    if options.warm:
+        return {"compiled": _tried("compile", lambda: compile_all(progress), wrong), "wrong": wrong}
+    facts: dict[str, Any] = {"versions": versions(), "machine": machine()}
     folder = None if options.folder is None else Path(options.folder)
     if folder is not None:  # first: a name that is wrong is soon told
         found = examine(folder, options.clean, progress)

@@ -26,7 +26,19 @@ class DoctorOptions(Options):
         shapes=False, replaces=True, panel="Output",
     )  # fmt: skip
 
+    warm: bool = option(
+        False,
+        "Only compile what is compiled at first use, so that no command has to wait for it, and "
+        "say where it is kept.",
+        shapes=False,
+    )  # fmt: skip
+
     def check(self) -> None:
         super().check()
+        if self.warm and self.folder is not None:
+            raise OptionError(
+                "--warm does not go with FOLDER", option="warm", found=self.folder,
+                todo="leave one of them out",
+            )  # fmt: skip
         if self.clean and self.folder is None:
             raise OptionError("--clean needs a FOLDER", option="clean")

@@ -1,0 +1,71 @@
+"""Where compiled kernels are kept, and that all are compiled ahead for the types commands use."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rrtool.compiled import make_place
+
+_KERNEL = """
+import numba
+@numba.njit(cache=True)
+def one():
+    return 1
+one()
+"""
+
+
+@pytest.fixture
+def blocked(tmp_path):
+    """A file where a folder would have to be: nobody can write into it, root neither."""
+    path = tmp_path / "file"
+    path.touch()
+    return path
+
+
+def test_numba_keeps_kernels_of_what_cannot_be_written_in_the_users_cache(tmp_path):
+    (tmp_path / "kernel.py").write_text(_KERNEL)
+    (tmp_path / "__pycache__").touch()
+    environment = {name: text for name, text in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    environment |= {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONDONTWRITEBYTECODE": "1"}
+    run = [sys.executable, "-c", "import kernel"]
+    subprocess.run(run, cwd=tmp_path, env=environment, check=True, timeout=300)
+    assert list(Path(tmp_path, "cache", "numba").rglob("*.nbi"))
+
+
+@pytest.mark.parametrize("given", ["NUMBA_CACHE_DIR", "installation", "user"])
+def test_numba_is_left_alone_where_it_finds_a_place(given, tmp_path, blocked):
+    environment = {"XDG_CACHE_HOME": str(blocked)}
+    if given == "NUMBA_CACHE_DIR":
+        environment["NUMBA_CACHE_DIR"] = "mine"
+    if given == "user":
+        environment["XDG_CACHE_HOME"] = str(tmp_path / "new" / "cache")
+    before = dict(environment)
+    make_place(str(tmp_path if given == "installation" else blocked), environment)
+    assert environment == before
+
+
+def test_numba_gets_a_folder_for_the_process_where_there_is_no_other(blocked):
+    program = (
+        "import os, sys\n"
+        "from rrtool.compiled import make_place\n"
+        "environment = {'XDG_CACHE_HOME': sys.argv[1]}\n"
+        "make_place(sys.argv[1], environment)\n"
+        "print(environment['NUMBA_CACHE_DIR'], os.listdir(environment['NUMBA_CACHE_DIR']))\n"
+        "if os.fork() == 0:\n"
+        "    sys.exit()\n"
+        "os.wait()\n"
+        "print(os.path.isdir(environment['NUMBA_CACHE_DIR']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(blocked)], capture_output=True, text=True, check=True
+    )
+    folder, content, stays = done.stdout.split()
+    assert content == "[]"
+    assert stays == "True"  # also when a fork has ended
+    assert not os.path.exists(folder)
