@@ -21,8 +21,8 @@ from timing import compare, print_machine, tell_goal
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from rrtool.core.matching import vlfeat
 from rrtool.core.matching.mser import ActivationHistogram, detect_regions, quantize
-from tests import vlfeat
 
 DATA = Path(os.environ.get("RRTOOL_SHARED_DATA", ROOT.parent / "shared" / "data"))
 
@@ -95,8 +95,7 @@ def run(title: str, maps: np.ndarray, repeats: int) -> None:
 
 def main() -> None:
     print_machine()
-    if vlfeat.LIBRARY is None:
-        raise SystemExit("libvl.so.1 is not here (Debian and Ubuntu: apt install libvlfeat1)")
+    vlfeat.library()  # says what to do where it is not here
     run("synthetic", synthetic_maps(), repeats=15)
     maps = real_maps()
     if maps is not None:

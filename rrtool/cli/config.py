@@ -26,7 +26,14 @@ FILE_NAME = "rrtool.toml"
 _PREFIX = "RRTOOL_"
 # Variables that are read elsewhere, or mean something to other programs.
 _NO_OPTIONS = frozenset(
-    {"RRTOOL_CONFIG", "RRTOOL_SHARED_DATA", "RRTOOL_VERSION", "RRTOOL_KILLS", "RRTOOL_COMPLETE"}
+    {
+        "RRTOOL_CONFIG",
+        "RRTOOL_SHARED_DATA",
+        "RRTOOL_VERSION",
+        "RRTOOL_KILLS",
+        "RRTOOL_COMPLETE",
+        "RRTOOL_VLFEAT",
+    }
 )
 # Option names by command (``whiten fit``), each with its option.
 Known = Mapping[str, Mapping[str, Declared]]

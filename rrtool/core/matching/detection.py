@@ -29,6 +29,7 @@ class DetectionOptions:
         nms_iou: boxes that overlap a stronger one by more are suppressed; 0.2 for the database,
             none for queries, 1 suppresses nothing.
         max_features: features kept of all scales together; the number of channels by default.
+        detector: ``numba``, or ``vlfeat``, the thesis's own, which finds the same regions.
     """
 
     role: str = "database"
@@ -38,6 +39,7 @@ class DetectionOptions:
     max_per_channel: int | None = None
     nms_iou: float | None = None
     max_features: int | None = None
+    detector: str = "numba"
 
 
 def detect(
@@ -53,13 +55,19 @@ def detect(
         activation_map: ``(k, h, w)`` float32, after ReLU.
         scale: levels per unit of activation, the same for the whole dataset.
         delta: levels, the same for the whole dataset.
-        options: ``min_diversity`` and ``max_variation`` are read here.
+        options: ``detector``, ``min_diversity`` and ``max_variation`` are read here.
 
     Raises:
         ValueError: the map has another shape, or holds NaN or infinite values.
+        WorkFailed: the detector is not installed.
     """
     activation_map = np.asarray(activation_map, np.float32)
-    return detect_regions(
+    find = detect_regions
+    if options.detector == "vlfeat":
+        from rrtool.core.matching import vlfeat
+
+        find = vlfeat.detect_regions
+    return find(
         quantize(activation_map, scale),
         activation_map,
         delta=delta,

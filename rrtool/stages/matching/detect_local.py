@@ -17,6 +17,7 @@ from rrtool.progress import Progress
 from rrtool.stages.activations.input import ActivationInput, Given, open_activations
 from rrtool.stages.activations.run import describe_images
 from rrtool.stages.activations.task import Job, Part, Task
+from rrtool.stages.compile_ahead import compile_meanwhile
 from rrtool.stages.driver import Datasets, Wanted
 from rrtool.stages.matching.options import DetectLocalOptions
 
@@ -61,7 +62,17 @@ def local_job(
     wanted = [_wanted(first, activations, levels.given)]
     made_with = ("levels_from",) if first.levels_from is None else ()
     wanted += [_wanted(each, activations, levels.of_first, made_with) for each in others]
-    return Job(wanted, lambda known: _task(levels.find(known), activations, selections))
+
+    def task(known: Mapping[str, Any] | None) -> Task:
+        if first.detector == "numba":
+            compile_meanwhile("local features")
+        else:
+            from rrtool.core.matching import vlfeat
+
+            vlfeat.library()  # before a network runs for nothing
+        return _task(levels.find(known), activations, selections)
+
+    return Job(wanted, task)
 
 
 def _wanted(
@@ -166,6 +177,7 @@ def _detection(options: DetectLocalOptions) -> DetectionOptions:
         max_per_channel=options.max_per_channel,
         nms_iou=options.nms_iou,
         max_features=options.max_features,
+        detector=options.detector,
     )
 
 

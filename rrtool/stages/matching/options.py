@@ -17,6 +17,7 @@ from rrtool.options import (
 from rrtool.stages.activations.options import ActivationsOptions, BoxesOptions, OverImagesOptions
 
 CHANNEL_RULES = ("drop", "strongest")
+DETECTORS = ("numba", "vlfeat")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,6 +65,12 @@ class LocalOptions(Options):
         "--levels-from theirs counts.",
         least=1, most=255, panel="Local features",
     )  # fmt: skip
+    detector: str = option(
+        "numba",
+        "What finds the regions: vlfeat is the library that the thesis used, which must be "
+        "installed (docs/engines.md); numba finds the same ones, many times as fast.",
+        choices=DETECTORS, panel="Local features",
+    )  # fmt: skip
     levels_from: str | None = artifact(
         None,
         "Local features whose levels are taken over, so that queries and database share them; by "
@@ -82,6 +89,13 @@ class DetectLocalOptions(BoxesOptions, ActivationsOptions, LocalOptions, OverIma
         "database", "What the images are; the defaults of the selection depend on it.",
         choices=("query", "database"), panel="Local features",
     )  # fmt: skip
+
+    def settings(self) -> dict[str, Any]:
+        """See ``Options``: of the detector if it is another than before there was a choice."""
+        found = super().settings()
+        if self.detector == DETECTORS[0]:
+            del found["detector"]
+        return found
 
 
 _SPATIAL, _RECIPROCAL = "With --method spatial", "With --method reciprocal"

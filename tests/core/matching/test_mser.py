@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
+from rrtool.core.matching import vlfeat
 from rrtool.core.matching.mser import ActivationHistogram, Regions, detect_regions, quantize
-from tests import vlfeat
 from tests.core.matching.plain_mser import brute_force, component, key, not_lines
 from tests.shared_data import ROOT, needs_shared_data
+from tests.vlfeat import needs_vlfeat
 
 PARAMETERS = [
     {"delta": 12},
@@ -89,7 +90,7 @@ def assert_equals_vlfeat(levels: np.ndarray, parameters: dict) -> None:
 # --- detect_regions -----------------------------------------------------------------------------
 
 
-@vlfeat.needs_vlfeat
+@needs_vlfeat
 @pytest.mark.parametrize("parameters", PARAMETERS[:4], ids=str)
 def test_detect_regions_equals_vlfeat(stacks, parameters):
     assert sum(map(len, stacks)) >= 1000
@@ -250,7 +251,7 @@ def test_detect_regions_refuses_unfit_input(levels, activations, delta, message)
 @pytest.mark.skipif(
     not os.environ.get("RRTOOL_REAL_MAPS"), reason="set RRTOOL_REAL_MAPS=1 to run a network"
 )
-@vlfeat.needs_vlfeat
+@needs_vlfeat
 @needs_shared_data
 def test_detect_regions_equals_vlfeat_on_real_activations():
     activations = real_activations()
