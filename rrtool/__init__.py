@@ -17,14 +17,12 @@ from __future__ import annotations
 
 import os
 
-from rrtool.compiled import make_place
 from rrtool.version import VERSION
 
 # numba has a number of threads of its own, and gives it to torch too when it starts them: so it is
 # the one that the user has set, or results would differ in the last bits within a run.
 if os.environ.get("OMP_NUM_THREADS", "0").strip("0").isdigit():
     os.environ.setdefault("NUMBA_NUM_THREADS", os.environ["OMP_NUM_THREADS"])
-make_place(os.path.dirname(__file__), os.environ)
 
 TYPE_CHECKING = False  # for type checkers it is true; importing typing takes longer than all else
 if TYPE_CHECKING:

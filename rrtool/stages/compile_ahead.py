@@ -128,6 +128,14 @@ def _object_saliency() -> None:
     pool_windows(_maps(), 2)
 
 
+def _inverted_lists() -> None:
+    from rrtool.core.diffusion.knn import KnnOptions, Searcher, has_faiss
+
+    if has_faiss():
+        vectors = np.eye(_N, dtype=np.float32)
+        Searcher(vectors, KnnOptions(1, "ivf")).search(vectors, 1)
+
+
 def _centrality() -> None:
     from rrtool.core.discovery.shortest_path_centrality import edge_costs
 
@@ -176,6 +184,7 @@ GROUPS: dict[str, Callable[[], None]] = {
     "communities": _communities,
     "saliency": _saliency,
     "object saliency": _object_saliency,
+    "inverted lists": _inverted_lists,
     "shortest paths": _centrality,
     "CoreSet": _coreset,
 }

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rrtool.compiled import make_place
+from rrtool.core.compiled import make_place
 
 _KERNEL = """
 import numba
@@ -53,7 +53,7 @@ def test_numba_is_left_alone_where_it_finds_a_place(given, tmp_path, blocked):
 def test_numba_gets_a_folder_for_the_process_where_there_is_no_other(blocked):
     program = (
         "import os, sys\n"
-        "from rrtool.compiled import make_place\n"
+        "from rrtool.core.compiled import make_place\n"
         "environment = {'XDG_CACHE_HOME': sys.argv[1]}\n"
         "make_place(sys.argv[1], environment)\n"
         "print(environment['NUMBA_CACHE_DIR'], os.listdir(environment['NUMBA_CACHE_DIR']))\n"
