@@ -7,6 +7,7 @@ refuses to import any kernel: then it gets a folder for the time of this process
 """
 
 import os
+import sys
 from collections.abc import Callable, MutableMapping
 
 _VARIABLE = "NUMBA_CACHE_DIR"
@@ -32,6 +33,8 @@ def make_place(package: str, environment: MutableMapping[str, str]) -> None:
     except OSError:
         return  # numba says what is wrong
     environment[_VARIABLE] = folder
+    if loaded := sys.modules.get("numba.core.config"):  # it has looked at the variable already
+        loaded.__dict__["CACHE_DIR"] = folder
     atexit.register(_remove, folder, os.getpid(), shutil.rmtree)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+import rrtool
 from rrtool.core.compiled import make_place
 
 _KERNEL = """
@@ -69,3 +71,32 @@ def test_numba_gets_a_folder_for_the_process_where_there_is_no_other(blocked):
     assert content == "[]"
     assert stays == "True"  # also when a fork has ended
     assert not os.path.exists(folder)
+
+
+@pytest.mark.parametrize("first", ["", "import numba\n"])
+def test_kernels_run_where_nothing_can_be_kept(first, tmp_path):
+    """A read-only installation and a user without a home: by itself numba imports no kernel."""
+    installed = tmp_path / "rrtool"
+    shutil.copytree(Path(rrtool.__file__).parent, installed, ignore=_without_caches)
+    for folder in [installed, *(path for path in installed.rglob("*") if path.is_dir())]:
+        (folder / "__pycache__").touch()  # a file: root cannot make the folder either
+    blocked = tmp_path / "file"
+    blocked.touch()
+    environment = {name: text for name, text in os.environ.items() if name != "NUMBA_CACHE_DIR"}
+    environment |= {"XDG_CACHE_HOME": str(blocked), "PYTHONDONTWRITEBYTECODE": "1"}
+    environment |= {"PYTHONPATH": str(tmp_path)}
+    program = (
+        f"{first}import os, rrtool.core.diffusion.graph as graph\n"
+        "assert graph.__file__.startswith(os.getcwd()), graph.__file__\n"
+        "print(graph._count_listed.stats.cache_path)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "rrtool-compiled-" in done.stdout
+
+
+def _without_caches(folder: str, names: list[str]) -> list[str]:
+    return [name for name in names if name == "__pycache__"]
