@@ -89,8 +89,10 @@ def _graph() -> None:
 
 def _diffusion() -> None:
     from rrtool.core.diffusion.conjugate_gradients import solve
+    from rrtool.core.diffusion.conjugate_gradients_numba import Operator
 
     solve(_matrix(), np.eye(_N), 0.5)
+    Operator(_matrix(), 0.5).residual(np.eye(_N), np.eye(_N))  # as refined solutions are: float64
 
 
 def _truncated_diffusion() -> None:
