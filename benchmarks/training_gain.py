@@ -123,17 +123,17 @@ class Measurement:
         ).path  # fmt: skip
 
     def _mined(self, setting: Setting, table: str) -> Path:
-        """Tuples of a half, from its photos alone; they are made once."""
+        """Tuples of a half, from its photos alone."""
         name = f"{setting.network}-{1 - setting.tested}-{setting.mine_size}"
         features, local, graph, tuples = (
             self.folder / f"{name}-{kind}.h5" for kind in ("features", "local", "graph", "tuples")
         )
         rrtool.extract(
             table, features, local=local, network=setting.network, weights=self.weights,
-            max_size=setting.mine_size,
+            max_size=setting.mine_size, **SAME,
         )  # fmt: skip
-        rrtool.build_graph(features, graph)
-        return rrtool.mine(features, tuples, graph=graph, local=local)
+        rrtool.build_graph(features, graph, **SAME)
+        return rrtool.mine(features, tuples, graph=graph, local=local, **SAME)
 
     def _tested(self, setting: Setting, weights: str) -> dict[str, Any]:
         """Average precisions of the queries, and their labels."""

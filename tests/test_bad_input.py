@@ -480,7 +480,7 @@ def test_full_disk_for_the_list_of_skipped_inputs_is_one_line(tmp_path, monkeypa
 
 
 def test_interrupt_exits_130_and_the_rerun_completes_to_the_same(tmp_path):
-    images = make_pictures(tmp_path / "images", 100)
+    images = make_pictures(tmp_path / "images", 40)
     output = tmp_path / "f.h5"
     arguments = ("extract", images, "-o", output, *NETWORK, *CPU)
     process = subprocess.Popen(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tests.kills.case import Case
 
-N_KILLS = int(os.environ.get("RRTOOL_KILLS", "8"))
+N_KILLS = int(os.environ.get("RRTOOL_KILLS", "5"))
 # Parts that are joined; a list of skipped inputs; training with checkpoints; a list to label.
 CALLS = "extract parts,extract skipping,al-pretrain,al-cycle ask"
 
