@@ -60,6 +60,12 @@ def rows_of(script: str, lines: Iterator[str]) -> tuple[str, list[str]]:
     return machine, rows
 
 
+def page(rows: list[str], machine: str, left_out: list[str]) -> str:
+    """The table, on what it was measured, and which scripts it is without."""
+    without = f"\nNot run this time: {', '.join(left_out)}.\n" if left_out else ""
+    return f"{HEAD}{chr(10).join(rows)}\n\nMachine: {machine}.\n{without}"
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=SCRIPTS)
@@ -71,7 +77,7 @@ def main() -> None:
         print(f"\n=== {script}", flush=True)
         machine, rows = rows_of(script, lines_of(script))
         table += rows
-    text = f"{HEAD}{chr(10).join(table)}\n\nMachine: {machine}.\n"
+    text = page(table, machine, [script for script in SCRIPTS if script not in arguments.only])
     print(f"\n{text}")
     if arguments.write:
         arguments.write.write_text(text)
