@@ -82,7 +82,7 @@ class InvertedLists:
         order = np.argsort(lists, axis=None, kind="stable")
         ends = np.searchsorted(lists.ravel()[order], np.arange(len(self._bounds)))
         asked, places = order // lists.shape[1], begins.ravel()[order]
-        products = np.empty(int(sizes.sum()), np.float32)
+        products, firsts = np.empty(int(sizes.sum()), np.float32), begins[:, 0].copy()
 
         def multiply(first: int, last: int) -> None:
             multiply_lists(
@@ -90,17 +90,8 @@ class InvertedLists:
             )
 
         def choose(first: int, last: int) -> None:
-            choose_best(
-                lists,
-                self._bounds,
-                self._ids,
-                products,
-                begins[:, 0].copy(),
-                first,
-                last,
-                best,
-                ids,
-            )
+            lists_of = lists, self._bounds, self._ids
+            choose_best(*lists_of, products, firsts, first, last, best, ids)
 
         in_threads(multiply, len(self._bounds) - 1)
         in_threads(choose, len(queries), _FEWEST_QUERIES)
