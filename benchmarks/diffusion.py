@@ -69,7 +69,7 @@ def main() -> None:
     laplacian = (sparse.eye_array(n) - 0.99 * normalize(graph)).tocsr()
     laplacian32 = laplacian.astype(np.float32)
     ordered = permute(laplacian32, order)
-    g = 0.01 * seeds.dense(n)
+    g = 0.01 * seeds.dense(np.arange(n))
     g32 = np.ascontiguousarray(g[order], np.float32)
     few = range(0, n_queries, max(1, n_queries // 5))
 

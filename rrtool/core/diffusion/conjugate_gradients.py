@@ -70,8 +70,8 @@ def solve(
     backend = _backend(device)
     operator = backend.Operator(matrix, alpha, device)
     for block in _blocks(flat.shape[1]):
-        x[:, block], n_iterations[block], residuals[block] = _solve_block(
-            backend, operator, flat[:, block], tolerance, max_iterations
+        n_iterations[block], residuals[block] = _solve_block(
+            backend, operator, flat[:, block], tolerance, max_iterations, x[:, block]
         )
     return Solution(x.reshape(columns.shape), n_iterations, residuals, tolerance)
 
@@ -102,9 +102,14 @@ def _blocks(m: int) -> list[slice]:
 
 
 def _solve_block(
-    backend: ModuleType, operator: Any, b: np.ndarray, tolerance: float, max_iterations: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """``x (n, m)``, iterations ``(m,)`` and relative residuals ``(m,)``."""
+    backend: ModuleType,
+    operator: Any,
+    b: np.ndarray,
+    tolerance: float,
+    max_iterations: int,
+    solution: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Iterations and relative residuals, ``(m,)`` both; ``solution (n, m)`` is written to."""
     norms = np.sqrt(np.einsum("ij,ij->j", b, b, dtype=np.float64))
     # Unit length makes thresholds relative and keeps tiny right-hand sides clear of underflow.
     b = b / np.where(norms > 0, norms, 1)
@@ -128,4 +133,5 @@ def _solve_block(
             break
         x = np.where(improved, refined, x)
         residuals = np.where(improved, reached, residuals)
-    return x * norms, n_iterations, residuals
+    np.multiply(x, norms, out=solution)
+    return n_iterations, residuals

@@ -7,6 +7,7 @@ from numba import njit
 from scipy import sparse
 
 from rrtool.core.blocks import in_threads
+from rrtool.core.lanes import load, store, subtract_product
 
 _ROWS = 512  # per chunk; sums are added up chunk by chunk, so any number of threads agrees
 _FEWEST_PRODUCTS = 1 << 16  # that are worth a thread
@@ -69,12 +70,14 @@ def iterate(
     Returns:
         ``x (n, m)`` float32, and the iterations of each column ``(m,)`` int32.
     """
-    n, m = b.shape
-    r, p = b.copy(order="C"), b.copy(order="C")
-    x, ap = np.zeros_like(r), np.empty_like(r)
+    n, n_columns = b.shape
+    m = n_columns if n_columns < 2 else -(-n_columns // 16) * 16  # the last ones stay zero
+    r, p, ap, x = (_aligned_zeros(n, m) for _ in range(4))
+    r[:, :n_columns] = p[:, :n_columns] = b
     partial = np.empty((_n_chunks(n), m))
     n_iterations = np.zeros(m, dtype=np.int32)
-    limits = np.broadcast_to(max_iterations, m)
+    thresholds, limits = np.zeros(m), np.zeros(m, dtype=np.int64)
+    thresholds[:n_columns], limits[:n_columns] = tolerance, max_iterations
     rho = np.einsum("ij,ij->j", r, r, dtype=np.float64)
 
     def multiply(first: int, last: int) -> None:
@@ -87,7 +90,7 @@ def iterate(
     def advance(first: int, last: int) -> None:
         _advance(step, ratio, r, x, p, first, last)
 
-    while (active := (np.sqrt(rho) > tolerance) & (n_iterations < limits)).any():
+    while (active := (np.sqrt(rho) > thresholds) & (n_iterations < limits)).any():
         operator.over_chunks(multiply, p)
         curvature = partial.sum(axis=0)
         # A column that has arrived stands still: its step is zero.
@@ -99,37 +102,46 @@ def iterate(
         operator.over_chunks(advance, p)
         rho = np.where(active, rho_next, rho)
         n_iterations += active
-    return x, n_iterations
+    return np.ascontiguousarray(x[:, :n_columns]), n_iterations[:n_columns]
 
 
 def _n_chunks(n: int) -> int:
     return -(-n // _ROWS)
 
 
+def _aligned_zeros(n: int, m: int) -> np.ndarray:
+    """``(n, m)`` float32 that begin with a line of the cache."""
+    room = np.zeros(n * m + 16, dtype=np.float32)
+    start = -room.ctypes.data % 64 // 4
+    return room[start : start + n * m].reshape(n, m)
+
+
 # One column has loops of its own below: its sums stay in a register, which is three times faster.
+# More come in sixteens, which lanes keep in registers.
 @njit(fastmath=True, cache=True, nogil=True)
 def _multiply(indptr, indices, weights, p, product, inner, first_chunk, last_chunk):
     """``product = p − W p``, and per chunk of rows the inner products with ``p``."""
     n, m = p.shape
     for chunk in range(first_chunk, last_chunk):
-        first, last = chunk * _ROWS, min(n, (chunk + 1) * _ROWS)
-        if m == 1:
-            for i in range(first, last):
-                total = p[i, 0]
-                for e in range(indptr[i], indptr[i + 1]):
-                    total -= weights[e] * p[indices[e], 0]
-                product[i, 0] = total
-        else:
-            for i in range(first, last):
-                for c in range(m):
-                    product[i, c] = p[i, c]
-                for e in range(indptr[i], indptr[i + 1]):
-                    weight, j = weights[e], indices[e]
-                    for c in range(m):
-                        product[i, c] -= weight * p[j, c]
         for c in range(m):
             inner[chunk, c] = 0
-        for i in range(first, last):
+        for i in range(chunk * _ROWS, min(n, (chunk + 1) * _ROWS)):
+            begin, end = indptr[i], indptr[i + 1]
+            if m == 1:
+                total = p[i, 0]
+                for e in range(begin, end):
+                    total -= weights[e] * p[indices[e], 0]
+                product[i, 0] = total
+            for c in range(0, m - 31, 32):
+                lanes = load(32, p, i, c)
+                for e in range(begin, end):
+                    lanes = subtract_product(lanes, weights[e], load(32, p, indices[e], c))
+                store(product, i, c, lanes)
+            if m % 32 == 16:
+                few = load(16, p, i, m - 16)
+                for e in range(begin, end):
+                    few = subtract_product(few, weights[e], load(16, p, indices[e], m - 16))
+                store(product, i, m - 16, few)
             for c in range(m):
                 inner[chunk, c] += np.float64(p[i, c]) * np.float64(product[i, c])
 

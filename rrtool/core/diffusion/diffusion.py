@@ -27,11 +27,14 @@ class Seeds:
     ids: np.ndarray
     weights: np.ndarray
 
-    def dense(self, n: int) -> np.ndarray:
-        """The vectors ``g`` as columns, ``(n, q)``."""
-        columns = np.zeros((n, len(self.ids)), dtype=np.float32)
+    def dense(self, order: np.ndarray) -> np.ndarray:
+        """The vectors ``g`` as columns, ``(n, q)``, their rows in ``order (n,)``."""
+        rows = np.empty(len(order), dtype=np.intp)
+        rows[order] = np.arange(len(order))
+        columns = np.zeros((len(order), len(self.ids)), dtype=np.float32)
         queries, places = np.nonzero(self.ids >= 0)
-        np.add.at(columns, (self.ids[queries, places], queries), self.weights[queries, places])
+        seeds = rows[self.ids[queries, places]]
+        np.add.at(columns, (seeds, queries), self.weights[queries, places])
         return columns
 
     def joined(self, offsets: np.ndarray) -> Seeds:
@@ -122,8 +125,9 @@ class Diffusion:
 
     def __call__(self, seeds: Seeds) -> Solution:
         """``f`` of every query as a column of ``x``, ``(n, q)``."""
-        g = seeds.dense(len(self._order))[self._order]
-        found = solve(self._matrix, (1 - self.alpha) * g, self.alpha, **self._solver)
+        g = seeds.dense(self._order)
+        g *= 1 - self.alpha
+        found = solve(self._matrix, g, self.alpha, **self._solver)
         scores = np.empty_like(found.x)
         scores[self._order] = found.x
         return replace(found, x=scores)

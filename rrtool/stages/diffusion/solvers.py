@@ -105,7 +105,7 @@ def _truncated(graph: Graph, truncate: int, options: DiffuseOptions) -> Solver:
     size = min(truncate, int(is_vertex.sum()))
 
     def solve(rows: range, seeds: Seeds, initial: np.ndarray) -> Scores:
-        g = seeds.dense(len(is_vertex)).T
+        g = seeds.dense(np.arange(len(is_vertex))).T
         vertices = np.full((len(g), size), -1, dtype=np.int32)
         for place, scores in enumerate(initial):
             # Seeds first, the heaviest before all: the sub-graph holds them if it can.

@@ -63,7 +63,7 @@ def test_diffusion_equals_a_dense_solve(name, alpha):
     adjacency = ADJACENCIES[name]
     n = adjacency.shape[0]
     seeds = random_seeds(n, 4, 6)
-    expected = dense_diffusion(adjacency, seeds.dense(n), alpha)
+    expected = dense_diffusion(adjacency, seeds.dense(np.arange(n)), alpha)
     results = []
     for order in (None, np.arange(n)[::-1], locality_ordering(adjacency)):
         diffusion = Diffusion(
@@ -123,10 +123,12 @@ def test_diffusion_spread_without_edges_is_zero(shape):
 # Seeds
 
 
-def test_seeds_dense_places_weights_by_vertex():
+def test_seeds_dense_places_weights_by_vertex_in_the_order_asked_for():
     seeds = Seeds(np.array([[2, -1], [0, 3]], np.int32), np.array([[0.5, 0], [1, 0.25]]))
     expected = [[0, 1], [0, 0], [0.5, 0], [0, 0.25]]
-    np.testing.assert_array_equal(seeds.dense(4), expected)
+    np.testing.assert_array_equal(seeds.dense(np.arange(4)), expected)
+    order = np.array([2, 3, 0, 1])
+    np.testing.assert_array_equal(seeds.dense(order), np.array(expected)[order])
 
 
 def test_seeds_from_similarities_by_hand():
@@ -186,7 +188,7 @@ def test_seeds_of_nothing_are_empty(shape):
         seeds_from_verification(ids, values, values.astype(int), values > 0, 5),
     ):
         assert found.ids.shape == found.weights.shape == shape
-        assert found.dense(4).shape == (4, shape[0])
+        assert found.dense(np.arange(4)).shape == (4, shape[0])
 
 
 # Rankings
