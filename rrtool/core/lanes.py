@@ -58,22 +58,38 @@ def store(typing, rows, i, column, lanes):
     return types.void(rows, types.intp, types.intp, lanes), generate
 
 
+@intrinsic(prefer_literal=True)
+def repeat(typing, n, number):
+    """``n`` times the same number, a float32."""
+    if not isinstance(n, types.IntegerLiteral):
+        return None
+    lanes = Lanes(n.literal_value)
+
+    def generate(context, builder, signature, arguments):
+        return _repeated(builder, arguments[1], lanes.n)
+
+    return lanes(n, types.float32), generate
+
+
 @intrinsic
-def subtract_product(typing, lanes, factor, others):
-    """``lanes − factor · others``, in one step where the processor has such."""
+def add_product(typing, lanes, factor, others):
+    """``lanes + factor · others``, in one step where the processor has such."""
     if not (isinstance(lanes, Lanes) and lanes == others):
         return None
 
     def generate(context, builder, signature, arguments):
         value, number, other = arguments
-        undefined = ir.Constant(value.type, ir.Undefined)
-        first = builder.insert_element(undefined, number, _PLACE(0))
-        everywhere = ir.Constant(ir.VectorType(_PLACE, lanes.n), [0] * lanes.n)
-        repeated = builder.shuffle_vector(first, undefined, everywhere)
-        product = builder.fmul(repeated, other, flags=("contract",))
-        return builder.fsub(value, product, flags=("contract",))
+        product = builder.fmul(_repeated(builder, number, lanes.n), other, flags=("contract",))
+        return builder.fadd(value, product, flags=("contract",))
 
     return lanes(lanes, types.float32, others), generate
+
+
+def _repeated(builder, number, n):
+    undefined = ir.Constant(ir.VectorType(_FLOAT, n), ir.Undefined)
+    first = builder.insert_element(undefined, number, _PLACE(0))
+    everywhere = ir.Constant(ir.VectorType(_PLACE, n), [0] * n)
+    return builder.shuffle_vector(first, undefined, everywhere)
 
 
 def _is_matrix(rows: types.Type) -> bool:

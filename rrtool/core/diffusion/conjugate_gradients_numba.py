@@ -7,7 +7,7 @@ from numba import njit
 from scipy import sparse
 
 from rrtool.core.blocks import in_threads
-from rrtool.core.lanes import load, store, subtract_product
+from rrtool.core.lanes import add_product, load, store
 
 _ROWS = 512  # per chunk; sums are added up chunk by chunk, so any number of threads agrees
 _FEWEST_PRODUCTS = 1 << 16  # that are worth a thread
@@ -135,12 +135,12 @@ def _multiply(indptr, indices, weights, p, product, inner, first_chunk, last_chu
             for c in range(0, m - 31, 32):
                 lanes = load(32, p, i, c)
                 for e in range(begin, end):
-                    lanes = subtract_product(lanes, weights[e], load(32, p, indices[e], c))
+                    lanes = add_product(lanes, -weights[e], load(32, p, indices[e], c))
                 store(product, i, c, lanes)
             if m % 32 == 16:
                 few = load(16, p, i, m - 16)
                 for e in range(begin, end):
-                    few = subtract_product(few, weights[e], load(16, p, indices[e], m - 16))
+                    few = add_product(few, -weights[e], load(16, p, indices[e], m - 16))
                 store(product, i, m - 16, few)
             for c in range(m):
                 inner[chunk, c] += np.float64(p[i, c]) * np.float64(product[i, c])

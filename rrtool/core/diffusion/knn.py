@@ -62,6 +62,8 @@ class Searcher:
             return np.zeros((len(queries), k), np.int32), np.zeros((len(queries), k), np.float32)
         if self._index is not None:
             similarities, ids = self._index.search(queries, k)
+            if self._options.method == "ivf":  # in order already
+                return ids, np.where(ids < 0, 0, similarities)
         elif self._faiss is not None:
             similarities, ids = self._faiss.knn(
                 queries, self._vectors, k, metric=self._faiss.METRIC_INNER_PRODUCT

@@ -170,12 +170,16 @@ def _pool_around(maps, before, after, exponent, powers, along_y, turned, both, p
             for y in range(height):
                 turned[x, y] = along_y[y, x]
         _combine_rows(turned, before, after, np.isinf(exponent), both)
-        for y in range(height):
-            n_rows = min(y + after, height - 1) - max(y - before, 0) + 1
+        if np.isfinite(exponent):
             for x in range(width):
                 n_columns = min(x + after, width - 1) - max(x - before, 0) + 1
-                n_cells = 1 if np.isinf(exponent) else n_rows * n_columns
-                pooled[channel, y, x] = largest * _root(both[x, y] / n_cells, exponent)
+                for y in range(height):
+                    n_rows = min(y + after, height - 1) - max(y - before, 0) + 1
+                    both[x, y] /= n_rows * n_columns
+            _take_roots(both, exponent, turned)
+        for y in range(height):
+            for x in range(width):
+                pooled[channel, y, x] = largest * both[x, y]
 
 
 @numba.njit(**INNER)
@@ -212,6 +216,28 @@ def _power(value, exponent):
     if exponent == 3:  # the default, twenty times faster than the general power
         return value * value * value
     return value if np.isinf(exponent) else value**exponent
+
+
+@numba.njit(**INNER)
+def _take_roots(values, exponent, guesses):
+    """Of ``values``, in place; ``guesses`` is room for as many."""
+    if exponent != 3:
+        for x in range(values.shape[0]):
+            for y in range(values.shape[1]):
+                values[x, y] = values[x, y] ** (1 / exponent)
+        return
+    # By Halley's iteration, four at a time where the library's cube root takes one: a third of the
+    # bits as a number is a third of the exponent, and right to 1/20; then 1e-4, 1e-12, all digits.
+    bits, guessed_bits = values.view(np.int64), guesses.view(np.int64)
+    for x in range(values.shape[0]):
+        for y in range(values.shape[1]):
+            guessed_bits[x, y] = np.int64(bits[x, y] * (1 / 3)) + 0x2A9F7893782DA1CE
+        for y in range(values.shape[1]):
+            value, root = values[x, y], guesses[x, y]
+            for _ in range(3):
+                cube = root * root * root
+                root *= (cube + 2 * value) / (2 * cube + value)
+            values[x, y] = root if value > 0 else 0.0
 
 
 @numba.njit(inline="always")

@@ -21,8 +21,10 @@ def _vectors(n, d=19, n_clusters=37):
 
 def _by_faiss(vectors, lists, n_probe):
     """The same centres in an index of faiss's."""
-    n_lists, d = lists._centres.ntotal, vectors.shape[1]
-    index = faiss.IndexIVFFlat(lists._centres, d, n_lists, faiss.METRIC_INNER_PRODUCT)
+    n_lists, d = lists.centres.shape
+    quantizer = faiss.IndexFlatIP(d)
+    quantizer.add(lists.centres)
+    index = faiss.IndexIVFFlat(quantizer, d, n_lists, faiss.METRIC_INNER_PRODUCT)
     index.is_trained = True
     index.add(vectors)
     index.nprobe = n_probe
@@ -40,9 +42,9 @@ def test_lists_find_what_faiss_finds_in_the_same(n_probe, most, monkeypatch):
     monkeypatch.setattr(inverted_lists, "_MOST_PRODUCTS", most)
     vectors, queries = _vectors(1200), _vectors(131)
     lists = InvertedLists(vectors, 0, n_probe)
-    n_lists = lists._centres.ntotal
+    n_lists = len(lists.centres)
     expected = _sorted(*_by_faiss(vectors, lists, min(n_probe, n_lists)).search(queries, 9))
-    found = _sorted(*lists.search(queries, 9))
+    found = lists.search(queries, 9)
     np.testing.assert_array_equal(found[1], expected[1])
     is_found = found[1] >= 0
     np.testing.assert_allclose(found[0][is_found], expected[0][is_found], atol=TOLERANCE)
@@ -71,6 +73,7 @@ def test_equal_vectors_and_zero_ones_are_each_found():
     vectors[:5] = 0
     similarities, ids = InvertedLists(vectors, 0, 10_000).search(vectors[[0, 89]], 90)
     assert [sorted(row) for row in ids.tolist()] == [list(range(90))] * 2
+    np.testing.assert_array_equal(ids, _sorted(similarities, ids)[1])
     assert not similarities[0].any()
     assert (similarities[1] > 1 - TOLERANCE).sum() == 30
 

@@ -2,85 +2,83 @@
 
 from numba import njit
 
+from rrtool.core.lanes import add_product, load, repeat, store
 
-# Sums in any order: with the one that is written the products are not computed side by side.
-@njit(cache=True, nogil=True, error_model="numpy", fastmath={"reassoc", "contract", "nsz"})
-def multiply_lists(queries, asked, ends, vectors, bounds, first, last, places, products):
-    """Products of the queries of some lists with the vectors in them, four with two at a time.
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def multiply_lists(queries, asked, ends, blocks, bounds, first, last, places, products):
+    """Products of the queries of some lists with the vectors in them, six with 16 at a time.
 
     Args:
         queries: ``(q, d)`` float32.
         asked: ``(p,)`` which query each pair of a query and a list is of, list by list.
         ends: ``(n_lists + 1,)`` where the pairs of each list begin in ``asked``, and end.
-        vectors: ``(n, d)`` float32, list by list.
-        bounds: ``(n_lists + 1,)`` the same of ``vectors``.
+        blocks: ``(n_blocks · d, 16)`` float32, list by list, each block of 16 vectors turned.
+        bounds: ``(n_lists + 1,)`` where the blocks of each list begin, and end.
         first, last: of the lists, the last not included.
         places: ``(p,)`` where the products of a pair begin in ``products``.
-        products: flat, float32; written to.
+        products: ``(·, 16)`` float32, a row for each block; written to.
     """
+    d = queries.shape[1]
     for a_list in range(first, last):
-        begin, size = bounds[a_list], bounds[a_list + 1] - bounds[a_list]
-        for pair in range(ends[a_list], ends[a_list + 1], 4):
-            # Of fewer than four, or an odd number of vectors, the last one is computed again.
+        begin, n_blocks = bounds[a_list], bounds[a_list + 1] - bounds[a_list]
+        for pair in range(ends[a_list], ends[a_list + 1], 6):
+            # Of fewer than six queries the last one is multiplied again.
             end = ends[a_list + 1] - 1
             pair1, pair2, pair3 = min(pair + 1, end), min(pair + 2, end), min(pair + 3, end)
-            query, query1 = queries[asked[pair]], queries[asked[pair1]]
-            query2, query3 = queries[asked[pair2]], queries[asked[pair3]]
-            for place in range(0, size, 2):
-                place1 = min(place + 1, size - 1)
-                vector, vector1 = vectors[begin + place], vectors[begin + place1]
-                sum00 = sum10 = sum20 = sum30 = queries.dtype.type(0)
-                sum01 = sum11 = sum21 = sum31 = queries.dtype.type(0)
-                for x in range(queries.shape[1]):
-                    value, value1 = vector[x], vector1[x]
-                    sum00 += query[x] * value
-                    sum10 += query1[x] * value
-                    sum20 += query2[x] * value
-                    sum30 += query3[x] * value
-                    sum01 += query[x] * value1
-                    sum11 += query1[x] * value1
-                    sum21 += query2[x] * value1
-                    sum31 += query3[x] * value1
-                products[places[pair] + place] = sum00
-                products[places[pair1] + place] = sum10
-                products[places[pair2] + place] = sum20
-                products[places[pair3] + place] = sum30
-                products[places[pair] + place1] = sum01
-                products[places[pair1] + place1] = sum11
-                products[places[pair2] + place1] = sum21
-                products[places[pair3] + place1] = sum31
+            pair4, pair5 = min(pair + 4, end), min(pair + 5, end)
+            query, query1, query2 = asked[pair], asked[pair1], asked[pair2]
+            query3, query4, query5 = asked[pair3], asked[pair4], asked[pair5]
+            for block in range(n_blocks):
+                sums = sums1 = sums2 = sums3 = sums4 = sums5 = repeat(16, 0)
+                for x in range(d):
+                    values = load(16, blocks, (begin + block) * d + x, 0)
+                    sums = add_product(sums, queries[query, x], values)
+                    sums1 = add_product(sums1, queries[query1, x], values)
+                    sums2 = add_product(sums2, queries[query2, x], values)
+                    sums3 = add_product(sums3, queries[query3, x], values)
+                    sums4 = add_product(sums4, queries[query4, x], values)
+                    sums5 = add_product(sums5, queries[query5, x], values)
+                store(products, places[pair] + block, 0, sums)
+                store(products, places[pair1] + block, 0, sums1)
+                store(products, places[pair2] + block, 0, sums2)
+                store(products, places[pair3] + block, 0, sums3)
+                store(products, places[pair4] + block, 0, sums4)
+                store(products, places[pair5] + block, 0, sums5)
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def choose_best(lists, bounds, ids, products, begins, first, last, best, best_ids):
-    """The k largest products of each query, in a heap whose smallest is in front.
+    """The k largest products of each query, the largest first, equal ones by id.
 
     Args:
         lists: ``(q, p)`` of each query; those below zero are none.
-        bounds, products: as above; the products of a query are next to each other.
+        bounds: ``(n_lists + 1,)`` where the vectors of each list begin, and end.
         ids: ``(n,)`` int32 of the vectors.
+        products: as above but flat; those of a query are next to each other.
         begins: ``(q,)`` where the products of a query begin.
         first, last: of the queries, the last not included.
         best, best_ids: ``(q, k)`` −inf and −1; written to.
     """
     k = best.shape[1]
     for q in range(first, last):
-        heap, heap_ids, place = best[q], best_ids[q], begins[q]
+        largest, largest_ids, place = best[q], best_ids[q], begins[q]
         for a_list in lists[q]:
             if a_list < 0:
                 continue
-            for vector in range(bounds[a_list], bounds[a_list + 1]):
-                product = products[place]
-                place += 1
-                if product <= heap[0]:
+            begin, size = bounds[a_list], bounds[a_list + 1] - bounds[a_list]
+            for vector in range(size):
+                product, number = products[place + vector], ids[begin + vector]
+                if product < largest[k - 1]:
                     continue
-                at = 0
-                while 2 * at + 1 < k:
-                    below = 2 * at + 1
-                    if below + 1 < k and heap[below + 1] < heap[below]:
-                        below += 1
-                    if heap[below] >= product:
-                        break
-                    heap[at], heap_ids[at] = heap[below], heap_ids[below]
-                    at = below
-                heap[at], heap_ids[at] = product, ids[vector]
+                at = k
+                while at > 0 and (
+                    largest[at - 1] < product
+                    or (largest[at - 1] == product and largest_ids[at - 1] > number)
+                ):
+                    at -= 1
+                    if at + 1 < k:
+                        largest[at + 1], largest_ids[at + 1] = largest[at], largest_ids[at]
+                if at < k:
+                    largest[at], largest_ids[at] = product, number
+            place += (size + 15) // 16 * 16
