@@ -92,6 +92,8 @@ class _Lists:
             turned = filled.reshape(-1, _BLOCK, d).swapaxes(1, 2)
             blocks[self._block_bounds[i] : self._block_bounds[i + 1]] = turned
         self._blocks = blocks.reshape(-1, _BLOCK)
+        # Of the products, kept from search to search: what is touched first costs a page fault.
+        self._room = np.empty((0, _BLOCK), np.float32)
 
     def search(
         self, queries: np.ndarray, lists: np.ndarray, k: int
@@ -125,7 +127,10 @@ class _Lists:
         order = np.argsort(numbers, kind="stable")
         ends = np.searchsorted(numbers[order], np.arange(self.n_lists + 1))
         asked, places = order // lists.shape[1], begins.ravel()[order]
-        products = np.empty((int(sizes.sum()), _BLOCK), np.float32)
+        n_products = int(sizes.sum())
+        products, self._room = self._room, self._room[:0]  # another thread makes its own
+        if len(products) < n_products:
+            products = np.empty((n_products, _BLOCK), np.float32)
         flat, firsts = products.reshape(-1), _BLOCK * begins[:, 0]
 
         def multiply(first: int, last: int) -> None:
@@ -138,6 +143,7 @@ class _Lists:
 
         in_threads(multiply, self.n_lists)
         in_threads(choose, len(queries), _FEWEST_QUERIES)
+        self._room = products
 
 
 def _bounds(sizes: np.ndarray) -> np.ndarray:
