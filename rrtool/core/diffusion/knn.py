@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 METHODS = ("exact", "ivf", "hnsw")
+RECALL = 0.99  # that inverted lists are searched for
+_FEWEST_LISTS = 8
 _BLOCK_BYTES = 256 << 20
 
 
@@ -19,7 +21,8 @@ class KnnOptions:
             and may miss some. HNSW built by several threads differs a little from run to run.
         device: of the exact search.
         seed: of the clustering.
-        n_probe: of the inverted lists, how many are searched; None: a sixteenth of them and 8.
+        n_probe: of the inverted lists, how many are searched; None: as many as find ``RECALL`` of
+            the neighbours of a sample of the rows.
     """
 
     k: int = 50
@@ -42,8 +45,11 @@ class Searcher:
     def __init__(self, vectors: np.ndarray, options: KnnOptions) -> None:
         self._vectors = np.ascontiguousarray(vectors, dtype=np.float32)
         self._options = options
-        self._index = None if options.method == "exact" else _build_index(self._vectors, options)
+        is_exact = options.method == "exact"
+        self._index: Any = None if is_exact else _build_index(self._vectors, options)
         self._faiss = _faiss_or_none() if options.device == "cpu" else None
+        if options.method == "ivf" and options.n_probe is None:
+            self._search_enough_lists()
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """The ``k`` most similar rows of each query.
@@ -98,12 +104,29 @@ class Searcher:
 
     def sampled_recall(self, n: int = 1000) -> float:
         """Of the exact neighbours of a sample of ``n`` rows, how many are found; see ``recall``."""
-        generator = np.random.default_rng(self._options.seed)
-        n_sample = min(len(self._vectors), n)
-        sample = np.sort(generator.choice(len(self._vectors), n_sample, replace=False))
-        exact = Searcher(self._vectors, KnnOptions(self._options.k))
-        ids, found = self.neighbors(sample)
-        return recall(np.where(ids < 0, -np.inf, found), exact.neighbors(sample)[1])
+        sample = self._sample(n, self._options.seed)
+        return self._recall(sample, self._exact_neighbors(sample))
+
+    def _search_enough_lists(self) -> None:
+        """By another sample than that whose recall is told."""
+        sample = self._sample(1000, self._options.seed + 1)
+        exact = self._exact_neighbors(sample)
+        while self._index.n_probe < len(self._index.centres) and (
+            self._recall(sample, exact) < RECALL
+        ):
+            self._index.n_probe *= 2
+
+    def _sample(self, n: int, seed: int) -> np.ndarray:
+        n = min(len(self._vectors), n)
+        return np.sort(np.random.default_rng(seed).choice(len(self._vectors), n, replace=False))
+
+    def _exact_neighbors(self, rows: np.ndarray) -> np.ndarray:
+        """Their similarities."""
+        return Searcher(self._vectors, KnnOptions(self._options.k)).neighbors(rows)[1]
+
+    def _recall(self, rows: np.ndarray, exact: np.ndarray) -> float:
+        ids, found = self.neighbors(rows)
+        return recall(np.where(ids < 0, -np.inf, found), exact)
 
 
 def recall(found: np.ndarray, exact: np.ndarray) -> float:
@@ -152,7 +175,7 @@ def _build_index(vectors: np.ndarray, options: KnnOptions) -> Any:
         return hnsw
     from rrtool.core.diffusion.approximate.inverted_lists import InvertedLists
 
-    return InvertedLists(vectors, options.seed, options.n_probe)
+    return InvertedLists(vectors, options.seed, options.n_probe or _FEWEST_LISTS)
 
 
 def _search_torch(

@@ -41,6 +41,8 @@ from rrtool.stages.workers import Compute
 
 # Each part is a file that is written durably; a share is of whole parts.
 _ROWS_PER_PART, _MOST_PARTS = 1024, 1000
+# Descriptors: of more, inverted lists take a fraction of the time (docs/benchmarks.md).
+_EXACT_LIMIT = 65_536
 
 
 def run(options: BuildGraphOptions, progress: Progress) -> Path:
@@ -51,7 +53,7 @@ def run(options: BuildGraphOptions, progress: Progress) -> Path:
     Raises:
         RrtoolError: the features are unusable, or fewer than ``k + 1``.
     """
-    device = resolve_device(options.device, gpu=options.method == "exact")
+    device = resolve_device(options.device, gpu=options.method in ("auto", "exact"))
     with (
         open_described(options.features) as source,
         open_artifact(options.verify, LocalFeaturesFile)
@@ -61,7 +63,9 @@ def run(options: BuildGraphOptions, progress: Progress) -> Path:
         if local is not None:
             require_verifiable(source, local)
         n_images = source.lengths["n"]
-        k = options.k or default_k(n_images, source.lengths.get("r", n_images))
+        n_vertices = source.lengths.get("r", n_images)
+        options = replace(options, method=_method(options, n_vertices, device))
+        k = options.k or default_k(n_images, n_vertices)
         search = knn.KnnOptions(k, options.method, device, options.seed)
         settings = {**options.settings(), "k": k}
         kind = Graph if options.share[1] == 1 else GraphShare
@@ -74,6 +78,14 @@ def run(options: BuildGraphOptions, progress: Progress) -> Path:
             inputs=as_inputs(features=source, verify=local), network=source.network,
             device=device,
         )  # fmt: skip
+
+
+def _method(options: BuildGraphOptions, n_vertices: int, device: str) -> str:
+    """What ``auto`` stands for: kept lists and shares are of exact ones."""
+    if options.method != "auto":
+        return options.method
+    is_exact = n_vertices <= _EXACT_LIMIT or device != "cpu" or options.update or options.shard
+    return "exact" if is_exact or not knn.has_faiss() else "ivf"
 
 
 def _amount(source: Described, k: int) -> Amount:

@@ -18,7 +18,7 @@ from rrtool.options import (
     option,
 )
 
-METHODS = ("exact", "ivf", "hnsw")
+METHODS = ("auto", "exact", "ivf", "hnsw")
 SYMMETRIZATIONS = ("mutual", "sum")
 MAX_ITERATIONS = 1_000_000
 
@@ -39,9 +39,10 @@ class BuildGraphOptions(WorkersOptions, SeedOptions, DeviceOptions, ShareOptions
         3.0, "Exponent of the similarity in the weight of an edge.", above=0, most=100
     )
     method: str = option(
-        "exact",
+        "auto",
         "How neighbours are searched: exact, or approximately and faster by ivf or hnsw, whose "
-        "recall is measured.",
+        "recall is measured; ivf searches as many of its lists as a recall of 0.99 takes. auto "
+        "is exact up to 65,536 descriptors, on a GPU and with --update or --shard, else ivf.",
         choices=METHODS,
     )
     symmetrize: str = option(
@@ -81,7 +82,7 @@ class BuildGraphOptions(WorkersOptions, SeedOptions, DeviceOptions, ShareOptions
                     f"{self.typed(name)} does not go with --verify", option=name,
                     todo=f"leave {self.typed(name)} out, or verify no edges",
                 )  # fmt: skip
-            if getattr(self, name) and self.method != "exact":
+            if getattr(self, name) and self.method not in ("auto", "exact"):
                 raise OptionError(
                     f"{self.typed(name)} is for exact lists of neighbours", option=name,
                     found=f"--method {self.method}", todo=f"leave {self.typed(name)} out",

@@ -56,7 +56,7 @@ def test_lists_find_what_faiss_finds_in_the_same(n_probe, most, monkeypatch):
 @pytest.mark.parametrize("n", [1, 2, 3, 40, 80])
 def test_all_lists_find_the_largest_of_all_products(n, k):
     vectors, queries = _vectors(n), _vectors(7)
-    similarities, ids = InvertedLists(vectors, 0, None).search(queries, k)
+    similarities, ids = InvertedLists(vectors, 0, 10_000).search(queries, k)
     products = queries.astype(np.float64) @ vectors.T
     expected = -np.sort(-products, axis=1)[:, :k]
     n_found = min(k, n)

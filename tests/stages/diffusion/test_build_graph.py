@@ -11,6 +11,7 @@ import pytest
 
 from rrtool.artifacts import open_artifact
 from rrtool.artifacts.kinds import Graph, open_any
+from rrtool.core.diffusion import knn
 from rrtool.core.diffusion.graph import SYMMETRIZATIONS
 from rrtool.core.diffusion.knn import METHODS, KnnOptions, Searcher
 from rrtool.stages.diffusion import build_graph as stage
@@ -164,9 +165,41 @@ def test_build_graph_measures_the_recall_of_approximate_methods(tmp_path, method
     assert f"recall of --method {method}: {recall:.4f}" in result.stderr
 
 
-def test_build_graph_recall_counts_no_missing_neighbor_as_found(tmp_path):
+def test_build_graph_is_approximate_by_default_where_there_are_many(tmp_path, monkeypatch):
+    pytest.importorskip("faiss")
+    monkeypatch.setattr(stage, "_EXACT_LIMIT", 299)
+    for n, method in ((299, "exact"), (300, "ivf")):
+        features = write_vectors(tmp_path / f"f{n}.h5", unit_vectors(n, 6))
+        for name, more in {"g": (), "u": ("--update",), "s": ("--shard", "1/1")}.items():
+            assert_done(build(features, tmp_path / f"{name}{n}.h5", "--k", K, *more))
+            with open_any(tmp_path / f"{name}{n}.h5") as graph:
+                assert graph.options["method"] == ("exact" if more else method)
+                assert ("seed" in graph.options) == (graph.options["method"] == "ivf")
+    monkeypatch.setitem(sys.modules, "faiss", None)
+    assert_done(build(features, tmp_path / "g.h5", "--k", K))
+    with open_any(tmp_path / "g.h5") as graph:
+        assert graph.options["method"] == "exact"
+
+
+def test_build_graph_by_inverted_lists_searches_enough_of_them(tmp_path):
+    """At random hardly anything is near: the lists searched at first find too few."""
+    pytest.importorskip("faiss")
+    vectors = unit_vectors(4000, 30)
+    features = write_vectors(tmp_path / "f.h5", vectors)
+    assert_done(build(features, tmp_path / "g.h5", "--k", K, "--method", "ivf"))
+    with open_any(tmp_path / "g.h5") as graph:
+        found = np.einsum("nd,nkd->nk", vectors, vectors[graph.neighbor_ids])
+        assert graph.extra["recall"] > 0.98
+    products = vectors @ vectors.T
+    np.fill_diagonal(products, -1)
+    least = -np.partition(-products, K - 1, axis=1)[:, K - 1 : K]
+    assert (found >= least - 1e-6).mean() > 0.98
+
+
+def test_build_graph_recall_counts_no_missing_neighbor_as_found(tmp_path, monkeypatch):
     """Of so many neighbours that the last are unlike, the few lists probed hold not half."""
     pytest.importorskip("faiss")
+    monkeypatch.setattr(knn, "RECALL", 0)
     vectors, k = unit_vectors(700, 16), 600
     features = write_vectors(tmp_path / "f.h5", vectors)
     assert_done(build(features, tmp_path / "g.h5", "--k", k, "--method", "ivf"))
@@ -265,7 +298,8 @@ def test_build_graph_reads_its_features_from_a_pipe_and_prints_json(features, tm
 
 
 def test_build_graph_offers_what_the_core_has():
-    assert (options.METHODS, options.SYMMETRIZATIONS) == (METHODS, SYMMETRIZATIONS)
+    assert set(options.METHODS) == {"auto", *METHODS}
+    assert options.SYMMETRIZATIONS == SYMMETRIZATIONS
 
 
 @pytest.mark.parametrize(
@@ -275,7 +309,7 @@ def test_build_graph_offers_what_the_core_has():
         (("--k", -2), ("bad --k", "found -2")),
         (("--k", len(GOOD)), ("bad --k", f"at most {len(GOOD) - 1}", f"found {len(GOOD)}")),
         (("--k", 10**9), ("bad --k", f"at most {len(GOOD) - 1}")),
-        (("--method", "lsh"), ("unknown --method", "exact, ivf, hnsw", "found lsh")),
+        (("--method", "lsh"), ("unknown --method", "auto, exact, ivf, hnsw", "found lsh")),
         (("--symmetrize", "max"), ("unknown --symmetrize", "mutual, sum", "found max")),
         (("--gamma", 0), ("bad --gamma", "found 0")),
         (("--gamma", "nan"), ("bad --gamma", "found nan")),

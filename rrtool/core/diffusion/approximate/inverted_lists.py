@@ -23,16 +23,17 @@ class InvertedLists:
     Args:
         vectors: ``(n, d)`` float32, finite.
         seed: of the clustering.
-        n_probe: lists that are searched; None: a sixteenth of them and 8.
+        n_probe: lists that are searched, or all if there are fewer.
 
     Attributes:
         centres: ``(n_lists, d)`` float32.
+        n_probe: see above; may be set.
 
     Raises:
         ImportError: without faiss.
     """
 
-    def __init__(self, vectors: np.ndarray, seed: int, n_probe: int | None) -> None:
+    def __init__(self, vectors: np.ndarray, seed: int, n_probe: int) -> None:
         import faiss
 
         n, d = vectors.shape
@@ -48,7 +49,7 @@ class InvertedLists:
         # The centres are searched as vectors are, in all their lists.
         self._quantizer = _Lists(self.centres, np.arange(n_lists) // _CENTRES)
         self._lists = _Lists(vectors, quantizer.search(vectors, 1)[1][:, 0], n_lists)
-        self._n_probe = min(n_lists, n_probe or n_lists // 16 + 8)
+        self.n_probe = n_probe
 
     def search(self, queries: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
         """Similarities ``(q, k)`` float32 and ids ``(q, k)`` int32, the most similar first, equal
@@ -61,7 +62,8 @@ class InvertedLists:
         everything = np.arange(self._quantizer.n_lists)
         everywhere = np.broadcast_to(everything, (len(queries), len(everything)))
         # The nearest come first: what follows is seldom among the best.
-        lists = self._quantizer.search(queries, everywhere, self._n_probe)[1]
+        n_probe = min(self.n_probe, len(self.centres))
+        lists = self._quantizer.search(queries, everywhere, n_probe)[1]
         return self._lists.search(queries, lists, k)
 
 
