@@ -1,13 +1,13 @@
 """Throughput of ``extract`` against the bare network forward on the same images in memory.
 
-python benchmarks/extract.py [--images FOLDER] [--weights FILE] [--count 96] [--device cpu]
-    [--engine auto] [--longer-side 0]
+python benchmarks/extract.py [--images FOLDER] [--weights FILE] [--count 32] [--device cpu]
+    [--engine auto] [--longer-side 0 4000]
 
 The bare side has every image decoded, resized, normalised and scaled in advance and runs the
 backbone alone, by the same engine. The other side is the whole stage: listing, decoding, three
 scales, pooling, writing and publishing; it makes its engine and compares it with torch each time
-(of 64 photos and more), which is shown by itself. ``--longer-side 4000`` enlarges the photos to
-those of phones first.
+(of 64 photos and more), which is shown by itself. Photos as they are, and then enlarged to those of
+phones.
 """
 
 from __future__ import annotations
@@ -45,8 +45,10 @@ def main() -> None:
     parser.add_argument("--network", default="squeezenet1_1")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--engine", default="auto")
-    parser.add_argument("--count", type=int, default=96)
-    parser.add_argument("--longer-side", type=int, default=0, help="in pixels; 0: as they are")
+    parser.add_argument("--count", type=int, default=32)
+    parser.add_argument(
+        "--longer-side", type=int, nargs="+", default=[0, 4000], help="in pixels; 0: as they are"
+    )
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -54,18 +56,18 @@ def main() -> None:
         if not Path(images).is_dir() or not Path(weights).is_file():
             stand_in = "random JPEG files and an untrained network in place of photos"
             images, weights = random_photos(Path(folder), arguments.count, 1024), "none"
-        paths = list_images(images).paths[: arguments.count]
-        if arguments.longer_side:
-            paths = enlarge(paths, Path(folder), arguments.longer_side)
-        listed = Path(folder) / "list.txt"
-        listed.write_bytes(b"\n".join(os.fsencode(os.path.abspath(path)) for path in paths))
-        options = OnePassOptions(
-            images=str(listed), output=str(Path(folder) / "features.h5"), weights=weights,
-            network=arguments.network, device=arguments.device, engine=arguments.engine,
-        )  # fmt: skip
+        found = list_images(images).paths[: arguments.count]
         print_machine(stand_in)
-        print(f"{len(paths)} images, {arguments.network}, scales {options.working_scales}")
-        _compare(paths, options, arguments.repeats)
+        for side in arguments.longer_side:
+            paths = enlarge(found, Path(folder), side) if side else found
+            listed = Path(folder) / "list.txt"
+            listed.write_bytes(b"\n".join(os.fsencode(os.path.abspath(path)) for path in paths))
+            options = OnePassOptions(
+                images=str(listed), output=str(Path(folder) / "features.h5"), weights=weights,
+                network=arguments.network, device=arguments.device, engine=arguments.engine,
+            )  # fmt: skip
+            print(f"{len(paths)} images, {arguments.network}, scales {options.working_scales}")
+            _compare(paths, options, arguments.repeats, f" of {side} pixels" if side else "")
 
 
 def random_photos(folder: Path, count: int, longer_side: int) -> str:
@@ -80,7 +82,7 @@ def random_photos(folder: Path, count: int, longer_side: int) -> str:
     return str(photos)
 
 
-def _compare(paths: list[str], options: OnePassOptions, repeats: int) -> None:
+def _compare(paths: list[str], options: OnePassOptions, repeats: int, size: str) -> None:
     making: list[float] = []
     choose = activation_input.choose_engine
 
@@ -93,12 +95,15 @@ def _compare(paths: list[str], options: OnePassOptions, repeats: int) -> None:
     activation_input.choose_engine = timed
     sides = {"bare forward": _bare(paths, options), "extract": _stage(options)}
     timings = compare(sides, repeats)
+    shares = 100 * timings["bare forward"].over(timings["extract"])
     bare, whole = (timing.median for timing in timings.values())
     fixed = float(np.median(making[1:]))
     print(f"extract reaches {bare / whole:.1%} of the bare forward")
     print(f"{bare / (whole - fixed):.1%} without the {fixed:.2f} s that choosing an engine takes")
-    what = f"extract, {len(paths)} photos, {options.network}, of the bare forward's throughput"
-    tell_goal(what, "at least 90 %", 100 * bare / whole, holds=bare >= 0.9 * whole, unit="%")
+    what = (
+        f"extract, {len(paths)} photos{size}, {options.network}, of the bare forward's throughput"
+    )
+    tell_goal(what, shares, least=90, unit="%")
 
 
 def _bare(paths: list[str], options: OnePassOptions) -> Callable[[], None]:

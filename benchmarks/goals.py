@@ -24,8 +24,9 @@ SCRIPTS = (
 HEAD = """# Goals
 
 Speed that rrtool aims at, each measured against the other side at its best, in one run on the same
-input with the results compared: medians. Made by `make bench`; what was missed stays in. What the
-scripts of `benchmarks/` do in detail is in [benchmarks.md](benchmarks.md).
+input with the results compared: the median, and the first and third quartile of the repeats. Made
+by `make bench`; what was missed stays in. What the scripts of `benchmarks/` do in detail is in
+[benchmarks.md](benchmarks.md).
 
 | script | what | aim | found | |
 |---|---|---|---|---|

@@ -211,7 +211,7 @@ def main() -> None:
     parser.add_argument("--n", type=int, default=1_000_000)
     parser.add_argument("--d", type=int, default=512)
     parser.add_argument("--queries", type=int, default=70)
-    parser.add_argument("--method", default="hnsw")
+    parser.add_argument("--method", default="auto")
     stages = ("search", "rerank", "scores", "graph")
     parser.add_argument("--stages", nargs="+", choices=stages, default=stages)
     parser.add_argument("--folder", type=Path, default=None, help="Where the data may lie.")

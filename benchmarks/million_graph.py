@@ -17,7 +17,7 @@ def measure_graph(folder: Path, method: str) -> None:
     run_stage("build-graph", folder / "database.h5", "-o", graph, "--method", method)
     with open_any(graph) as made:
         print(f"recall {made.extra['recall']:.4f}", made.extra["statistics"], flush=True)
-    if method == "hnsw":
+    if method != "exact":
         run_peer("neighbors", folder)
         print_recall(folder)
     run_stage("centrality", graph, "-o", folder / "katz.h5", "--measure", "katz")

@@ -17,6 +17,7 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,11 @@ class Timing:
         """Spread: the distance between the first and the third quartile."""
         low, high = np.percentile(self.seconds, [25, 75])
         return float(high - low)
+
+    def over(self, other: Timing) -> np.ndarray:
+        """How many times as long as the other side, repeat by repeat, which ran one after the
+        other."""
+        return np.divide(self.seconds, other.seconds)
 
 
 def compare(name_to_callable: dict[str, Callable[[], object]], repeats: int) -> dict[str, Timing]:
@@ -80,14 +86,32 @@ def report(timings: dict[str, Timing]) -> None:
 GOAL, MACHINE, STAND_IN = "goal | ", "machine: ", "*** STAND-IN DATA"
 
 
-def tell_goal(what: str, aim: str, found: float, *, holds: bool, unit: str = "times") -> None:
-    """Prints one row of the table of goals: what is measured, the aim in words, what was found.
+def tell_goal(
+    what: str,
+    found: ArrayLike,
+    *,
+    least: float | None = None,
+    most: float | None = None,
+    unit: str = "times",
+    valid: bool = True,
+) -> None:
+    """Prints one row of the table of goals: what is measured, the aim, what was found.
 
     Args:
         what: the comparison, with the input and the other side's form.
+        found: of every repeat, or one figure alone; the median counts.
+        least, most: the aim, one of them; ``least=1`` times means faster.
+        valid: whether what was found so fast is what was asked for.
     """
-    verdict = "holds" if holds else "**missed**"
-    print(f"{GOAL}{what} | {aim} | {found:.3g} {unit} | {verdict}")
+    low, median, high = np.percentile(found, [25, 50, 75])
+    if least is not None:
+        aim = "faster" if (least, unit) == (1, "times") else f"at least {least:g} {unit}"
+        holds = median >= least
+    else:
+        aim, holds = f"at most {most:g} {unit}", median <= most
+    spread = f" ({low:.3g} to {high:.3g})" if np.size(found) > 1 else ""
+    verdict = "holds" if holds and valid else "**missed**"
+    print(f"{GOAL}{what} | {aim} | {median:.3g}{spread} {unit} | {verdict}")
 
 
 def print_machine(stand_in: str = "") -> None:

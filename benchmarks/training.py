@@ -142,9 +142,10 @@ class Bare:
 def _tell_rates(title: str, timings: dict[str, Timing], n_images: int) -> None:
     for timing in timings.values():
         print(f"{timing.name}: {n_images / timing.median:.0f} images/s")
-    bare, ours = (timing.median for timing in timings.values())
-    what = f"training, {title}, of the bare throughput"
-    tell_goal(what, "at least 90 %", 100 * bare / ours, holds=bare >= 0.9 * ours, unit="%")
+    bare, ours = timings.values()
+    tell_goal(
+        f"training, {title}, of the bare throughput", 100 * bare.over(ours), least=90, unit="%"
+    )
 
 
 if __name__ == "__main__":
