@@ -22,7 +22,8 @@ class KnnOptions:
         device: of the exact search.
         seed: of the clustering.
         n_probe: of the inverted lists, how many are searched; None: as many as find ``RECALL`` of
-            the neighbours of a sample of the rows.
+            the neighbours of a sample of the rows, but at most 64 and a sixteenth: where there is
+            nothing near, neighbours are chance and in all lists.
     """
 
     k: int = 50
@@ -111,10 +112,9 @@ class Searcher:
         """By another sample than that whose recall is told."""
         sample = self._sample(1000, self._options.seed + 1)
         exact = self._exact_neighbors(sample)
-        while self._index.n_probe < len(self._index.centres) and (
-            self._recall(sample, exact) < RECALL
-        ):
-            self._index.n_probe *= 2
+        most = 64 + len(self._index.centres) // 16
+        while self._index.n_probe < most and self._recall(sample, exact) < RECALL:
+            self._index.n_probe = min(2 * self._index.n_probe, most)
 
     def _sample(self, n: int, seed: int) -> np.ndarray:
         n = min(len(self._vectors), n)

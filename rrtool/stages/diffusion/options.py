@@ -41,8 +41,9 @@ class BuildGraphOptions(WorkersOptions, SeedOptions, DeviceOptions, ShareOptions
     method: str = option(
         "auto",
         "How neighbours are searched: exact, or approximately and faster by ivf or hnsw, whose "
-        "recall is measured; ivf searches as many of its lists as a recall of 0.99 takes. auto "
-        "is exact up to 65,536 descriptors, on a GPU and with --update or --shard, else ivf.",
+        "recall is measured; ivf searches as many of its lists as a recall of 0.99 takes, at "
+        "most 64 and a sixteenth. auto is exact up to 65,536 descriptors, on a GPU and with "
+        "--update or --shard, else ivf.",
         choices=METHODS,
     )
     symmetrize: str = option(
