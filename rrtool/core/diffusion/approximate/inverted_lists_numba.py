@@ -1,5 +1,6 @@
 """The loops of ``InvertedLists``: products list by list, and the best of each query's."""
 
+import numpy as np
 from numba import njit
 
 from rrtool.core.lanes import add_product, load, repeat, store
@@ -60,25 +61,35 @@ def choose_best(lists, bounds, ids, products, begins, first, last, best, best_id
         first, last: of the queries, the last not included.
         best, best_ids: ``(q, k)`` −inf and −1; written to.
     """
-    k = best.shape[1]
+    last_place, one = np.uint64(best.shape[1] - 1), np.uint64(1)  # unsigned: none is negative
     for q in range(first, last):
-        largest, largest_ids, place = best[q], best_ids[q], begins[q]
+        largest, largest_ids, place = best[q], best_ids[q], np.uint64(begins[q])
+        worst = largest[last_place]
         for a_list in lists[q]:
             if a_list < 0:
                 continue
-            begin, size = bounds[a_list], bounds[a_list + 1] - bounds[a_list]
-            for vector in range(size):
-                product, number = products[place + vector], ids[begin + vector]
-                if product < largest[k - 1]:
-                    continue
-                at = k
-                while at > 0 and (
-                    largest[at - 1] < product
-                    or (largest[at - 1] == product and largest_ids[at - 1] > number)
-                ):
-                    at -= 1
-                    if at + 1 < k:
-                        largest[at + 1], largest_ids[at + 1] = largest[at], largest_ids[at]
-                if at < k:
-                    largest[at], largest_ids[at] = product, number
-            place += (size + 15) // 16 * 16
+            begin, end = bounds[a_list], bounds[a_list + 1]
+            for start in range(begin, end, 16):
+                n_better = 0
+                for lane in range(16):  # all at once; most blocks have none
+                    n_better += products[place + np.uint64(lane)] >= worst
+                if n_better:
+                    for vector in range(start, min(start + 16, end)):
+                        product = products[place + np.uint64(vector - start)]
+                        number = ids[vector]
+                        if product < worst or (
+                            product == worst and number > largest_ids[last_place]
+                        ):
+                            continue
+                        at = last_place
+                        while at > 0 and largest[at - one] < product:
+                            largest[at], largest_ids[at] = largest[at - one], largest_ids[at - one]
+                            at -= one
+                        while at > 0 and (
+                            largest[at - one] == product and largest_ids[at - one] > number
+                        ):
+                            largest[at], largest_ids[at] = largest[at - one], largest_ids[at - one]
+                            at -= one
+                        largest[at], largest_ids[at] = product, number
+                        worst = largest[last_place]
+                place += np.uint64(16)
