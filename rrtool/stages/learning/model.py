@@ -74,7 +74,7 @@ class Model:
         if options.neighbors != "auto":
             return options.neighbors
         is_large = len(self.features) > EXACT_UP_TO and options.device == "cpu"
-        return "hnsw" if is_large and has_faiss() else "exact"
+        return "ivf" if is_large and has_faiss() else "exact"
 
     def graph_facts(self, progress: Progress) -> dict[str, Any]:
         """Of the graph, told and to be kept, JSON-compatible; none of exact neighbours."""

@@ -20,10 +20,10 @@ class PropagationOptions(DeviceOptions):
     )
     neighbors: str = option(
         "auto",
-        "How neighbours are searched: exact, or hnsw, approximately and faster, whose recall is "
-        f"measured; auto takes hnsw above {EXACT_UP_TO:,} images, but exact on a GPU and where "
-        "faiss is not installed.",
-        choices=("auto", "exact", "hnsw"), panel=_GRAPH,
+        "How neighbours are searched: exact, or approximately and faster by ivf or hnsw, whose "
+        f"recall is measured; auto takes ivf above {EXACT_UP_TO:,} images, but exact on a GPU and "
+        "where faiss is not installed.",
+        choices=("auto", "exact", "ivf", "hnsw"), panel=_GRAPH,
     )  # fmt: skip
     gamma: float = option(
         3.0, "Exponent γ of the similarity in the weight of an edge.",

@@ -183,12 +183,13 @@ def test_feature_graph_isolates_zero_rows_and_keeps_duplicates(symmetrize) -> No
     np.testing.assert_allclose(found[np.ix_([1, 2, 4], [1, 2, 4])], weight * (1 - np.eye(3)))
 
 
-def test_feature_graph_of_approximate_neighbors_has_the_recall_that_it_tells() -> None:
+@pytest.mark.parametrize("method", ["ivf", "hnsw"])
+def test_feature_graph_of_approximate_neighbors_has_the_recall_that_it_tells(method) -> None:
     pytest.importorskip("faiss")
     features, recalls = np.random.default_rng(0).normal(size=(800, 12)), []
     exact = feature_graph(features, k=10, symmetrize="sum")
     found = feature_graph(
-        features, k=10, symmetrize="sum", method="hnsw", tell_recall=recalls.append
+        features, k=10, symmetrize="sum", method=method, tell_recall=recalls.append
     )
     shared = found.multiply(exact.astype(bool)).nnz / exact.nnz
     assert 0.9 < recalls[0] <= 1

@@ -37,7 +37,7 @@ def test_graph_of_many_images_is_approximate_and_its_recall_is_told(small: None)
     assert model.graph_facts(Silent()) == {}  # it is not built yet
     assert model.graph.nnz
     told = model.graph_facts(Silent())["graph"]
-    assert told["neighbors"] == "hnsw"
+    assert told["neighbors"] == "ivf"
     assert 0.9 < told["recall"] <= 1
     assert model_of(101, device="cuda").method == "exact"
     assert model_of(101, neighbors="exact").method == "exact"
