@@ -27,7 +27,7 @@ from rrtool.stages.discovery.saliency_mapper import Mapper, search_method
 from rrtool.stages.discovery.saliency_output import saliency_task
 from rrtool.stages.driver import Wanted, as_inputs
 from rrtool.stages.retrieval.descriptors import open_described
-from rrtool.stages.retrieval.whitening import read_whitening
+from rrtool.stages.retrieval.whitening import in_doubles, read_whitening
 
 
 def run(options: SaliencyOsOptions, progress: Progress) -> Path:
@@ -101,7 +101,7 @@ def _whitening(
             open_described(options.center) if options.center else nullcontext() as c,
         ):
             name, mean, projection = read_whitening(w, c, progress)
-        whitening, shape = (mean, projection), projection.shape
+        whitening, shape = in_doubles(mean, projection), projection.shape
     found = regions.options.get("whitening")
     if found != name:
         raise ArtifactError(

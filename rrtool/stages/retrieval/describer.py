@@ -27,7 +27,7 @@ from rrtool.networks import Network
 from rrtool.networks.head import Head, Linear, pooling_name
 from rrtool.progress import Progress
 from rrtool.stages.retrieval.options import CLASS_TOKEN, ExtractOptions
-from rrtool.stages.retrieval.whitening import read_whitening
+from rrtool.stages.retrieval.whitening import in_doubles, read_whitening
 
 # The released networks raise activations to this before a power of them is taken.
 _LEAST = 1e-6
@@ -41,7 +41,8 @@ class Describer:
         pool: one of ``POOLINGS``, or the class token in place of it.
         gem_exponent: of GeM, or ``(k,)`` with one a channel.
         n_channels: of the activation maps.
-        whitening_name, whitening: what is applied last, mean ``(k,)`` and projection ``(d, k)``.
+        whitening_name, whitening: what is applied last, mean ``(k,)`` and projection ``(d, k)``
+            as of ``in_doubles``.
         local, regional, projection: layers of the checkpoint, see ``networks.head.Head``.
         is_centred: whether whitening waits for the mean of the images (``retrieval.center``).
     """
@@ -77,7 +78,7 @@ class Describer:
             options.gem_exponent or _own_exponent(head, device),
             network.n_channels,
             name,
-            whitening,
+            None if whitening is None else in_doubles(*whitening),
             _placed(head.local, device),
             _placed(head.regional, device),
             None if options.whitening == "none" else _placed(head.projection, device),

@@ -51,6 +51,14 @@ def read_whitening(
     return name, _mean(center, progress), whitening.projection
 
 
+def in_doubles(mean: np.ndarray, projection: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same whitening as ``apply_whitening`` computes with it, made once for many calls.
+
+    Its product takes the transposed projection row by row, and so gives the same bits.
+    """
+    return mean.astype(np.float64), np.asfortranarray(projection, np.float64)
+
+
 def _mean(features: Described, progress: Progress) -> np.ndarray:
     """Of the l2-normalised descriptors that are not zero, ``(k,)`` float32."""
     vectors, _ = read_usable(features, progress)

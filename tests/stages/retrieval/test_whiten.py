@@ -22,7 +22,7 @@ from rrtool.core.retrieval.whitening import (
 )
 from rrtool.networks import load_network
 from rrtool.stages.retrieval import whiten_fit
-from rrtool.stages.retrieval.whitening import whitening_columns
+from rrtool.stages.retrieval.whitening import in_doubles, whitening_columns
 from tests.stages.made_features import write_features, write_regions
 from tests.tiny import CPU, assert_done, assert_fails, digest_of, make_pictures, rrtool
 
@@ -327,6 +327,23 @@ def test_whiten_fit_nothing_to_learn_from(tmp_path: Path, method: str) -> None:
     assert_fails(fit(features, *options), codes[method], texts[method])
     features = write_features(tmp_path / "failed.h5", NAMES, copies, failed=range(40))
     assert_fails(fit(features, *options), 4, "no row is usable")
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 40])
+@pytest.mark.parametrize(("d", "k"), [(1, 3), (5, 7), (64, 512), (300, 300)])
+def test_whitening_in_doubles_gives_the_same_bits(n: int, d: int, k: int) -> None:
+    generator = np.random.default_rng(d)
+    vectors, mean, projection = (
+        generator.normal(size=shape).astype(np.float32) for shape in ((n, k), k, (d, k))
+    )
+    ready = in_doubles(mean, projection)
+    assert [each.dtype for each in ready] == [np.float64] * 2
+    np.testing.assert_array_equal(
+        apply_whitening(vectors, mean, projection), apply_whitening(vectors, *ready)
+    )
+    # Before they are rounded, too.
+    centred = vectors.astype(np.float64) - mean
+    np.testing.assert_array_equal(centred @ projection.T, centred @ ready[1].T)
 
 
 def test_whiten_apply_changes_the_descriptors_alone(tmp_path: Path) -> None:
