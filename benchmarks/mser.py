@@ -22,7 +22,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from rrtool.core.matching import vlfeat
-from rrtool.core.matching.mser import ActivationHistogram, detect_regions, quantize
+from rrtool.core.matching.mser import ActivationHistogram, Stability, detect_regions, quantize
 
 DATA = Path(os.environ.get("RRTOOL_SHARED_DATA", ROOT.parent / "shared" / "data"))
 
@@ -60,29 +60,30 @@ def run(title: str, maps: np.ndarray, repeats: int) -> None:
     histogram = ActivationHistogram.empty().update(maps)
     delta, scale = histogram.stability_delta(), histogram.level_scale()
     levels = quantize(maps, scale)
-    regions = detect_regions(levels, maps, delta=delta)
-    n_vlfeat = sum(len(vlfeat.bright_seeds(level_map, delta=delta)) for level_map in levels)
+    stability = Stability(delta=delta)
+    regions = detect_regions(levels, maps, stability)
+    n_vlfeat = sum(len(vlfeat.bright_seeds(level_map, stability)) for level_map in levels)
     print(f"\n{title}: {maps.shape}, {(levels > 0).mean():.0%} above zero, delta {delta}")
     print(f"{len(regions)} regions; VLFeat {n_vlfeat}, of which the rest are lines of pixels")
     n_threads = numba.get_num_threads()
 
     def seeds(level_map: np.ndarray) -> np.ndarray:
-        return vlfeat.bright_seeds(level_map, delta=delta)
+        return vlfeat.bright_seeds(level_map, stability)
 
     def one_thread() -> None:
         numba.set_num_threads(1)
-        detect_regions(levels, maps, delta=delta)
+        detect_regions(levels, maps, stability)
         numba.set_num_threads(n_threads)
 
     with ThreadPoolExecutor(n_threads) as pool:
         timings = compare(
             {
-                "rrtool": lambda: detect_regions(levels, maps, delta=delta),
+                "rrtool": lambda: detect_regions(levels, maps, stability),
                 f"vl_mser, {n_threads} threads": lambda: list(pool.map(seeds, levels)),
                 "rrtool, one thread": one_thread,
                 "vl_mser, one thread": lambda: [seeds(level_map) for level_map in levels],
                 "rrtool with quantize": lambda: detect_regions(
-                    quantize(maps, scale), maps, delta=delta
+                    quantize(maps, scale), maps, stability
                 ),
             },
             repeats,

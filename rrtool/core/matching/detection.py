@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rrtool.core.matching.local_features import LocalFeatures
-from rrtool.core.matching.mser import Regions, detect_regions, quantize
+from rrtool.core.matching.mser import Regions, Stability, detect_regions, quantize
 from rrtool.core.matching.nms import suppress_non_maxima
 
 # Thesis §4.4.1. Queries go without suppression, to allow matches from any channel.
@@ -22,7 +22,7 @@ class DetectionOptions:
 
     Attributes:
         role: ``query`` or ``database``.
-        min_diversity, max_variation: see :func:`rrtool.core.matching.mser.detect_regions`.
+        min_diversity, max_variation: see :class:`rrtool.core.matching.mser.Stability`.
         channel_rule: what ``max_per_channel`` does; see :func:`select`.
         max_per_channel: features of an activation map at one scale; 20 for queries, 10 for the
             database.
@@ -70,9 +70,11 @@ def detect(
     return find(
         quantize(activation_map, scale),
         activation_map,
-        delta=delta,
-        min_diversity=options.min_diversity,
-        max_variation=options.max_variation,
+        Stability(
+            delta=delta,
+            min_diversity=options.min_diversity,
+            max_variation=options.max_variation,
+        ),
     )
 
 

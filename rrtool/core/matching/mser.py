@@ -76,31 +76,42 @@ class Regions:
         return len(self.channels)
 
 
-def detect_regions(
-    levels: np.ndarray,
-    activations: np.ndarray,
-    *,
-    delta: int,
-    min_diversity: float = 0.7,
-    max_variation: float = 0.5,
-    min_area: float = 0.0,
-    max_area: float = 0.75,
-) -> Regions:
-    """Finds the bright maximally stable extremal regions of every channel.
+@dataclass(frozen=True, kw_only=True)
+class Stability:
+    """Which of a map's extremal regions are detected.
 
-    Equal to VLFeat's ``vl_mser`` on ``255 - levels``, less the regions whose pixels lie on one
-    line: their covariance is singular (thesis §4.3.4 fits an ellipse to each). The thesis gives
-    ``min_diversity`` and ``max_variation`` (§4.4.1). Our choice: no minimum area (VLFeat drops
-    regions under 3 pixels; those are lines anyway) and VLFeat's maximum of 0.75.
+    The thesis gives ``min_diversity`` and ``max_variation`` (§4.4.1). Our choice: no minimum area
+    (VLFeat drops regions under 3 pixels; those are lines anyway) and VLFeat's maximum of 0.75.
 
-    Args:
-        levels: ``(k, h, w)`` uint8.
-        activations: ``(k, h, w)`` float32, read for the strengths alone.
+    Attributes:
         delta: levels, from 0 to 255.
         min_diversity: smallest relative difference of area to the surrounding kept region.
         max_variation: regions with at least this variation are dropped.
         min_area: smallest area, as a fraction of the map.
         max_area: largest area, as a fraction of the map.
+    """
+
+    delta: int
+    min_diversity: float = 0.7
+    max_variation: float = 0.5
+    min_area: float = 0.0
+    max_area: float = 0.75
+
+
+def detect_regions(
+    levels: np.ndarray,
+    activations: np.ndarray,
+    stability: Stability,
+) -> Regions:
+    """Finds the bright maximally stable extremal regions of every channel.
+
+    Equal to VLFeat's ``vl_mser`` on ``255 - levels``, less the regions whose pixels lie on one
+    line: their covariance is singular (thesis §4.3.4 fits an ellipse to each).
+
+    Args:
+        levels: ``(k, h, w)`` uint8.
+        activations: ``(k, h, w)`` float32, read for the strengths alone.
+        stability: which of the extremal regions.
 
     Returns:
         The same regions in the same order whatever the number of threads.
@@ -109,15 +120,15 @@ def detect_regions(
         ValueError: the arrays aren't of one ``(k, h, w)`` shape or of the wrong type, or delta is
             out of range.
     """
-    check_maps(levels, activations, delta)
+    check_maps(levels, activations, stability.delta)
     _, height, width = levels.shape
     n_elements = np.float32(height * width)
     limits = Limits(
-        int(delta),
-        np.float32(min_diversity),
-        np.float32(max_variation),
-        np.float32(min_area) * n_elements,
-        np.float32(max_area) * n_elements,
+        int(stability.delta),
+        np.float32(stability.min_diversity),
+        np.float32(stability.max_variation),
+        np.float32(stability.min_area) * n_elements,
+        np.float32(stability.max_area) * n_elements,
     )
     out, counts = _run(_plain(levels), _plain(activations), limits)
     filled = np.nonzero(np.arange(out.seeds.shape[1]) < counts[:, None])

@@ -12,7 +12,7 @@ from rrtool.core.matching.detection import (
     selected_rows,
 )
 from rrtool.core.matching.local_features import LocalFeatures
-from rrtool.core.matching.mser import detect_regions, quantize
+from rrtool.core.matching.mser import Stability, detect_regions, quantize
 from rrtool.core.matching.region_pixels_numba import fill_regions
 from rrtool.core.matching.spatial_matching import MatchingOptions, match
 
@@ -54,9 +54,11 @@ def locate(
     regions = detect_regions(
         levels,
         activation_map,
-        delta=delta,
-        min_diversity=options.min_diversity,
-        max_variation=options.max_variation,
+        Stability(
+            delta=delta,
+            min_diversity=options.min_diversity,
+            max_variation=options.max_variation,
+        ),
     )
     (rows,) = selected_rows([regions], len(activation_map), options)
     features = features_of([regions], [rows])

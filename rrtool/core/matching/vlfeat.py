@@ -20,7 +20,7 @@ import numpy as np
 from scipy import ndimage
 
 from rrtool.core.blocks import in_threads
-from rrtool.core.matching.mser import Regions, check_maps
+from rrtool.core.matching.mser import Regions, Stability, check_maps
 from rrtool.core.matching.mser_numba import COLLINEARITY_TOLERANCE
 from rrtool.errors import WorkFailed
 
@@ -131,52 +131,31 @@ def _filter(found: ctypes.CDLL, height: int, width: int) -> Iterator[ctypes._Poi
         found.vl_mser_delete(handle)
 
 
-def bright_seeds(
-    levels: np.ndarray,
-    *,
-    delta: int,
-    min_diversity: float = 0.7,
-    max_variation: float = 0.5,
-    min_area: float = 0.0,
-    max_area: float = 0.75,
-) -> np.ndarray:
+def bright_seeds(levels: np.ndarray, stability: Stability) -> np.ndarray:
     """VLFeat's seeds ``y * w + x`` (int64) of the bright regions of ``levels`` ``(h, w)`` uint8."""
     dark = np.ascontiguousarray(255 - levels)
     with _filter(library(), *levels.shape) as handle:
         mser = handle.contents
-        mser.delta, mser.min_area, mser.max_area = delta, min_area, max_area
-        mser.max_variation, mser.min_diversity = max_variation, min_diversity
+        for name, value in vars(stability).items():
+            setattr(mser, name, value)
         library().vl_mser_process(handle, dark.ctypes.data)
         return np.array(mser.mer[: mser.nmer], dtype=np.int64)
 
 
-def detect_regions(
-    levels: np.ndarray,
-    activations: np.ndarray,
-    *,
-    delta: int,
-    min_diversity: float = 0.7,
-    max_variation: float = 0.5,
-    min_area: float = 0.0,
-    max_area: float = 0.75,
-) -> Regions:
+def detect_regions(levels: np.ndarray, activations: np.ndarray, stability: Stability) -> Regions:
     """As :func:`rrtool.core.matching.mser.detect_regions`, by VLFeat.
 
     Raises:
         ValueError: see there.
         WorkFailed: VLFeat is not installed.
     """
-    check_maps(levels, activations, delta)
-    limits = {
-        "delta": delta, "min_diversity": min_diversity, "max_variation": max_variation,
-        "min_area": min_area, "max_area": max_area,
-    }  # fmt: skip
+    check_maps(levels, activations, stability.delta)
 
     def detect(start: int, stop: int) -> list[tuple]:
         return [
             region
             for channel in range(start, stop)
-            for region in _of_channel(channel, levels[channel], activations[channel], limits)
+            for region in _of_channel(channel, levels[channel], activations[channel], stability)
         ]
 
     blocks = in_threads(detect, len(levels) if levels.size else 0)
@@ -184,11 +163,11 @@ def detect_regions(
 
 
 def _of_channel(
-    channel: int, levels: np.ndarray, activations: np.ndarray, limits: dict
+    channel: int, levels: np.ndarray, activations: np.ndarray, stability: Stability
 ) -> list[tuple]:
     """The regions of one channel by falling strength, then seed; none of one line of pixels."""
     found = []
-    for seed in bright_seeds(levels, **limits).tolist():
+    for seed in bright_seeds(levels, stability).tolist():
         level = int(levels.flat[seed])
         labels, _ = ndimage.label(levels >= level, _EIGHT)
         pixels = np.flatnonzero(labels == labels.flat[seed])

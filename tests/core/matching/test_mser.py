@@ -13,7 +13,13 @@ from hypothesis.extra import numpy as hnp
 from scipy import ndimage
 
 from rrtool.core.matching import vlfeat
-from rrtool.core.matching.mser import ActivationHistogram, Regions, detect_regions, quantize
+from rrtool.core.matching.mser import (
+    ActivationHistogram,
+    Regions,
+    Stability,
+    detect_regions,
+    quantize,
+)
 from tests.core.matching.plain_mser import brute_force, component, key, not_lines
 from tests.shared_data import ROOT, needs_shared_data
 from tests.vlfeat import needs_vlfeat
@@ -37,7 +43,7 @@ def found_keys(regions: Regions, channel: int) -> set[tuple[int, int]]:
 
 def detect(levels: np.ndarray, **parameters) -> Regions:
     """Detection with the levels themselves as activations."""
-    return detect_regions(levels, levels.astype(np.float32), **parameters)
+    return detect_regions(levels, levels.astype(np.float32), Stability(**parameters))
 
 
 # --- maps ---------------------------------------------------------------------------------------
@@ -80,7 +86,7 @@ def stacks():
 def assert_equals_vlfeat(levels: np.ndarray, parameters: dict) -> None:
     regions = detect(levels, **parameters)
     for channel, level_map in enumerate(levels):
-        seeds = vlfeat.bright_seeds(level_map, **parameters)
+        seeds = vlfeat.bright_seeds(level_map, Stability(**parameters))
         masks = [component(level_map, seed, int(level_map.flat[seed])) for seed in seeds]
         expected = {key(level_map, mask): mask for mask in masks}
         assert len(expected) == len(seeds)
@@ -137,7 +143,8 @@ def test_detect_regions_measures_match_pixels():
     rng = np.random.default_rng(3)
     activations = smooth_maps(rng, 20, 14, 23)
     levels = quantize(activations, 255.0)
-    regions = detect_regions(levels, activations, delta=5, min_diversity=0.2, max_variation=2.0)
+    stability = Stability(delta=5, min_diversity=0.2, max_variation=2.0)
+    regions = detect_regions(levels, activations, stability)
     assert len(regions) > 20
     for i in range(len(regions)):
         channel = regions.channels[i]
@@ -245,7 +252,7 @@ def test_detect_regions_takes_strided_maps(stacks):
 )
 def test_detect_regions_refuses_unfit_input(levels, activations, delta, message):
     with pytest.raises(ValueError, match=message):
-        detect_regions(levels, activations, delta=delta)
+        detect_regions(levels, activations, Stability(delta=delta))
 
 
 @pytest.mark.skipif(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from rrtool.core.matching.detection import DetectionOptions, detect, select
-from rrtool.core.matching.mser import detect_regions
+from rrtool.core.matching.mser import Stability, detect_regions
 from rrtool.core.matching.pair_masks import (
     LocatedFeatures,
     locate,
@@ -82,7 +82,7 @@ def test_region_mask_is_the_union_of_components(levels, delta, data):
 def test_region_mask_has_as_many_pixels_as_the_region():
     maps = made_pair(3)[0]
     found = located(maps)
-    regions = detect_regions(found.levels, maps, delta=DELTA)
+    regions = detect_regions(found.levels, maps, Stability(delta=DELTA))
     areas = {(int(c), int(s)): int(a) for c, s, a in zip(
         regions.channels, regions.seeds, regions.areas, strict=True)}  # fmt: skip
     for row in range(found.features.n_features):

@@ -11,7 +11,7 @@ import pytest
 
 from rrtool.core.matching import vlfeat
 from rrtool.core.matching.detection import DetectionOptions, detect
-from rrtool.core.matching.mser import detect_regions, quantize
+from rrtool.core.matching.mser import Stability, detect_regions, quantize
 from rrtool.errors import WorkFailed
 from tests.core.matching.test_mser import smooth_maps
 from tests.vlfeat import needs_vlfeat
@@ -32,8 +32,8 @@ def test_regions_equal_ours_in_every_field(limits):
     activations = smooth_maps(np.random.default_rng(4), 40, 17, 23)
     activations[3] = 0
     levels = quantize(activations, 255.0)
-    ours = detect_regions(levels, activations, **limits)
-    theirs = vlfeat.detect_regions(levels, activations, **limits)
+    ours = detect_regions(levels, activations, Stability(**limits))
+    theirs = vlfeat.detect_regions(levels, activations, Stability(**limits))
     assert len(ours) > 20
     for field in fields(ours):
         expected, found = getattr(ours, field.name), getattr(theirs, field.name)
@@ -55,12 +55,12 @@ def test_maps_without_a_region_give_none():
 @needs_vlfeat
 def test_detect_takes_the_detector_that_is_asked_for(monkeypatch):
     asked = []
-    monkeypatch.setattr(vlfeat, "detect_regions", lambda *_, **limits: asked.append(limits))
+    monkeypatch.setattr(vlfeat, "detect_regions", lambda *given: asked.append(given[2]))
     maps = np.ones((1, 4, 4), np.float32)
     detect(maps, scale=1.0, delta=5)
     assert not asked
     detect(maps, scale=1.0, delta=5, options=DetectionOptions(detector="vlfeat"))
-    assert asked == [{"delta": 5, "min_diversity": 0.7, "max_variation": 0.5}]
+    assert asked == [Stability(delta=5, min_diversity=0.7, max_variation=0.5)]
 
 
 def test_without_the_library_one_line_says_what_to_do(unknown_library):
