@@ -1,6 +1,7 @@
 """The command line: every command made from its options. A stage is imported when it runs."""
 
 import sys
+from functools import cache
 from typing import Any
 
 import typer
@@ -110,6 +111,12 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
+@cache
+def _known() -> config.Known:
+    """The same at every call in a process."""
+    return {name: known_names(options) for name, options in by_name().items()}
+
+
 @app.callback()
 def _main(
     context: typer.Context,
@@ -118,8 +125,7 @@ def _main(
     ),
 ) -> None:
     with reported():
-        known = {name: known_names(options) for name, options in by_name().items()}
-        defaults = config.read_defaults(known)
+        defaults = config.read_defaults(_known())
         for variable in defaults.unknown:
             warn(f"the variable {variable} is none of rrtool's and is ignored")
         context.default_map = defaults.nested()
