@@ -32,9 +32,9 @@ from tests.tiny import (
     make_pictures,
     picture,
     rrtool,
-    run_process,
     skipped_rows,
 )
+from tests.warm import warm_rrtool
 
 
 def _jpeg(image: Image.Image, **options: object) -> bytes:
@@ -457,7 +457,7 @@ def test_write_that_the_system_refuses_leaves_no_broken_part(tmp_path):
     """HDF5 writes when it closes a file: a failure there must not pass for a finished part."""
     images, output = make_pictures(tmp_path / "images", 12), tmp_path / "f.h5"
     done = subprocess.run(
-        command_line("extract", images, "-o", output, *NETWORK, *CPU, "-q"),
+        [warm_rrtool(), "extract", images, "-o", output, *NETWORK, *CPU, "-q"],
         capture_output=True, text=True, check=False,
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000)),
     )  # fmt: skip
@@ -477,6 +477,14 @@ def test_full_disk_for_the_list_of_skipped_inputs_is_one_line(tmp_path, monkeypa
         patch.setattr(os, "write", _fail_for_lists)
         _is_full_disk_failure(extract(images, output), output)
     assert_done(extract(images, output), 3)
+
+
+def _in_process_of_its_own(*arguments):
+    done = subprocess.run(
+        [warm_rrtool(), *arguments], capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr
+    return done
 
 
 def test_interrupt_exits_130_and_the_rerun_completes_to_the_same(tmp_path):
@@ -504,10 +512,8 @@ def test_interrupt_exits_130_and_the_rerun_completes_to_the_same(tmp_path):
     assert not output.exists()
     # In processes of their own like the first run: libraries loaded here may have set the number
     # of threads, and with it the last bits.
-    again = run_process(*arguments)
-    assert again.returncode == 0, again.stderr
+    again = _in_process_of_its_own(*arguments)
     assert "continuing an interrupted run" in again.stderr
-    whole = run_process("extract", images, "-o", tmp_path / "g.h5", *NETWORK, *CPU)
-    assert whole.returncode == 0, whole.stderr
+    _in_process_of_its_own("extract", images, "-o", tmp_path / "g.h5", *NETWORK, *CPU)
     assert digest_of(output) == digest_of(tmp_path / "g.h5")
     assert leftovers(tmp_path) == []

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 from tests.kills.case import Case
+from tests.warm import warm_rrtool
 
 N_KILLS = int(os.environ.get("RRTOOL_KILLS", "5"))
 # Parts that are joined; a list of skipped inputs; training with checkpoints; a list to label.
@@ -20,7 +20,7 @@ CALLS = "extract parts,extract skipping,al-pretrain,al-cycle ask"
 def test_killed_runs_are_completed_by_the_next():
     """In a process of its own: one that has run anything has threads, and cannot be forked."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.kills", "--kills", str(N_KILLS), "--only", CALLS],
+        [warm_rrtool(), "-m", "tests.kills", "--kills", str(N_KILLS), "--only", CALLS],
         capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1],
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import struct
-import subprocess
 import sys
 from collections.abc import Sequence
 from functools import cache
@@ -83,12 +82,6 @@ def detect_local(images: object, output: Path, *options: object) -> Result:
 def command_line(*args: object) -> list[str]:
     """The same command as a process of its own."""
     return [sys.executable, "-c", "from rrtool.cli.app import main; main()", *map(str, args)]
-
-
-def run_process(*args: object, **options: object) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        command_line(*args), capture_output=True, text=True, check=False, timeout=120, **options
-    )
 
 
 def assert_fails(result: Result, code: int, *fragments: str) -> str:

@@ -2,31 +2,37 @@
 
 Pipelines and examples run dozens of commands on tiny photos, each of which would import for seconds
 what it computes with for a tenth of one. Here a server imports once and forks for each command: its
-own process all the same, with its own arguments, folder, environment, streams and exit code.
+own process all the same, with its own arguments, folder, environment, streams and exit code, and
+the caller's limit to the sizes of files.
 """
 
 from __future__ import annotations
 
 import atexit
+import gc
 import json
 import os
 import pkgutil
+import resource
+import runpy
 import socket
 import subprocess
 import sys
 import tempfile
 import traceback
+from contextlib import redirect_stderr, redirect_stdout, suppress
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 
 _CLIENT = """#!{python} -ISE
-import json, os, socket, sys
+import json, os, resource, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({address!r})
     socket.send_fds(server, [b"."], [0, 1, 2])
     with server.makefile("rw") as stream:
-        json.dump([sys.argv[1:], os.getcwd(), dict(os.environ)], stream)
+        limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+        json.dump([sys.argv[1:], os.getcwd(), dict(os.environ), limit], stream)
         stream.write("\\n")
         stream.flush()
         sys.exit(int(stream.readline() or 1))
@@ -35,7 +41,10 @@ with socket.socket(socket.AF_UNIX) as server:
 
 @cache
 def warm_rrtool() -> Path:
-    """The path of a program that runs as ``rrtool`` does; its server ends with this process."""
+    """The path of a program that runs as ``rrtool`` does; its server ends with this process.
+
+    Called with ``-m`` and a module first, it runs that as Python does.
+    """
     folder = tempfile.TemporaryDirectory(prefix="rrtool-warm-")
     address, program = f"{folder.name}/socket", Path(folder.name, "rrtool")
     program.write_text(_CLIENT.format(python=sys.executable, address=address))
@@ -43,6 +52,7 @@ def warm_rrtool() -> Path:
     server = subprocess.Popen(
         [sys.executable, "-m", "tests.warm", address],
         cwd=Path(__file__).parents[1],
+        env=os.environ | {"NUMBA_NUM_THREADS": "1"},  # a process with threads is none to fork
         stdout=subprocess.PIPE,
     )
     atexit.register(folder.cleanup)
@@ -61,6 +71,9 @@ def serve(address: str) -> None:
     for module in pkgutil.walk_packages(rrtool.__path__, "rrtool."):
         if not module.name.endswith("__main__"):
             import_module(module.name)
+    _try_out()
+    gc.collect()
+    gc.freeze()  # else the first collection of every child copies all pages
 
     with socket.socket(socket.AF_UNIX) as listening:
         listening.bind(address)
@@ -73,6 +86,22 @@ def serve(address: str) -> None:
                 _answer(connection)
             connection.close()
             _bury()
+
+
+def _try_out() -> None:
+    """Make what every command would make for itself: those of the app, and compiled kernels."""
+    import typer.main
+
+    from rrtool.cli.app import app
+
+    typer.main.get_command = cache(typer.main.get_command)
+    with (
+        open(os.devnull, "w") as nowhere,
+        redirect_stdout(nowhere),
+        redirect_stderr(nowhere),
+        suppress(SystemExit),
+    ):
+        app(["doctor", "--warm"])
 
 
 def _bury() -> None:
@@ -88,10 +117,11 @@ def _answer(connection: socket.socket) -> None:
     """Run one command in this fork, and end it."""
     _, streams, _, _ = socket.recv_fds(connection, 1, 3)
     stream = connection.makefile("rw")
-    arguments, folder, environment = json.loads(stream.readline())
+    arguments, folder, environment, limit = json.loads(stream.readline())
     for number, given in enumerate(streams):
         os.dup2(given, number)
         os.close(given)
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
@@ -104,12 +134,16 @@ def _answer(connection: socket.socket) -> None:
 def _run(arguments: list[str]) -> int:
     from rrtool.__main__ import main
 
-    sys.argv = ["rrtool", *arguments]
     try:
-        main()
+        if arguments[:1] == ["-m"]:
+            sys.argv = arguments[1:]
+            runpy.run_module(arguments[1], run_name="__main__", alter_sys=True)
+        else:
+            sys.argv = ["rrtool", *arguments]
+            main()
         code = 0
     except SystemExit as end:
-        code = end.code if isinstance(end.code, int) else int(end.code is not None)
+        code = int(end.code if isinstance(end.code, int) else end.code is not None)
     except BaseException:  # noqa: BLE001 - told as the interpreter does at the end of a process
         traceback.print_exc()
         code = 1

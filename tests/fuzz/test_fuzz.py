@@ -16,6 +16,7 @@ from tests.fuzz.child import MIB, Limits, run_forked
 from tests.fuzz.made import SECRET
 from tests.fuzz.mutators import raw
 from tests.fuzz.verdict import judge, snapshot
+from tests.warm import warm_rrtool
 
 WORDS = ["search", "f.h5", "f.h5", "-o", "x.h5"]
 
@@ -98,7 +99,7 @@ def test_mutators_of_bytes_are_set_by_the_generator(tmp_path):
 
 def test_a_short_run_finds_nothing():
     kinds = [word for kind in ("artifact", "truth", "table", "config") for word in ("--only", kind)]
-    command = [sys.executable, "-m", "tests.fuzz", "--seed", "3", "--count", "20", "--minutes", "3"]
+    command = [warm_rrtool(), "-m", "tests.fuzz", "--seed", "3", "--count", "20", "--minutes", "3"]
     done = subprocess.run(
         [*command, *kinds], capture_output=True, text=True, check=False,
         cwd=Path(__file__).parents[2],
