@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -9,27 +10,67 @@ import sys
 
 import pytest
 
+import rrtool
 from tests.made_chain import COMMANDS, GROUPS, command_of
 
+# A process that has imported what commands may import, and forks for each that it is told.
 _PROGRAM = """
-import sys
+import json, os, sys
+import {imports}
 from rrtool.cli.app import main
-try:
-    main()
-except SystemExit as end:
-    code = end.code
-print("|".join(["modules", str(code), *sys.modules]), file=sys.stderr)
+
+for line in sys.stdin:
+    folder, words = json.loads(line)
+    reading, writing = os.pipe()
+    if os.fork() == 0:
+        code = None
+        os.chdir(folder)
+        os.dup2(2, 1)
+        sys.argv = ["rrtool", *words]
+        try:
+            main()
+        except SystemExit as end:
+            code = end.code
+        with open(writing, "w") as told:
+            json.dump([code, list(sys.modules)], told)
+        os._exit(0)
+    os.close(writing)
+    with open(reading) as told:
+        print(told.read(), flush=True)
+    os.wait()
 """
 
 
-def _modules_of(*words):
-    """What is imported when a command, run in a process of its own, ends well."""
-    done = subprocess.run(
-        [sys.executable, "-c", _PROGRAM, *words], capture_output=True, text=True, check=True
-    )
-    _, code, *modules = done.stderr.splitlines()[-1].split("|")
-    assert code in ("0", "None"), done.stderr
-    return set(modules)
+_LIGHT = "numpy, h5py, rrtool.artifacts.kinds, rrtool.stages.driver"
+_HEAVY = {"numba", "faiss"}
+_NETWORKS = {"torch", "torchvision", "timm", "onnxruntime"}
+
+
+@pytest.fixture(scope="module")
+def modules_of():
+    """What is imported when a command, run in a process of its own, ends well.
+
+    ``heavy``: whether it may import what is heavy, but for networks.
+    """
+    processes = {}
+
+    def modules(*words, heavy=False):
+        if heavy not in processes:
+            imports = ", ".join([_LIGHT, "scipy.sparse.linalg", *_HEAVY] if heavy else [_LIGHT])
+            program = [sys.executable, "-c", _PROGRAM.format(imports=imports)]
+            pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+            processes[heavy] = subprocess.Popen(program, text=True, **pipes)
+        process = processes[heavy]
+        process.stdin.write(json.dumps([os.getcwd(), words]) + "\n")
+        process.stdin.flush()
+        code, found = json.loads(process.stdout.readline())
+        assert code in (0, None)
+        return set(found)
+
+    yield modules
+    for process in processes.values():
+        process.stdin.close()
+        assert process.wait() == 0
 
 
 @pytest.fixture
@@ -56,38 +97,34 @@ NEW = {
 
 
 @pytest.mark.parametrize("command", NEW)
-def test_command_without_a_network_imports_no_torch(here, command):
-    assert not _modules_of(*NEW[command]) & {"torch", "torchvision", "timm"}
+def test_command_without_a_network_imports_no_torch(here, modules_of, command):
+    assert not modules_of(*NEW[command], heavy=True) & _NETWORKS
 
 
 @pytest.mark.parametrize("call", COMMANDS)
-def test_up_to_date_answer_imports_nothing_heavy(here, call):
-    imported = _modules_of(*command_of(call))
-    heavy = {"torch", "torchvision", "timm", "onnxruntime", "pyarrow"}
-    if not call.startswith(("al-", "evaluate")):  # these read their images or rankings
-        heavy |= {"numba", "faiss"}
-    assert not imported & heavy
+def test_up_to_date_answer_imports_nothing_heavy(here, modules_of, call):
+    reads = call.startswith(("al-", "evaluate"))  # its images or rankings
+    imported = modules_of(*command_of(call), heavy=reads)
+    assert not imported & {*_NETWORKS, "pyarrow"}
+    assert reads or not imported & _HEAVY
 
 
-def test_extract_of_the_default_network_imports_no_more_than_it_takes(here, tmp_path):
-    modules = _modules_of("extract", "images", "-o", str(tmp_path / "new-f.h5"), "--device", "cpu")
+def test_extract_of_the_default_network_imports_no_more_than_it_takes(here, modules_of, tmp_path):
+    modules = modules_of("extract", "images", "-o", str(tmp_path / "new-f.h5"), "--device", "cpu")
     assert not modules & {"timm", "torchvision", "torch._dynamo"}
     assert not modules & {"scipy.sparse.csgraph", "rrtool.stages.discovery.saliency_fs"}
 
 
-def test_update_without_a_new_photo_imports_no_torch(chain, tmp_path, monkeypatch):
+def test_update_without_a_new_photo_imports_no_torch(chain, modules_of, tmp_path, monkeypatch):
     shutil.copytree(chain / "images", tmp_path / "images")
     for name in ("f.h5", "m.h5"):
         shutil.copy(chain / name, tmp_path)
     monkeypatch.chdir(tmp_path)
     os.utime("images/a_0.png")
     os.rename("images/b_1.png", "images/c.png")
-    imported = _modules_of(*command_of("extract"), "--update")
-    assert not imported & {"torch", "torchvision", "timm", "onnxruntime", "numba", "faiss"}
+    imported = modules_of(*command_of("extract"), "--update")
+    assert not imported & (_NETWORKS | _HEAVY)
     assert (tmp_path / "f.h5").stat().st_ino != (chain / "f.h5").stat().st_ino
-    names = subprocess.run(
-        [sys.executable, "-c", "import rrtool; print(rrtool.open('f.h5').names)"],
-        capture_output=True, text=True, check=True,
-    ).stdout  # fmt: skip
-    assert "c.png" in names
-    assert "b_1.png" not in names
+    with rrtool.open("f.h5") as features:
+        assert "c.png" in features.names
+        assert "b_1.png" not in features.names
