@@ -18,7 +18,7 @@ from rrtool.artifacts.kinds import KINDS
 from rrtool.artifacts.schema import Column, Texts, schema_of
 from rrtool.commands import by_name
 from rrtool.options import declarations
-from tests.made_chain import COMMANDS, command_name, command_of, make_chain, output_flags
+from tests.made_chain import COMMANDS, command_name, command_of, output_flags
 from tests.stages.damaging import edited
 from tests.tiny import assert_fails, assert_one_line, rrtool
 
@@ -27,13 +27,26 @@ OTHER = np.dtype("S3")
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return make_chain(tmp_path_factory.mktemp("chain"))
+def made(chain, tmp_path_factory):
+    """A copy, in which tests leave what they make."""
+    return shutil.copytree(chain, tmp_path_factory.mktemp("damaged") / "chain")
 
 
 @pytest.fixture
 def here(made, monkeypatch):
     monkeypatch.chdir(made)
+
+
+@pytest.fixture(scope="module")
+def firsts(made):
+    """The first of all cases for each kind of artifact, with each set of datasets."""
+    found = {}
+    for call, place in CASES:
+        with h5py.File(made / command_of(call)[place]) as file:
+            names = []
+            file.visit(names.append)
+            found.setdefault((file.attrs["kind"], *names), (call, place))
+    return set(found.values())
 
 
 def _inputs(call):
@@ -183,16 +196,28 @@ def test_every_command_that_takes_artifacts_is_here():
     }
 
 
+def _one_of_each_way(changes, number):
+    """Of the changes that begin with the same word one: another for another number."""
+    ways = {}
+    for name, change in changes:
+        ways.setdefault(name.split()[0], []).append((name, change))
+    return [same[number % len(same)] for same in ways.values()]
+
+
 @pytest.mark.parametrize(("call", "place"), CASES)
-def test_header_that_does_not_fit_is_one_line_and_exit_4(here, call, place):
+def test_header_that_does_not_fit_is_one_line_and_exit_4(here, firsts, call, place):
+    """All changes of each kind; then one of each way wherever else a command takes it."""
+    changes = list(_headers(_kind_at(call, place)))
+    if (call, place) not in firsts:
+        changes = _one_of_each_way(changes, CASES.index((call, place)))
     n_tried = 0
-    for name, change in _headers(_kind_at(call, place)):
+    for name, change in changes:
         result, _ = _run_on_changed(call, place, change)
         if result is not None:
             assert isinstance(result.exception, SystemExit), (name, repr(result.exception))
             assert_fails(result, 4, "changed.h5")
             n_tried += 1
-    assert n_tried > 10
+    assert n_tried > (10 if (call, place) in firsts else 4)
 
 
 @pytest.mark.parametrize(("call", "place"), CASES)
