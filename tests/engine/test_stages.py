@@ -86,12 +86,6 @@ def test_one_pass_by_workers_equals_one_process(made, tmp_path, cluster):
     assert leftovers(tmp_path / "there") == []
 
 
-def test_process_beside_this_one_gives_what_this_one_gives(made, tmp_path):
-    rrtool.extract(made / "photos", tmp_path / "f.h5", **NETWORK, workers_on="local:1")
-    assert same(made / "here" / "f.h5", tmp_path / "f.h5")
-    assert leftovers(tmp_path) == []
-
-
 def test_update_by_workers_equals_one_process(made, tmp_path, cluster):
     photos = Path(shutil.copytree(made / "photos", tmp_path / "photos"))
     for folder in ("here", "there"):
@@ -173,11 +167,10 @@ def index(made, tmp_path_factory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize(("workers_on", "discover"), [("local", False), ("dask", True)],
-                         indirect=["workers_on"])  # fmt: skip
-def test_index_by_workers_equals_one_process(
-    made, index, tmp_path, workers_on, discover, monkeypatch
-):
+@pytest.mark.parametrize("discover", [False, True])
+def test_index_by_workers_equals_one_process(made, index, tmp_path, discover, cluster, monkeypatch):
+    """By a process beside this one; and by two of a cluster, with all that they may be asked."""
+    workers_on = cluster.option if discover else "local:1"
     used, opened = [], mapping.open_crew
 
     def noted(workers):
@@ -190,6 +183,7 @@ def test_index_by_workers_equals_one_process(
     rrtool.index(made / "photos", tmp_path / "there", **options)
     artifacts = sorted(path.name for path in (tmp_path / "there").glob("*.h5"))
     assert len(artifacts) == (10 if discover else 4)
+    assert leftovers(tmp_path / "there") == []
     assert [name for name in artifacts if not same(index / name, tmp_path / "there" / name)] == []
     # The photos and the graph; and the regions' graph, and object saliency.
     assert used == [Workers.of(workers_on)] * (4 if discover else 2)
