@@ -119,10 +119,10 @@ def test_fit_supervised_learns_stripes_from_a_few():
 
 def test_fit_semi_supervised_learns_the_pseudo_labels():
     """With labels that are right for L and swapped for U, U decides, being more."""
-    dataset = striped(160, seed=5)
-    swapped = Guesses(1 - dataset.labels, np.ones(160))
+    dataset = striped(60, seed=5)
+    swapped = Guesses(1 - dataset.labels, np.ones(60))
     options = replace(
-        OPTIONS, semi_epochs=30, semi_batch_size=40, semi_labeled=2, width=0.1, learning_rate=0.1
+        OPTIONS, semi_epochs=20, semi_batch_size=20, semi_labeled=2, width=0.1, learning_rate=0.1
     )
     learner = Learner(dataset, 2, options, 0)
     learner.fit_semi_supervised(np.arange(4), dataset.labels[:4], lambda features: swapped)

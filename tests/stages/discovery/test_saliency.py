@@ -561,19 +561,23 @@ def test_map_of_one_position_is_one_region(made: Path, tmp_path: Path) -> None:
 def assert_threshold_scores(
     score: dict, artifact: Regions | Saliency, power: int, boxes: dict[str, tuple]
 ) -> None:
-    """maxF and the largest mean IoU, by masks on a grid of pixels."""
+    """maxF and the largest mean IoU, by counts on a grid that cells and pixels are made of."""
+    maps, counts = [], []
+    for name in ("0.png", "3.png"):
+        maps.append(map_of(artifact, artifact.names.index(name)).astype(np.float64) ** power)
+        height, width = maps[-1].shape
+        mask = np.zeros((128 * height, 160 * width), dtype=bool)
+        x0, y0, x1, y1 = boxes[name]  # photos are 160 × 128
+        mask[y0 * height : y1 * height, x0 * width : x1 * width] = True
+        counts.append(mask.reshape(height, 128, width, 160).sum(axis=(1, 3)))  # of each cell
     f_scores, ious = [], []
     for k in range(256):
         rows = []
-        for name in ("0.png", "3.png"):
-            found = map_of(artifact, artifact.names.index(name)).astype(np.float64) ** power
-            height, width = found.shape
-            chosen = np.kron(found / found.max() * 255 >= k, np.ones((128, 160), dtype=bool))
-            mask = np.zeros((128 * height, 160 * width), dtype=bool)
-            x0, y0, x1, y1 = boxes[name]  # photos are 160 × 128
-            mask[y0 * height : y1 * height, x0 * width : x1 * width] = True
-            both = (chosen & mask).sum()
-            rows.append((both / chosen.sum(), both / mask.sum(), both / (chosen | mask).sum()))
+        for found, within in zip(maps, counts, strict=True):
+            chosen = found / found.max() * 255 >= k
+            n_chosen, both = 128 * 160 * chosen.sum(), within[chosen].sum()
+            n_all = n_chosen + within.sum() - both
+            rows.append((both / n_chosen, both / within.sum(), both / n_all))
         precision, recall, iou = np.mean(rows, axis=0)
         f_scores.append(1.3 * precision * recall / max(0.3 * precision + recall, 1e-12))
         ious.append(iou)
