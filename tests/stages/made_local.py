@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
 
 from rrtool.artifacts import LocalFeaturesFile, Provenance, create, open_artifact
 from rrtool.core.matching.local_features import LocalFeatures
-from tests.stages.made_features import NETWORK
+from rrtool.core.matching.spatial_matching import MatchingOptions, match
+from tests.core.diffusion.test_graph import unit_vectors
+from tests.stages.made_features import NETWORK, write_features
 
 SIZE, CELLS = (640, 480), (40, 30)  # of every image, and of its map
 # One image's ``(m, 4)``: x and y in cells, strength and channel.
@@ -66,3 +69,41 @@ def read_local(path: Path) -> LocalFeatures:
             artifact.means, artifact.covariances, artifact.strengths.astype(np.float32),
             artifact.channels.astype(np.int32), artifact.offsets, artifact.n_scales,
         )  # fmt: skip
+
+
+# Of the photos of things: one without features, one whose descriptor is not finite, two alike.
+NO_FEATURES, NOT_FINITE = 3, 11
+
+
+def write_things(
+    folder: Path, names: Sequence[str], n_views: int, noise: float, copies: tuple[int, int]
+) -> Path:
+    """Things seen so many times each, in clutter, as ``l.h5``; descriptors that know some of them,
+    as ``f.h5``."""
+    generator = np.random.default_rng(0)
+    images, n = [], len(names)
+    for row in range(n):
+        x, y = generator.uniform(0, 20, 2)
+        clutter = made_object(100 + row, n=30, size=30)
+        images.append(np.concatenate([seen(made_object(row // n_views), x, y), clutter]))
+    images[NO_FEATURES] = NONE
+    images[copies[1]] = images[copies[0]]
+    write_local(folder / "l.h5", names, images)
+    of_things = unit_vectors(-(-n // n_views), 6)[np.arange(n) // n_views]
+    vectors = of_things + noise * unit_vectors(n, 6, seed=1)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[copies[1]] = vectors[copies[0]]
+    vectors[NOT_FINITE, 2] = np.nan
+    write_features(folder / "f.h5", names, vectors)
+    return folder
+
+
+_features = cache(read_local)
+
+
+def by_hand(made: Path, first: int, second: int) -> int:
+    """Inliers of a pair of what ``write_things`` has made, the earlier one as the query."""
+    features = _features(made / "l.h5")
+    one, other = min(first, second), max(first, second)
+    found = match(features, one, features, np.array([other]), MatchingOptions(one_to_one=True))
+    return int(found.n_inliers[0])

@@ -11,39 +11,34 @@ import rrtool as library
 from rrtool.artifacts import open_artifact
 from rrtool.artifacts.kinds import Graph
 from rrtool.core.diffusion.graph import build_adjacency
-from rrtool.core.matching.spatial_matching import MatchingOptions, match
 from rrtool.errors import ArtifactError, OptionError, UsageError
 from rrtool.stages.diffusion import verify_graph
 from rrtool.stages.matching import pairs
 from rrtool.stages.matching.pairs import PairMatcher
 from tests.core.diffusion.test_graph import assert_well_formed, unit_vectors
 from tests.stages.made_features import write_features, write_regions
-from tests.stages.made_local import NONE, made_object, read_local, seen, write_local
+from tests.stages.made_local import (
+    NO_FEATURES,
+    NONE,
+    NOT_FINITE,
+    by_hand,
+    made_object,
+    seen,
+    write_local,
+    write_things,
+)
 from tests.tiny import assert_done, leftovers, rrtool
 
 N, K = 24, 5
 NAMES = [f"{i:02d}.png" for i in range(N)]
-NO_FEATURES, NOT_FINITE, COPIES = 3, 11, (6, 7)
+COPIES = (6, 7)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight things seen three times each, in clutter; descriptors that know some of them."""
     folder = tmp_path_factory.mktemp("verify")
-    generator = np.random.default_rng(0)
-    images = []
-    for row in range(N):
-        x, y = generator.uniform(0, 20, 2)
-        clutter = made_object(100 + row, n=30, size=30)
-        images.append(np.concatenate([seen(made_object(row // 3), x, y), clutter]))
-    images[NO_FEATURES] = NONE
-    images[COPIES[1]] = images[COPIES[0]]
-    write_local(folder / "l.h5", NAMES, images)
-    vectors = unit_vectors(8, 6)[np.arange(N) // 3] + 0.5 * unit_vectors(N, 6, seed=1)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors[COPIES[1]] = vectors[COPIES[0]]
-    vectors[NOT_FINITE, 2] = np.nan
-    write_features(folder / "f.h5", NAMES, vectors)
+    write_things(folder, NAMES, 3, 0.5, COPIES)
     library.build_graph(folder / "f.h5", folder / "plain.h5", k=K, device="cpu")
     return folder
 
@@ -51,13 +46,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def build(made: Path, output: Path, **options: object) -> Path:
     given = {"verify": made / "l.h5", "k": K, "device": "cpu", **options}
     return library.build_graph(made / "f.h5", output, **given)
-
-
-def by_hand(made: Path, first: int, second: int) -> int:
-    features = read_local(made / "l.h5")
-    one, other = min(first, second), max(first, second)
-    found = match(features, one, features, np.array([other]), MatchingOptions(one_to_one=True))
-    return int(found.n_inliers[0])
 
 
 @pytest.mark.parametrize("at_once", [1, 7, 4096])

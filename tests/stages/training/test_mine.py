@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -11,39 +10,32 @@ import pytest
 import rrtool as library
 from rrtool.artifacts import Features, Graph, Tuples, open_artifact
 from rrtool.core.diffusion.mining.communities import communities
-from rrtool.core.matching.spatial_matching import MatchingOptions, match
 from rrtool.errors import ArtifactError, OptionError, RrtoolError, UsageError, WorkFailed
 from rrtool.stages.diffusion import verify_graph
 from rrtool.stages.matching.pairs import PairMatcher
 from rrtool.stages.training import unlabelled
 from tests.core.diffusion.test_graph import unit_vectors
 from tests.stages.made_features import write_features
-from tests.stages.made_local import NONE, made_object, read_local, seen, write_local
+from tests.stages.made_local import (
+    NO_FEATURES,
+    NOT_FINITE,
+    by_hand,
+    made_object,
+    write_local,
+    write_things,
+)
 from tests.tiny import leftovers
 
 N, SIZE, K = 40, 5, 4
 NAMES = [f"{i // SIZE}_{i:02d}.png" for i in range(N)]
-NO_FEATURES, NOT_FINITE, COPIES = 3, 11, (15, 16)
+COPIES = (15, 16)
 
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Eight things seen five times each, in clutter; descriptors that know some of them."""
     folder = tmp_path_factory.mktemp("mine")
-    generator = np.random.default_rng(0)
-    images = []
-    for row in range(N):
-        x, y = generator.uniform(0, 20, 2)
-        clutter = made_object(100 + row, n=30, size=30)
-        images.append(np.concatenate([seen(made_object(row // SIZE), x, y), clutter]))
-    images[NO_FEATURES] = NONE
-    images[COPIES[1]] = images[COPIES[0]]
-    write_local(folder / "l.h5", NAMES, images)
-    vectors = unit_vectors(8, 6)[np.arange(N) // SIZE] + 0.55 * unit_vectors(N, 6, seed=1)
-    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    vectors[COPIES[1]] = vectors[COPIES[0]]
-    vectors[NOT_FINITE, 2] = np.nan
-    write_features(folder / "f.h5", NAMES, vectors)
+    write_things(folder, NAMES, SIZE, 0.55, COPIES)
     library.build_graph(folder / "f.h5", folder / "g.h5", k=K, device="cpu")
     verified = folder / "verified.h5"
     library.build_graph(folder / "f.h5", verified, k=K, verify=folder / "l.h5", device="cpu")
@@ -53,16 +45,6 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mine(made: Path, output: Path, **options: object) -> Path:
     given = {"graph": made / "g.h5", "local": made / "l.h5", "device": "cpu", **options}
     return library.mine(made / "f.h5", output, **given)
-
-
-_features = cache(read_local)
-
-
-def by_hand(made: Path, first: int, second: int) -> int:
-    features = _features(made / "l.h5")
-    one, other = min(first, second), max(first, second)
-    found = match(features, one, features, np.array([other]), MatchingOptions(one_to_one=True))
-    return int(found.n_inliers[0])
 
 
 def _listed(path: Path) -> set[tuple[int, int]]:
