@@ -41,8 +41,7 @@ def _update(folder: Path, **options: object) -> str:
     return "\n".join(told.lines)
 
 
-@pytest.mark.parametrize("top", [None, 4, 9])
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize(("seed", "top"), [(0, None), (1, 4), (2, 9), (3, None), (0, 4), (1, 9)])
 def test_updated_ranking_is_that_of_a_search_from_nothing(
     tmp_path: Path, seed: int, top: int | None
 ) -> None:
