@@ -1,26 +1,21 @@
 """The table of goals, from what benchmarks print."""
 
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.tiny import benchmark
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
-@pytest.fixture
-def goals(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    import goals
-
-    yield goals
-    for name in ("goals", "timing"):
-        sys.modules.pop(name, None)
+@pytest.fixture(scope="module")
+def goals():
+    return benchmark("goals")
 
 
 def test_goals_become_rows_and_those_of_stand_in_data_do_not(goals, capsys):
-    import timing
-
+    timing = benchmark("timing")
     timing.print_machine()
     ours, theirs = (timing.Timing("", seconds) for seconds in ((1, 2, 1), (3, 7, 3.14159)))
     timing.tell_goal("sums, by lists", theirs.over(ours), least=2)

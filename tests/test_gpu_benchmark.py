@@ -4,22 +4,16 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
 
 import pytest
 import torch
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
+from tests.tiny import benchmark
 
 
 @pytest.fixture(scope="module")
 def gpu():
-    sys.path.insert(0, str(FOLDER))
-    try:
-        import gpu
-    finally:
-        sys.path.remove(str(FOLDER))
-    return gpu
+    return benchmark("gpu")
 
 
 def _tiny(gpu):

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
+from tests.tiny import benchmark
 
 
 @pytest.fixture(scope="module")
 def gain():
-    sys.path.insert(0, str(FOLDER))
-    try:
-        import training_gain
-    finally:
-        sys.path.remove(str(FOLDER))
-    return training_gain
+    return benchmark("training_gain")
 
 
 @pytest.fixture(scope="module")
-def found(gain):
-    return sys.modules["training_gain_tables"]
+def found():
+    return benchmark("training_gain_tables")
 
 
 def _setting(gain, **given):

@@ -7,7 +7,9 @@ import struct
 import sys
 from collections.abc import Sequence
 from functools import cache
+from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 from PIL import Image
@@ -105,6 +107,16 @@ def assert_one_line(stderr: str) -> str:
 def assert_done(result: Result, code: int = 0) -> None:
     assert result.exit_code == code, (result.stderr, result.exception)
     assert not [line for line in result.stderr.splitlines() if line.startswith("rrtool:")]
+
+
+def benchmark(name: str) -> ModuleType:
+    """A script of ``benchmarks``, which imports others that lie beside it."""
+    folder = str(Path(__file__).parents[1] / "benchmarks")
+    sys.path.insert(0, folder)
+    try:
+        return import_module(name)
+    finally:
+        sys.path.remove(folder)
 
 
 def digest_of(path: Path) -> str:
