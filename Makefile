@@ -67,6 +67,7 @@ install: $(VENV)/installed-$(FAISS)
 $(VENV)/installed-$(FAISS): pyproject.toml
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[$(FAISS),dev]'
+	$(BIN)/python -m compileall -q rrtool
 	$(BIN)/rrtool doctor --warm --quiet
 	touch $@
 

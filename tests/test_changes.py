@@ -65,6 +65,7 @@ WORDS = {
     "semi_batch_size": ("--semi-batch-size", "100"),
     "reference": ("--reference", "random", "--strategies", "entropy,jlp"),
     ("extract", "whitening"): ("--whitening", "none"),
+    ("build-graph", "method"): ("--method", "ivf"),
     ("saliency os", "method"): ("--method", "hnsw"),
     ("saliency os", "network"): ("--network", "alexnet"),
 }

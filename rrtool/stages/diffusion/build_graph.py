@@ -64,16 +64,16 @@ def run(options: BuildGraphOptions, progress: Progress) -> Path:
             require_verifiable(source, local)
         n_images = source.lengths["n"]
         n_vertices = source.lengths.get("r", n_images)
-        options = replace(options, method=_method(options, n_vertices, device))
+        chosen = replace(options, method=_method(options, n_vertices, device))
         k = options.k or default_k(n_images, n_vertices)
-        search = knn.KnnOptions(k, options.method, device, options.seed)
-        settings = {**options.settings(), "k": k}
+        search = knn.KnnOptions(k, chosen.method, device, options.seed)
+        settings = {**chosen.settings(), "k": k}
         kind = Graph if options.share[1] == 1 else GraphShare
         # A k that is found from the number of images may follow it.
         follows = ("features", "k") if options.k is None else ("features",)
         return make(
             options, Wanted(options.output, kind, settings, follows=follows),
-            lambda outputs: _build(source, local, outputs[0], options, search, progress), progress,
+            lambda outputs: _build(source, local, outputs[0], chosen, search, progress), progress,
             amount=lambda outputs: _amount(source, k),
             inputs=as_inputs(features=source, verify=local), network=source.network,
             device=device,
