@@ -18,8 +18,8 @@ from timing import GOAL, MACHINE, STAND_IN
 
 FOLDER = Path(__file__).parent
 SCRIPTS = (
-    "mser", "fsm", "extract", "adjacency", "diffusion", "build_graph", "egm", "saliency",
-    "joint_label_propagation", "reciprocal", "training", "retrieval_training",
+    "mser", "fsm", "extract", "adjacency", "diffusion", "build_graph", "neighbors", "egm",
+    "saliency", "joint_label_propagation", "reciprocal", "training", "retrieval_training",
 )  # fmt: skip
 HEAD = """# Goals
 
