@@ -5,16 +5,20 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
-
-import pytest
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "rrtool").rglob("*.py"))
 
 
+@cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
 def _imports(path: Path, *, top_level_only: bool = False) -> set[str]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = _tree(path)
     found: set[str] = set()
     for node in tree.body if top_level_only else ast.walk(tree):
         if isinstance(node, ast.Import):
@@ -33,19 +37,26 @@ def _relative(path: Path) -> str:
     return path.relative_to(ROOT / "rrtool").as_posix()
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_relative)
-def test_module_imports_only_what_its_layer_may(path):
-    imports, name = _imports(path), _relative(path)
+def _forbidden(name: str) -> set[str]:
+    """The packages that a module may not import."""
+    found = set()
     if name.startswith("core/"):
-        for package in ("typer", "h5py", "rich", "rrtool.stages", "rrtool.artifacts"):
-            assert not _uses(imports, package)
+        found |= {"typer", "h5py", "rich", "rrtool.stages", "rrtool.artifacts"}
     if not name.startswith("artifacts/"):
-        assert not _uses(imports, "h5py")
+        found |= {"h5py"}
     if name != "ground_truth/restricted_pickle.py":
-        assert not _uses(imports, "pickle")
-        assert not _uses(imports, "pickletools")
+        found |= {"pickle", "pickletools"}
     if not name.startswith(("stages/", "cli/")) and name not in ("api.py", "commands.py"):
-        assert not _uses(imports, "rrtool.stages")
+        found |= {"rrtool.stages"}
+    return found
+
+
+def test_modules_import_only_what_their_layer_may():
+    wrong = {}
+    for path in MODULES:
+        imports = _imports(path)
+        wrong[path] = {name for name in _forbidden(_relative(path)) if _uses(imports, name)}
+    assert {path: used for path, used in wrong.items() if used} == {}
 
 
 # Each may use those before it, and no other: the chapters in the order of the thesis's methods.
@@ -63,7 +74,7 @@ KNOWN = {_module_of(path): path for path in MODULES}
 def _used_modules(path: Path) -> set[str]:
     """The modules of rrtool that a file imports, wherever in it."""
     used: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(_tree(path)):
         if isinstance(node, ast.Import):
             used |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -81,13 +92,13 @@ def _chapter(module: str) -> tuple[str, int] | None:
     return None
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_relative)
-def test_chapters_use_only_those_before_them(path):
-    own = _chapter(_module_of(path))
-    for used in _used_modules(path) if own else ():
-        other = _chapter(used)
-        if other and other[0] == own[0]:
-            assert other[1] <= own[1], f"{_relative(path)} uses {used}"
+def test_chapters_use_only_those_before_them():
+    for path in MODULES:
+        own = _chapter(_module_of(path))
+        for used in _used_modules(path) if own else ():
+            other = _chapter(used)
+            if other and other[0] == own[0]:
+                assert other[1] <= own[1], f"{_relative(path)} uses {used}"
 
 
 def test_modules_import_each_other_in_no_circle():
@@ -121,10 +132,13 @@ def _room(module: str) -> str:
     return "/".join(parts[: 2 if parts[0] in ("core", "stages") and len(parts) > 2 else 1])
 
 
-@pytest.mark.parametrize("path", MODULES, ids=_relative)
-def test_file_is_not_too_long(path):
-    if not path.stem.endswith(("_numba", "_torch")):  # kernels
-        assert len(path.read_text(encoding="utf-8").splitlines()) <= 300
+def test_files_are_not_too_long():
+    lengths = {
+        _relative(path): len(path.read_text(encoding="utf-8").splitlines())
+        for path in MODULES
+        if not path.stem.endswith(("_numba", "_torch"))  # kernels
+    }
+    assert {name: n for name, n in lengths.items() if n > 300} == {}
 
 
 def test_folder_holds_not_too_many_files():
@@ -145,7 +159,7 @@ def _calls(path: Path, names: set[str]) -> list[str]:
     """Calls of methods of these names with a text as first argument."""
     return [
         f"{_relative(path)}:{node.lineno}"
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        for node in ast.walk(_tree(path))
         if isinstance(node, ast.Call)
         and isinstance(node.func, ast.Attribute)
         and node.func.attr in names
@@ -155,14 +169,12 @@ def _calls(path: Path, names: set[str]) -> list[str]:
     ]
 
 
-READERS = [path for path in MODULES if not _relative(path).startswith("artifacts/")]
-
-
-@pytest.mark.parametrize("path", READERS, ids=_relative)
-def test_no_dataset_is_read_by_its_name(path):
-    assert _calls(path, {"read_named", "read_texts", "layout"}) == []
-    if _relative(path).startswith("stages/"):
-        assert _calls(path, {"read", "shape"}) == []
+def test_no_dataset_is_read_by_its_name():
+    for path in MODULES:
+        if not _relative(path).startswith("artifacts/"):
+            assert _calls(path, {"read_named", "read_texts", "layout"}) == []
+        if _relative(path).startswith("stages/"):
+            assert _calls(path, {"read", "shape"}) == []
 
 
 LIGHT = [
@@ -172,11 +184,11 @@ LIGHT = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("path", LIGHT, ids=_relative)
-def test_what_help_needs_imports_nothing_heavy(path):
-    imports = _imports(path, top_level_only=True)
-    for package in ("rrtool.core", "rrtool.artifacts", "torch", "numpy", "numba", "h5py", "scipy"):
-        assert not _uses(imports, package)
+def test_what_help_needs_imports_nothing_heavy():
+    heavy = ("rrtool.core", "rrtool.artifacts", "torch", "numpy", "numba", "h5py", "scipy")
+    for path in LIGHT:
+        imports = _imports(path, top_level_only=True)
+        assert not [package for package in heavy if _uses(imports, package)], _relative(path)
 
 
 def _runs(code: str) -> set[str]:
