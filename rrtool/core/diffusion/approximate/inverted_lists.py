@@ -59,8 +59,8 @@ class InvertedLists:
             queries: ``(q, d)`` float32, contiguous.
             k: at least 1.
         """
-        everything = np.arange(self._quantizer.n_lists)
-        everywhere = np.broadcast_to(everything, (len(queries), len(everything)))
+        everything = np.arange(self._quantizer.n_lists, dtype=np.int32)
+        everywhere = np.tile(everything, (len(queries), 1))
         # The nearest come first: what follows is seldom among the best.
         n_probe = min(self.n_probe, len(self.centres))
         lists = self._quantizer.search(queries, everywhere, n_probe)[1]
