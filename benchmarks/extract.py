@@ -95,6 +95,7 @@ def _compare(paths: list[str], options: OnePassOptions, repeats: int, size: str)
     activation_input.choose_engine = timed
     sides = {"bare forward": _bare(paths, options), "extract": _stage(options)}
     timings = compare(sides, repeats)
+    activation_input.choose_engine = choose
     shares = 100 * timings["bare forward"].over(timings["extract"])
     bare, whole = (timing.median for timing in timings.values())
     fixed = float(np.median(making[1:]))

@@ -224,7 +224,7 @@ def _take_roots(values, exponent, guesses):
     if exponent != 3:
         for x in range(values.shape[0]):
             for y in range(values.shape[1]):
-                values[x, y] = values[x, y] ** (1 / exponent)
+                values[x, y] = _root(values[x, y], exponent)
         return
     # By Halley's iteration, four at a time where the library's cube root takes one: a third of the
     # bits as a number is a third of the exponent, and right to 1/20; then 1e-4, 1e-12, all digits.

@@ -9,11 +9,14 @@ registers. The neighbours are the same, their similarities but for rounding.
 import numpy as np
 
 from rrtool.core.blocks import in_threads
-from rrtool.core.diffusion.approximate.inverted_lists_numba import choose_best, multiply_lists
+from rrtool.core.diffusion.approximate.inverted_lists_numba import (
+    BLOCK,
+    choose_best,
+    multiply_lists,
+)
 
 _MOST_PRODUCTS = 1 << 24  # at a time: 64 MiB
 _FEWEST_QUERIES = 64  # of a thread
-_BLOCK = 16  # vectors that are multiplied together
 _CENTRES = 128  # that stay in the cache, while queries go by
 
 
@@ -83,19 +86,19 @@ class _Lists:
         self._ids = np.argsort(list_of, kind="stable").astype(np.int32)
         sizes = np.bincount(list_of, minlength=self.n_lists)
         self._bounds = _bounds(sizes)
-        self._sizes = -(-sizes // _BLOCK)  # in blocks
+        self._sizes = -(-sizes // BLOCK)  # in blocks
         self._block_bounds = _bounds(self._sizes)
         d = vectors.shape[1]
-        blocks = np.zeros((self._block_bounds[-1], d, _BLOCK), np.float32)
+        blocks = np.zeros((self._block_bounds[-1], d, BLOCK), np.float32)
         for i in range(self.n_lists):
             own = vectors[self._ids[self._bounds[i] : self._bounds[i + 1]]]
-            filled = np.zeros((self._sizes[i] * _BLOCK, d), np.float32)
+            filled = np.zeros((self._sizes[i] * BLOCK, d), np.float32)
             filled[: len(own)] = own
-            turned = filled.reshape(-1, _BLOCK, d).swapaxes(1, 2)
+            turned = filled.reshape(-1, BLOCK, d).swapaxes(1, 2)
             blocks[self._block_bounds[i] : self._block_bounds[i + 1]] = turned
-        self._blocks = blocks.reshape(-1, _BLOCK)
+        self._blocks = blocks.reshape(-1, BLOCK)
         # Of the products, kept from search to search: what is touched first costs a page fault.
-        self._room = np.empty((0, _BLOCK), np.float32)
+        self._room = np.empty((0, BLOCK), np.float32)
 
     def search(
         self, queries: np.ndarray, lists: np.ndarray, k: int
@@ -104,7 +107,7 @@ class _Lists:
         sizes = np.where(lists < 0, 0, self._sizes[lists])
         best = np.full((len(queries), k), -np.inf, np.float32)
         ids = np.full((len(queries), k), -1, np.int32)
-        ends = _BLOCK * np.cumsum(sizes.sum(axis=1))
+        ends = BLOCK * np.cumsum(sizes.sum(axis=1))
         start = 0
         while start < len(queries):
             before = ends[start - 1] if start else 0
@@ -132,8 +135,8 @@ class _Lists:
         n_products = int(sizes.sum())
         products, self._room = self._room, self._room[:0]  # another thread makes its own
         if len(products) < n_products:
-            products = np.empty((n_products, _BLOCK), np.float32)
-        flat, firsts = products.reshape(-1), _BLOCK * begins[:, 0]
+            products = np.empty((n_products, BLOCK), np.float32)
+        flat, firsts = products.reshape(-1), BLOCK * begins[:, 0]
 
         def multiply(first: int, last: int) -> None:
             vectors = self._blocks, self._block_bounds

@@ -5,20 +5,22 @@ from numba import njit
 
 from rrtool.core.lanes import add_product, load, repeat, store
 
+BLOCK = 16  # vectors that are multiplied together
+
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def multiply_lists(queries, asked, ends, blocks, bounds, first, last, places, products):
-    """Products of the queries of some lists with the vectors in them, six with 16 at a time.
+    """Products of the queries of some lists with the vectors in them, six with ``BLOCK`` at a time.
 
     Args:
         queries: ``(q, d)`` float32.
         asked: ``(p,)`` which query each pair of a query and a list is of, list by list.
         ends: ``(n_lists + 1,)`` where the pairs of each list begin in ``asked``, and end.
-        blocks: ``(n_blocks · d, 16)`` float32, list by list, each block of 16 vectors turned.
+        blocks: ``(n_blocks · d, BLOCK)`` float32, list by list, each block of vectors turned.
         bounds: ``(n_lists + 1,)`` where the blocks of each list begin, and end.
         first, last: of the lists, the last not included.
         places: ``(p,)`` where the products of a pair begin in ``products``.
-        products: ``(·, 16)`` float32, a row for each block; written to.
+        products: ``(·, BLOCK)`` float32, a row for each block; written to.
     """
     d = queries.shape[1]
     for a_list in range(first, last):
@@ -31,9 +33,9 @@ def multiply_lists(queries, asked, ends, blocks, bounds, first, last, places, pr
             query, query1, query2 = asked[pair], asked[pair1], asked[pair2]
             query3, query4, query5 = asked[pair3], asked[pair4], asked[pair5]
             for block in range(n_blocks):
-                sums = sums1 = sums2 = sums3 = sums4 = sums5 = repeat(16, 0)
+                sums = sums1 = sums2 = sums3 = sums4 = sums5 = repeat(BLOCK, 0)
                 for x in range(d):
-                    values = load(16, blocks, (begin + block) * d + x, 0)
+                    values = load(BLOCK, blocks, (begin + block) * d + x, 0)
                     sums = add_product(sums, queries[query, x], values)
                     sums1 = add_product(sums1, queries[query1, x], values)
                     sums2 = add_product(sums2, queries[query2, x], values)
@@ -69,12 +71,12 @@ def choose_best(lists, bounds, ids, products, begins, first, last, best, best_id
             if a_list < 0:
                 continue
             begin, end = bounds[a_list], bounds[a_list + 1]
-            for start in range(begin, end, 16):
+            for start in range(begin, end, BLOCK):
                 n_better = 0
-                for lane in range(16):  # all at once; most blocks have none
+                for lane in range(BLOCK):  # all at once; most blocks have none
                     n_better += products[place + np.uint64(lane)] >= worst
                 if n_better:
-                    for vector in range(start, min(start + 16, end)):
+                    for vector in range(start, min(start + BLOCK, end)):
                         product = products[place + np.uint64(vector - start)]
                         number = ids[vector]
                         if product < worst or (
@@ -92,4 +94,4 @@ def choose_best(lists, bounds, ids, products, begins, first, last, best, best_id
                             at -= one
                         largest[at], largest_ids[at] = product, number
                         worst = largest[last_place]
-                place += np.uint64(16)
+                place += np.uint64(BLOCK)
